@@ -1,0 +1,131 @@
+"""The command `aiqc`: look at what the store holds."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from aiqc_core import __version__, config, leaderboard
+from aiqc_core.errors import AIQCError, NotFoundError
+from aiqc_core.evaluate.leading import leading_metric
+from aiqc_core.orm import Queue, Snapshot
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.callback()
+def main() -> None:
+    """AIQC on Dagster: experiments, their models and their comparison."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+
+
+@app.command()
+def version() -> None:
+    """Show the version, and where the store lies."""
+    Console().print(f"aiqc {__version__}, store {config.home()}", highlight=False)
+
+
+@app.command("leaderboard")
+def show_leaderboard(
+    experiment: Annotated[str, typer.Argument(help="Name of a declared experiment.")],
+    snapshot: Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")] = None,
+    metric: Annotated[str | None, typer.Option(help="The metric; accuracy or r2 if none.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Say how many models were trained since then.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Compare the models of an experiment, and name the champion."""
+    console = Console()
+    try:
+        queue = _queue(experiment, snapshot)
+        chosen = metric or leading_metric(queue.algorithm.analysis_type)
+        trained = leaderboard.entries(queue, chosen)
+        judged_on = queue.splitset.key_evaluation or queue.splitset.key_train
+        ranked = leaderboard.standings(trained, judged_on)
+    except AIQCError as error:
+        typer.echo(f"aiqc: {error}", err=True)
+        raise typer.Exit(1) from error
+    if as_json:
+        shown = {"queue": queue.id, "standings": [asdict(s) for s in ranked]}
+        typer.echo(json.dumps(shown))
+        return
+    _print_table(console, experiment, queue, chosen, trained)
+    _print_champion(console, queue, ranked, judged_on, trained, since)
+
+
+def _queue(experiment: str, snapshot: str | None) -> Queue:
+    rows = Snapshot.select().where(Snapshot.experiment == experiment)
+    if snapshot is not None:
+        rows = rows.where(Snapshot.key == snapshot)
+    newest = max(rows, key=lambda row: row.time_updated, default=None)
+    if newest is None:
+        known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
+        message = (
+            f"no snapshot {snapshot or ''} of experiment {experiment!r} in {config.home()}; it "
+            f"holds {known}. Train it: dagster job execute -m aiqc_dagster.definitions "
+            f"-j retrain_{experiment}"
+        )
+        raise NotFoundError(message)
+    return newest.get_row(Queue, "queue")
+
+
+def _print_table(
+    console: Console,
+    experiment: str,
+    queue: Queue,
+    metric: str,
+    trained: list[leaderboard.Entry],
+) -> None:
+    splits = list(trained[0].scores) if trained else []
+    table = Table(title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models")
+    table.add_column("combination")
+    table.add_column("fold", justify="right")
+    for split in splits:
+        table.add_column(_short(split), justify="right")
+    table.add_column("seconds", justify="right")
+    for entry in trained:
+        table.add_row(
+            _values(entry.hyperparameters),
+            "-" if entry.fold is None else str(entry.fold),
+            *(f"{entry.scores[split]:.4f}" for split in splits),
+            f"{entry.seconds:.1f}",
+        )
+    console.print(table)
+
+
+def _print_champion(
+    console: Console,
+    queue: Queue,
+    ranked: list[leaderboard.Standing],
+    judged_on: str,
+    trained: list[leaderboard.Entry],
+    since: datetime | None,
+) -> None:
+    if ranked:
+        best = ranked[0]
+        scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
+        console.print(
+            f"Champion by mean {_short(judged_on)} score over {best.models} models: "
+            f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
+        )
+    if since is not None:
+        new = sum(entry.time_succeeded.timestamp() >= since.timestamp() for entry in trained)
+        nothing = "" if new else " Nothing to do: every model was trained before."
+        console.print(f"Trained now: {new} of {queue.total_runs}.{nothing}")
+    console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False)
+
+
+def _short(split: str) -> str:
+    return {"folds_train_combined": "train", "fold_validation": "validation"}.get(split, split)
+
+
+def _values(hyperparameters: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in hyperparameters.items()) or "default"

@@ -1,0 +1,62 @@
+"""Every error that AIQC raises on purpose, one tree.
+
+    AIQCError
+    ├── IngestError       (ValueError)      data that cannot be registered
+    ├── SelectionError    (ValueError, KeyError)  columns or samples that are not there
+    ├── PreprocessError   (ValueError)      interpolaters, coders, windows, shapes
+    ├── SplitError        (ValueError)      splits and folds that cannot be cut
+    ├── AlgorithmError    (ValueError, TypeError)  functions and hyperparameters
+    ├── TrainingError     (RuntimeError)    Jobs that failed or cannot start
+    └── MetastoreError    (RuntimeError)    the store itself
+        ├── NotFoundError (LookupError)     an id or a name that no row has
+        └── TrustError    (PermissionError) bytes that this store did not sign
+
+Each also subclasses the builtin that a caller would catch. A message names the argument,
+what was given, what is allowed, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class AIQCError(Exception):
+    """Base of all errors of this project."""
+
+
+class IngestError(AIQCError, ValueError):
+    """Data that cannot be registered as a Dataset."""
+
+
+class SelectionError(AIQCError, ValueError, KeyError):
+    """Columns or samples that were asked for and are not there."""
+
+    __str__ = Exception.__str__  # KeyError would show the message in quotes
+
+
+class PreprocessError(AIQCError, ValueError):
+    """An interpolater, coder, window or shaper that cannot do what was asked."""
+
+
+class SplitError(AIQCError, ValueError):
+    """Splits or folds that cannot be cut from these samples."""
+
+
+class AlgorithmError(AIQCError, ValueError, TypeError):
+    """Functions or hyperparameters that cannot work."""
+
+
+class TrainingError(AIQCError, RuntimeError):
+    """A Job that failed, or a Queue that cannot run."""
+
+
+class MetastoreError(AIQCError, RuntimeError):
+    """The store is damaged, too new, locked, or would be left inconsistent."""
+
+
+class NotFoundError(MetastoreError, LookupError):
+    """No row has this id or name."""
+
+
+class TrustError(MetastoreError, PermissionError):
+    """Bytes that this store's key did not sign are not unpickled."""
+
+    __str__ = Exception.__str__  # PermissionError (OSError) formats its arguments

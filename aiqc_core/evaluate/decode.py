@@ -1,0 +1,117 @@
+"""Between what a model gives and what a user's label says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-5
+
+
+def to_ordinal(encoded: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the class of each sample as a number from 0.
+
+    Args:
+        encoded: `(samples, 1)` of ordinal codes, or one-hot `(samples, classes)`.
+
+    >>> to_ordinal(np.array([[0, 0, 1], [1, 0, 0]])).tolist()
+    [2, 0]
+    """
+    if encoded.shape[1] == 1:
+        return encoded.ravel().astype(np.int64)
+    return encoded.argmax(axis=1).astype(np.int64)
+
+
+def refuse_other_codes(encoded: NDArray[Any], class_count: int) -> None:
+    """Raise unless an encoded label is one-hot, or the ordinal codes of its classes.
+
+    Raises:
+        TrainingError: another coding, such as -1 and 1, from which no class could be told.
+    """
+    width, last = encoded.shape[1], class_count - 1
+    wanted = range(class_count) if width == 1 else range(2)
+    other = np.setdiff1d(encoded, list(wanted))
+    if (
+        other.size
+        or width not in {1, class_count}
+        or (width > 1 and (encoded.sum(axis=1) != 1).any())
+    ):
+        raise TrainingError(
+            f"label: is encoded in {width} column(s) with values such as "
+            f"{np.unique(encoded)[:3].tolist()}, neither one-hot nor the codes 0…{last} of "
+            f"its {class_count} classes. Use a LabelBinarizer(), OrdinalEncoder() or "
+            "OneHotEncoder()."
+        )
+
+
+def to_classes(ordinal: NDArray[np.int64], classes: Sequence[Any]) -> NDArray[Any]:
+    """Return the label's own values for ordinal predictions.
+
+    >>> to_classes(np.array([1, 0]), ["down", "up"]).tolist()
+    ['up', 'down']
+    """
+    values = np.empty(len(classes), dtype=object)
+    values[:] = list(classes)
+    kinds = {type(value) for value in classes}
+    table = np.array(list(classes)) if kinds in ({int}, {bool}, {str}) else values
+    return table[ordinal]
+
+
+def checked_classes(
+    predicted: NDArray[Any], probabilities: NDArray[Any] | None, class_count: int, *, binary: bool
+) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    """Return predictions and probabilities in their one form, or say what is wrong with them.
+
+    Returns:
+        Ordinal predictions `(samples,)`; probabilities, binary `(samples,)`, multi
+        `(samples, classes)`.
+
+    Raises:
+        TrainingError: predictions that are no class, probabilities of another width or outside
+            [0, 1].
+    """
+    flat = np.asarray(predicted).reshape(len(predicted), -1)
+    if flat.shape[1] != 1:
+        raise TrainingError(
+            f"fn_predict: predictions have shape {np.shape(predicted)}; give ordinal classes "
+            "(samples,), never one-hot."
+        )
+    ordinal = flat.ravel()
+    finite = np.isfinite(ordinal).all()
+    whole = ordinal.astype(np.int64) if finite else np.zeros(len(ordinal), np.int64)
+    if not (whole == ordinal).all() or (whole < 0).any() or (whole >= class_count).any():
+        raise TrainingError(
+            f"fn_predict: predictions {np.unique(ordinal)[:5].tolist()} are not ordinal classes "
+            f"0…{class_count - 1}."
+        )
+    return whole, _checked_probabilities(probabilities, class_count, binary=binary)
+
+
+def _checked_probabilities(
+    probabilities: NDArray[Any] | None, class_count: int, *, binary: bool
+) -> NDArray[np.float64] | None:
+    if probabilities is None:
+        return None
+    given = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), -1)
+    if binary and given.shape[1] == 2:  # noqa: PLR2004 - one column for each of the two classes
+        given = given[:, 1:]
+    if given.shape[1] != (1 if binary else class_count):
+        raise TrainingError(
+            f"fn_predict: probabilities have shape {np.shape(probabilities)}; give "
+            f"{'(samples,)' if binary else f'(samples, {class_count})'}."
+        )
+    finite = given[np.isfinite(given)]
+    if finite.size and (finite.min() < -TOLERANCE or finite.max() > 1 + TOLERANCE):
+        raise TrainingError(
+            f"fn_predict: probabilities lie in [{finite.min():.4g}, {finite.max():.4g}], not in "
+            "[0, 1]. End the model with a sigmoid or softmax, or give fn_predict."
+        )
+    return given.ravel() if binary else given

@@ -1,0 +1,163 @@
+"""The numbers by which predictions are judged, unrounded; NaN with a reason where undefined."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn import metrics
+from sklearn.exceptions import UndefinedMetricWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+NAN = math.nan
+BINARY = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Metrics of one split.
+
+    Attributes:
+        values: `{metric: value}`.
+        notes: `{metric: reason}` for each value that is NaN, or defined by convention.
+    """
+
+    values: dict[str, float]
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def classification(
+    truth: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    probabilities: NDArray[np.float64] | None,
+    class_count: int,
+    *,
+    binary: bool,
+) -> Scores:
+    """Score a classification.
+
+    Args:
+        truth: ordinal classes, `(samples,)`.
+        predicted: ordinal classes, `(samples,)`.
+        probabilities: binary `(samples,)` of class 1, multi `(samples, classes)`.
+        class_count: how many classes there are, absent ones included.
+        binary: average over class 1 alone; else over classes, weighted by their samples.
+
+    Returns:
+        `accuracy, f1, precision, recall, roc_auc`. Precision, recall and f1 are 0 where their
+        denominator is 0, as scikit-learn's `zero_division=0`. ROC AUC of several classes is one
+        against the rest, weighted; it is NaN where a class is absent.
+    """
+    average = "binary" if binary else "weighted"
+    options: dict[str, Any] = {"average": average, "zero_division": 0}
+    if not binary:
+        options["labels"] = list(range(class_count))
+    values = {
+        "accuracy": float(metrics.accuracy_score(truth, predicted)),
+        "f1": float(metrics.f1_score(truth, predicted, **options)),
+        "precision": float(metrics.precision_score(truth, predicted, **options)),
+        "recall": float(metrics.recall_score(truth, predicted, **options)),
+    }
+    area, reason = _roc_auc(truth, probabilities, class_count, binary=binary)
+    notes = {"roc_auc": reason} if reason else {}
+    missed = sorted(set(range(class_count)) - set(predicted.tolist()))
+    if missed:
+        notes["precision"] = f"classes {missed} are never predicted: their precision counts as 0"
+    return Scores(values | {"roc_auc": area}, notes)
+
+
+def regression(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores:
+    """Score a regression, in the units of what is given.
+
+    Args:
+        truth: `(samples, columns)` or `(samples,)`.
+        predicted: the same shape.
+
+    Returns:
+        `explained_variance, mae, mse, r2, rmse`; of several columns the mean. r2 and explained
+        variance are NaN for one sample or a constant target.
+    """
+    names = ("explained_variance", "mae", "mse", "r2", "rmse")
+    truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(predicted), -1)
+    if not np.isfinite(predicted).all():
+        reason = "predictions are not finite"
+        return Scores(dict.fromkeys(names, NAN), dict.fromkeys(names, reason))
+    errors = predicted - truth
+    mse = float(np.mean(errors**2))
+    values = {"mae": float(np.mean(np.abs(errors))), "mse": mse, "rmse": math.sqrt(mse)}
+    reason = _no_variance(truth)
+    if reason:
+        undefined = ("explained_variance", "r2")
+        return Scores(values | dict.fromkeys(undefined, NAN), dict.fromkeys(undefined, reason))
+    explained = float(metrics.explained_variance_score(truth, predicted))
+    return Scores(
+        values | {"explained_variance": explained, "r2": float(metrics.r2_score(truth, predicted))}
+    )
+
+
+def aggregate(
+    by_split: Mapping[str, Mapping[str, float]],
+) -> dict[str, dict[str, float]]:
+    """Return mean, median, pstdev, minimum and maximum of each metric over the splits.
+
+    NaN when one split's value is NaN: an aggregate that left it out would look better than it is.
+
+    >>> aggregate({"train": {"loss": 1.0}, "test": {"loss": 3.0}})["loss"]["mean"]
+    2.0
+    """
+    names = list(dict.fromkeys(name for values in by_split.values() for name in values))
+    return {
+        name: _statistics([values[name] for values in by_split.values() if name in values])
+        for name in names
+    }
+
+
+def _statistics(values: list[float]) -> dict[str, float]:
+    names = ("mean", "median", "pstdev", "minimum", "maximum")
+    if any(math.isnan(value) for value in values):
+        return dict.fromkeys(names, NAN)
+    spread = NAN if any(math.isinf(value) for value in values) else statistics.pstdev(values)
+    middles = statistics.fmean(values), statistics.median(values)
+    return dict(zip(names, (*middles, spread, min(values), max(values)), strict=True))
+
+
+def _roc_auc(
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.float64] | None,
+    class_count: int,
+    *,
+    binary: bool,
+) -> tuple[float, str | None]:
+    if probabilities is None:
+        return NAN, "the model gives no probabilities"
+    if not np.isfinite(probabilities).all():
+        return NAN, "probabilities are not finite"
+    absent = sorted(set(range(class_count)) - set(truth.tolist()))
+    if absent:
+        return NAN, f"classes {absent} have no sample in this split"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        if binary:
+            return float(metrics.roc_auc_score(truth, probabilities)), None
+        if class_count == BINARY:
+            return float(metrics.roc_auc_score(truth, probabilities[:, 1])), None
+        areas = [
+            metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in range(class_count)
+        ]
+    return float(np.average(areas, weights=np.bincount(truth, minlength=class_count))), None
+
+
+def _no_variance(truth: NDArray[np.float64]) -> str | None:
+    if len(truth) == 1:
+        return "one sample has no variance to explain"
+    if (np.ptp(truth, axis=0) == 0).any():
+        return "the target is constant in this split"
+    return None

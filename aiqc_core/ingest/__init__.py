@@ -1,0 +1,1 @@
+"""From sources to frames and their content hash."""

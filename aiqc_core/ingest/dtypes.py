@@ -1,0 +1,107 @@
+"""Which dtypes a table may hold, and what becomes of columns of Python objects."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from aiqc_core.errors import IngestError
+
+NULLABLE = frozenset(
+    {"boolean", "Float32", "Float64"}
+    | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+)
+# What pandas finds in a column of objects: the dtype without blanks, and with them.
+OBJECTS = {
+    "string": ("str", "str"),
+    "boolean": ("bool", "boolean"),
+    "integer": ("int64", "Int64"),
+    "floating": ("float64", "float64"),
+    "empty": ("float64", "float64"),
+}
+CATEGORY_KINDS = "biuf"
+LARGEST_FLOAT_BYTES = 8
+
+
+def settled(name: str, column: pd.Series) -> pd.Series:
+    """Return a column in a dtype that is stored and given back exactly, or refuse it by name.
+
+    Columns of Python objects take the dtype of what they hold: text, truth values, or numbers of
+    one type. Everything else stays as it is.
+
+    Raises:
+        IngestError: values of several types, or a dtype that cannot be stored.
+
+    >>> settled("a", pd.Series(["x", None], dtype=object)).dtype
+    <StringDtype(na_value=nan)>
+    """
+    dtype = column.dtype
+    if types.is_object_dtype(dtype):
+        return _from_objects(name, column)
+    if isinstance(dtype, pd.StringDtype):
+        return column.astype(str(dtype))  # type: ignore[call-overload] # one storage
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _with_plain_categories(name, column)
+    if not _is_storable(dtype):
+        raise IngestError(
+            f"dataframe: column {name!r} has dtype {dtype}, which cannot be stored exactly. Give "
+            "numbers, truth values, text, categories or timestamps, e.g. with retype."
+        )
+    return column
+
+
+def _is_storable(dtype: Any) -> bool:
+    if isinstance(dtype, np.dtype):
+        return dtype.kind in "biumM" or (
+            dtype.kind == "f" and dtype.itemsize <= LARGEST_FLOAT_BYTES
+        )
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        try:
+            return types.pandas_dtype(str(dtype)) == dtype
+        except (TypeError, ValueError, KeyError):  # a zone that its name does not give back
+            return False
+    return str(dtype) in NULLABLE
+
+
+def _from_objects(name: str, column: pd.Series) -> pd.Series:
+    found = types.infer_dtype(column, skipna=True)
+    if found not in OBJECTS:
+        raise _mixed(name, column)
+    target = OBJECTS[found][int(column.isna().any())]
+    try:
+        return column.astype(target)  # type: ignore[call-overload]
+    except (OverflowError, TypeError, ValueError) as error:
+        raise IngestError(
+            f"dataframe: column {name!r} holds values that {target} cannot: {error}. Scale them, "
+            f"or give text."
+        ) from error
+
+
+def _mixed(name: str, column: pd.Series) -> IngestError:
+    kinds = column.dropna().map(type)
+    found = [kind.__name__ for kind in kinds.unique()]
+    others = kinds.index[kinds != kinds.iloc[0]]
+    row = int(others[0] if len(others) else kinds.index[0])
+    return IngestError(
+        f"dataframe: column {name!r} holds Python objects of types {found}; row {row} is "
+        f"{column.iloc[row]!r}. Give the column one dtype, e.g. retype={{{name!r}: 'str'}}."
+    )
+
+
+def _with_plain_categories(name: str, column: pd.Series) -> pd.Series:
+    categories = column.cat.categories
+    is_text = types.infer_dtype(categories) == "string"
+    plain = categories.astype("str") if is_text else categories
+    if plain.dtype.kind not in CATEGORY_KINDS and plain.dtype != "str":
+        raise IngestError(
+            f"dataframe: column {name!r} has categories of dtype {plain.dtype}. Give only text, "
+            "whole numbers, floats or truth values as categories."
+        )
+    if types.is_extension_array_dtype(plain.dtype) and plain.dtype != "str":
+        plain = plain.astype(plain.dtype.numpy_dtype)  # type: ignore[union-attr] # nullable
+    if plain.dtype == categories.dtype:
+        return column
+    return column.cat.rename_categories(plain)

@@ -1,0 +1,129 @@
+"""Parquet: how a table's bytes are stored, every dtype given back as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pandas.api import types
+
+from aiqc_core.errors import IngestError
+from aiqc_core.ingest.selection import checked_columns, repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+DTYPES_KEY = b"aiqc.dtypes"
+REPEATING = frozenset({"str", "string", "category"})
+
+
+def to_parquet(frame: pd.DataFrame) -> bytes:
+    """Return a conforming frame as Parquet bytes.
+
+    The dtypes are recorded beside the values, as Parquet itself knows no categories that are not
+    used, no seconds and no nullable integers.
+    """
+    dtypes = {name: _dtype_record(column.dtype) for name, column in frame.items()}
+    table = pa.table({name: _to_arrow(column) for name, column in frame.items()})
+    table = table.replace_schema_metadata({DTYPES_KEY: json.dumps(dtypes).encode()})
+    sink = pa.BufferOutputStream()
+    texts: Any = [name for name, record in dtypes.items() if record["dtype"] in REPEATING]
+    # measured on 1e6 × 20 floats: a dictionary of numbers and snappy each cost more than they save
+    pq.write_table(table, sink, compression="lz4", use_dictionary=texts or False)
+    return sink.getvalue().to_pybytes()
+
+
+def from_parquet(data: bytes, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the frame that `to_parquet` wrote, or some of its columns.
+
+    Columns that are not asked for are not decoded.
+
+    Raises:
+        SelectionError: an unknown or repeated column, or an empty list.
+
+    >>> frame = pd.DataFrame({"a": [1.0, None], "b": ["x", None]})
+    >>> from_parquet(to_parquet(frame), ["b"]).equals(frame[["b"]])
+    True
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    dtypes = json.loads(file.schema_arrow.metadata[DTYPES_KEY])
+    wanted = checked_columns("columns", columns, list(dtypes))
+    table = file.read(columns=wanted)
+    return pd.DataFrame({name: _from_arrow(table[name], dtypes[name]) for name in wanted})
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Read a Parquet file that anyone wrote; whole numbers with blanks stay whole numbers.
+
+    Raises:
+        IngestError: no Parquet, column names that repeat, or rows under an index of their own.
+    """
+    try:
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise IngestError(f"file_path: {path} is no readable Parquet file: {error}.") from error
+    twice = repeated(table.column_names)
+    if twice:
+        raise IngestError(f"file_path: {path} repeats the column names {twice}; rename them.")
+    frame = table.to_pandas()
+    if not frame.index.equals(pd.RangeIndex(len(frame))):
+        raise IngestError(
+            f"file_path: {path} stores an index of its own. Write it with "
+            "frame.reset_index().to_parquet(path), or drop=True to leave the index out."
+        )
+    for name in frame.columns:
+        # pandas makes floats of integers with blanks, which changes those beyond 2**53
+        if pa.types.is_integer(table.schema.field(str(name)).type) and table[name].null_count:
+            frame[name] = table[name].to_pandas(types_mapper=_nullable)
+    return frame
+
+
+def _nullable(arrow_type: pa.DataType) -> Any:
+    name = str(arrow_type)
+    dtype = name.replace("uint", "UInt") if name.startswith("u") else name.replace("int", "Int")
+    return types.pandas_dtype(dtype)
+
+
+def _dtype_record(dtype: Any) -> dict[str, Any]:
+    if not isinstance(dtype, pd.CategoricalDtype):
+        return {"dtype": str(dtype)}
+    return {
+        "dtype": "category",
+        "categories": dtype.categories.tolist(),
+        "categories_dtype": str(dtype.categories.dtype),
+        "ordered": bool(dtype.ordered),
+    }
+
+
+def _to_arrow(column: pd.Series) -> Any:
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return pa.array(column, from_pandas=not _is_plain_number(column.dtype))
+    codes = column.cat.codes.to_numpy()
+    indices = pa.array(codes, mask=codes < 0)
+    return pa.DictionaryArray.from_arrays(
+        indices, pa.array(column.cat.categories)
+    ).dictionary_decode()
+
+
+def _is_plain_number(dtype: Any) -> bool:
+    return dtype.kind in "biuf" and not types.is_extension_array_dtype(dtype)
+
+
+def _from_arrow(values: pa.ChunkedArray, record: dict[str, Any]) -> Any:
+    if record["dtype"] == "category":
+        categories = pd.Index(record["categories"], dtype=record["categories_dtype"])
+        known = pc.SetLookupOptions(pa.array(categories).cast(values.type))
+        codes = pc.call_function("index_in", [values], known)
+        return pd.Categorical.from_codes(
+            codes.fill_null(-1).to_numpy(),
+            dtype=pd.CategoricalDtype(categories, ordered=record["ordered"]),
+        )
+    dtype = types.pandas_dtype(record["dtype"])
+    if isinstance(dtype, pd.api.extensions.ExtensionDtype):
+        return dtype.__from_arrow__(values)  # type: ignore[attr-defined]
+    return values.to_pandas().astype(dtype)

@@ -1,0 +1,138 @@
+"""Label: the columns that a model learns to predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pandas.api import types
+from peewee import ForeignKeyField, IntegerField
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.base import BaseModel, rowmethod
+from aiqc_core.orm.dataset import Dataset, checked_columns
+from aiqc_core.orm.fields import JSONField
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.pipeline import EncoderStep
+
+SHOWN_ROWS = 5
+
+
+class Label(BaseModel):
+    """Columns of a tabular Dataset; several columns are one-hot."""
+
+    columns = JSONField()
+    column_count = IntegerField()
+    unique_classes = JSONField(null=True)
+    dataset = ForeignKeyField(Dataset, backref="labels")
+
+    @classmethod
+    def from_dataset(cls, dataset_id: int, columns: Sequence[str] | None = None) -> Label:
+        """Choose the column to predict, or the columns of a one-hot label.
+
+        Args:
+            dataset_id: the id of a tabular Dataset.
+            columns: which; all by default.
+
+        Raises:
+            SelectionError: the Dataset is not tabular, a column is unknown, or several columns
+                are not one-hot (the message lists the first rows at fault).
+        """
+        dataset = Dataset.get_by_id(dataset_id)
+        if dataset.typ != "tabular":
+            message = f"dataset_id: Dataset {dataset.id} is {dataset.typ}; a Label is tabular."
+            raise SelectionError(message)
+        chosen = checked_columns("columns", columns, dataset.columns)
+        frame = dataset.to_df(chosen)
+        if len(chosen) > 1:
+            _refuse_not_one_hot(frame)
+        return cls.create(
+            columns=chosen,
+            column_count=len(chosen),
+            unique_classes=_unique_classes(frame),
+            dataset=dataset,
+        )
+
+    @rowmethod
+    def to_df(
+        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """Return rows of the Label's columns; see `Dataset.to_df`."""
+        return self.dataset.to_df(self._checked_columns(columns), samples)
+
+    @rowmethod
+    def to_arr(
+        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
+    ) -> NDArray[np.generic]:
+        """Return rows as an array, always `(samples, columns)`; see `Dataset.to_arr`."""
+        return self.dataset.to_arr(self._checked_columns(columns), samples)
+
+    @rowmethod
+    def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
+        """Return `{column: dtype}` of the Label's columns."""
+        return self.dataset.get_dtypes(self._checked_columns(columns))
+
+    def _checked_columns(self, columns: Sequence[str] | None) -> list[str]:
+        return checked_columns("columns", columns, self.columns)
+
+    def step(self) -> EncoderStep | None:
+        """Return the label's coder as a value, None where there is none."""
+        coders = list(self.labelcoders)
+        return coders[0].step() if coders else None
+
+    def classes(self) -> list[object] | None:
+        """Return the classes that predictions are decoded to: values, or the one-hot columns."""
+        return self.columns if self.column_count > 1 else self.unique_classes
+
+    @property
+    def fitted_labelcoder(self) -> object:
+        """The coder as fitted by the latest Splitset that has no Folds; None before that."""
+        for splitset in sorted(self.splitsets, key=lambda row: row.id, reverse=True):
+            fitted = None if splitset.fold_count else splitset.fitted
+            if fitted is not None:
+                return fitted.label.encoder
+        return None
+
+
+def _refuse_not_one_hot(frame: pd.DataFrame) -> None:
+    values = frame.to_numpy()
+    numeric = all(
+        types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype) for dtype in frame.dtypes
+    )
+    if numeric:
+        numbers = values.astype(float)
+        is_hot = np.isin(numbers, (0.0, 1.0)).all(axis=1) & (numbers.sum(axis=1) == 1.0)
+    else:
+        is_hot = np.zeros(len(values), dtype=bool)
+    if not is_hot.all():
+        rows = np.flatnonzero(~is_hot)
+        shown = {int(row): values[row].tolist() for row in rows[:SHOWN_ROWS]}
+        message = (
+            f"columns: {list(frame.columns)} are not one-hot: {len(rows)} rows do not hold "
+            f"exactly one 1 and otherwise 0, the first are {shown}. Name one column, or encode "
+            "the rows."
+        )
+        raise SelectionError(message)
+
+
+def _unique_classes(frame: pd.DataFrame) -> list[object] | None:
+    """Return the sorted classes; None for numbers with a fraction part's dtype."""
+    if any(types.is_float_dtype(dtype) for dtype in frame.dtypes):
+        return None
+    values = np.unique(frame.to_numpy()) if len(frame.columns) > 1 else _sorted(frame.iloc[:, 0])
+    return [value.item() if isinstance(value, np.generic) else value for value in values]
+
+
+def _sorted(column: pd.Series) -> list[Any]:
+    present = column.dropna().unique().tolist()
+    return sorted(map(str, present) if _is_time(column) else present)
+
+
+def _is_time(column: pd.Series) -> bool:
+    return types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype)

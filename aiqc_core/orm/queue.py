@@ -1,0 +1,214 @@
+"""Queue: every combination on every Fold, trained, compared and resumed."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from pandas.api import types
+from peewee import ForeignKeyField, IntegerField
+
+from aiqc_core.errors import AlgorithmError, TrainingError
+from aiqc_core.orm import comparison
+from aiqc_core.orm.algorithm import Algorithm
+from aiqc_core.orm.base import BaseModel, rowmethod
+from aiqc_core.orm.database import metastore
+from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
+from aiqc_core.orm.splitset import Splitset
+from aiqc_core.preprocess import encode
+from aiqc_core.seeds import SEED_BITS
+from aiqc_core.train import compatibility
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from aiqc_core.orm.running import RunSummary
+
+logger = logging.getLogger(__name__)
+
+
+class Queue(BaseModel):
+    """An experiment: an Algorithm, a Splitset, the combinations, and the Jobs they make."""
+
+    repeat_count = IntegerField()
+    total_runs = IntegerField()
+    permute_count = IntegerField()
+    seed = IntegerField()
+    algorithm = ForeignKeyField(Algorithm, backref="queues")
+    splitset = ForeignKeyField(Splitset, backref="queues")
+    hyperparamset = ForeignKeyField(Hyperparamset, backref="queues", null=True)
+
+    @classmethod
+    def from_algorithm(
+        cls,
+        algorithm_id: int,
+        splitset_id: int,
+        repeat_count: int = 1,
+        permute_count: int = 3,
+        hyperparamset_id: int | None = None,
+        description: str | None = None,
+        seed: int | None = None,
+    ) -> Queue:
+        """Make the Jobs: combinations × Folds, each trained `repeat_count` times.
+
+        Args:
+            algorithm_id: whose functions train.
+            splitset_id: whose samples train.
+            repeat_count: Predictors a Job, each with a seed of its own.
+            permute_count: permutations of each column for its importance; 0 skips that.
+            hyperparamset_id: the combinations; `None` trains one model without hyperparameters.
+            description: what is particular about this experiment.
+            seed: from which each Job's seed follows; `None` draws one, which is stored.
+
+        Raises:
+            AlgorithmError: the label does not go with the analysis type, a column is neither
+                numeric nor encoded, or a count is out of range.
+        """
+        algorithm = Algorithm.get_by_id(algorithm_id)
+        splitset = Splitset.get_by_id(splitset_id)
+        combos = _combos(algorithm, hyperparamset_id)
+        _refuse_below("repeat_count", repeat_count, 1)
+        _refuse_below("permute_count", permute_count, 0)
+        compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset))
+        _refuse_text_columns(splitset)
+        parts = splitset.parts()
+        with metastore.atomic():
+            queue = cls.create(
+                repeat_count=int(repeat_count),
+                total_runs=len(combos) * len(parts) * int(repeat_count),
+                permute_count=int(permute_count),
+                seed=secrets.randbits(SEED_BITS) if seed is None else int(seed),
+                algorithm=algorithm,
+                splitset=splitset,
+                hyperparamset=hyperparamset_id,
+                description=description,
+            )
+            job_table = cls.jobs.rel_model
+            for combo in combos:
+                for fold in parts:
+                    job_table.create(
+                        repeat_count=int(repeat_count),
+                        queue=queue,
+                        hyperparamcombo=combo,
+                        fold=fold,
+                    )
+        return queue
+
+    @property
+    def runs_completed(self) -> int:
+        """How many Predictors are recorded."""
+        return comparison.predictors_of(self).count()
+
+    @rowmethod
+    def run_jobs(
+        self, workers: int | None = None, *, raise_on_error: bool = True, progress: bool = True
+    ) -> RunSummary:
+        """Train what has no Predictor yet; a finished Queue trains nothing and says so.
+
+        Args:
+            workers: processes that train side by side; `None` or 1 trains in this process.
+            raise_on_error: raise at the end when a Job failed, else return the summary.
+            progress: show a bar with the best score so far.
+
+        Returns:
+            How many were trained, found and failed.
+
+        Raises:
+            TrainingError: at the end, when Jobs failed; it lists each with its reason. The others
+                are recorded, and the next call tries the failed ones again.
+        """
+        from aiqc_core.orm.running import run  # noqa: PLC0415 - it reads every table of a run
+
+        summary = run(self, workers=workers, progress=progress)
+        if summary.failures and raise_on_error:
+            raise TrainingError(summary.describe())
+        return summary
+
+    @rowmethod
+    def metrics_df(
+        self,
+        selected_metrics: Sequence[str] | None = None,
+        sort_by: str | None = None,
+        ascending: bool = False,
+    ) -> pd.DataFrame:
+        """Return the metrics of each split of each Predictor, a row each.
+
+        Args:
+            selected_metrics: only these metrics.
+            sort_by: a column; NaN comes last both ways.
+            ascending: from low to high.
+
+        Raises:
+            TrainingError: nothing is trained yet.
+            SelectionError: an unknown metric or column.
+        """
+        return comparison.metrics(self, selected_metrics, sort_by, ascending=ascending)
+
+    @rowmethod
+    def metricsAggregate_df(
+        self,
+        ascending: bool = False,
+        selected_metrics: Sequence[str] | None = None,
+        selected_stats: Sequence[str] | None = None,
+        sort_by: str | None = None,
+    ) -> pd.DataFrame:
+        """Return mean, median, pstdev, minimum and maximum over splits, a row a metric.
+
+        The arguments are those of `metrics_df`; `selected_stats` chooses among the statistics.
+        """
+        return comparison.aggregates(
+            self, selected_metrics, selected_stats, sort_by, ascending=ascending
+        )
+
+
+def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> list[Hyperparamcombo | None]:
+    if hyperparamset_id is None:
+        return [None]
+    hyperparamset = Hyperparamset.get_by_id(hyperparamset_id)
+    if hyperparamset.algorithm_id != algorithm.id:
+        message = (
+            f"hyperparamset_id: Hyperparamset {hyperparamset.id} belongs to Algorithm "
+            f"{hyperparamset.algorithm_id}, not to Algorithm {algorithm.id}."
+        )
+        raise AlgorithmError(message)
+    return list(hyperparamset.hyperparamcombos.order_by(Hyperparamcombo.idx))
+
+
+def _refuse_below(argument: str, given: Any, least: int) -> None:
+    if isinstance(given, bool) or int(given) != given or given < least:
+        message = f"{argument}: {given!r}; give a whole number of at least {least}."
+        raise AlgorithmError(message)
+
+
+def _label_facts(splitset: Splitset) -> compatibility.LabelFacts:
+    label = splitset.label
+    step = label.step()
+    encoded = None if step is None else encode.fit(label.to_df(), step.encoder)
+    return compatibility.LabelFacts(
+        columns=tuple(label.columns),
+        dtypes=tuple(label.get_dtypes().values()),
+        classes=label.classes(),
+        encoder=None if step is None else type(step.encoder).__name__,
+        encoded_width=len(label.columns) if encoded is None else len(encoded.output_columns),
+    )
+
+
+def _refuse_text_columns(splitset: Splitset) -> None:
+    for feature in splitset.features:
+        coded = {name for coder in feature.ordered_coders() for name in coder.matching_columns}
+        text = {
+            name: dtype
+            for name, dtype in feature.get_dtypes().items()
+            if name not in coded
+            and not types.is_numeric_dtype(dtype)
+            and not types.is_bool_dtype(dtype)
+        }
+        if text:
+            message = (
+                f"splitset_id: Feature {feature.id} has columns that a model cannot take: {text}. "
+                "Attach a FeatureCoder to them, or leave them out (exclude_columns)."
+            )
+            raise AlgorithmError(message)

@@ -1,0 +1,70 @@
+"""The version of the store's tables, checked whenever a process opens it."""
+
+from __future__ import annotations
+
+from peewee import CharField, Model, TextField
+
+from aiqc_core.config import database_path
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.base import BaseModel
+from aiqc_core.orm.blobs import Blob, BlobChunk
+from aiqc_core.orm.database import metastore
+
+SCHEMA_VERSION = 1
+
+
+class StoreInfo(Model):
+    """Facts about the store itself."""
+
+    key = CharField(primary_key=True)
+    value = TextField()
+
+    class Meta:
+        database = metastore
+
+
+def tables() -> list[type[Model]]:
+    """Return every table of the store; all of `aiqc_core.orm` must be imported."""
+    return [StoreInfo, Blob, BlobChunk, *BaseModel.__subclasses__()]
+
+
+def prepare() -> None:
+    """Make the tables of an empty store, and refuse one of another version.
+
+    Raises:
+        MetastoreError: when the store was made by a newer version, or has no known version.
+    """
+    existing = set(metastore.get_tables())
+    if not existing:
+        with metastore.atomic():
+            metastore.create_tables(tables(), safe=False)
+            StoreInfo.create(key="schema_version", value=str(SCHEMA_VERSION))
+        return
+    if StoreInfo._meta.table_name not in existing:
+        message = f"metastore: {database_path()} is no store of AIQC. Set AIQC_HOME elsewhere."
+        raise MetastoreError(message)
+    found = int(StoreInfo.get_by_id("schema_version").value)
+    if found != SCHEMA_VERSION:
+        message = (
+            f"metastore: {database_path()} has schema version {found}, this program knows "
+            f"{SCHEMA_VERSION}. "
+            + ("Upgrade the program." if found > SCHEMA_VERSION else "The store is damaged.")
+        )
+        raise MetastoreError(message)
+    _refuse_missing_columns()
+
+
+def _refuse_missing_columns() -> None:
+    for table in tables():
+        name = table._meta.table_name
+        columns = {column.name for column in metastore.get_columns(name)}
+        missing = sorted(set(table._meta.columns) - columns)
+        if missing:
+            message = (
+                f"metastore: table {name!r} of {database_path()} lacks {missing}. The store was "
+                "made by another build; restore it from a backup or start a new one (AIQC_HOME)."
+            )
+            raise MetastoreError(message)
+
+
+metastore.when_opened.append(prepare)

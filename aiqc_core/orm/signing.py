@@ -1,0 +1,141 @@
+"""Pickles that only this store's own key makes loadable.
+
+A pickle can run any code when it is loaded, so each is signed (HMAC-SHA256) with a key that lies
+beside the database and never in it: a database that came from elsewhere opens, lists and compares,
+and its pickles stay closed until `trust()` says otherwise. The versions of Python and of the
+libraries are stored with each and compared at load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import pickle
+import platform
+import secrets
+import struct
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from aiqc_core import config
+from aiqc_core.errors import MetastoreError, TrustError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+logger = logging.getLogger(__name__)
+
+MAGIC = b"AIQC\x00P\x00\x01"
+MAC_BYTES = 32
+RECORDED = ("numpy", "pandas", "scikit-learn", "cloudpickle")
+_trusted: ContextVar[bool] = ContextVar("trusted", default=False)
+
+
+@contextmanager
+def trust() -> Generator[None]:
+    """Load pickles that another store signed, inside a `with` block.
+
+    Do this only for a store whose maker you trust as you would trust their program.
+    """
+    token = _trusted.set(True)
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+def seal(payload: bytes) -> bytes:
+    """Sign bytes that will be unpickled later, noting the versions that made them."""
+    header = json.dumps(_versions(), sort_keys=True).encode()
+    body = struct.pack(">I", len(header)) + header + payload
+    return MAGIC + _mac(body, _made_key()) + body
+
+
+def unseal(data: bytes) -> bytes:
+    """Give back the payload of `seal`, or refuse what this store did not sign.
+
+    Raises:
+        TrustError: the signature is not this store's and `trust()` is not in force.
+        MetastoreError: the bytes are no sealed pickle.
+    """
+    start = len(MAGIC) + MAC_BYTES
+    if data[: len(MAGIC)] != MAGIC or len(data) < start + 4:
+        message = "metastore: these bytes are no signed pickle; the store is damaged or foreign."
+        raise MetastoreError(message)
+    mac, body = data[len(MAGIC) : start], data[start:]
+    key = _key()
+    if not (key and hmac.compare_digest(mac, _mac(body, key))) and not _trusted.get():
+        message = (
+            f"metastore: a pickle is not signed by this store's key ({config.key_path()}), so it "
+            "is not loaded: it could run any code. If you trust whoever made this store, wrap "
+            "the call in `with aiqc_core.orm.trust():`."
+        )
+        raise TrustError(message)
+    (length,) = struct.unpack(">I", body[:4])
+    _compare_versions(json.loads(body[4 : 4 + length]))
+    return body[4 + length :]
+
+
+def dumps(value: object) -> bytes:
+    """Pickle and sign."""
+    return seal(pickle.dumps(value, protocol=5))
+
+
+def loads(data: bytes) -> object:
+    """Check the signature, then unpickle."""
+    return pickle.loads(unseal(data))  # noqa: S301 - signed by this store, or trusted by name
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {n: metadata.version(n) for n in RECORDED}
+
+
+def _compare_versions(made_with: dict[str, str]) -> None:
+    now = _versions()
+    moved = [
+        f"{name} {made_with[name]} -> {now[name]}"
+        for name in now
+        if name in made_with and _series(made_with[name]) != _series(now[name])
+    ]
+    if moved:
+        logger.warning("A stored object was made with other versions: %s.", ", ".join(moved))
+
+
+def _series(version: str) -> list[str]:
+    return version.split(".")[:2]
+
+
+def _mac(body: bytes, key: bytes) -> bytes:
+    return hmac.digest(key, body, hashlib.sha256)
+
+
+def _key() -> bytes | None:
+    try:
+        return config.key_path().read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _made_key() -> bytes:
+    """Return the store's key, made when this is the first signature."""
+    key = _key()
+    if key is not None:
+        return key
+    path = config.key_path()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(secrets.token_bytes(32))
+    try:
+        os.link(draft, path)  # fails where another process was first, and its key stands
+    except FileExistsError:
+        logger.debug("Another process made the key of this store.")
+    finally:
+        draft.unlink()
+    return path.read_bytes()

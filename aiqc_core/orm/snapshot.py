@@ -1,0 +1,108 @@
+"""Snapshot and Declared: which rows stand for a declared experiment, as of which data.
+
+A snapshot is "the data as of": a key that a schedule, a sensor or a person gives. The rows that
+an experiment's declaration leads to are found again by the digest of what they were made from, so
+that walking an unchanged declaration over unchanged data makes no new row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Self, TypeVar
+
+from peewee import CharField, IntegerField
+
+from aiqc_core.errors import NotFoundError
+from aiqc_core.orm.base import BaseModel
+from aiqc_core.orm.database import metastore
+from aiqc_core.orm.fields import JSONField
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class Declared(BaseModel):
+    """The row that a stage of a declaration made from inputs with this digest."""
+
+    experiment = CharField()
+    stage = CharField()
+    digest = CharField()
+    row_id = IntegerField()
+
+    class Meta:
+        indexes = ((("experiment", "stage", "digest"), True),)
+
+    @classmethod
+    def find_or_make(
+        cls,
+        table: type[Row],
+        experiment: str,
+        stage: str,
+        inputs: object,
+        make: Callable[[], Row],
+    ) -> Row:
+        """Return the row made from these inputs before, or make it, in one transaction.
+
+        Args:
+            table: the table of the row.
+            experiment: the experiment's name.
+            stage: which step of its chain.
+            inputs: all that the row follows from, as JSON can hold it.
+            make: makes the row.
+        """
+        text = json.dumps(inputs, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        with metastore.atomic():
+            known = cls.get_or_none(experiment=experiment, stage=stage, digest=digest)
+            found = None if known is None else table.get_or_none(table.id == known.row_id)
+            if found is not None:
+                return found
+            if known is not None:
+                known.delete_instance()
+            row = make()
+            cls.create(experiment=experiment, stage=stage, digest=digest, row_id=row.id)
+            return row
+
+
+class Snapshot(BaseModel):
+    """One state of an experiment's data, and the row of each stage that was made for it."""
+
+    experiment = CharField()
+    key = CharField()
+    rows = JSONField(default=dict)
+
+    class Meta:
+        indexes = ((("experiment", "key"), True),)
+
+    @classmethod
+    def of(cls, experiment: str, key: str) -> Self:
+        """Return the snapshot with this key, made when it is new."""
+        with metastore.atomic():
+            return cls.get_or_create(experiment=experiment, key=key)[0]
+
+    @classmethod
+    def put(cls, experiment: str, key: str, stage: str, row: BaseModel) -> None:
+        """Note that a stage of this snapshot is this row."""
+        with metastore.atomic():
+            snapshot = cls.of(experiment, key)
+            if snapshot.rows.get(stage) != row.id:
+                snapshot.rows = snapshot.rows | {stage: row.id}
+                snapshot.save()
+
+    def get_row(self, table: type[Row], stage: str) -> Row:
+        """Return the row of a stage.
+
+        Raises:
+            NotFoundError: that stage was not materialised for this snapshot yet.
+        """
+        row_id = self.rows.get(stage)
+        if row_id is None:
+            message = (
+                f"snapshot {self.key!r} of {self.experiment!r} has no {stage} yet; materialise "
+                f"{self.experiment}/{stage} for this snapshot first."
+            )
+            raise NotFoundError(message)
+        return table.get_by_id(row_id)

@@ -1,0 +1,328 @@
+"""Splitset and Fold: which rows train, which judge, and the samples made from them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from typing import TYPE_CHECKING, Any
+
+from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
+
+from aiqc_core import cache
+from aiqc_core.errors import SelectionError, SplitError
+from aiqc_core.orm import sampling
+from aiqc_core.orm.base import BaseModel, rowmethod
+from aiqc_core.orm.database import metastore
+from aiqc_core.orm.feature import Feature
+from aiqc_core.orm.fields import JSONField, PickleField, PositionsField, positions_of
+from aiqc_core.orm.label import Label
+from aiqc_core.split.cut import Cut, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.sampling import Fitted
+
+logger = logging.getLogger(__name__)
+
+SEED_LIMIT = 2**31
+
+
+class Splitset(BaseModel):
+    """Features and a Label, cut into train, validation and test, and train into Folds."""
+
+    samples = PositionsField()
+    sizes = JSONField()
+    supervision = CharField()
+    has_validation = BooleanField()
+    fold_count = IntegerField(null=True)
+    bin_count = IntegerField(null=True)
+    size_test = JSONField(null=True)
+    size_validation = JSONField(null=True)
+    seed = IntegerField()
+    key_train = CharField()
+    key_evaluation = CharField(null=True)
+    key_test = CharField(null=True)
+    version = IntegerField(null=True)
+    fitted_preprocessing = PickleField()
+    label = ForeignKeyField(Label, backref="splitsets")
+
+    class Meta:
+        indexes = ((("name", "version"), True),)
+
+    @classmethod
+    def make(
+        cls,
+        feature_ids: Sequence[int] | int,
+        label_id: int | None = None,
+        size_test: float | None = None,
+        size_validation: float | None = None,
+        bin_count: int | None = None,
+        fold_count: int | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        seed: int | None = None,
+    ) -> Splitset:
+        """Cut the samples of Features and a Label, stratified by the Label.
+
+        The test split is cut first, then validation (its size is a share of the whole), and what
+        is left trains. Everything the cuts draw comes from `seed`.
+
+        Args:
+            feature_ids: ids of Features with as many samples as the Label.
+            label_id: the Label's id.
+            size_test: share of the samples, between 0 and 1, for the test split.
+            size_validation: share of all samples for the validation split.
+            bin_count: quantiles by which a continuous Label is stratified; 3 by default.
+            fold_count: number of cross-validation Folds cut from train.
+            name: makes this cut a version of that name; an equal cut returns the row there is.
+            description: what is particular about this cut.
+            seed: the draw; `None` draws one, which is stored.
+
+        Raises:
+            SplitError: a split would be empty, a class too small to be in each, a size out of
+                range, or the sample counts differ.
+        """
+        features = [Feature.get_by_id(pk) for pk in _listed(feature_ids)]
+        label = _required_label(label_id)
+        samples = _sample_count(features, label)
+        asked: dict[str, Any] = {
+            "size_test": size_test,
+            "size_validation": size_validation,
+            "bin_count": bin_count,
+            "fold_count": fold_count,
+        }
+        drawn = secrets.randbelow(SEED_LIMIT) if seed is None else int(seed)
+        made = cut(label.to_arr(), seed=drawn, **asked)
+        columns: dict[str, Any] = asked | {"label": label, "bin_count": made.bin_count}
+        with metastore.atomic():
+            found = _same_cut(cls, name, features, seed, columns)
+            if found is not None:
+                logger.info("Splitset %r has this cut already: version %s.", name, found.version)
+                return found
+            splitset = cls.create(
+                samples=cls.samples.store(made.splits),
+                sizes=_sizes(made.splits, samples),
+                supervision="supervised",
+                has_validation="validation" in made.splits,
+                seed=drawn,
+                version=_next_version(cls, name),
+                name=name,
+                description=description,
+                **_keys(made),
+                **columns,
+            )
+            _add_parts(splitset, features, made)
+        return splitset
+
+    @property
+    def features(self) -> list[Feature]:
+        """The Features, in the order in which they were given."""
+        return [use.feature for use in sorted(self.feature_uses, key=lambda use: use.idx)]
+
+    @property
+    def feature_ids(self) -> list[int]:
+        """The ids of the Features, in the order in which they were given."""
+        return [use.feature_id for use in sorted(self.feature_uses, key=lambda use: use.idx)]
+
+    @property
+    def ordered_folds(self) -> list[Fold]:
+        """The Folds by index; empty where there are none."""
+        return list(self.folds.order_by(Fold.idx))
+
+    @property
+    def fitted(self) -> Fitted | None:
+        """What was fitted on the train split; None before the samples are cached."""
+        return self.fitted_preprocessing
+
+    def positions(self) -> dict[str, NDArray[np.int64]]:
+        """Return `{split: positions}` as arrays."""
+        return positions_of(sampling.raw(self, "samples"))
+
+    @property
+    def cache_path(self) -> str:
+        """The folder of this Splitset's samples: it follows from their content and recipe."""
+        return str(sampling.folder_of(self))
+
+    @property
+    def cache_hot(self) -> bool:
+        """Whether the samples of every split and Fold are in the cache, with their full size."""
+        return all(cache.is_whole(sampling.folder_of(self, fold)) for fold in self.parts())
+
+    def parts(self) -> list[Fold | None]:
+        """Return the Folds, or `[None]` where there are none."""
+        return list(self.ordered_folds) or [None]
+
+    @rowmethod
+    def cache_samples(self) -> None:
+        """Write the preprocessed samples of every split and Fold; what is there whole is kept."""
+        for fold in self.parts():
+            sampling.ensure(self, fold)
+
+    @rowmethod
+    def clear_cache(self) -> None:
+        """Delete the cached samples; the next `fetch_cache` or Job builds them again."""
+        cache.remove(sampling.folder_of(self))
+
+    @rowmethod
+    def fetch_cache(
+        self,
+        split: str,
+        label_features: str,
+        fold_id: int | None = None,
+        library: str | None = None,
+    ) -> object:
+        """Return preprocessed samples, building them where they are missing.
+
+        Args:
+            split: `'train'`, `'validation'`, `'test'`, or `'folds_train_combined'` and
+                `'fold_validation'` with a Fold.
+            label_features: `'label'` or `'features'`.
+            fold_id: the Fold's id; needed where there are Folds.
+            library: `'pytorch'` for float32 tensors; arrays otherwise.
+
+        Returns:
+            A read-only array `(samples, …)`; for `'features'` a list of them when the Splitset
+            has several.
+
+        Raises:
+            SelectionError: no such split, Fold or part.
+        """
+        fold = self._checked_fold(fold_id)
+        known = list((fold or self).positions())
+        if split not in known:
+            message = f"split: {split!r} is none of {known}."
+            raise SelectionError(message)
+        if label_features not in ("label", "features"):
+            message = f"label_features: {label_features!r}; give 'label' or 'features'."
+            raise SelectionError(message)
+        folder = sampling.ensure(self, fold) / split
+        return sampling.fetch(folder, label_features, len(self.feature_ids), library)
+
+    def _checked_fold(self, fold_id: int | None) -> Fold | None:
+        ids = {fold.id: fold for fold in self.ordered_folds}
+        if (fold_id is None) == bool(ids) or (fold_id is not None and fold_id not in ids):
+            wanted = f"one of {sorted(ids)}" if ids else "None, this Splitset has no Folds"
+            message = f"fold_id: {fold_id!r}; give {wanted}."
+            raise SelectionError(message)
+        return None if fold_id is None else ids[fold_id]
+
+
+class SplitsetFeature(BaseModel):
+    """The place of a Feature in a Splitset."""
+
+    splitset = ForeignKeyField(Splitset, backref="feature_uses")
+    feature = ForeignKeyField(Feature, backref="splitset_uses")
+    idx = IntegerField()
+
+    class Meta:
+        indexes = ((("splitset", "idx"), True),)
+
+
+class Fold(BaseModel):
+    """One cut of train into the part that trains and the part that is left out."""
+
+    idx = IntegerField()
+    samples = PositionsField()
+    fitted_preprocessing = PickleField()
+    splitset = ForeignKeyField(Splitset, backref="folds")
+
+    class Meta:
+        indexes = ((("splitset", "idx"), True),)
+
+    def positions(self) -> dict[str, NDArray[np.int64]]:
+        """Return `{split: positions}` as arrays."""
+        return positions_of(sampling.raw(self, "samples"))
+
+    @property
+    def fitted(self) -> Fitted | None:
+        """What was fitted on `folds_train_combined`; None before the samples are cached."""
+        return self.fitted_preprocessing
+
+    @property
+    def fitted_featurecoders(self) -> object:
+        """The fitted coders of each Feature; None before the samples are cached."""
+        return None if self.fitted is None else [f.encoders for f in self.fitted.features]
+
+    @property
+    def fitted_labelcoder(self) -> object:
+        """The fitted coder of the Label; None where there is none."""
+        return None if self.fitted is None else self.fitted.label.encoder
+
+
+def clear_cache_all() -> None:
+    """Delete the cached samples of all Splitsets."""
+    sampling.clear_all()
+
+
+def _listed(feature_ids: Sequence[int] | int) -> list[int]:
+    ids = [feature_ids] if isinstance(feature_ids, int) else list(feature_ids)
+    if not ids or len(set(ids)) != len(ids):
+        message = f"feature_ids: {ids}; give at least one Feature, and each once."
+        raise SplitError(message)
+    return ids
+
+
+def _required_label(label_id: int | None) -> Label:
+    if label_id is None:
+        message = "label_id: None; this version trains with a Label. Make one: Label.from_dataset."
+        raise SplitError(message)
+    return Label.get_by_id(label_id)
+
+
+def _sample_count(features: list[Feature], label: Label) -> int:
+    counts = {f"Feature {f.id}": f.dataset.shape["samples"] for f in features}
+    counts[f"Label {label.id}"] = label.dataset.shape["samples"]
+    if len(set(counts.values())) != 1:
+        message = f"feature_ids and label_id: their samples do not pair: {counts}."
+        raise SplitError(message)
+    return next(iter(counts.values()))
+
+
+def _add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
+    for idx, feature in enumerate(features):
+        SplitsetFeature.create(splitset=splitset, feature=feature, idx=idx)
+    for idx in range(len(made.folds)):
+        rows = Fold.samples.store(made.fold_splits(idx))
+        Fold.create(splitset=splitset, idx=idx, samples=rows)
+
+
+def _sizes(positions: dict[str, NDArray[np.int64]], samples: int) -> dict[str, dict[str, float]]:
+    return {
+        split: {"percent": len(rows) / samples, "count": len(rows)}
+        for split, rows in positions.items()
+    }
+
+
+def _keys(made: Cut) -> dict[str, str | None]:
+    test = "test" if "test" in made.splits else None
+    if made.folds:
+        train, evaluation = "folds_train_combined", "fold_validation"
+    else:
+        train, evaluation = "train", "validation" if "validation" in made.splits else test
+    return {"key_train": train, "key_evaluation": evaluation, "key_test": test}
+
+
+def _same_cut(
+    table: type[Splitset],
+    name: str | None,
+    features: list[Feature],
+    seed: int | None,
+    columns: dict[str, Any],
+) -> Splitset | None:
+    if name is None:
+        return None
+    for row in table.select().where(table.name == name):
+        same = all(getattr(row, column) == value for column, value in columns.items())
+        if same and seed in (None, row.seed) and row.feature_ids == [f.id for f in features]:
+            return row
+    return None
+
+
+def _next_version(table: type[Splitset], name: str | None) -> int | None:
+    if name is None:
+        return None
+    return 1 + table.select().where(table.name == name).count()

@@ -1,0 +1,1 @@
+"""From sample counts, strata and seeds to positions."""

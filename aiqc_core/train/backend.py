@@ -1,0 +1,100 @@
+"""What a framework has to offer so that Jobs can be trained with it."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiqc_core.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+MODULES = {"keras": "aiqc_core.train.keras", "pytorch": "aiqc_core.train.pytorch"}
+PREDICTION_BATCH = 4096
+
+
+class Backend(Protocol):
+    """One framework; `get_backend` gives it, and imports the framework then and not before."""
+
+    def isolated(self, threads: int) -> AbstractContextManager[None]:
+        """Restore the process afterwards: generators, thread counts, memory."""
+        ...
+
+    def seed(self, seed: int) -> None:
+        """Seed every generator that training may draw from."""
+        ...
+
+    def from_arrays(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
+        """Turn cached arrays into what the framework's functions take; never the cache itself."""
+        ...
+
+    def default_lose(self, analysis_type: str, label_width: int) -> Callable[..., Any]:
+        """Return the loss used where no `fn_lose` is given."""
+        ...
+
+    def optimizer(
+        self,
+        fn_optimize: Callable[..., Any] | None,
+        model: Any,
+        hyperparameters: Mapping[str, Any],
+    ) -> Any:
+        """Make the optimizer: the user's, or Adamax with a learning rate of 0.01."""
+        ...
+
+    def model_and_history(self, returned: Any) -> tuple[Any, Mapping[str, Sequence[Any]]]:
+        """Tell the model and its history from what `fn_train` returned."""
+        ...
+
+    def in_use(self, model: Any) -> AbstractContextManager[None]:
+        """Let the model predict rather than learn: no gradients, no dropout."""
+        ...
+
+    def batches(self, model: Any, features: Sequence[Any]) -> Iterator[Any]:
+        """Yield the samples batch by batch, where the model is and as `fn_predict` takes them."""
+        ...
+
+    def outputs(self, model: Any, features: Sequence[Any]) -> NDArray[Any]:
+        """Run a model over samples in batches, in use."""
+        ...
+
+    def takes_logits(self, loser: Any) -> bool:
+        """Say whether a binary loss applies the sigmoid itself, so that the model gives logits."""
+        ...
+
+    def loss(self, model: Any, loser: Any, features: Sequence[Any], label: Any) -> float:
+        """Return the mean loss over samples, as in use."""
+        ...
+
+    def save(self, model: Any, optimizer: Any) -> bytes:
+        """Return a model with its optimizer's state as bytes that hold no code."""
+        ...
+
+    def load(self, data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) -> Any:
+        """Give back what `save` wrote, on the CPU."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the framework."""
+        ...
+
+
+def get_backend(library: str) -> Backend:
+    """Return the backend of a library.
+
+    Raises:
+        AlgorithmError: an unknown library, or one that is not installed.
+    """
+    if library not in MODULES:
+        raise AlgorithmError(f"library: {library!r} is none of {sorted(MODULES)}.")
+    try:
+        return importlib.import_module(MODULES[library])  # type: ignore[return-value]
+    except ModuleNotFoundError as error:
+        extra = "torch" if library == "pytorch" else "tensorflow"
+        raise AlgorithmError(
+            f"library: {library!r} needs {error.name}, which is not installed. Run: "
+            f"pip install 'aiqc-dagster[{extra}]'"
+        ) from error

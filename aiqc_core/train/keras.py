@@ -1,0 +1,195 @@
+"""Keras 3 on TensorFlow as a backend."""
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import keras` for this very file, as its environment is rooted in this folder)
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import tempfile
+from contextlib import contextmanager, nullcontext, suppress
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import config
+from aiqc_core.errors import TrainingError
+
+# Keras writes its settings on import: into the store, not into the user's home.
+os.environ.setdefault("KERAS_HOME", str(config.home() / "keras"))
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import tensorflow as tf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+from aiqc_core.train.backend import PREDICTION_BATCH
+
+DEFAULT_RATE = 0.01
+FILE = "model.keras"
+
+
+@contextmanager
+def isolated(threads: int) -> Generator[None]:
+    """Fix the number of threads where TensorFlow has not started yet, and free its graph after."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
+    # Once TensorFlow runs in a process its threads are fixed, and it says so by an error.
+    with suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
+def seed(value: int) -> None:
+    """Seed Python, numpy and TensorFlow."""
+    keras.utils.set_random_seed(value)
+
+
+def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return float32 copies, which is what Keras computes in."""
+    return [np.array(array, dtype=np.float32) for array in arrays]
+
+
+def default_lose(analysis_type: str, label_width: int) -> keras.losses.Loss:
+    """Return cross-entropy over probabilities, or the mean absolute error."""
+    if analysis_type == "classification_binary":
+        return keras.losses.BinaryCrossentropy()
+    if analysis_type == "classification_multi":
+        one_hot = label_width > 1
+        losses = keras.losses
+        return (
+            losses.CategoricalCrossentropy() if one_hot else losses.SparseCategoricalCrossentropy()
+        )
+    return keras.losses.MeanAbsoluteError()
+
+
+def optimizer(
+    fn_optimize: Callable[..., Any] | None, model: Any, hyperparameters: Mapping[str, Any]
+) -> Any:
+    """Make the optimizer: the user's, or Adamax with a learning rate of 0.01."""
+    del model
+    if fn_optimize is None:
+        return keras.optimizers.Adamax(DEFAULT_RATE)
+    return fn_optimize(**hyperparameters)
+
+
+def model_and_history(returned: Any) -> tuple[keras.Model, Mapping[str, Sequence[Any]]]:
+    """Accept `model`, `(model, history)` or `(history, model)`; else take the model's own."""
+    parts = returned if isinstance(returned, tuple) else (returned,)
+    models = [part for part in parts if isinstance(part, keras.Model)]
+    others = [part for part in parts if not isinstance(part, keras.Model)]
+    if len(models) != 1 or len(others) > 1:
+        kinds = [type(part).__name__ for part in parts]
+        raise TrainingError(
+            f"fn_train: returned {kinds}; return the model after model.fit, which keeps its "
+            "history."
+        )
+    model = models[0]
+    given = others[0] if others else getattr(model, "history", None)
+    history = getattr(given, "history", given) or {}
+    if not isinstance(history, dict):
+        raise TrainingError(
+            f"fn_train: returned {type(history).__name__} as history; return the model alone, or "
+            "a dict of lists with it."
+        )
+    return model, history
+
+
+def in_use(model: keras.Model) -> AbstractContextManager[None]:
+    """Change nothing: Keras models predict unless they are told to train."""
+    del model
+    return nullcontext()
+
+
+def batches(model: keras.Model, features: Sequence[NDArray[Any]]) -> Iterator[Any]:
+    """Yield the samples batch by batch: an array, or a list of several."""
+    del model
+    for start in range(0, len(features[0]), PREDICTION_BATCH):
+        parts = [f[start : start + PREDICTION_BATCH] for f in features]
+        yield parts[0] if len(parts) == 1 else parts
+
+
+def outputs(model: keras.Model, features: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Run the model over samples in batches.
+
+    Called directly, as `model.predict` traces a graph first: 30 times slower for small models.
+    """
+    parts = [model(batch, training=False) for batch in batches(model, features)]
+    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+
+
+def takes_logits(loser: Any) -> bool:
+    """Say whether the loss applies the sigmoid itself."""
+    return bool(getattr(loser, "from_logits", False))
+
+
+def loss(
+    model: keras.Model, loser: Any, features: Sequence[NDArray[Any]], label: NDArray[Any]
+) -> float:
+    """Return the mean loss over samples."""
+    predicted = outputs(model, features)
+    if loser is None or isinstance(loser, str):
+        loser = keras.losses.get(loser)
+    return float(np.mean(keras.ops.convert_to_numpy(loser(label, predicted))))
+
+
+def save(model: keras.Model, made: Any) -> bytes:
+    """Return the model as a `.keras` file, with the state of the optimizer it is compiled with."""
+    del made
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        model.save(path)
+        return path.read_bytes()
+
+
+def load(data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) -> keras.Model:
+    """Load the `.keras` file in safe mode: it may hold no code.
+
+    A file that names classes of the user is read into the model that `fn_build` makes.
+
+    Raises:
+        TrainingError: `fn_build` makes another architecture than the one that was saved.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / FILE
+        path.write_bytes(data)
+        try:
+            return keras.models.load_model(path, safe_mode=True)
+        except (TypeError, ValueError):
+            return _filled(path, build(), optimize)
+
+
+def _filled(path: Path, model: keras.Model, optimize: Callable[[Any], Any]) -> keras.Model:
+    try:
+        model.compile(optimizer=optimize(model))
+        if model.built:
+            model.optimizer.build(model.trainable_variables)
+        model.load_weights(path)
+    except (TypeError, ValueError) as error:
+        raise TrainingError(
+            "the trained model cannot be loaded again: it holds classes or functions of its own "
+            "(a Lambda layer, say), and fn_build makes another model. Return from fn_train the "
+            f"model that it was given, built with an Input. ({error})"
+        ) from error
+    return model
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Keras and TensorFlow."""
+    return {"keras": keras.__version__, "tensorflow": metadata.version("tensorflow")}

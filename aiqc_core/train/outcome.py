@@ -1,0 +1,109 @@
+"""What goes into a training and what comes out of it, as values that cross processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.pipeline import FittedLabel
+
+BINARY, MULTI, REGRESSION = "classification_binary", "classification_multi", "regression"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """All that one training needs; no database is needed beside it.
+
+    Attributes:
+        job_id: whose training it is.
+        repeat_index: which repeat of it.
+        name: for logs.
+        library: `'keras'` or `'pytorch'`.
+        analysis_type: what is learned.
+        functions: `{role: payload of functions.capture}`, None where the default is used.
+        hyperparameters: what the functions get.
+        seed: of every draw.
+        samples: `{split: folder of the cache}`, the training split first.
+        key_train: the split that trains.
+        key_evaluation: the split that judges training, if any.
+        feature_count: how many features there are.
+        label: what was fitted on the label.
+        feature_columns: the encoded columns of each feature.
+        column_groups: for each feature `{column: encoded positions}`; None skips its importance.
+        permute_count: permutations of each column for its importance.
+        threads: of the framework, fixed so that sums come out the same everywhere.
+    """
+
+    job_id: int
+    repeat_index: int
+    name: str
+    library: str
+    analysis_type: str
+    functions: dict[str, bytes | None]
+    hyperparameters: dict[str, Any]
+    seed: int
+    samples: dict[str, str]
+    key_train: str
+    key_evaluation: str | None
+    feature_count: int
+    label: FittedLabel
+    feature_columns: tuple[tuple[str, ...], ...]
+    column_groups: tuple[dict[str, tuple[int, ...]] | None, ...]
+    permute_count: int
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a training failed.
+
+    Attributes:
+        kind: `'exception'`, `'out_of_memory'`, `'exit'` or `'bad_result'`.
+        message: the reason, with the hyperparameters.
+        traceback: where it happened.
+    """
+
+    kind: str
+    message: str
+    traceback: str
+
+
+@dataclass(slots=True)
+class JobOutcome:
+    """What came of one training; of a failed one only the failure and the times.
+
+    Attributes:
+        predictions: `{split: decoded predictions}`.
+        probabilities: `{split: probabilities}`, None for a regression.
+        metrics: `{split: {metric: value}}`.
+        metric_notes: `{split: {metric: reason}}` where a value is NaN or by convention.
+        feature_importance: `{feature index: {column: {median, loss_impacts}}}`.
+        diverged: whether a loss or a prediction is not finite.
+        seconds: by phase: load, build, train, evaluate, permute, save.
+    """
+
+    job_id: int
+    repeat_index: int
+    time_started: datetime
+    time_succeeded: datetime
+    failure: Failure | None = None
+    model: bytes | None = None
+    features_shapes: Any = None
+    label_shape: tuple[int, ...] | None = None
+    history: dict[str, list[float]] = field(default_factory=dict)
+    predictions: dict[str, NDArray[Any]] = field(default_factory=dict)
+    probabilities: dict[str, NDArray[Any]] | None = None
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    metric_notes: dict[str, dict[str, str]] = field(default_factory=dict)
+    metrics_aggregate: dict[str, dict[str, float]] = field(default_factory=dict)
+    plot_data: dict[str, Any] = field(default_factory=dict)
+    feature_importance: dict[int, dict[str, dict[str, Any]]] | None = None
+    diverged: bool = False
+    seconds: dict[str, float] = field(default_factory=dict)
+    peak_memory_mb: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,333 @@
+"""One training from its specification to its outcome; it needs no database and never raises."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+import traceback
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+from aiqc_core import cache
+from aiqc_core.config import timezone_now
+from aiqc_core.errors import TrainingError
+from aiqc_core.evaluate import decode, metrics
+from aiqc_core.evaluate.importance import permutation_importance
+from aiqc_core.seeds import derive
+from aiqc_core.train import functions, scoring
+from aiqc_core.train.backend import Backend, get_backend
+from aiqc_core.train.outcome import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+logger = logging.getLogger(__name__)
+
+MEBIBYTE = 2**20
+MEMORY_WORDS = ("out of memory", "can't allocate memory", "oom when allocating")
+
+
+def run(spec: JobSpec) -> JobOutcome:
+    """Train one model and judge it on every split.
+
+    Whatever the user's functions do, `sys.exit` included, becomes a recorded failure; a
+    `KeyboardInterrupt` passes.
+    """
+    started = timezone_now()
+    outcome = JobOutcome(spec.job_id, spec.repeat_index, started, started)
+    _reset_peak_memory()
+    try:
+        backend = get_backend(spec.library)
+        with backend.isolated(spec.threads):
+            _attempt(spec, backend, outcome)
+    except Exception as error:  # noqa: BLE001 - a library that is not installed, say
+        outcome.failure = _failure(spec, error)
+    outcome.time_succeeded = timezone_now()
+    outcome.peak_memory_mb = _peak_memory_mb()
+    return outcome
+
+
+def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
+    try:
+        _Training(spec, backend, outcome).run()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit of user code too
+        outcome.failure = _failure(spec, error)
+        outcome.model = None
+        # What the frames of the failure hold (a model, a batch too large) is freed with them.
+        traceback.clear_frames(error.__traceback__)
+
+
+def load_model(
+    library: str,
+    payloads: Mapping[str, bytes | None],
+    model: bytes,
+    features_shapes: Any,
+    label_shape: tuple[int, ...],
+    hyperparameters: Mapping[str, Any],
+) -> Any:
+    """Give back a trained model on the CPU.
+
+    Returns:
+        The compiled Keras model; for PyTorch `(model, optimizer)`, the model in eval mode.
+    """
+    backend = get_backend(library)
+    user = _restored(payloads)
+    return backend.load(
+        model,
+        lambda: user["fn_build"](features_shapes, label_shape, **hyperparameters),
+        lambda built: backend.optimizer(user["fn_optimize"], built, hyperparameters),
+    )
+
+
+class _Training:
+    """The phases of one training, in order; each fills in its part of the outcome."""
+
+    def __init__(self, spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
+        self.spec = spec
+        self.backend = backend
+        self.outcome = outcome
+        self.user = _restored(spec.functions)
+
+    def run(self) -> None:
+        """Run every phase."""
+        with self.phase("load"):
+            self.load()
+        with self.phase("build"):
+            self.build()
+        with self.phase("train"):
+            self.train()
+        with self.phase("evaluate"):
+            self.evaluate()
+        with self.phase("permute"):
+            self.permute()
+        with self.phase("save"):
+            self.save()
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Measure a phase with a clock that never goes back."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.outcome.seconds[name] = time.perf_counter() - before
+
+    def load(self) -> None:
+        """Map the cached arrays; a label that cannot be decoded is refused before training."""
+        names = [f"feature_{i}" for i in range(self.spec.feature_count)]
+        self.arrays = {
+            split: [cache.load(folder, name) for name in names]
+            for split, folder in self.spec.samples.items()
+        }
+        self.labels = {s: cache.load(folder, "label") for s, folder in self.spec.samples.items()}
+        if self.spec.analysis_type != REGRESSION:
+            for encoded in self.labels.values():
+                decode.refuse_other_codes(encoded, len(self.spec.label.classes or ()))
+
+    def features(self, split: str) -> list[Any]:
+        """Copy a split's features: each reader has its own, as user code may change them."""
+        return self.backend.from_arrays(self.arrays[split])
+
+    def target(self, split: str) -> Any:
+        """Copy a split's encoded label."""
+        return self.backend.from_arrays([self.labels[split]])[0]
+
+    def build(self) -> None:
+        """Make the model, the loss and the optimizer."""
+        spec, shapes = self.spec, [a.shape[1:] for a in self.arrays[self.spec.key_train]]
+        self.outcome.features_shapes = shapes[0] if len(shapes) == 1 else shapes
+        self.outcome.label_shape = self.label_shape()
+        self.backend.seed(spec.seed)
+        self.model = self.build_model()
+        lose = self.user["fn_lose"]
+        width = self.labels[spec.key_train].shape[1]
+        self.loser = (
+            self.backend.default_lose(spec.analysis_type, width)
+            if lose is None
+            else lose(**spec.hyperparameters)
+        )
+        self.optimizer = self.make_optimizer(self.model)
+
+    def label_shape(self) -> tuple[int, ...]:
+        """Return the shape of what the model must give for one sample."""
+        if self.spec.analysis_type == BINARY:
+            return (1,)
+        if self.spec.analysis_type == MULTI:
+            return (len(self.spec.label.classes or ()),)
+        return self.labels[self.spec.key_train].shape[1:]
+
+    def build_model(self) -> Any:
+        """Call the user's `fn_build`."""
+        model = self.user["fn_build"](
+            self.outcome.features_shapes, self.outcome.label_shape, **self.spec.hyperparameters
+        )
+        if model is None:
+            raise TrainingError("fn_build: returned None; return the model.")
+        return model
+
+    def make_optimizer(self, model: Any) -> Any:
+        """Call the user's `fn_optimize`, or take the default."""
+        return self.backend.optimizer(self.user["fn_optimize"], model, self.spec.hyperparameters)
+
+    def train(self) -> None:
+        """Call the user's `fn_train`, seeded anew, and take its history as plain numbers."""
+        spec, judged_on = self.spec, self.spec.key_evaluation
+        # Seeded apart, so that the draws of training do not follow from those of building.
+        self.backend.seed(derive(spec.seed, "train"))
+        returned = self.user["fn_train"](
+            self.model,
+            self.loser,
+            self.optimizer,
+            _bare(self.features(spec.key_train)),
+            self.target(spec.key_train),
+            None if judged_on is None else _bare(self.features(judged_on)),
+            None if judged_on is None else self.target(judged_on),
+            **spec.hyperparameters,
+        )
+        if returned is None:
+            raise TrainingError("fn_train: returned None; return the model, or (history, model).")
+        self.model, history = self.backend.model_and_history(returned)
+        self.outcome.history = _plain_history(history)
+
+    def evaluate(self) -> None:
+        """Judge the model on every split."""
+        outcome, scored = self.outcome, {}
+        for split in self.spec.samples:
+            features = self.features(split)
+            loss = self.backend.loss(self.model, self.loser, features, self.target(split))
+            scored[split] = scoring.score(
+                self.spec.analysis_type, self.spec.label, self.predict(features),
+                self.labels[split], loss,
+            )  # fmt: skip
+        outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
+        outcome.metrics = {s: scores.values for s, scores in scored.items()}
+        outcome.metric_notes = {s: scores.notes for s, scores in scored.items() if scores.notes}
+        outcome.metrics_aggregate = metrics.aggregate(outcome.metrics)
+        probabilities = {s: p.probabilities for s, p in scored.items()}
+        if all(p is not None for p in probabilities.values()):
+            outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
+        outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
+        outcome.diverged = self.has_diverged()
+
+    def predict(self, features: list[Any]) -> tuple[Any, Any]:
+        """Return what the model predicts for samples."""
+        with self.backend.in_use(self.model):
+            return scoring.predict(
+                self.spec.analysis_type,
+                self.user["fn_predict"],
+                self.model,
+                self.backend.batches(self.model, features),
+                lambda: self.backend.outputs(self.model, features),
+                logits=self.backend.takes_logits(self.loser),
+            )
+
+    def has_diverged(self) -> bool:
+        """Say whether a loss or a prediction is not finite."""
+        outcome = self.outcome
+        losses = [*outcome.history.get("loss", []), *outcome.history.get("val_loss", [])]
+        losses += [values["loss"] for values in outcome.metrics.values()]
+        said = (outcome.probabilities or outcome.predictions).values()
+        numeric = [values for values in said if values.dtype.kind == "f"]
+        return not (np.isfinite(losses).all() and all(np.isfinite(v).all() for v in numeric))
+
+    def permute(self) -> None:
+        """Measure what each column matters to the loss on the training split."""
+        spec, split = self.spec, self.spec.key_train
+        if spec.permute_count == 0:
+            return
+        target = self.target(split)
+        self.outcome.feature_importance = permutation_importance(
+            self.arrays[split],
+            spec.column_groups,
+            lambda arrays: self.backend.loss(
+                self.model, self.loser, self.backend.from_arrays(arrays), target
+            ),
+            permute_count=spec.permute_count,
+            seed=derive(spec.seed, "permute"),
+        )
+
+    def save(self) -> None:
+        """Store the model, and make sure that it can be loaded again."""
+        outcome = self.outcome
+        outcome.model = self.backend.save(self.model, self.optimizer)
+        self.backend.load(outcome.model, self.build_model, self.make_optimizer)
+        outcome.versions = {"python": platform.python_version(), "numpy": np.__version__}
+        outcome.versions |= self.backend.versions()
+
+
+def _restored(payloads: Mapping[str, bytes | None]) -> dict[str, Any]:
+    return {
+        role: None if payload is None else functions.restore(payload)
+        for role, payload in payloads.items()
+    }
+
+
+def _bare(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _plain_history(history: Mapping[Any, Any]) -> dict[str, list[float]]:
+    """Turn numpy scalars, arrays and tensors into Python's numbers."""
+    return {str(name): _plain_numbers(name, values) for name, values in history.items()}
+
+
+def _plain_numbers(name: object, values: Any) -> list[float]:
+    try:
+        if not isinstance(values, list | tuple):  # one tensor, array, or number
+            return [float(value) for value in np.atleast_1d(np.asarray(_on_cpu(values)))]
+        return [float(np.asarray(_on_cpu(value)).reshape(())) for value in values]
+    except (TypeError, ValueError) as error:
+        raise TrainingError(
+            f"fn_train: history[{name!r}] holds {str(values)[:80]}; give a list of numbers, one "
+            "an epoch."
+        ) from error
+
+
+def _on_cpu(value: Any) -> Any:
+    return value.detach().cpu() if hasattr(value, "detach") else value
+
+
+def _failure(spec: JobSpec, error: BaseException) -> Failure:
+    if isinstance(error, SystemExit):
+        kind, reason = "exit", f"user code called sys.exit({error.code})"
+    elif _is_out_of_memory(error):
+        kind, reason = "out_of_memory", f"out of memory: {error}"
+    elif isinstance(error, TrainingError):
+        kind, reason = "bad_result", str(error)
+    else:
+        kind, reason = "exception", f"{type(error).__name__}: {error}"
+    chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
+    message = f"{reason} (hyperparameters: {chosen or 'none'})"
+    logger.warning("%s failed: %s", spec.name, message)
+    return Failure(kind, message, "".join(traceback.format_exception(error)))
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).lower()
+    return bool(names & {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}) or (
+        isinstance(error, RuntimeError) and any(words in text for words in MEMORY_WORDS)
+    )
+
+
+def _reset_peak_memory() -> None:
+    """Start the kernel's high-water mark anew, so that it is this Job's; Linux only."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        logger.debug("The peak of memory cannot be reset here; the present use is recorded.")
+
+
+def _peak_memory_mb() -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return psutil.Process().memory_info().rss / MEBIBYTE

@@ -1,0 +1,171 @@
+"""What a trained model says of each split: predictions, probabilities and metrics."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.evaluate import curves, decode, metrics
+from aiqc_core.preprocess import encode
+from aiqc_core.train.outcome import BINARY, REGRESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.pipeline import FittedLabel
+
+PROBABILITY_TOLERANCE = 1e-4
+HALF = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class SplitScores:
+    """What a model says of one split.
+
+    Attributes:
+        predictions: in the label's own values.
+        probabilities: binary `(samples,)`, multi `(samples, classes)`; None for a regression.
+        values: `{metric: value}`.
+        notes: `{metric: reason}`.
+        plot_data: for the figures; None for a regression.
+    """
+
+    predictions: NDArray[Any]
+    probabilities: NDArray[np.float64] | None
+    values: dict[str, float]
+    notes: dict[str, str]
+    plot_data: dict[str, Any] | None
+
+
+def score(
+    analysis_type: str,
+    label: FittedLabel,
+    raw: tuple[Any, Any],
+    encoded: NDArray[Any],
+    loss: float,
+) -> SplitScores:
+    """Score one split.
+
+    Args:
+        analysis_type: what was learned.
+        label: what was fitted on the label; it decodes.
+        raw: what `predict` gave: predictions, and probabilities or None.
+        encoded: the split's label as the model saw it, `(samples, width)`.
+        loss: of the algorithm's own loss on the split.
+
+    Raises:
+        TrainingError: predictions or probabilities that cannot be such.
+    """
+    scored = (
+        _regression(label, raw, encoded)
+        if analysis_type == REGRESSION
+        else _classification(label, raw, encoded, binary=analysis_type == BINARY)
+    )
+    notes = scored.notes if math.isfinite(loss) else scored.notes | {"loss": "the model diverged"}
+    values = dict(sorted((scored.values | {"loss": loss}).items()))
+    return SplitScores(scored.predictions, scored.probabilities, values, notes, scored.plot_data)
+
+
+def predict(
+    analysis_type: str,
+    fn_predict: Callable[..., Any] | None,
+    model: Any,
+    batches: Iterable[Any],
+    outputs: Callable[[], NDArray[Any]],
+    *,
+    logits: bool,
+) -> tuple[Any, Any]:
+    """Return predictions, with probabilities for a classification.
+
+    Args:
+        analysis_type: what was learned.
+        fn_predict: the user's; by default binary p > 0.5, multi argmax, regression the output.
+        model: the trained model.
+        batches: the split's features in batches, as `fn_predict` takes them.
+        outputs: runs the model over the whole split.
+        logits: whether a binary model gives logits, for its loss applies the sigmoid.
+    """
+    if fn_predict is not None:
+        given = [_pair(fn_predict(model, batch)) for batch in batches]
+        predictions = np.concatenate([_array(p) for p, _ in given])
+        if analysis_type == REGRESSION:
+            return predictions, None
+        if any(probabilities is None for _, probabilities in given):
+            raise TrainingError("fn_predict: return (predictions, probabilities) to classify.")
+        return predictions, np.concatenate([_array(p) for _, p in given])
+    output = outputs().astype(np.float64)
+    if analysis_type == REGRESSION:
+        return output, None
+    output = output.reshape(len(output), -1)
+    if analysis_type == BINARY:
+        probabilities = 0.5 + 0.5 * np.tanh(output / 2) if logits else output  # the sigmoid
+        return (probabilities > HALF).astype(np.int64), probabilities
+    return output.argmax(axis=1), _distributions(output)
+
+
+def _array(value: Any) -> NDArray[Any]:
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+
+
+def _pair(returned: Any) -> tuple[Any, Any]:
+    if isinstance(returned, tuple) and len(returned) == 2:  # noqa: PLR2004 - a pair
+        return returned
+    return returned, None
+
+
+def _distributions(output: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities: as they are, or the softmax of logits; NaN rows stay NaN."""
+    told = output[np.isfinite(output).all(axis=1)]
+    if (told >= 0).all() and (np.abs(told.sum(axis=1) - 1) < PROBABILITY_TOLERANCE).all():
+        return output
+    with np.errstate(invalid="ignore"):  # infinite logits
+        powers = np.exp(output - output.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def _classification(
+    label: FittedLabel, raw: tuple[Any, Any], encoded: NDArray[Any], *, binary: bool
+) -> SplitScores:
+    classes = label.classes or ()
+    predicted, probabilities = decode.checked_classes(*raw, len(classes), binary=binary)
+    truth = decode.to_ordinal(np.asarray(encoded))
+    scores = metrics.classification(truth, predicted, probabilities, len(classes), binary=binary)
+    return SplitScores(
+        decode.to_classes(predicted, classes),
+        probabilities,
+        scores.values,
+        scores.notes,
+        curves.plot_data(truth, predicted, probabilities, len(classes)),
+    )
+
+
+def _regression(label: FittedLabel, raw: tuple[Any, Any], encoded: NDArray[Any]) -> SplitScores:
+    predicted = np.asarray(raw[0], dtype=np.float64).reshape(len(encoded), -1)
+    truth = np.asarray(encoded, dtype=np.float64)
+    if predicted.shape != truth.shape:
+        raise TrainingError(
+            f"fn_predict: predictions have shape {predicted.shape}, the label {truth.shape}."
+        )
+    scores = metrics.regression(truth, predicted)
+    values, notes, decoded = dict(scores.values), dict(scores.notes), predicted
+    if label.encoder is not None:
+        decoded, original = _inverted(label, predicted), _inverted(label, truth)
+        in_units = metrics.regression(original, decoded)
+        values |= {f"{name}_decoded": value for name, value in in_units.values.items()}
+        notes |= {f"{name}_decoded": reason for name, reason in in_units.notes.items()}
+    shown = decoded.ravel() if decoded.shape[1] == 1 else decoded
+    return SplitScores(shown, None, values, notes, None)
+
+
+def _inverted(label: FittedLabel, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    finite = np.isfinite(values).all(axis=1)
+    back = np.full((len(values), len(label.columns)), np.nan)
+    if finite.any() and label.encoder is not None:
+        back[finite] = encode.invert(label.encoder, values[finite]).to_numpy(dtype=np.float64)
+    return back

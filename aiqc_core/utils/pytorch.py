@@ -1,0 +1,7 @@
+"""Training PyTorch models without a loop of one's own: `aiqc_core.utils.pytorch.fit`."""
+
+from __future__ import annotations
+
+from aiqc_core.train.torch_fit import fit
+
+__all__ = ["fit"]

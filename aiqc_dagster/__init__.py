@@ -1,0 +1,1 @@
+"""AIQC on Dagster: what schedules the work of `aiqc_core`."""

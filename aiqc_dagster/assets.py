@@ -1,0 +1,94 @@
+"""The assets of an experiment."""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+from typing import Any
+
+import dagster as dg
+
+from aiqc_core.experiment import Experiment
+from aiqc_dagster import ops, partitions
+from aiqc_dagster.stages import STAGES, Stage, asset_key
+
+PREDICTOR_DESCRIPTION = (
+    "The trained models: a cell is one Job, a combination of hyperparameters on a fold of a "
+    "snapshot. Materialising trains what is missing and reports what is there."
+)
+
+
+def build(experiment: Experiment) -> list[dg.AssetsDefinition]:
+    """Return every asset of an experiment, in the order of its chain."""
+    return [
+        *(_stage_asset(experiment, stage) for stage in STAGES.values()),
+        _predictor(experiment),
+    ]
+
+
+def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=stage.key(experiment),
+        deps=[_dependency(experiment, stage, name) for name in stage.upstream],
+        partitions_def=_partitions(experiment, stage.dimension),
+        group_name=experiment.name,
+        kinds=set(stage.kinds),
+        owners=[experiment.owner],
+        description=stage.description,
+        required_resource_keys={"metastore"},
+    )
+    def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        key = context.partition_key
+        if stage.dimension == partitions.COMBO:
+            return stage.materialise(experiment, "", key).as_result()
+        if stage.dimension is None:
+            return stage.materialise(experiment, partitions.checked_snapshot(key), "").as_result()
+        return stage.materialise(
+            experiment, *partitions.split_cell(key, stage.dimension)
+        ).as_result()
+
+    return materialise
+
+
+def _predictor(experiment: Experiment) -> dg.AssetsDefinition:
+    plan_jobs, train_job, finish_queue = ops.training_ops(experiment)
+
+    @dg.graph_asset(
+        key=asset_key(experiment, "predictor"),
+        ins={
+            "samples": dg.AssetIn(
+                asset_key(experiment, "samples"),
+                partition_mapping=partitions.same_snapshot(),
+                dagster_type=dg.Nothing,
+            ),
+            "hyperparamcombo": dg.AssetIn(
+                asset_key(experiment, "hyperparamcombo"),
+                partition_mapping=dg.AllPartitionMapping(),
+                dagster_type=dg.Nothing,
+            ),
+        },
+        partitions_def=partitions.jobs(experiment),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=experiment.name,
+        kinds={experiment.training.library.replace("keras", "tensorflow")},
+        owners=[experiment.owner],
+        description=PREDICTOR_DESCRIPTION,
+    )
+    def predictor(samples: Any, hyperparamcombo: Any) -> Any:
+        selection, missing = plan_jobs(upstream=[samples, hyperparamcombo])
+        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+
+    return predictor
+
+
+def _partitions(experiment: Experiment, dimension: str | None) -> dg.PartitionsDefinition:
+    if dimension == partitions.FOLD:
+        return partitions.folds(experiment)
+    if dimension == partitions.COMBO:
+        return partitions.combos(experiment)
+    return partitions.snapshots(experiment)
+
+
+def _dependency(experiment: Experiment, stage: Stage, upstream: str) -> dg.AssetDep:
+    across = stage.dimension == partitions.FOLD or upstream == "predictor"
+    return dg.AssetDep(
+        asset_key(experiment, upstream),
+        partition_mapping=partitions.snapshot_to_cells() if across else None,
+    )

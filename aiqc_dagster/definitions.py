@@ -1,0 +1,42 @@
+"""The code location: every experiment under `defs/`, as assets and jobs."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import warnings
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_dagster import assets, jobs
+from aiqc_dagster import defs as declared
+from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.resources import MetastoreResource
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+
+
+def experiments() -> list[Experiment]:
+    """Return the `EXPERIMENT` of each package under `defs/`, by name."""
+    packages = pkgutil.iter_modules(declared.__path__, f"{declared.__name__}.")
+    found = [importlib.import_module(f"{p.name}.experiment").EXPERIMENT for p in packages]
+    return sorted(found, key=lambda experiment: experiment.name)
+
+
+def build(found: list[Experiment]) -> dg.Definitions:
+    """Return assets and jobs of experiments, run by the warm pool."""
+    with warnings.catch_warnings():
+        # Multi-partition mappings and backfill policies are beta or preview, and wanted.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.Definitions(
+            assets=[asset for experiment in found for asset in assets.build(experiment)],
+            jobs=[jobs.retrain(experiment) for experiment in found],
+            resources={"metastore": MetastoreResource()},
+            executor=warm_pool_executor,
+        )
+
+
+defs = build(experiments())

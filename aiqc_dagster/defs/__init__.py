@@ -1,0 +1,1 @@
+"""The declared experiments, a package each."""

@@ -1,0 +1,1 @@
+"""How far does diabetes progress? Torch, regression."""

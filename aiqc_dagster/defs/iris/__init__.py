@@ -1,0 +1,1 @@
+"""Which species of iris? Keras, multi-class."""

@@ -1,0 +1,43 @@
+"""The job that walks an experiment's whole chain in one run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_dagster import ops
+from aiqc_dagster.stages import STAGES
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+
+
+def retrain(experiment: Experiment) -> dg.JobDefinition:
+    """Return `retrain_<experiment>`: from the source to the leaderboard, training what is missing.
+
+    It emits the same events as the assets, so that every cell it touches turns green.
+    """
+    open_snapshot = ops.snapshot_op(experiment)
+    steps = {name: ops.stage_op(experiment, stage) for name, stage in STAGES.items()}
+    plan_jobs, train_job, finish_queue = ops.training_ops(experiment)
+
+    @dg.job(
+        name=f"retrain_{experiment.name}",
+        description=f"Retrain {experiment.name} on the source's present content, in one run.",
+        tags={"aiqc/experiment": experiment.name},
+    )
+    def walk() -> None:
+        key = open_snapshot()
+        done = {}
+        for name in ("dataset", "feature", "label", "splitset", "samples", "hyperparamcombo"):
+            done[name] = steps[name](
+                snapshot=key, upstream=[done[up] for up in STAGES[name].upstream]
+            )
+        selection, missing = plan_jobs(
+            snapshot=key, upstream=[done["samples"], done["hyperparamcombo"]]
+        )
+        finished = finish_queue(selection=selection, trained=missing.map(train_job).collect())
+        steps["leaderboard"](snapshot=key, upstream=[finished])
+
+    return walk

@@ -1,0 +1,131 @@
+"""Rows and figures as what Dagster shows beside an asset."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiqc_core.leaderboard import Standing
+    from aiqc_core.orm import Dataset, Feature, Job, Label, Predictor, Queue, Splitset
+
+Metadata = dict[str, Any]
+
+
+def of_dataset(row: Dataset) -> Metadata:
+    """Show what was registered."""
+    return {
+        "dataset_id": row.id,
+        "version": row.version,
+        "samples": row.shape["samples"],
+        "columns": len(row.columns),
+        "memory_MB": row.memory_MB,
+        "contains_nan": bool(row.contains_nan),
+        "sha256": row.sha256_hexdigest,
+        "source_format": row.source_format,
+        "dtypes": table([{"column": name, "dtype": d} for name, d in row.dtypes.items()]),
+    }
+
+
+def of_feature(row: Feature) -> Metadata:
+    """Show which columns are learned from, and how they are encoded."""
+    coders = [
+        {
+            "coder": type(coder.sklearn_preprocess).__name__,
+            "columns": ", ".join(coder.matching_columns),
+        }
+        for coder in row.ordered_coders()
+    ]
+    return {
+        "feature_id": row.id,
+        "columns": len(row.columns),
+        "column_names": row.columns,
+        "coders": table(coders) if coders else "none",
+    }
+
+
+def of_label(row: Label) -> Metadata:
+    """Show what is predicted."""
+    step = row.step()
+    return {
+        "label_id": row.id,
+        "columns": row.columns,
+        "classes": [str(value) for value in row.classes() or ["continuous"]],
+        "coder": "none" if step is None else type(step.encoder).__name__,
+    }
+
+
+def of_splitset(row: Splitset) -> Metadata:
+    """Show how the samples were cut."""
+    sizes = [
+        {"split": split, "samples": int(size["count"]), "share": float(size["percent"])}
+        for split, size in row.sizes.items()
+    ]
+    return {
+        "splitset_id": row.id,
+        "folds": row.fold_count or 0,
+        "seed": row.seed,
+        "sizes": table(sizes),
+        **{f"samples_{size['split']}": size["samples"] for size in sizes},
+    }
+
+
+def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
+    """Show a trained model's numbers; the UI plots them over time."""
+    metrics = predictor.predictions[0].metrics
+    return {
+        "predictor_id": predictor.id,
+        "job_id": job.id,
+        "queue_id": job.queue_id,
+        "trained": "before this run" if found else "in this run",
+        "hyperparameters": job.hyperparameters,
+        "seconds": float(sum(predictor.seconds.values())),
+        "peak_memory_MB": float(predictor.peak_memory_mb),
+        "epochs": max((len(values) for values in predictor.history.values()), default=0),
+        "diverged": bool(predictor.is_diverged),
+        "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
+        **numbers(metrics),
+    }
+
+
+def of_standings(queue: Queue, ranked: Sequence[Standing], metric: str) -> Metadata:
+    """Show the comparison of all combinations, best first."""
+    rows = [
+        {"combination": s.combo_key, **s.hyperparameters, "models": s.models, **s.scores}
+        for s in ranked
+    ]
+    best = {f"best_{split}_{metric}": value for split, value in ranked[0].scores.items()}
+    return {
+        "queue_id": queue.id,
+        "models": sum(s.models for s in ranked),
+        "champion": ranked[0].combo_key,
+        "leaderboard": table(rows),
+        **{name: value for name, value in best.items() if math.isfinite(value)},
+    }
+
+
+def numbers(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:
+    """Flatten `{split: {metric: value}}` to `accuracy_test: 0.95`, without what is undefined."""
+    return {
+        f"{metric}_{split}": float(value)
+        for split, values in metrics.items()
+        for metric, value in values.items()
+        if math.isfinite(value)
+    }
+
+
+def table(rows: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
+    """Show rows as a table; numbers stay numbers, NaN becomes text."""
+    return dg.MetadataValue.table(
+        [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    )
+
+
+def _cell(value: object) -> str | int | float | bool:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool) else str(value)

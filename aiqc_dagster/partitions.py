@@ -1,0 +1,107 @@
+"""Partition keys and the rows behind them: the one place that knows the format.
+
+| dimension | kind    | key               | stands for                                     |
+|-----------|---------|-------------------|------------------------------------------------|
+| snapshot  | dynamic | `2026-11-25`      | the data as of; added by jobs, people, sensors |
+| fold      | static  | `f0`, `nofold`    | `Experiment.fold_keys`                         |
+| combo     | static  | `1a2b3c4d`        | the hash of a combination's content            |
+| job       | static  | `f0_1a2b3c4d`     | `Job.key`                                      |
+
+Static keys follow from the declaration, so that the UI shows each cell before it is trained, and
+come from content, so that an edited grid keeps the cells that stay the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiqc_core.experiment import Experiment
+
+SNAPSHOT, FOLD, COMBO, JOB = "snapshot", "fold", "combo", "job"
+SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def snapshots(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
+    """Return the snapshots of an experiment."""
+    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_snapshot")
+
+
+def combos(experiment: Experiment) -> dg.StaticPartitionsDefinition:
+    """Return the combinations of an experiment."""
+    return dg.StaticPartitionsDefinition(experiment.combo_keys())
+
+
+def folds(experiment: Experiment) -> dg.MultiPartitionsDefinition:
+    """Return snapshot × fold."""
+    fold = dg.StaticPartitionsDefinition(experiment.fold_keys())
+    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), FOLD: fold})
+
+
+def jobs(experiment: Experiment) -> dg.MultiPartitionsDefinition:
+    """Return snapshot × job."""
+    job = dg.StaticPartitionsDefinition(experiment.job_keys())
+    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), JOB: job})
+
+
+def cell(snapshot: str, **dimension: str) -> str:
+    """Return the key of one cell: of a snapshot alone, or of a snapshot and one more dimension."""
+    if not dimension:
+        return snapshot
+    return dg.MultiPartitionKey({SNAPSHOT: snapshot, **dimension})
+
+
+def split_cell(key: str, dimension: str) -> tuple[str, str]:
+    """Return the snapshot and the other dimension's key of a cell.
+
+    Dagster joins the keys in the order of their dimensions' names; it hands some cells over as
+    plain text.
+    """
+    if isinstance(key, dg.MultiPartitionKey):
+        parts = key.keys_by_dimension
+        return parts[SNAPSHOT], parts[dimension]
+    values = dict(zip(sorted((SNAPSHOT, dimension)), key.split("|"), strict=True))
+    return values[SNAPSHOT], values[dimension]
+
+
+def checked_snapshot(key: str) -> str:
+    """Return the key of a snapshot, or refuse what cannot be one.
+
+    Raises:
+        Failure: the run fails at once, saying which characters are allowed.
+    """
+    if not SNAPSHOT_KEY.fullmatch(key):
+        message = (
+            f"snapshot: {key!r} cannot be a partition key; use 1 to 100 letters, digits, '-' and "
+            "'_', beginning with a letter or digit, such as 2026-11-25."
+        )
+        raise dg.Failure(message, allow_retries=False)
+    return key
+
+
+def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
+    """Make a snapshot known to Dagster; one that is known already stays."""
+    name = snapshots(experiment).name
+    if name is not None and not instance.has_dynamic_partition(name, key):
+        instance.add_dynamic_partitions(name, [key])
+
+
+def same_snapshot() -> dg.MultiPartitionMapping:
+    """Map a cell to every cell of the same snapshot."""
+    same = dg.DimensionPartitionMapping(SNAPSHOT, dg.IdentityPartitionMapping())
+    return dg.MultiPartitionMapping({SNAPSHOT: same})
+
+
+def snapshot_to_cells() -> dg.MultiToSingleDimensionPartitionMapping:
+    """Map a snapshot to its cells, either way."""
+    return dg.MultiToSingleDimensionPartitionMapping(SNAPSHOT)
+
+
+def mapping_key(names: Iterable[str]) -> str:
+    """Join names to a key of a mapped step, which may hold letters, digits and `_` only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(names))

@@ -1,0 +1,79 @@
+"""A sweep of 24 small models, all-in: `run_jobs`, Dagster, and joblib over a bare loop.
+
+Each side trains the same 24 multi-layer perceptrons for 30 epochs on the breast cancer data on two
+processes, starting from nothing: process start, import of torch, encoding, training, scoring. The
+bare loop keeps nothing; the others record every model, its metrics and its predictions.
+
+    python bench/sweep.py [--rounds N] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+SIDES = {"joblib": "joblib, bare loop", "run_jobs": "run_jobs(workers=2)", "dagster": "Dagster"}
+
+
+def main() -> None:
+    """Time each side in turn, round by round, and print the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    for _ in range(options.rounds):
+        for side, times in seconds.items():
+            times.append(timed(side))
+    report({side: median(times) for side, times in seconds.items()}, as_json=options.json)
+
+
+def timed(side: str) -> float:
+    """Run one side in a fresh process with a store of its own, and return its seconds."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "dagster"
+        home.mkdir()
+        (home / "dagster.yaml").write_bytes((ROOT / ".dagster_home" / "dagster.yaml").read_bytes())
+        places = {"AIQC_HOME": f"{folder}/aiqc", "DAGSTER_HOME": str(home), "AIQC_WORKERS": "2"}
+        command = (
+            [str(Path(sys.executable).with_name("dagster")), "job", "execute",
+             "-f", str(HERE / "sweep_location.py"), "-a", "defs", "-j", "retrain_sweep"]
+            if side == "dagster"
+            else [sys.executable, str(HERE / "sweep_sides.py"), side]
+        )  # fmt: skip
+        before = time.perf_counter()
+        subprocess.run(command, check=True, env=os.environ | places, cwd=HERE, capture_output=True)
+        return time.perf_counter() - before
+
+
+def report(seconds: dict[str, float], *, as_json: bool) -> None:
+    """Print a table; with `--json` one object on the last line."""
+    bare = seconds["joblib"]
+    table = Table(title="24 models x 30 epochs, all-in, median")
+    for column in ("side", "seconds", "ratio to joblib"):
+        table.add_column(column, justify="left" if column == "side" else "right")
+    for side, value in seconds.items():
+        table.add_row(SIDES[side], f"{value:.1f}", f"{value / bare:.2f}")
+    Console().print(table)
+    if as_json:
+        figures = {f"{side}_seconds": value for side, value in seconds.items()}
+        figures |= {
+            f"{side}_ratio": value / bare for side, value in seconds.items() if side != "joblib"
+        }
+        sys.stdout.write(json.dumps(figures) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from strategies import frames
+
+from aiqc_core.errors import IngestError, SelectionError
+from aiqc_core.ingest import tabular
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@given(frames())
+def test_every_dtype_comes_back_exactly(frame: pd.DataFrame) -> None:
+    conformed = tabular.conform(frame)
+    back = tabular.from_parquet(tabular.to_parquet(conformed))
+    pd.testing.assert_frame_equal(back, conformed, check_exact=True)
+    assert tabular.describe(back) == tabular.describe(conformed)
+    assert [str(d) for d in conformed.dtypes] == [str(d) for d in frame.dtypes]
+
+
+@pytest.mark.parametrize(
+    "categories", [[3, 1, 2**60 + 1], [0.5, -1.5], [True, False], ["b", "a", ""]]
+)
+def test_categories_keep_their_order_and_those_not_used(categories: list[object]) -> None:
+    values = pd.Categorical([categories[1], None, categories[0]], categories, ordered=True)
+    frame = tabular.conform(pd.DataFrame({"a": values, "b": values.as_unordered()}))
+    back = tabular.from_parquet(tabular.to_parquet(frame))
+    pd.testing.assert_frame_equal(back, frame)
+
+
+def test_some_columns_in_the_order_asked_for() -> None:
+    frame = pd.DataFrame({"a": [1], "a.b": [2], "c": [3]})
+    data = tabular.to_parquet(frame)
+    assert tabular.from_parquet(data, ["c", "a"]).to_dict("list") == {"c": [3], "a": [1]}
+    with pytest.raises(SelectionError, match=r"unknown \['z'\]"):
+        tabular.from_parquet(data, ["z"])
+
+
+def test_anyone_can_read_the_bytes() -> None:
+    frame = pd.DataFrame({"a": [1.0, None], "b": ["x", None], "c": pd.Categorical(["u", "v"])})
+    read = pd.read_parquet(io.BytesIO(tabular.to_parquet(frame)))
+    pd.testing.assert_frame_equal(read, frame.astype({"c": "str"}))
+
+
+@pytest.mark.parametrize("arrow_type", [pa.int64(), pa.uint64(), pa.int8()])
+def test_whole_numbers_with_blanks_of_a_file_stay_whole(
+    tmp_path: Path, arrow_type: pa.DataType
+) -> None:
+    largest = np.iinfo(str(arrow_type)).max
+    path = tmp_path / "table.parquet"
+    pq.write_table(
+        pa.table({"a": pa.array([largest, None], type=arrow_type), "b": ["x", "y"]}), path
+    )
+    frame, _ = tabular.read_table(path)
+    assert str(frame["a"].dtype).lower() == str(arrow_type)
+    assert frame["a"][0] == largest
+    assert list(frame.columns) == ["a", "b"]
+
+
+def test_a_file_with_an_index_or_repeated_names_or_no_parquet_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pd.DataFrame({"a": [1, 2]}, index=[7, 3]).to_parquet(path)
+    with pytest.raises(IngestError, match=r"index of its own.*reset_index"):
+        tabular.read_table(path)
+    pq.write_table(pa.table([[1], [2]], names=["a", "a"]), path)
+    with pytest.raises(IngestError, match=r"repeats the column names \['a'\]"):
+        tabular.read_table(path)
+    path.write_bytes(b"a,b\n1,2\n")
+    with pytest.raises(IngestError, match="no readable Parquet"):
+        tabular.read_table(path)

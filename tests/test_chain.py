@@ -1,0 +1,170 @@
+"""A declared experiment walked through the metastore, without Dagster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+from sklearn.preprocessing import LabelBinarizer, MinMaxScaler, StandardScaler
+
+from aiqc_core import chain, leaderboard
+from aiqc_core.errors import AlgorithmError, IngestError, NotFoundError, TrainingError
+from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
+from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Snapshot, Splitset
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def source(samples: int = 60) -> pd.DataFrame:
+    """A class that one number decides."""
+    x = np.random.default_rng(0).normal(size=samples)
+    return pd.DataFrame({"x": x, "z": x**2, "y": np.where(x > 0, "up", "down")})
+
+
+def fn_build(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:
+    """Logistic regression."""
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(features_shape[0], label_shape[0]), nn.Sigmoid())
+
+
+def fn_train(
+    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
+    eval_features: Any, eval_label: Any, **hp: Any,
+) -> Any:  # fmt: skip
+    """A few epochs."""
+    from aiqc_core.utils.pytorch import fit
+
+    return fit(
+        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
+        epochs=hp["epochs"], batch_size=16,
+    )  # fmt: skip
+
+
+def declare(*, scaler: Any = None, epochs: tuple[int, ...] = (2, 4), **changes: Any) -> Experiment:
+    """Declare a small experiment."""
+    given: dict[str, Any] = {
+        "name": "updown",
+        "source": source,
+        "pipeline": Pipeline(
+            label="y",
+            label_encoder=LabelBinarizer(),
+            feature_encoders=[FeatureEncoder(encoder=scaler or StandardScaler())],
+            size_test=0.2,
+            fold_count=2,
+        ),
+        "training": Training(
+            library="pytorch",
+            analysis_type="classification_binary",
+            fn_build=fn_build,
+            fn_train=fn_train,
+            hyperparameters={"epochs": list(epochs)},
+            permute_count=0,
+        ),
+        "seed": 5,
+    }
+    return Experiment(**(given | changes))
+
+
+def test_ten_lines_train_an_experiment(home: Path) -> None:
+    experiment = declare()
+    queue = chain.run(experiment, snapshot="s1")
+    assert queue.runs_completed == queue.total_runs == 4
+    assert sorted(job.key for job in queue.jobs) == sorted(experiment.job_keys())
+
+
+def test_walking_again_finds_every_row(home: Path) -> None:
+    first = chain.prepare(declare(), "s1")
+    again = chain.prepare(declare(), "s2")
+    assert first.id == again.id
+    tables = (Dataset, Feature, Splitset, Algorithm, Queue)
+    assert [table.select().count() for table in tables] == [1] * 5
+    assert Snapshot.of("updown", "s1").rows == Snapshot.of("updown", "s2").rows
+
+
+def test_new_content_gives_a_new_version_and_a_new_queue(home: Path) -> None:
+    first = chain.prepare(declare(), "s1")
+    second = chain.prepare(declare(source=lambda: source(61)), "s2")
+    assert second.id != first.id
+    assert [row.version for row in Dataset.select()] == [1, 2]
+    assert Algorithm.select().count() == 1
+
+
+def test_a_changed_encoder_changes_what_follows_it_only(home: Path) -> None:
+    chain.prepare(declare(), "s1")
+    chain.prepare(declare(scaler=MinMaxScaler()), "s1")
+    assert Dataset.select().count() == 1
+    assert Feature.select().count() == Splitset.select().count() == Queue.select().count() == 2
+
+
+def test_seeds_follow_from_content(home: Path) -> None:
+    """The same combination keeps its seed when the grid around it grows."""
+    few, more = chain.prepare(declare(), "s1"), chain.prepare(declare(epochs=(1, 2, 4)), "s1")
+    seeds = [{job.key: job.seed(0) for job in queue.jobs} for queue in (few, more)]
+    assert seeds[0].items() < seeds[1].items()
+    assert len(set(seeds[1].values())) == 6
+
+
+def test_a_stage_before_its_turn_names_what_to_do_first(home: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"has no splitset yet; materialise updown/splitset"):
+        chain.queue(declare(), "s1")
+
+
+def test_an_unknown_job_lists_those_there_are(home: Path) -> None:
+    experiment = declare()
+    chain.prepare(experiment, "s1")
+    with pytest.raises(TrainingError, match=experiment.job_keys()[0]):
+        chain.job(experiment, "s1", "f9_00000000")
+
+
+def test_a_source_that_gives_no_frame_is_named(home: Path) -> None:
+    with pytest.raises(IngestError, match="source of 'updown': gave list"):
+        chain.dataset(declare(source=lambda: [1, 2]), "s1")
+    assert Dataset.select().count() == 0
+
+
+def test_a_source_can_be_a_file(home: Path, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    source().to_csv(path, index=False)
+    row = chain.dataset(declare(source=path), "s1")
+    assert (row.source_format, row.source_path, row.version) == ("csv", str(path), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"name": "Up Down"}, ValidationError, "name"),
+        ({"nmae": "x"}, ValidationError, "nmae"),
+        ({"seed": -1}, ValidationError, "seed"),
+        ({"epochs": ()}, AlgorithmError, "epochs"),
+    ],
+)
+def test_a_faulty_declaration_is_refused_when_it_is_made(
+    changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises((error, ValidationError), match=message):
+        declare(**changes)
+
+
+def entry(combo: str, **scores: float) -> leaderboard.Entry:
+    """Make an entry with the scores of one model."""
+    return leaderboard.Entry(1, f"f0_{combo}", combo, {"c": combo}, 0, scores, 1.0, None)
+
+
+def test_the_champion_is_chosen_by_validation_and_never_by_test() -> None:
+    ranked = leaderboard.standings(
+        [
+            entry("a", validation=0.8, test=1.0),
+            entry("b", validation=0.9, test=0.1),
+            entry("a", validation=0.9, test=1.0),
+            entry("c", validation=float("nan"), test=1.0),
+        ],
+        judged_on="validation",
+    )
+    assert [s.combo_key for s in ranked] == ["b", "a", "c"]
+    assert ranked[1].models == 2
+    assert ranked[1].scores["validation"] == pytest.approx(0.85)
