@@ -85,6 +85,7 @@ def _print_table(
     trained: list[leaderboard.Entry],
 ) -> None:
     splits = list(trained[0].scores) if trained else []
+    varying = _varying(trained)
     table = Table(title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models")
     table.add_column("combination")
     table.add_column("fold", justify="right")
@@ -93,7 +94,7 @@ def _print_table(
     table.add_column("seconds", justify="right")
     for entry in trained:
         table.add_row(
-            _values(entry.hyperparameters),
+            _values({name: entry.hyperparameters[name] for name in varying}),
             "-" if entry.fold is None else str(entry.fold),
             *(f"{entry.scores[split]:.4f}" for split in splits),
             f"{entry.seconds:.1f}",
@@ -113,7 +114,7 @@ def _print_champion(
         best = ranked[0]
         scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
         console.print(
-            f"Champion by mean {_short(judged_on)} score over {best.models} models: "
+            f"Champion by mean {_short(judged_on)} score over {best.models} model(s): "
             f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
         )
     if since is not None:
@@ -121,6 +122,16 @@ def _print_champion(
         nothing = "" if new else " Nothing to do: every model was trained before."
         console.print(f"Trained now: {new} of {queue.total_runs}.{nothing}")
     console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False)
+
+
+def _varying(trained: list[leaderboard.Entry]) -> list[str]:
+    """Return the hyperparameters that differ between models, which is what tells them apart."""
+    names = dict.fromkeys(name for entry in trained for name in entry.hyperparameters)
+    return [
+        name
+        for name in names
+        if len({json.dumps(entry.hyperparameters.get(name)) for entry in trained}) > 1
+    ]
 
 
 def _short(split: str) -> str:

@@ -15,12 +15,10 @@ PREDICTOR_DESCRIPTION = (
 )
 
 
-def build(experiment: Experiment) -> list[dg.AssetsDefinition]:
-    """Return every asset of an experiment, in the order of its chain."""
-    return [
-        *(_stage_asset(experiment, stage) for stage in STAGES.values()),
-        _predictor(experiment),
-    ]
+def build(experiment: Experiment, training: ops.TrainingOps) -> list[dg.AssetsDefinition]:
+    """Return every asset of an experiment; `training` is shared with its job."""
+    stages = [_stage_asset(experiment, stage) for stage in STAGES.values()]
+    return [*stages, _predictor(experiment, training)]
 
 
 def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
@@ -47,8 +45,8 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
     return materialise
 
 
-def _predictor(experiment: Experiment) -> dg.AssetsDefinition:
-    plan_jobs, train_job, finish_queue = ops.training_ops(experiment)
+def _predictor(experiment: Experiment, training: ops.TrainingOps) -> dg.AssetsDefinition:
+    plan_jobs, train_job, finish_queue = training
 
     @dg.graph_asset(
         key=asset_key(experiment, "predictor"),

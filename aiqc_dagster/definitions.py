@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, jobs
+from aiqc_dagster import assets, jobs, ops
 from aiqc_dagster import defs as declared
 from aiqc_dagster.executor import warm_pool_executor
 from aiqc_dagster.resources import MetastoreResource
@@ -31,9 +31,10 @@ def build(found: list[Experiment]) -> dg.Definitions:
         # Multi-partition mappings and backfill policies are beta or preview, and wanted.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
+        training = [(experiment, ops.training_ops(experiment)) for experiment in found]
         return dg.Definitions(
-            assets=[asset for experiment in found for asset in assets.build(experiment)],
-            jobs=[jobs.retrain(experiment) for experiment in found],
+            assets=[asset for e, steps in training for asset in assets.build(e, steps)],
+            jobs=[jobs.retrain(e, steps) for e, steps in training],
             resources={"metastore": MetastoreResource()},
             executor=warm_pool_executor,
         )

@@ -13,14 +13,15 @@ if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
 
 
-def retrain(experiment: Experiment) -> dg.JobDefinition:
+def retrain(experiment: Experiment, training: ops.TrainingOps) -> dg.JobDefinition:
     """Return `retrain_<experiment>`: from the source to the leaderboard, training what is missing.
 
-    It emits the same events as the assets, so that every cell it touches turns green.
+    It emits the same events as the assets, so that every cell it touches turns green, and shares
+    the steps of `training` with them.
     """
     open_snapshot = ops.snapshot_op(experiment)
     steps = {name: ops.stage_op(experiment, stage) for name, stage in STAGES.items()}
-    plan_jobs, train_job, finish_queue = ops.training_ops(experiment)
+    plan_jobs, train_job, finish_queue = training
 
     @dg.job(
         name=f"retrain_{experiment.name}",

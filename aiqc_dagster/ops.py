@@ -2,7 +2,7 @@
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 from pydantic import Field
@@ -60,9 +60,17 @@ def stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
     return materialise
 
 
-def training_ops(experiment: Experiment) -> tuple[dg.OpDefinition, ...]:
-    """Return `plan_jobs`, `train_job` and `finish_queue` of an experiment."""
-    return _plan_jobs(experiment), _train_job(experiment), _finish_queue(experiment)
+class TrainingOps(NamedTuple):
+    """The three steps that train; one object each, for the asset and the job share them."""
+
+    plan_jobs: dg.OpDefinition
+    train_job: dg.OpDefinition
+    finish_queue: dg.OpDefinition
+
+
+def training_ops(experiment: Experiment) -> TrainingOps:
+    """Return the steps that train the Jobs of an experiment."""
+    return TrainingOps(_plan_jobs(experiment), _train_job(experiment), _finish_queue(experiment))
 
 
 def _plan_jobs(experiment: Experiment) -> dg.OpDefinition:

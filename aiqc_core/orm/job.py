@@ -98,6 +98,7 @@ class Job(BaseModel):
             feature_columns=tuple(feature.output_columns for feature in fitted.features),
             column_groups=tuple(pipeline.column_groups(f) for f in fitted.features),
             permute_count=queue.permute_count,
+            sources=queue.algorithm.sources,
         )
 
     def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from aiqc_core.errors import AlgorithmError
-from aiqc_core.train.source import source_of
+from aiqc_core.train.source import show_lines, source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -80,12 +80,19 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
     return CapturedFunction(_pickled(role, fn, reach.modules), source_of(fn))
 
 
-def restore(payload: bytes) -> Callable[..., Any]:
+def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
     """Return the function that `capture` stored.
 
     Unpickling runs code: the caller has checked where the bytes come from.
+
+    Args:
+        payload: the captured bytes.
+        source: the captured text; with it, tracebacks show the lines of the function.
     """
-    return pickle.loads(payload)  # noqa: S301 - see above
+    function = pickle.loads(payload)  # noqa: S301 - see above
+    if source is not None:
+        show_lines(function, source)
+    return function
 
 
 def takes_model_first(fn_optimize: Callable[..., Any]) -> bool:

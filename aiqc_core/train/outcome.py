@@ -36,6 +36,7 @@ class JobSpec:
         feature_columns: the encoded columns of each feature.
         column_groups: for each feature `{column: encoded positions}`; None skips its importance.
         permute_count: permutations of each column for its importance.
+        sources: the text of the functions, so that tracebacks show their lines.
         threads: of the framework, fixed so that sums come out the same everywhere.
     """
 
@@ -56,6 +57,7 @@ class JobSpec:
     column_groups: tuple[dict[str, tuple[int, ...]] | None, ...]
     permute_count: int
     threads: int = 1
+    sources: dict[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

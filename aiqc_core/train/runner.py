@@ -93,7 +93,7 @@ class _Training:
         self.spec = spec
         self.backend = backend
         self.outcome = outcome
-        self.user = _restored(spec.functions)
+        self.user = _restored(spec.functions, spec.sources)
 
     def run(self) -> None:
         """Run every phase."""
@@ -262,9 +262,12 @@ class _Training:
         outcome.versions |= self.backend.versions()
 
 
-def _restored(payloads: Mapping[str, bytes | None]) -> dict[str, Any]:
+def _restored(
+    payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    texts = sources or {}
     return {
-        role: None if payload is None else functions.restore(payload)
+        role: None if payload is None else functions.restore(payload, texts.get(role))
         for role, payload in payloads.items()
     }
 

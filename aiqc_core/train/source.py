@@ -6,9 +6,11 @@ import __future__
 import ast
 import functools
 import inspect
+import linecache
 import operator
 import textwrap
 import types
+import zlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,6 +42,21 @@ def source_of(function: Callable[..., object]) -> str | None:
         return found.pop() if len(found) == 1 else None
     is_it = any(_same(code, compiled) for compiled in _compiled(tree, code))
     return text if is_it else None
+
+
+def show_lines(function: Callable[..., object], source: str) -> None:
+    """Let tracebacks show the text of a function that was made from bytes.
+
+    Python looks lines up by the name of the file that the code names: the text is put there under
+    a name of its own, at the line numbers that the code carries.
+    """
+    if not isinstance(function, types.FunctionType):
+        return
+    code = function.__code__
+    name = f"<{code.co_name} as stored {zlib.crc32(source.encode()):08x}>"
+    lines = ["\n"] * (code.co_firstlineno - 1) + source.splitlines(keepends=True)
+    linecache.cache[name] = (len(source), None, lines, name)
+    function.__code__ = code.replace(co_filename=name)
 
 
 def _lambdas(tree: ast.Module, code: types.CodeType) -> Iterator[ast.Lambda]:

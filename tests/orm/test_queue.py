@@ -196,7 +196,7 @@ def test_a_failing_combination_is_recorded_and_spoils_no_other(home: Path) -> No
     failed = list(Attempt.select().where(Attempt.status == "failed"))
     assert len(failed) == 2
     assert "cannot build with" in failed[0].reason
-    assert "in fn_build" in failed[0].traceback
+    assert "in fn_build\n    raise RuntimeError(message)" in failed[0].traceback
     summary = row.run_jobs(progress=False, raise_on_error=False)
     assert (summary.trained, summary.found, len(summary.failures)) == (0, 2, 2)
 
