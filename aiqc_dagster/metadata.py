@@ -78,16 +78,16 @@ def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
     """Show a trained model's numbers; the UI plots them over time."""
     metrics = predictor.predictions[0].metrics
     return {
-        "predictor_id": predictor.id,
-        "job_id": job.id,
-        "queue_id": job.queue_id,
-        "trained": "before this run" if found else "in this run",
+        "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
         "hyperparameters": job.hyperparameters,
+        "trained": "before this run" if found else "in this run",
         "seconds": float(sum(predictor.seconds.values())),
         "peak_memory_MB": float(predictor.peak_memory_mb),
         "epochs": max((len(values) for values in predictor.history.values()), default=0),
         "diverged": bool(predictor.is_diverged),
-        "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
+        "predictor_id": predictor.id,
+        "job_id": job.id,
+        "queue_id": job.queue_id,
         **numbers(metrics),
     }
 
@@ -119,13 +119,13 @@ def numbers(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
-    """Show rows as a table; numbers stay numbers, NaN becomes text."""
+    """Show rows as a table: numbers to six digits, so that a row fits the page; NaN as text."""
     return dg.MetadataValue.table(
         [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
     )
 
 
 def _cell(value: object) -> str | int | float | bool:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return value if isinstance(value, str | int | float | bool) else str(value)

@@ -10,12 +10,13 @@ GRID = {
     "neurons": [8, 16, 24, 32],
     "learning_rate": [0.001, 0.003, 0.005, 0.01, 0.02, 0.03],
 }
-EPOCHS, BATCH, SEED = 30, 32, 7
+SEED = 7
 
 
 def bare_model(neurons: int, learning_rate: float, data: dict[str, Any]) -> float:
     """Train one model as a user would by hand; return its test accuracy."""
     import torch
+    from sweep_loop import train
     from torch import nn, optim
 
     torch.set_num_threads(1)
@@ -27,20 +28,7 @@ def bare_model(neurons: int, learning_rate: float, data: dict[str, Any]) -> floa
         nn.Linear(x.shape[1], neurons), nn.ReLU(), nn.Linear(neurons, 1), nn.Sigmoid()
     )
     optimizer = optim.Adam(model.parameters(), lr=learning_rate)
-    loser = nn.BCELoss()
-    for _ in range(EPOCHS):
-        model.train()
-        order = torch.randperm(len(x))
-        for rows in order.split(BATCH):
-            optimizer.zero_grad()
-            loser(model(x[rows]), y[rows]).backward()
-            optimizer.step()
-        model.eval()
-        with torch.no_grad():
-            for part, target in ((x, y), (eval_x, eval_y)):
-                output = model(part)
-                loser(output, target).item()
-                ((output > 0.5) == target).float().mean().item()
+    train(model, nn.BCELoss(), optimizer, x, y, eval_x, eval_y)
     with torch.no_grad():
         return ((model(test_x) > 0.5) == test_y).float().mean().item()
 

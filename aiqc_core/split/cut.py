@@ -47,7 +47,8 @@ def cut(
 
     Args:
         label: `(samples, width)`, one column or one-hot.
-        size_test: see `stratify.split`, as `size_validation`.
+        size_test: see `stratify.split`.
+        size_validation: see `stratify.split`.
         bin_count: see `stratify.strata`.
         fold_count: see `folds.fold`; None makes no folds.
         seed: of every draw.

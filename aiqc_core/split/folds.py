@@ -6,9 +6,9 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
 
 from aiqc_core.errors import SplitError
+from aiqc_core.split.draw import generator, is_whole, refuse_small_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,6 +22,9 @@ def fold(
     train: NDArray[np.int64], *, fold_count: int, strata: Strata | None = None, seed: int
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut training positions into folds, stratified where strata are given.
+
+    The samples of one class after the other, shuffled within it, are dealt to the folds in turn:
+    folds differ by at most one sample, in all and of each class.
 
     Args:
         train: positions of the samples that train.
@@ -37,32 +40,31 @@ def fold(
         SplitError: fewer than 2 folds, or more folds than samples or than the smallest class.
 
     >>> [left.tolist() for _, left in fold(np.arange(4), fold_count=2, seed=0)]
-    [[2, 3], [0, 1]]
+    [[1, 3], [0, 2]]
     """
-    if isinstance(fold_count, bool) or int(fold_count) != fold_count or fold_count < LEAST_FOLDS:
+    rows = np.sort(np.asarray(train, dtype=np.int64))
+    _refuse_count(fold_count, len(rows))
+    codes = np.zeros(len(rows), dtype=np.int64)
+    if strata is not None and len(strata.names) > 1:
+        codes = strata.codes[rows]
+        refuse_small_classes(f"fold_count={fold_count}", codes, strata.names, fold_count)
+    dealt = np.lexsort((generator(seed).random(len(rows)), codes))
+    fold_of = np.empty(len(rows), dtype=np.int64)
+    fold_of[dealt] = np.arange(len(rows)) % fold_count
+    return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]
+
+
+def _refuse_count(fold_count: int, samples: int) -> None:
+    if not is_whole(fold_count) or fold_count < LEAST_FOLDS:
         raise SplitError(f"fold_count: {fold_count!r}; give a whole number of at least 2.")
-    if fold_count > len(train):
-        raise SplitError(f"fold_count: {fold_count} folds of {len(train)} training samples.")
-    if len(train) % fold_count:
-        warnings.warn(
-            f"fold_count: {len(train)} training samples do not divide by {fold_count}; some folds "
-            "are one sample larger.",
-            stacklevel=3,
-        )
-    codes = None if strata is None or len(strata.names) == 1 else strata.codes[train]
-    if codes is not None and strata is not None:
-        _refuse_small_classes(codes, strata, fold_count)
-    cutter = (KFold if codes is None else StratifiedKFold)(
-        n_splits=fold_count, shuffle=True, random_state=seed
-    )
-    return [(train[kept], train[left]) for kept, left in cutter.split(train, codes)]
-
-
-def _refuse_small_classes(codes: NDArray[np.int64], strata: Strata, fold_count: int) -> None:
-    counts = np.bincount(codes, minlength=len(strata.names))
-    small = {strata.names[c]: int(k) for c, k in enumerate(counts) if 0 < k < fold_count}
-    if small:
+    if fold_count > samples:
         raise SplitError(
-            f"fold_count: {fold_count} folds need as many training samples of each class; there "
-            f"are {small}. Use fewer folds, add samples, or merge classes."
+            f"fold_count: {fold_count} folds of {samples} training samples would leave folds "
+            f"empty; give at most {samples}."
+        )
+    if samples % fold_count:
+        warnings.warn(
+            f"fold_count: {samples} training samples do not divide by {fold_count}; "
+            f"{samples % fold_count} of the folds are one sample larger.",
+            stacklevel=3,
         )

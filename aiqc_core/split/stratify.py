@@ -5,22 +5,23 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import train_test_split
+from pandas.api import types
 
 from aiqc_core.errors import SplitError
+from aiqc_core.split.draw import SHOWN, draw, generator, is_whole, refuse_small_classes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
 DEFAULT_BINS = 3
-SHOWN = 5
-ROUNDING = 1e-9  # 0.2 of 15 samples is 3, though 15 * 0.2 is a hair more
+LEAST_BINS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,9 @@ class Strata:
     bin_count: int | None
 
 
-def strata(values: NDArray[Any], *, bin_count: int | None = None) -> Strata:
+def strata(
+    values: NDArray[Any], *, bin_count: int | None = None, names: Sequence[str] | None = None
+) -> Strata:
     """Return the strata of a label.
 
     Floating values are cut into quantiles by pandas' `qcut` rule; whole numbers too when
@@ -46,7 +49,8 @@ def strata(values: NDArray[Any], *, bin_count: int | None = None) -> Strata:
 
     Args:
         values: `(samples,)`, or one-hot `(samples, classes)`.
-        bin_count: quantiles, at least 2; 3 by default.
+        bin_count: quantiles, at least 2; 3 by default, enough to tell low, middle and high.
+        names: of the columns of one-hot values; their numbers by default.
 
     Raises:
         SplitError: a missing value, or a `bin_count` that cannot be.
@@ -56,17 +60,17 @@ def strata(values: NDArray[Any], *, bin_count: int | None = None) -> Strata:
     >>> strata(np.arange(6.0)).codes.tolist()
     [0, 0, 1, 1, 2, 2]
     """
-    if bin_count is not None and bin_count < 2:  # noqa: PLR2004 - one bin is no stratification
-        raise SplitError(f"bin_count: {bin_count}; give at least 2.")
-    if values.ndim > 1:
+    if values.ndim > 1 and values.shape[1] > 1:
         codes = np.asarray(values).astype(float).argmax(axis=1)
-        return Strata(codes.astype(np.int64), tuple(map(str, range(values.shape[1]))), None)
-    column = pd.Series(values).infer_objects()
+        columns = range(values.shape[1]) if names is None else names
+        return Strata(codes.astype(np.int64), tuple(map(str, columns)), None)
+    column = pd.Series(values.ravel()).infer_objects()
     _refuse_missing(column)
-    if _is_continuous(column, bin_count):
+    _refuse_bins(column, bin_count)
+    if types.is_float_dtype(column.dtype) or bin_count is not None:
         return _quantiles(column.to_numpy(dtype=float), bin_count or DEFAULT_BINS)
-    codes, names = pd.factorize(column, sort=True)
-    return Strata(codes.astype(np.int64), tuple(str(name) for name in names), None)
+    codes, classes = pd.factorize(column, sort=True)
+    return Strata(codes.astype(np.int64), tuple(map(str, classes)), None)
 
 
 def split(
@@ -79,12 +83,15 @@ def split(
 ) -> dict[str, NDArray[np.int64]]:
     """Cut `n` samples; test first, then validation, whose size is a share of the whole.
 
+    Each class gives its share by largest remainder, so a rare class may be absent from a small
+    split (see `absent`), but never from train.
+
     Args:
         n: how many samples.
         strata: of each sample; without, the cut is purely random.
-        size_test: share for test, in (0, 1).
-        size_validation: share for validation, in (0, 1).
-        seed: of the draw.
+        size_test: share for test, in (0, 1); `ceil(n * size_test)` samples.
+        size_validation: share for validation, in (0, 1); rounded up likewise.
+        seed: of the draw, a whole number from 0.
 
     Returns:
         `{"train", "validation", "test"}`, those asked for, as sorted positions.
@@ -95,38 +102,33 @@ def split(
     >>> {k: len(v) for k, v in split(10, size_test=0.2, seed=0).items()}
     {'train': 8, 'test': 2}
     """
-    test, validation = (
-        _count(n, "size_test", size_test),
-        _count(n, "size_validation", size_validation),
-    )
-    if n - test - validation < 1:
-        raise SplitError(
-            f"size_test={size_test}, size_validation={size_validation}: of {n} samples {test} and "
-            f"{validation} leave none to train. Use smaller sizes or more samples."
-        )
-    rest, cut = np.arange(n, dtype=np.int64), {}
-    for name, count in (("test", test), ("validation", validation)):
-        if count:
-            cuts_left = 1 if name == "validation" or not validation else 2
-            rest, cut[name] = _cut(rest, count, name, strata, seed, cuts_left)
-    order = ("train", "validation", "test")
-    named = {"train": rest} | cut
-    return {name: np.sort(named[name]) for name in order if name in named}
+    sizes = {"test": size_test, "validation": size_validation}
+    counts = {
+        name: _count(n, f"size_{name}", size) for name, size in sizes.items() if size is not None
+    }
+    _refuse_empty_train(n, counts, sizes)
+    codes = np.zeros(n, dtype=np.int64)
+    if strata is not None and len(strata.names) > 1:
+        codes = strata.codes
+        _refuse_small(codes, strata, counts)
+    rng, rest, cut = generator(seed), np.arange(n, dtype=np.int64), {}
+    for cuts_made, (name, count) in enumerate(counts.items(), start=1):
+        keep = 1 + len(counts) - cuts_made  # one for train, and one for each cut to come
+        rest, cut[name] = draw(rest, codes[rest], count, keep=keep, rng=rng)
+    return {"train": rest} | dict(reversed(cut.items()))
 
 
-def absent(
-    strata: Strata, splits: Mapping[str, NDArray[np.int64]]
-) -> list[tuple[str, str]]:
+def absent(strata: Strata, splits: Mapping[str, NDArray[np.int64]]) -> list[tuple[str, str]]:
     """Return `(split, class)` for each class that a split has no sample of.
 
     >>> absent(strata(np.array(["a", "b", "b"])), {"train": np.array([1, 2])})
     [('train', 'a')]
     """
-    return [
-        (split_name, strata.names[code])
-        for split_name, rows in splits.items()
-        for code in sorted(set(range(len(strata.names))) - set(strata.codes[rows].tolist()))
-    ]
+    missing = {
+        name: np.setdiff1d(np.arange(len(strata.names)), strata.codes[rows])
+        for name, rows in splits.items()
+    }
+    return [(name, strata.names[code]) for name, codes in missing.items() for code in codes]
 
 
 def _refuse_missing(column: pd.Series) -> None:
@@ -138,57 +140,61 @@ def _refuse_missing(column: pd.Series) -> None:
         )
 
 
-def _is_continuous(column: pd.Series, bin_count: int | None) -> bool:
-    kind = column.dtype
-    if pd.api.types.is_bool_dtype(kind):
-        return False
-    if pd.api.types.is_float_dtype(kind):
-        return True
-    return pd.api.types.is_integer_dtype(kind) and bin_count is not None
+def _refuse_bins(column: pd.Series, bin_count: int | None) -> None:
+    if bin_count is None:
+        return
+    if not is_whole(bin_count) or bin_count < LEAST_BINS:
+        raise SplitError(f"bin_count: {bin_count!r}; give a whole number of at least 2.")
+    if not types.is_any_real_numeric_dtype(column.dtype):
+        raise SplitError(
+            f"bin_count: {bin_count} quantiles of a label that holds no numbers but classes; "
+            "leave bin_count out, classes are strata."
+        )
 
 
 def _quantiles(values: NDArray[np.float64], asked: int) -> Strata:
-    codes = pd.qcut(values, q=asked, labels=False, duplicates="drop")
-    codes = np.zeros(len(values), dtype=np.int64) if np.isnan(codes).all() else codes
-    found = int(codes.max()) + 1
-    if found < asked:
+    """Cut by `pandas.qcut`; quantiles that coincide or hold no sample fall away."""
+    cut: Any = pd.qcut(values, q=asked, labels=False, duplicates="drop", retbins=True)
+    bins, edges = cut
+    found, codes = np.unique(np.nan_to_num(bins), return_inverse=True)  # a constant has no bin
+    if len(found) < asked:
         warnings.warn(
-            f"bin_count: {asked} quantiles asked for, the values allow {found}; stratified by "
-            f"{found}.",
+            f"bin_count: {asked} quantiles asked for, the values allow {len(found)}; stratified "
+            f"by {len(found)}.",
             stacklevel=4,
         )
-    return Strata(codes.astype(np.int64), tuple(f"bin {i}" for i in range(found)), found)
+    ends = [(edges[int(i)], edges[min(int(i) + 1, len(edges) - 1)]) for i in found]
+    names = tuple(f"{low:.6g} to {high:.6g}" for low, high in ends)
+    return Strata(codes.astype(np.int64), names, len(found))
 
 
-def _count(n: int, argument: str, size: float | None) -> int:
-    if size is None:
-        return 0
-    if isinstance(size, bool) or not 0.0 < size < 1.0:
+def _count(n: int, argument: str, size: float) -> int:
+    if not isinstance(size, float | np.floating) or not 0.0 < size < 1.0:
         raise SplitError(f"{argument}: {size!r}; give a share between 0 and 1, both excluded.")
-    return math.ceil(n * size - ROUNDING)
+    # The decimal that the user wrote: 0.07 of 100 is 7, though 0.07 * 100 is a hair more.
+    return math.ceil(n * Fraction(repr(float(size))))
 
 
-def _cut(
-    rows: NDArray[np.int64], count: int, name: str, strata: Strata | None, seed: int, cuts: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    codes = None if strata is None or len(strata.names) == 1 else strata.codes[rows]
-    if codes is not None and strata is not None:
-        _refuse_small_classes(codes, strata, cuts + 1)
-        classes = len(np.unique(codes))
-        if min(count, len(rows) - count) < classes:
-            raise SplitError(
-                f"size_{name}: {count} of {len(rows)} samples ({len(rows) - count} left) cannot "
-                f"hold each of {classes} classes. Use other sizes or more samples."
-            )
-    kept, cut = train_test_split(rows, test_size=count, stratify=codes, random_state=seed)
-    return kept, cut
-
-
-def _refuse_small_classes(codes: NDArray[np.int64], strata: Strata, needed: int) -> None:
-    counts = np.bincount(codes, minlength=len(strata.names))
-    small = {strata.names[c]: int(k) for c, k in enumerate(counts) if 0 < k < needed}
-    if small:
+def _refuse_empty_train(
+    n: int, counts: Mapping[str, int], sizes: Mapping[str, float | None]
+) -> None:
+    if n - sum(counts.values()) < 1:
+        given = ", ".join(f"size_{name}={sizes[name]}" for name in counts)
         raise SplitError(
-            f"size_test/size_validation: classes {small} have too few samples; each needs at "
-            f"least {needed} for these cuts. Add samples, merge classes, or drop the rows."
+            f"{given or 'samples'}: of {n} samples, {dict(counts)} leave none to train. Use "
+            "smaller sizes or more samples."
         )
+
+
+def _refuse_small(codes: NDArray[np.int64], strata: Strata, counts: Mapping[str, int]) -> None:
+    argument = "/".join(f"size_{name}" for name in counts)
+    refuse_small_classes(argument, codes, strata.names, 1 + len(counts))
+    classes = len(np.unique(codes))
+    lengths = {**counts, "train": len(codes) - sum(counts.values())}
+    for name, length in lengths.items():
+        if length < classes:
+            raise SplitError(
+                f"{argument}: {name} would have {length} of {len(codes)} samples, fewer than the "
+                f"{classes} classes. Use other sizes, more samples, or fewer "
+                "classes (quantiles: a smaller bin_count)."
+            )

@@ -45,7 +45,7 @@ def refuse_mismatch(analysis_type: str, label: LabelFacts) -> None:
         else _classification_fault(analysis_type, label)
     )
     if fault is not None:
-        message = f"analysis_type: {analysis_type!r} does not go with label {label.columns}: {fault}"
+        message = f"analysis_type: {analysis_type!r} does not suit label {label.columns}: {fault}"
         raise AlgorithmError(message)
 
 
@@ -75,9 +75,7 @@ def _binary_fault(label: LabelFacts, count: int) -> str | None:
     if count != BINARY_CLASSES:
         return f"it has {count} classes. Use 'classification_multi'."
     if len(label.columns) > 1 or label.encoded_width > 1:
-        return (
-            "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
-        )
+        return "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
     return _coding_fault(label, count)
 
 

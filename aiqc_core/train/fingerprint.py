@@ -1,7 +1,7 @@
 """A digest of what a function does: its code, its defaults, and what it reads from its module.
 
-Unlike a pickle it does not move when the function does, when a comment changes, or from one process
-to the next; unlike the source text it sees a helper or a constant that changed.
+Unlike a pickle it does not move when the function does, when a comment changes, or from one
+process to the next; unlike the source text it sees a helper or a constant that changed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _code_parts(code: types.CodeType) -> Iterator[str]:
         if isinstance(constant, types.CodeType):
             yield from _code_parts(constant)
         else:
-            yield repr(sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant)
+            is_set = isinstance(constant, frozenset)  # whose order moves with the hash seed
+            yield repr(sorted(map(repr, constant)) if is_set else constant)
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -1,0 +1,105 @@
+"""Files by path: on this machine, or in any file system that fsspec knows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from fsspec.core import url_to_fs
+
+from aiqc_core.errors import IngestError
+
+LOCAL_PREFIXES = ("file://", "local://")
+WEB_SCHEMES = ("http", "https")
+
+
+def local_path(path: str | Path) -> Path | None:
+    """Return the path on this machine's file system, None where it lies elsewhere.
+
+    >>> local_path("memory://a.csv") is None
+    True
+    """
+    text = str(path)
+    if text.startswith(LOCAL_PREFIXES):
+        return Path(url_to_fs(text)[1])
+    return None if "://" in text else Path(text)
+
+
+def open_source(path: str | Path) -> IO[bytes]:
+    """Open a file for reading bytes.
+
+    Args:
+        path: of this machine, or one that fsspec knows, such as `memory://a.csv`.
+
+    Raises:
+        IngestError: no such file, an http(s) url, or a file system that is not installed.
+    """
+    local = local_path(path)
+    _refuse_web(path)
+    try:
+        if local is not None:
+            return local.open("rb")
+        system, place = url_to_fs(str(path))
+        return system.open(place, "rb")
+    except FileNotFoundError as error:
+        raise IngestError(f"path: there is no file {path}; give the path of a file.") from error
+    except (ImportError, OSError, ValueError) as error:
+        raise _path_error(path, error) from error
+
+
+def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:
+    """Return name, full path and whether it is a folder, of all that lies in a folder, unsorted.
+
+    Raises:
+        IngestError: no such folder, an http(s) url, or a file system that is not installed.
+    """
+    local = local_path(path)
+    _refuse_web(path)
+    missing = IngestError(f"folder_path: there is no folder {path}; give that of a folder.")
+    if local is not None:
+        if not local.is_dir():
+            raise missing
+        return [(entry.name, str(entry), entry.is_dir()) for entry in local.iterdir()]
+    try:
+        system, place = url_to_fs(str(path))
+        entries: list[dict[str, Any]] = system.ls(place, detail=True)
+    except FileNotFoundError:
+        raise missing from None
+    except (ImportError, OSError, ValueError) as error:
+        raise _path_error(path, error) from error
+    return [_entry(system.unstrip_protocol(entry["name"]), entry["type"]) for entry in entries]
+
+
+def refuse_changed(source: str, *, registered: str, found: str) -> None:
+    """Refuse a source whose content hash is no longer the one that was registered.
+
+    Raises:
+        IngestError: naming the source.
+
+    >>> refuse_changed("a.csv", registered="e3b0", found="e3b0")
+    """
+    if registered != found:
+        raise IngestError(
+            f"{source} has changed since it was registered: its SHA-256 was {registered}, and is "
+            f"{found}. Restore the source, or register what it is now as a new Dataset."
+        )
+
+
+def _refuse_web(path: str | Path) -> None:
+    if urlsplit(str(path)).scheme in WEB_SCHEMES:
+        raise IngestError(
+            f"path: {path} is a url. Give images to Dataset.Image.from_urls; download anything "
+            "else, and give its path."
+        )
+
+
+def _path_error(path: str | Path, error: Exception) -> IngestError:
+    return IngestError(
+        f"path: {path} cannot be opened: {error}. Give a path of this machine, or of a file "
+        "system that fsspec finds installed."
+    )
+
+
+def _entry(full: str, kind: str) -> tuple[str, str, bool]:
+    return full.rsplit("/", 1)[-1], full, kind == "directory"

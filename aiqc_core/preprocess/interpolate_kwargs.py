@@ -1,0 +1,143 @@
+"""Which arguments of `pandas.DataFrame.interpolate` an interpolater takes."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import PreprocessError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULTS: Final[dict[str, Any]] = {
+    "method": "spline",
+    "limit_direction": "both",
+    "limit_area": None,
+    "axis": 0,
+    "order": 1,
+}
+COMMON = ("method", "limit_direction", "limit_area", "limit", "axis", "order")
+ORDERED = ("spline", "polynomial")
+TRIAL_POINTS = 16
+
+
+class _Method(NamedTuple):
+    """How many known points a method needs, and its options beside the common ones.
+
+    pandas passes those on to scipy. What depends on the data (weights, bounds), is no JSON, or
+    would fill with derivatives, is left out.
+    """
+
+    least: int
+    options: tuple[str, ...] = ()
+
+
+METHODS: Final = {
+    "linear": _Method(1),
+    "index": _Method(1),
+    "values": _Method(1),
+    "nearest": _Method(2, ("fill_value",)),
+    "zero": _Method(2, ("fill_value",)),
+    "slinear": _Method(2, ("fill_value",)),
+    "quadratic": _Method(3, ("fill_value",)),
+    "cubic": _Method(4, ("fill_value",)),
+    "polynomial": _Method(1, ("fill_value",)),  # and `order` more; spline too
+    "spline": _Method(1, ("s", "ext")),
+    "barycentric": _Method(2),
+    "krogh": _Method(1),
+    "from_derivatives": _Method(2, ("extrapolate",)),
+    "piecewise_polynomial": _Method(2, ("extrapolate",)),
+    "pchip": _Method(2),
+    "akima": _Method(2),
+    "cubicspline": _Method(2, ("bc_type", "extrapolate")),
+}
+
+
+def checked_kwargs(interpolate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return arguments for `DataFrame.interpolate`, or the defaults when there are none.
+
+    What is given is not mixed with `DEFAULTS`: what is absent is pandas' own default, `linear` in
+    forward direction.
+
+    Raises:
+        PreprocessError: an unknown method or argument, another axis than 0, a value that JSON
+            would change or that pandas refuses.
+
+    >>> checked_kwargs(None)["method"]
+    'spline'
+    >>> checked_kwargs({"method": "linear"})
+    {'method': 'linear'}
+    """
+    if interpolate_kwargs is None:
+        return dict(DEFAULTS)
+    kwargs = dict(interpolate_kwargs)
+    method = kwargs.get("method", "linear")
+    if not isinstance(method, str) or method not in METHODS:
+        raise PreprocessError(
+            f"interpolate_kwargs: method={method!r}; it is one of {list(METHODS)}. Rows lie at "
+            "their positions: 'time' and filling by the last value do not apply."
+        )
+    allowed = (*COMMON, *METHODS[method].options)
+    unknown = [name for name in kwargs if name not in allowed]
+    if unknown:
+        raise PreprocessError(
+            f"interpolate_kwargs: {unknown}; method {method!r} takes {list(allowed)}."
+        )
+    if kwargs.get("axis", 0) not in {0, "index"}:
+        raise PreprocessError(
+            f"interpolate_kwargs: axis={kwargs['axis']!r}; it is 0: a column is filled along "
+            "its rows, never across columns."
+        )
+    _refuse_order(method, kwargs.get("order"))
+    _refuse_unstorable(kwargs)
+    _try_out(kwargs)
+    return kwargs
+
+
+def least_points(kwargs: Mapping[str, Any]) -> int:
+    """Return how many known points the method of checked arguments needs.
+
+    >>> least_points({"method": "spline", "order": 2})
+    3
+    """
+    method = kwargs.get("method", "linear")
+    return METHODS[method].least + (kwargs["order"] if method in ORDERED else 0)
+
+
+def _refuse_order(method: str, order: object) -> None:
+    if method in ORDERED and (type(order) is not int or order < 1):
+        raise PreprocessError(
+            f"interpolate_kwargs: order={order!r}; method {method!r} needs a whole number of at "
+            "least 1, for example order=1."
+        )
+
+
+def _refuse_unstorable(kwargs: dict[str, Any]) -> None:
+    try:
+        same = json.loads(json.dumps(kwargs, allow_nan=False)) == kwargs
+    except (TypeError, ValueError):
+        same = False
+    if not same:
+        raise PreprocessError(
+            f"interpolate_kwargs: {kwargs}; values are stored as JSON, which keeps text, finite "
+            "numbers, True, False, None and lists of them."
+        )
+
+
+def _try_out(kwargs: dict[str, Any]) -> None:
+    """Let pandas check the values on a curve that ends where it began, as 'periodic' asks."""
+    curve = np.sin(np.linspace(0, 2 * np.pi, TRIAL_POINTS))
+    curve[[0, -1]] = 0
+    curve[TRIAL_POINTS // 2] = np.nan
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            pd.DataFrame({"curve": curve}).interpolate(**kwargs)
+    except Exception as error:
+        raise PreprocessError(
+            f"interpolate_kwargs: {kwargs}; DataFrame.interpolate refuses it: {error}"
+        ) from error

@@ -1,0 +1,104 @@
+"""Drawing samples so that each class gives its share, and none is used up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aiqc_core.errors import SplitError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+SHOWN = 5
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Return the generator of a seed.
+
+    Raises:
+        SplitError: no whole number from 0.
+    """
+    if not is_whole(seed) or seed < 0:
+        raise SplitError(f"seed: {seed!r}; give a whole number from 0.")
+    return np.random.default_rng(int(seed))
+
+
+def is_whole(value: object) -> bool:
+    """Say whether a value is a whole number; True and False are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def shares(
+    counts: NDArray[np.int64], count: int, keep: int, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Return how many of each class to draw, by largest remainder, ties by chance.
+
+    Args:
+        counts: members of each class, `(classes,)`.
+        count: how many to draw in all; at most `(counts - keep).sum()`.
+        keep: members of each class that stay.
+        rng: breaks ties.
+
+    >>> shares(np.array([18, 2]), 4, 1, np.random.default_rng(0)).tolist()
+    [4, 0]
+    """
+    exact = counts * count / counts.sum()
+    room = np.maximum(counts - keep, 0)
+    drawn = np.minimum(np.floor(exact).astype(np.int64), room)
+    while missing := count - int(drawn.sum()):
+        open_classes = np.flatnonzero(drawn < room)
+        remainders = (exact - drawn)[open_classes]
+        order = np.lexsort((rng.random(len(open_classes)), -remainders))
+        drawn[open_classes[order[:missing]]] += 1
+    return drawn
+
+
+def draw(
+    rows: NDArray[np.int64],
+    codes: NDArray[np.int64],
+    count: int,
+    *,
+    keep: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw rows of each class in proportion.
+
+    Args:
+        rows: sorted positions, `(rows,)`.
+        codes: the class of each row, `(rows,)`.
+        count: how many to draw.
+        keep: rows of each class that stay.
+        rng: draws.
+
+    Returns:
+        The rows that stay and those drawn, both sorted.
+    """
+    present, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
+    quota = shares(counts, count, keep, rng)
+    taken = np.zeros(len(rows), dtype=bool)
+    for index in range(len(present)):
+        taken[rng.permutation(np.flatnonzero(inverse == index))[: quota[index]]] = True
+    return rows[~taken], rows[taken]
+
+
+def refuse_small_classes(
+    argument: str, codes: NDArray[np.int64], names: Sequence[str], needed: int
+) -> None:
+    """Refuse a class with fewer members than the cuts need.
+
+    Raises:
+        SplitError: names each such class, how many members it has and how many it needs.
+    """
+    counts = np.bincount(codes, minlength=len(names))
+    small = np.flatnonzero((counts > 0) & (counts < needed))
+    if len(small):
+        shown = ", ".join(f"{names[code]!r} has {counts[code]}" for code in small[:SHOWN])
+        more = f" (and {len(small) - SHOWN} more classes)" if len(small) > SHOWN else ""
+        raise SplitError(
+            f"{argument}: class {shown}{more}; each needs at least {needed} samples for these "
+            "cuts. Add samples, merge classes, leave the class out, or cut less often."
+        )

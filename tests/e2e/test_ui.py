@@ -1,0 +1,117 @@
+"""What a person does in the UI, done by clicking in a real browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from aiqc_core.orm import Predictor
+from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(240)]
+
+JOB = ("-m", "aiqc_dagster.definitions", "-j", "retrain_breast_cancer")
+PREDICTOR = "/assets/breast_cancer/predictor?view=partitions"
+SNAPSHOT = "2026-11-25"
+BACKFILL_MILLISECONDS = 120_000  # the daemon looks for backfills every 30 seconds
+CELLS = EXPERIMENT.job_keys()[:3]
+GREEN = "[style*='color-accent-green']"
+
+
+@pytest.fixture(scope="module")
+def snapshot(stores: Path, dagster: Callable[..., str]) -> str:
+    """Prepare a snapshot through Dagster, all but its training; returns its key."""
+    config = stores / "run.yaml"
+    config.write_text(
+        f"ops: {{breast_cancer_open_snapshot: {{config: {{snapshot: '{SNAPSHOT}'}}}}}}\n"
+    )
+    untrained = "*breast_cancer_samples,*breast_cancer_hyperparamcombo"
+    dagster("job", "execute", *JOB, "-c", str(config), "-o", untrained)
+    return SNAPSHOT
+
+
+def test_three_cells_are_materialised_by_clicking(
+    snapshot: str, page: Page, pictures: Path
+) -> None:
+    page.goto(PREDICTOR)
+    expect(page.get_by_text("Missing (12)")).to_be_visible()
+    launch(page, CELLS, snapshot, button="Launch backfill")
+
+    expect(page.get_by_text("Materialized (3)")).to_be_visible(timeout=BACKFILL_MILLISECONDS)
+    expect(page.get_by_text("Failed (0)")).to_be_visible()
+    trained = {row.job.key: row for row in Predictor.select()}
+    assert sorted(trained) == sorted(CELLS)
+    for key in CELLS:
+        expect(cell(page, key).locator("xpath=..").locator(GREEN)).to_be_visible()
+        cell(page, key).click()
+        cell(page, snapshot).click()
+        expect(page.get_by_text("Materialized", exact=True)).to_be_visible()
+        expect(metadata(page, "predictor_id")).to_have_text(str(trained[key].id))
+        shown = float(metadata(page, "accuracy_test").inner_text())
+        assert shown == trained[key].predictions[0].metrics["test"]["accuracy"]
+        assert shown > 0.85
+    page.screenshot(path=pictures / "predictor_cells.png")
+
+
+def test_a_run_of_the_job_completes_what_clicks_began(
+    snapshot: str, dagster: Callable[..., str], stores: Path, page: Page, pictures: Path
+) -> None:
+    """Also takes the README's picture: AIQC_PICTURES=docs/assets."""
+    found = Predictor.select().count()
+    log = dagster("job", "execute", *JOB, "-c", str(stores / "run.yaml"))
+    assert f"{12 - found} trained, {found} found, of 12 Jobs" in log
+    assert Predictor.select().count() == 12
+
+    page.set_viewport_size({"width": 1400, "height": 480})
+    page.goto("/locations/aiqc_dagster/asset-groups/breast_cancer")
+    page.get_by_text("Hide navigation").click()
+    for name in ("dataset", "samples", "hyperparamcombo", "predictor", "leaderboard"):
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
+    page.screenshot(path=pictures / "asset_graph.png")
+
+
+def test_a_cell_of_an_unprepared_snapshot_fails_and_says_what_to_do(
+    page: Page, pictures: Path
+) -> None:
+    page.goto(PREDICTOR)
+    page.get_by_text("Add a partition").click()
+    page.get_by_placeholder("name").fill("unprepared")
+    page.get_by_role("button", name="Save").click()
+    expect(cell(page, "unprepared")).to_be_visible()
+    launch(page, CELLS[:1], "unprepared", button="Launch 1 run")
+
+    page.get_by_role("link", name="View").click()
+    wanted = "materialise breast_cancer/splitset for this snapshot first"
+    expect(page.get_by_text(wanted).first).to_be_visible(timeout=BACKFILL_MILLISECONDS)
+    page.screenshot(path=pictures / "unprepared_snapshot.png")
+
+
+def launch(page: Page, jobs: list[str], snapshot: str, *, button: str) -> None:
+    """Choose cells in the dialog of the asset that the page shows, and launch them."""
+    page.get_by_role("button", name="Materialize…").click()
+    dialog = page.get_by_role("dialog")
+    for keys in (jobs, [snapshot]):  # the dimensions, in the order of their names
+        dialog.get_by_text("Select a partition or create one").first.click()
+        for key in keys:
+            page.get_by_role("menuitem", name=key).click()
+        page.keyboard.press("Escape")
+    dialog.get_by_role("button", name=button).click()
+
+
+def cell(page: Page, key: str) -> Locator:
+    """Return the line of a key in the lists of partitions."""
+    return page.locator(f"[data-tooltip='{key}']:not([role=dialog] *)").first
+
+
+def metadata(page: Page, name: str) -> Locator:
+    """Return the value of an entry in the metadata of the cell that the page shows."""
+    row = page.locator("tr").filter(has=page.get_by_text(name, exact=True))
+    return row.locator("td").nth(1)
