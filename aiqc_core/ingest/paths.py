@@ -63,11 +63,13 @@ def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:
         return [(entry.name, str(entry), entry.is_dir()) for entry in local.iterdir()]
     try:
         system, place = url_to_fs(str(path))
-        entries: list[dict[str, Any]] = system.ls(place, detail=True)
-    except FileNotFoundError:
-        raise missing from None
+        entries: list[dict[str, Any]] | None = (
+            system.ls(place, detail=True) if system.isdir(place) else None
+        )
     except (ImportError, OSError, ValueError) as error:
         raise _path_error(path, error) from error
+    if entries is None:
+        raise missing
     return [_entry(system.unstrip_protocol(entry["name"]), entry["type"]) for entry in entries]
 
 

@@ -50,7 +50,7 @@ def test_three_cells_are_materialised_by_clicking(
     trained = {row.job.key: row for row in Predictor.select()}
     assert sorted(trained) == sorted(CELLS)
     for key in CELLS:
-        expect(cell(page, key).locator("xpath=..").locator(GREEN)).to_be_visible()
+        expect(cell(page, key).locator(GREEN)).to_be_visible()
         cell(page, key).click()
         cell(page, snapshot).click()
         expect(page.get_by_text("Materialized", exact=True)).to_be_visible()
@@ -107,8 +107,8 @@ def launch(page: Page, jobs: list[str], snapshot: str, *, button: str) -> None:
 
 
 def cell(page: Page, key: str) -> Locator:
-    """Return the line of a key in the lists of partitions."""
-    return page.locator(f"[data-tooltip='{key}']:not([role=dialog] *)").first
+    """Return the line of a key, with its dots, in the page's lists of partitions."""
+    return page.locator(f"div:has(> [data-tooltip='{key}']):has(> [style*='border-radius'])")
 
 
 def metadata(page: Page, name: str) -> Locator:

@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aiqc_core.errors import IngestError
+from aiqc_core.ingest import images, remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def png(value: int) -> bytes:
+    sink = io.BytesIO()
+    Image.fromarray(np.full((8, 8), value, np.uint8)).save(sink, "png")
+    return sink.getvalue()
+
+
+class Answers(BaseHTTPRequestHandler):
+    """Answers by path: `/<what>/<number>`, the number being the value of an image's pixels."""
+
+    asked: Counter[str]
+
+    def do_GET(self) -> None:
+        self.asked[self.path] += 1
+        what, value = self.path.strip("/").split("/")
+        getattr(self, f"give_{what}")(png(int(value)))
+
+    def give_image(self, body: bytes) -> None:
+        self.reply(200, body)
+
+    def give_missing(self, body: bytes) -> None:
+        self.reply(404, b"")
+
+    def give_page(self, body: bytes) -> None:
+        self.reply(200, b"<html>log in</html>", content_type="text/html; charset=utf-8")
+
+    def give_broken(self, body: bytes) -> None:
+        self.reply(500, b"")
+
+    def give_flaky(self, body: bytes) -> None:
+        self.reply(200 if self.asked[self.path] > 1 else 500, body)
+
+    def give_half(self, body: bytes) -> None:
+        self.reply(200, body[: len(body) // 2])
+
+    def give_cut(self, body: bytes) -> None:
+        self.reply(200, body[: len(body) // 2], length=len(body))
+        self.close_connection = True
+
+    def give_silence(self, body: bytes) -> None:
+        self.server.stopping.wait(5)  # type: ignore[attr-defined]
+
+    def give_drip(self, body: bytes) -> None:
+        self.reply(200, b"", length=1000)
+        for _ in range(50):
+            if self.server.stopping.wait(0.1):  # type: ignore[attr-defined]
+                return
+            self.wfile.write(b"x")
+
+    def give_endless(self, body: bytes) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(bytes(100_000))
+
+    def give_ftp(self, body: bytes) -> None:
+        self.reply(302, b"", location="ftp://localhost/a.png")
+
+    def give_file(self, body: bytes) -> None:
+        self.reply(302, b"", location="file:///etc/hostname")
+
+    def give_moved(self, body: bytes) -> None:
+        self.reply(301, b"", location="/image/9")
+
+    def reply(
+        self,
+        status: int,
+        body: bytes,
+        *,
+        content_type: str = "image/png",
+        length: int | None = None,
+        location: str | None = None,
+    ) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        if location:
+            self.send_header("Location", location)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # http.server's name
+        """Keep the test's output clean."""
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = False
+    stopping: threading.Event
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Bear with clients that hang up, as the limits make them do."""
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(remote, "PAUSE_SECONDS", 0.01)
+    handler = type("Handler", (Answers,), {"asked": Counter()})
+    with Server(("127.0.0.1", 0), handler) as running:
+        running.stopping = threading.Event()
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.stopping.set()
+        running.shutdown()
+        thread.join()
+
+
+def test_bodies_come_in_the_order_of_the_urls(server: str) -> None:
+    urls = [f"{server}/image/{value}" for value in (9, 1, 5, 3)]
+    assert remote.fetch_urls(urls) == [png(value) for value in (9, 1, 5, 3)]
+    assert remote.fetch_urls(urls[0]) == [png(9)]
+
+
+def test_one_error_lists_every_url_that_failed_and_no_other(server: str) -> None:  # B37
+    urls = [f"{server}/{path}" for path in ("image/1", "missing/2", "page/3", "flaky/4")]
+    with pytest.raises(IngestError, match="2 of 4") as error:
+        images.from_urls(urls)
+    assert str(error.value).splitlines()[1:] == [
+        f"  urls[1] {urls[1]}: status 404 Not Found",
+        f"  urls[2] {urls[2]}: status 200, but a web page (text/html), no file",
+    ]
+
+
+def test_images_behind_urls_keep_their_order(server: str) -> None:
+    array, source_format = images.from_urls([f"{server}/image/{value}" for value in (7, 2)])
+    assert array[:, 0, 0, 0].tolist() == [7, 2]
+    assert source_format == "png"
+
+
+def test_an_image_that_ends_early_is_listed_beside_what_failed_on_the_way(server: str) -> None:
+    urls = [f"{server}/{path}" for path in ("half/1", "missing/2", "image/3")]
+    with pytest.raises(IngestError, match=r"2 of 3(.|\n)*404(.|\n)*urls\[0\].*half/1: "):
+        images.from_urls(urls)
+
+
+def test_a_server_that_recovers_is_asked_again(server: str) -> None:
+    assert remote.fetch_urls([f"{server}/flaky/4"]) == [png(4)]
+    with pytest.raises(IngestError, match="status 500"):
+        remote.fetch_urls([f"{server}/flaky/5"], retries=0)
+    with pytest.raises(IngestError, match=r"status 500 .*asked 3 times"):
+        remote.fetch_urls([f"{server}/broken/1"])
+
+
+def test_a_body_shorter_than_announced_is_no_body(server: str) -> None:
+    whole = len(png(1))
+    with pytest.raises(IngestError, match=rf"cut short: {whole // 2} of {whole} bytes.*2 times"):
+        remote.fetch_urls([f"{server}/cut/1"], retries=1)
+
+
+@pytest.mark.parametrize("manner", ["silence", "drip"])
+def test_a_slow_server_is_given_up_on(server: str, manner: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(IngestError, match=r"no full answer within 0\.3 s"):
+        remote.fetch_urls([f"{server}/{manner}/1"], timeout_seconds=0.3, retries=0)
+    assert time.monotonic() - started < 3
+
+
+def test_a_large_body_is_not_read_to_its_end(server: str) -> None:
+    with pytest.raises(IngestError, match=rf"{len(png(1))} bytes, more than max_bytes=10 bytes"):
+        remote.fetch_urls([f"{server}/image/1"], max_bytes=10)
+    with pytest.raises(IngestError, match="more than max_bytes=1000 bytes"):
+        remote.fetch_urls([f"{server}/endless/1"], max_bytes=1000)
+
+
+def test_redirects_are_followed_over_http_alone(server: str) -> None:
+    assert remote.fetch_urls([f"{server}/moved/1"]) == [png(9)]
+    with pytest.raises(IngestError, match=r"urls\[0\].*302(.|\n)*urls\[1\].*302"):
+        remote.fetch_urls([f"{server}/ftp/1", f"{server}/file/1"])
+
+
+def test_nobody_listening_is_told(server: str) -> None:
+    with pytest.raises(IngestError, match="no connection"):
+        remote.fetch_urls(["http://127.0.0.1:1/a.png"])
+
+
+@pytest.mark.parametrize(
+    ("urls", "message"),
+    [
+        ([], "at least one"),
+        ([None], r"urls\[0\]: None is no text"),
+        (["ftp://h/a", "file:///a", "a.png", "http://"], r"urls\[3\]: 'http://' is no http"),
+        (["http://h/a", "http://h/a"], "given twice: http://h/a"),
+        (["http://h:x/a"], "is no url"),
+        (["http://h/a b"], "holds blanks"),
+    ],
+)
+def test_urls_that_cannot_be_asked_are_refused_at_once(urls: list[str], message: str) -> None:
+    with pytest.raises(IngestError, match=message):
+        remote.fetch_urls(urls)
+
+
+def test_a_password_in_a_url_is_not_repeated() -> None:
+    with pytest.raises(IngestError, match="holds a user name or password") as error:
+        remote.fetch_urls(["https://me:secret@h/a"])
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("limit", [{"timeout_seconds": 0}, {"max_bytes": 0}, {"retries": -1}])
+def test_limits_that_are_none_are_refused(limit: dict[str, int]) -> None:
+    with pytest.raises(IngestError, match="no fewer than 0 retries"):
+        remote.fetch_urls("http://127.0.0.1/a", **limit)
