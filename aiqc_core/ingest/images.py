@@ -196,11 +196,12 @@ def _read(name: str, source: bytes | str | Path) -> tuple[_Found, NDArray[Any]]:
         if image.mode[:4] != GREY_16_BIT and _is_16_bit(image):
             raise IngestError("16 bits a channel, of which Pillow keeps 8; save it with 8")
         image.load()
-        pixels = np.asarray(_in_kept_mode(ImageOps.exif_transpose(image)))
         source_format = (image.format or "").lower()
+        ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright
+        pixels = np.asarray(_in_kept_mode(image))
     if pixels.dtype.byteorder == ">":
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    channels_first = np.moveaxis(np.atleast_3d(pixels), -1, 0)  # grey has no axis of channels yet
+    channels_first = np.atleast_3d(pixels).transpose(2, 0, 1)  # grey has no axis of channels yet
     mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
     found = _Found(name, mode, (pixels.shape[1], pixels.shape[0]), source_format)
     return found, channels_first

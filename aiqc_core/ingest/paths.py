@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from fsspec.core import url_to_fs
 
@@ -12,6 +11,7 @@ from aiqc_core.errors import IngestError
 
 LOCAL_PREFIXES = ("file://", "local://")
 WEB_SCHEMES = ("http", "https")
+WEB_PREFIXES = ("http://", "https://")
 
 
 def local_path(path: str | Path) -> Path | None:
@@ -89,7 +89,7 @@ def refuse_changed(source: str, *, registered: str, found: str) -> None:
 
 
 def _refuse_web(path: str | Path) -> None:
-    if urlsplit(str(path)).scheme in WEB_SCHEMES:
+    if str(path).lower().startswith(WEB_PREFIXES):
         raise IngestError(
             f"path: {path} is a url. Give images to Dataset.Image.from_urls; download anything "
             "else, and give its path."

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from peewee import BooleanField, CharField, IntegerField, fn
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import digest, tabular
+from aiqc_core.ingest import arrays, content, images
+from aiqc_core.ingest.content import Content, Source
+from aiqc_core.ingest.selection import checked_columns
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import BlobField, JSONField, PickleField
@@ -17,9 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
+
+    # `Dataset.Sequence` hides the name of the abstract class inside the table.
+    Names = Sequence[str]
+    Positions = Sequence[int]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +61,7 @@ class Dataset(BaseModel):
         @staticmethod
         def from_df(
             dataframe: pd.DataFrame,
-            rename_columns: Sequence[str] | None = None,
+            rename_columns: Names | None = None,
             retype: object = None,
             description: str | None = None,
             name: str | None = None,
@@ -72,76 +78,205 @@ class Dataset(BaseModel):
             Raises:
                 IngestError: the frame cannot be kept exactly; the message names the column.
             """
-            frame = tabular.conform(dataframe, rename_columns=rename_columns, retype=retype)
-            return Dataset._register(frame, "dataframe", name=name, description=description)
+            found = content.of_table(
+                dataframe, "dataframe", rename_columns=rename_columns, retype=retype
+            )
+            return Dataset._register(found, name=name, description=description)
 
         @staticmethod
         def from_path(
             file_path: str | Path,
-            rename_columns: Sequence[str] | None = None,
+            ingest: bool = True,
+            rename_columns: Names | None = None,
             retype: object = None,
             header: object = "infer",
             description: str | None = None,
             name: str | None = None,
         ) -> Dataset:
-            """Register a `.csv`, `.tsv` or `.parquet` file; its rows are copied into the store.
+            """Register a `.csv`, `.tsv` or `.parquet` file.
 
             Args:
-                file_path: the file; its ending, in any case, says its format.
+                file_path: the file; its ending, in any case, says its format. A path that fsspec
+                    knows works too.
+                ingest: copy the rows into the store; else they are read from the file whenever
+                    they are wanted, and a file that changed is refused.
                 rename_columns: new names, one for each column.
                 retype: a dtype for all columns, or `{column: dtype}` by the new names.
-                header: what `pandas.read_csv` takes; `None` for a file without a header.
+                header: `'infer'`, the number of a line, or None for a file without a header.
                 description: what is particular about these rows.
                 name: makes this content a version of that name.
 
             Raises:
                 IngestError: the file is missing, unreadable, or cannot be kept exactly.
             """
-            raw, source_format = tabular.read_table(file_path, header=header)
-            frame = tabular.conform(raw, rename_columns=rename_columns, retype=retype)
-            return Dataset._register(
-                frame,
-                source_format,
-                source_path=str(file_path),
-                header=header,
-                name=name,
-                description=description,
-            )
+            source = Source(content.TABULAR, str(file_path), header=header)
+            found = content.read(source, rename_columns=rename_columns, retype=retype)
+            return Dataset._register(found, source, ingest, name=name, description=description)
+
+    class Sequence:
+        """Three dimensions, `(samples, rows, columns)`, of one dtype."""
+
+        @staticmethod
+        def from_numpy(
+            arr3D_or_npyPath: NDArray[Any] | str | Path,
+            ingest: bool | None = None,
+            rename_columns: Names | None = None,
+            retype: object = None,
+            description: str | None = None,
+            name: str | None = None,
+        ) -> Dataset:
+            """Register an array, or a `.npy` file.
+
+            Args:
+                arr3D_or_npyPath: `(samples, rows, columns)`, or the path of such a file.
+                ingest: copy the values into the store; an array always is, a file by default not.
+                rename_columns: names along the last axis; `'0', '1', …` by default.
+                retype: one dtype for all values.
+                description: what is particular about these samples.
+                name: makes this content a version of that name.
+
+            Raises:
+                IngestError: another number of axes, a dtype that cannot be kept, or a missing
+                    file.
+            """
+            return Dataset._from_numpy(
+                content.SEQUENCE, arr3D_or_npyPath, ingest, rename_columns, retype,
+                name=name, description=description,
+            )  # fmt: skip
+
+    class Image:
+        """Four dimensions, `(samples, channels, rows, columns)`, of one dtype."""
+
+        @staticmethod
+        def from_numpy(
+            arr4D_or_npyPath: NDArray[Any] | str | Path,
+            ingest: bool | None = None,
+            rename_columns: Names | None = None,
+            retype: object = None,
+            description: str | None = None,
+            name: str | None = None,
+        ) -> Dataset:
+            """Register an array, or a `.npy` file; the arguments are those of a Sequence.
+
+            Args:
+                arr4D_or_npyPath: `(samples, channels, rows, columns)`, or such a file's path.
+                ingest: see `Sequence.from_numpy`, as all that follows.
+                rename_columns: names along the last axis, the width.
+                retype: one dtype for all values.
+                description: what is particular about these images.
+                name: makes this content a version of that name.
+            """
+            return Dataset._from_numpy(
+                content.IMAGE, arr4D_or_npyPath, ingest, rename_columns, retype,
+                name=name, description=description,
+            )  # fmt: skip
+
+        @staticmethod
+        def from_folder(
+            folder_path: str | Path,
+            ingest: bool = False,
+            rename_columns: Names | None = None,
+            retype: object = None,
+            description: str | None = None,
+            name: str | None = None,
+        ) -> Dataset:
+            """Register the images of a folder, in natural order of their names.
+
+            Args:
+                folder_path: holds images of one mode and size, and nothing else but hidden files.
+                ingest: copy the pixels into the store; else they are read from the folder
+                    whenever they are wanted, and images that changed are refused.
+                rename_columns: names along the last axis, the width.
+                retype: one dtype for all pixels.
+                description: what is particular about these images.
+                name: makes this content a version of that name.
+
+            Raises:
+                IngestError: it lists every file that is damaged or differs.
+            """
+            source = Source(content.IMAGE, str(folder_path))
+            found = content.read(source, rename_columns=rename_columns, retype=retype)
+            return Dataset._register(found, source, ingest, name=name, description=description)
+
+        @staticmethod
+        def from_urls(
+            urls: Names,
+            source_path: str | None = None,
+            ingest: bool = False,
+            rename_columns: Names | None = None,
+            retype: object = None,
+            description: str | None = None,
+            name: str | None = None,
+        ) -> Dataset:
+            """Register images by http(s) urls, in the order given.
+
+            Args:
+                urls: of images of one mode and size.
+                source_path: the place they share, for people; nothing reads it.
+                ingest: copy the pixels into the store; else they are fetched whenever they are
+                    wanted, and images that changed are refused.
+                rename_columns: names along the last axis, the width.
+                retype: one dtype for all pixels.
+                description: what is particular about these images.
+                name: makes this content a version of that name.
+
+            Raises:
+                IngestError: it lists every url that failed, with its status.
+            """
+            listed = (urls,) if isinstance(urls, str) else tuple(urls)
+            source = Source(content.IMAGE, source_path, listed)
+            found = content.read(source, rename_columns=rename_columns, retype=retype)
+            return Dataset._register(found, source, ingest, name=name, description=description)
+
+    @classmethod
+    def _from_numpy(
+        cls,
+        kind: str,
+        array_or_path: NDArray[Any] | str | Path,
+        ingest: bool | None,
+        rename_columns: Names | None,
+        retype: object,
+        **labels: Any,
+    ) -> Dataset:
+        changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
+        if not isinstance(array_or_path, str | PurePath):
+            content.refuse_remote_memory("the array", ingest=ingest)
+            found = content.of_array(array_or_path, kind, "ndarray", **changes)
+            return cls._register(found, **labels)
+        source = Source(kind, str(array_or_path))
+        return cls._register(content.read(source, **changes), source, bool(ingest), **labels)
 
     @classmethod
     def _register(
         cls,
-        frame: pd.DataFrame,
-        source_format: str,
+        found: Content,
+        source: Source | None = None,
+        ingest: bool = True,
         *,
-        source_path: str | None = None,
-        header: object = None,
         name: str | None = None,
         description: str | None = None,
     ) -> Dataset:
-        about = tabular.describe(frame)
-        sha256 = digest.frame_digest(frame)
-        data = tabular.to_parquet(frame)
+        sha256 = found.digest()
+        data = found.to_bytes() if ingest else None
         with metastore.atomic():
-            found = cls._same_content(name, "tabular", sha256)
-            if found is not None:
-                logger.info(
-                    "Dataset %r has this content already: version %s.", name, found.version
-                )
-                return found
+            same = cls._same_content(name, found.kind, sha256)
+            if same is not None:
+                logger.info("Dataset %r has this content already: version %s.", name, same.version)
+                return same
             return cls.create(
-                typ="tabular",
-                source_format=source_format,
-                source_path=source_path,
-                columns=about.columns,
-                dtypes=about.dtypes,
-                shape=about.shape,
+                typ=found.kind,
+                source_format=found.source_format,
+                source_path=source and source.place,
+                urls=source and source.urls,
+                columns=found.columns,
+                dtypes=found.dtypes,
+                shape=found.shape,
                 sha256_hexdigest=sha256,
-                memory_MB=about.memory_mb,
-                contains_nan=about.contains_nan,
-                header=cls.header.store(header),
-                is_ingested=True,
-                blob=cls.blob.store(data),
+                memory_MB=found.memory_mb,
+                contains_nan=found.contains_nan,
+                header=cls.header.store(source and source.header),
+                is_ingested=ingest,
+                blob=None if data is None else cls.blob.store(data),
                 name=name,
                 description=description,
                 version=cls._next_version(name),
@@ -189,53 +324,68 @@ class Dataset(BaseModel):
 
     @rowmethod
     def to_df(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> pd.DataFrame:
-        """Return rows as a DataFrame under a default RangeIndex.
+        self, columns: Names | None = None, samples: Positions | None = None
+    ) -> Any:
+        """Return samples as a DataFrame under a default RangeIndex.
 
         Args:
             columns: which, in this order; all by default.
-            samples: positions of rows, in this order; all by default.
+            samples: positions of samples, in this order; all by default.
+
+        Returns:
+            A DataFrame; of a sequence a list of one a sample, of images a list of lists of one a
+            channel.
 
         Raises:
             SelectionError: a column or position that is not there.
         """
-        chosen = self._checked_columns(columns)
-        return tabular.take(tabular.from_parquet(self.blob, chosen), samples, chosen)
+        values = self.load(columns, samples)
+        if self.typ == content.TABULAR:
+            return values
+        return arrays.to_frames(values, self._checked_columns(columns))
 
     @rowmethod
     def to_arr(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> NDArray[np.generic]:
-        """Return rows as an array `(samples, columns)`; the arguments are those of `to_df`."""
-        return self.to_df(columns=columns, samples=samples).to_numpy()
+        self, columns: Names | None = None, samples: Positions | None = None
+    ) -> NDArray[Any]:
+        """Return samples as an array `(samples, …, columns)`; the arguments of `to_df`."""
+        values = self.load(columns, samples)
+        return values.to_numpy() if self.typ == content.TABULAR else values
 
     @rowmethod
-    def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
+    def to_pillow(self, samples: Positions | None = None) -> list[Any]:
+        """Return images as Pillow's, with the pixels that went in.
+
+        Args:
+            samples: positions of images, in this order; all by default.
+
+        Raises:
+            SelectionError: the Dataset holds no images, or a position is not there.
+        """
+        if self.typ != content.IMAGE:
+            message = f"to_pillow: Dataset {self.id} is {self.typ}; only images can be shown so."
+            raise SelectionError(message)
+        return images.to_pillow(self.load(None, samples))
+
+    @rowmethod
+    def get_dtypes(self, columns: Names | None = None) -> dict[str, str]:
         """Return `{column: dtype}` for the columns asked for, all by default."""
-        return {column: self.dtypes[column] for column in self._checked_columns(columns)}
+        chosen = self._checked_columns(columns)
+        if self.typ == content.TABULAR:
+            return {column: self.dtypes[column] for column in chosen}
+        dtype: str = self.dtypes
+        return dict.fromkeys(chosen, dtype)
 
-    def _checked_columns(self, columns: Sequence[str] | None) -> list[str]:
+    def load(self, columns: Names | None, samples: Positions | None) -> Any:
+        """Return the values of a selection: a DataFrame of a table, else an array."""
+        chosen = self._checked_columns(columns)
+        if self.is_ingested:
+            values = content.from_bytes(self.typ, self.blob, chosen)
+        else:
+            urls = None if self.urls is None else tuple(self.urls)
+            source = Source(self.typ, self.source_path, urls, self.header)
+            values = content.read_again(source, self.columns, self.dtypes, self.sha256_hexdigest)
+        return content.take(values, self.columns, samples, chosen)
+
+    def _checked_columns(self, columns: Names | None) -> list[str]:
         return checked_columns("columns", columns, self.columns)
-
-
-def checked_columns(
-    argument: str, asked: Sequence[str] | str | None, available: Sequence[str]
-) -> list[str]:
-    """Return the columns asked for (all when None), or refuse what is not there.
-
-    Raises:
-        SelectionError: an empty list, an unknown column, or one named twice.
-    """
-    if asked is None:
-        return list(available)
-    names: list[Any] = [asked] if isinstance(asked, str) else list(asked)
-    unknown = [name for name in names if name not in set(available)]
-    twice = sorted({name for name in names if names.count(name) > 1}, key=str)
-    if not names or unknown or twice:
-        fault = (
-            f"unknown {unknown}" if unknown else f"named twice {twice}" if twice else "none given"
-        )
-        message = f"{argument}: {fault}; the columns are {list(available)}."
-        raise SelectionError(message)
-    return names

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from peewee import ForeignKeyField
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.ingest.selection import checked_columns
 from aiqc_core.orm.base import BaseModel, rowmethod
-from aiqc_core.orm.dataset import Dataset, checked_columns
+from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.fields import JSONField
 from aiqc_core.preprocess.pipeline import FeaturePlan
 

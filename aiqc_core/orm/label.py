@@ -9,8 +9,9 @@ from pandas.api import types
 from peewee import ForeignKeyField, IntegerField
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.ingest.selection import checked_columns
 from aiqc_core.orm.base import BaseModel, rowmethod
-from aiqc_core.orm.dataset import Dataset, checked_columns
+from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.fields import JSONField
 
 if TYPE_CHECKING:

@@ -54,7 +54,8 @@ def test_a_folder_lists_what_lies_in_it(tmp_path: Path) -> None:
     for folder in (tmp_path, "memory://listed"):
         entries = sorted(paths.list_folder(folder))
         assert [(name, is_folder) for name, _, is_folder in entries] == [("a", False), ("b", True)]
-        assert paths.open_source(entries[0][1]).read() == b""
+        with paths.open_source(entries[0][1]) as stream:
+            assert stream.read() == b""
 
 
 def test_a_source_that_changed_after_registration_is_named() -> None:  # A11

@@ -15,7 +15,7 @@ from aiqc_core.errors import IngestError
 from aiqc_core.ingest import images, remote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 def png(value: int) -> bytes:
@@ -25,83 +25,69 @@ def png(value: int) -> bytes:
 
 
 class Answers(BaseHTTPRequestHandler):
-    """Answers by path: `/<what>/<number>`, the number being the value of an image's pixels."""
+    """Answers by path: `/<manner>/<number>`, the number being the value of an image's pixels."""
 
     asked: Counter[str]
 
     def do_GET(self) -> None:
+        """Answer in the manner asked for."""
         self.asked[self.path] += 1
-        what, value = self.path.strip("/").split("/")
-        getattr(self, f"give_{what}")(png(int(value)))
+        manner, value = self.path.strip("/").split("/")
+        MANNERS[manner](self, png(int(value)))
 
-    def give_image(self, body: bytes) -> None:
-        self.reply(200, body)
-
-    def give_missing(self, body: bytes) -> None:
-        self.reply(404, b"")
-
-    def give_page(self, body: bytes) -> None:
-        self.reply(200, b"<html>log in</html>", content_type="text/html; charset=utf-8")
-
-    def give_broken(self, body: bytes) -> None:
-        self.reply(500, b"")
-
-    def give_flaky(self, body: bytes) -> None:
-        self.reply(200 if self.asked[self.path] > 1 else 500, body)
-
-    def give_half(self, body: bytes) -> None:
-        self.reply(200, body[: len(body) // 2])
-
-    def give_cut(self, body: bytes) -> None:
-        self.reply(200, body[: len(body) // 2], length=len(body))
-        self.close_connection = True
-
-    def give_silence(self, body: bytes) -> None:
-        self.server.stopping.wait(5)  # type: ignore[attr-defined]
-
-    def give_drip(self, body: bytes) -> None:
-        self.reply(200, b"", length=1000)
-        for _ in range(50):
-            if self.server.stopping.wait(0.1):  # type: ignore[attr-defined]
-                return
-            self.wfile.write(b"x")
-
-    def give_endless(self, body: bytes) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(bytes(100_000))
-
-    def give_ftp(self, body: bytes) -> None:
-        self.reply(302, b"", location="ftp://localhost/a.png")
-
-    def give_file(self, body: bytes) -> None:
-        self.reply(302, b"", location="file:///etc/hostname")
-
-    def give_moved(self, body: bytes) -> None:
-        self.reply(301, b"", location="/image/9")
-
-    def reply(
-        self,
-        status: int,
-        body: bytes,
-        *,
-        content_type: str = "image/png",
-        length: int | None = None,
-        location: str | None = None,
-    ) -> None:
+    def reply(self, status: int, body: bytes, **headers: object) -> None:
+        """Send an image's headers, or others, and a body."""
+        fields = {"Content_Type": "image/png", "Content_Length": len(body)} | headers
         self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body) if length is None else length))
-        if location:
-            self.send_header("Location", location)
+        for name, value in fields.items():
+            self.send_header(name.replace("_", "-"), str(value))
         self.end_headers()
         self.wfile.write(body)
+
+    def is_stopped_within(self, seconds: float) -> bool:
+        """Wait, but not longer than the test runs."""
+        return self.server.stopping.wait(seconds)  # type: ignore[attr-defined]
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 # http.server's name
         """Keep the test's output clean."""
 
 
+def drip(answers: Answers, body: bytes) -> None:
+    answers.reply(200, b"", Content_Length=1000)
+    while not answers.is_stopped_within(0.1):
+        answers.wfile.write(b"x")
+
+
+def endless(answers: Answers, body: bytes) -> None:
+    answers.send_response(200)  # HTTP/1.0 lets a body end with the connection
+    answers.end_headers()
+    answers.wfile.write(bytes(100_000))
+
+
+MANNERS: dict[str, Callable[[Answers, bytes], object]] = {
+    "image": lambda answers, body: answers.reply(200, body),
+    "missing": lambda answers, _: answers.reply(404, b""),
+    "page": lambda answers, _: answers.reply(200, b"<p>", Content_Type="text/html; charset=utf-8"),
+    "broken": lambda answers, _: answers.reply(500, b""),
+    "flaky": lambda answers, body: answers.reply(
+        500 if answers.asked[answers.path] < 2 else 200, body
+    ),
+    "half": lambda answers, body: answers.reply(200, body[: len(body) // 2]),
+    "cut": lambda answers, body: answers.reply(
+        200, body[: len(body) // 2], Content_Length=len(body)
+    ),
+    "silence": lambda answers, _: answers.is_stopped_within(5),
+    "drip": drip,
+    "endless": endless,
+    "ftp": lambda answers, _: answers.reply(302, b"", Location="ftp://localhost/a.png"),
+    "file": lambda answers, _: answers.reply(302, b"", Location="file:///a.png"),
+    "moved": lambda answers, _: answers.reply(301, b"", Location="/image/9"),
+}
+
+
 class Server(ThreadingHTTPServer):
+    """A real server on the loopback, told when to stop."""
+
     daemon_threads = False
     stopping: threading.Event
 
