@@ -44,7 +44,7 @@ def today() -> str:
 
 def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     """Register the source's present content; unchanged content gives the same row."""
-    about = {"name": experiment.name, "description": experiment.description}
+    about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
     row = (
         Dataset.Tabular.from_path(experiment.source, **about)
         if isinstance(experiment.source, Path)

@@ -16,6 +16,8 @@ from aiqc_dagster.stages import Stage, asset_key
 
 TRAIN_POOL = "train"
 RESOURCES = {"metastore"}
+HELD_WAIT_SECONDS = 5
+HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
 
 
 class SnapshotConfig(dg.Config):
@@ -112,9 +114,10 @@ def _train_job(experiment: Experiment) -> dg.OpDefinition:
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:
         """Train one Job and report its cell the moment it is recorded."""
         job = _planned(experiment, *names)
-        for repeat_index in job.missing():
+        missing = job.missing()
+        for repeat_index in missing:
             _refuse_failure(job, train_one(job, repeat_index))
-        predictor = _log_cell(context, experiment, names, job, found=False)
+        predictor = _log_cell(context, experiment, names, job, found=not missing)
         context.log.info(_line(experiment, job, predictor))
         return predictor.id
 
@@ -164,8 +167,8 @@ def _planned(experiment: Experiment, snapshot: str, job_key: str) -> Job:
 
 def _refuse_failure(job: Job, outcome: Any) -> None:
     if outcome is None:
-        message = f"Job {job.id} ({job.key}) is being trained by another process; try again later."
-        raise dg.Failure(message, allow_retries=False)
+        # Another run trains the same Job: two snapshots of equal content share their Queue.
+        raise dg.RetryRequested(max_retries=HELD_RETRIES, seconds_to_wait=HELD_WAIT_SECONDS)
     if outcome.failure is not None:
         raise dg.Failure(
             f"Job {job.id} ({job.key}) failed: {outcome.failure.message}",

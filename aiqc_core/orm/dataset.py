@@ -323,9 +323,7 @@ class Dataset(BaseModel):
         return f"version {self.version} of {self.name!r}" if self.name else "without a name"
 
     @rowmethod
-    def to_df(
-        self, columns: Names | None = None, samples: Positions | None = None
-    ) -> Any:
+    def to_df(self, columns: Names | None = None, samples: Positions | None = None) -> Any:
         """Return samples as a DataFrame under a default RangeIndex.
 
         Args:

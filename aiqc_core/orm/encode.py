@@ -126,7 +126,7 @@ class FeatureCoder(BaseModel):
         chosen = column_filter.select(
             feature.get_dtypes(), include=include, dtypes=dtypes, columns=columns, taken=taken
         )
-        fitted = encode.fit(feature.to_df(chosen.matching), encoder)
+        fitted = encode.fit(feature.rows_df(chosen.matching), encoder)
         categorical = encode.is_categorical(encoder)
         logger.log(
             logging.INFO if verbose else logging.DEBUG,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
 from peewee import ForeignKeyField
 
 from aiqc_core.errors import SelectionError
@@ -12,12 +13,12 @@ from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.fields import JSONField
 from aiqc_core.preprocess.pipeline import FeaturePlan
+from aiqc_core.preprocess.samples import FeatureRecipe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
 
@@ -76,6 +77,14 @@ class Feature(BaseModel):
         """Return rows as an array `(samples, columns)`; see `Dataset.to_arr`."""
         return self.dataset.to_arr(self._checked_columns(columns), samples)
 
+    def rows_df(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return the rows of all samples in one DataFrame `(samples × …, columns)`."""
+        chosen = self._checked_columns(columns)
+        values = self.dataset.load(chosen, None)
+        if isinstance(values, pd.DataFrame):
+            return values
+        return pd.DataFrame(values.reshape(-1, len(chosen)), columns=chosen)
+
     @rowmethod
     def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Return `{column: dtype}` of the Feature's columns."""
@@ -90,6 +99,35 @@ class Feature(BaseModel):
             columns=tuple(self.columns),
             steps=tuple(coder.step() for coder in self.ordered_coders()),
         )
+
+    def recipe(self) -> FeatureRecipe:
+        """Return all that preprocessing does to this Feature, as a value."""
+        windows = [row.rule() for row in self.windows]
+        shapers = [row.reshape_indices for row in self.featureshapers]
+        return FeatureRecipe(
+            plan=self.plan(),
+            fills=tuple(row.step() for row in self.ordered_interpolaters()),
+            windows=windows[0] if windows else None,
+            reshape_indices=shapers[0] if shapers else None,
+        )
+
+    def sample_count(self) -> int:
+        """Return how many samples it gives: windows where it has a Window, else rows."""
+        windows = [row.window_count for row in self.windows]
+        return windows[0] if windows else self.dataset.shape["samples"]
+
+    def preprocessed_shape(self) -> tuple[int, ...]:
+        """Return the shape of its samples before a FeatureShaper: `(samples, …, columns)`."""
+        taken = {name for row in self.ordered_coders() for name in row.matching_columns}
+        encoded = sum(len(row.encoded_column_names) for row in self.ordered_coders())
+        width = encoded + sum(name not in taken for name in self.columns)
+        middle = list(self.dataset.shape.values())[1:-1]
+        windows = [row.size_window for row in self.windows]
+        return (self.sample_count(), *windows, *middle, width)
+
+    def ordered_interpolaters(self) -> list[BaseModel]:
+        """Return the FeatureInterpolaters in the order in which they were attached."""
+        return sorted(self.featureinterpolaters, key=lambda row: row.idx)
 
     def ordered_coders(self) -> list[BaseModel]:
         """Return the FeatureCoders in the order in which they were attached."""

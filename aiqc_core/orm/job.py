@@ -18,10 +18,13 @@ from aiqc_core.orm.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.queue import Queue
 from aiqc_core.orm.splitset import Fold
 from aiqc_core.preprocess import pipeline
+from aiqc_core.preprocess.samples import Target
 from aiqc_core.seeds import derive
 from aiqc_core.train.outcome import JobSpec
 
 if TYPE_CHECKING:
+    from aiqc_core.orm.sampling import Fitted
+    from aiqc_core.orm.splitset import Splitset
     from aiqc_core.train.outcome import JobOutcome
 
 RUNNING, SUCCEEDED, FAILED, LOST = "running", "succeeded", "failed", "lost"
@@ -94,9 +97,9 @@ class Job(BaseModel):
             key_train=splitset.key_train,
             key_evaluation=splitset.key_evaluation,
             feature_count=len(fitted.features),
-            label=fitted.label,
+            label=fitted.label or _own_target(splitset, fitted),
             feature_columns=tuple(feature.output_columns for feature in fitted.features),
-            column_groups=tuple(pipeline.column_groups(f) for f in fitted.features),
+            column_groups=_column_groups(splitset, fitted),
             permute_count=queue.permute_count,
             sources=queue.algorithm.sources,
         )
@@ -147,6 +150,27 @@ class Attempt(BaseModel):
         self.status, self.reason, self.traceback = status, reason, traceback
         self.time_finished = timezone_now()
         self.save()
+
+
+def _own_target(splitset: Splitset, fitted: Fitted) -> Target:
+    """Return what a Splitset without a Label learns: its Feature itself."""
+    (feature,) = splitset.features
+    recipe = feature.recipe()
+    shape = (*feature.preprocessed_shape()[:-1], len(fitted.features[0].output_columns))
+    return Target(fitted.features[0], shape, recipe.reshape_indices)
+
+
+def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] | None, ...]:
+    """Return which encoded columns follow from which column; None where none can be permuted.
+
+    Images have no columns of meaning, and a reshape moves columns away from the last axis.
+    """
+    return tuple(
+        None
+        if feature.dataset.typ == "image" or list(feature.featureshapers)
+        else pipeline.column_groups(fit)
+        for feature, fit in zip(splitset.features, fitted.features, strict=True)
+    )
 
 
 def _this_process() -> dict[str, dict[str, object]]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiqc_core.preprocess.pipeline import EncoderStep
+    from aiqc_core.preprocess.samples import FillStep
 
 SHOWN_ROWS = 5
 
@@ -86,6 +87,10 @@ class Label(BaseModel):
         """Return the label's coder as a value, None where there is none."""
         coders = list(self.labelcoders)
         return coders[0].step() if coders else None
+
+    def fills(self) -> tuple[FillStep, ...]:
+        """Return the label's interpolater as a value, none where there is none."""
+        return tuple(row.step() for row in self.labelinterpolaters)
 
     def classes(self) -> list[object] | None:
         """Return the classes that predictions are decoded to: values, or the one-hot columns."""

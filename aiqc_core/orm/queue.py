@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from aiqc_core.orm.label import Label
     from aiqc_core.orm.running import RunSummary
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Queue(BaseModel):
         combos = _combos(algorithm, hyperparamset_id)
         _refuse_below("repeat_count", repeat_count, 1)
         _refuse_below("permute_count", permute_count, 0)
-        compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset))
+        compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
         _refuse_text_columns(splitset)
         parts = splitset.parts()
         with metastore.atomic():
@@ -183,8 +184,9 @@ def _refuse_below(argument: str, given: Any, least: int) -> None:
         raise AlgorithmError(message)
 
 
-def _label_facts(splitset: Splitset) -> compatibility.LabelFacts:
-    label = splitset.label
+def _label_facts(label: Label | None) -> compatibility.LabelFacts | None:
+    if label is None:
+        return None
     step = label.step()
     encoded = None if step is None else encode.fit(label.to_df(), step.encoder)
     return compatibility.LabelFacts(

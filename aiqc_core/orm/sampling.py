@@ -17,21 +17,23 @@ from aiqc_core import cache, config
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm import blobs, signing
 from aiqc_core.orm.fields import digest_of
-from aiqc_core.preprocess import pipeline
+from aiqc_core.preprocess import pipeline, samples
 from aiqc_core.train.backend import get_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from aiqc_core.orm.feature import Feature
+    from aiqc_core.orm.label import Label
     from aiqc_core.orm.splitset import Fold, Splitset
 
 FITTED_FILE = "fitted.bin"
 KEY_CHARACTERS = 24
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Fitted:
     """All that was fitted on the training rows of one Splitset or Fold."""
 
     features: tuple[pipeline.FittedFeature, ...]
-    label: pipeline.FittedLabel
+    label: pipeline.FittedLabel | None
 
 
 def raw(row: Any, field: str) -> bytes:
@@ -57,22 +59,10 @@ def folder_of(splitset: Splitset, fold: Fold | None = None) -> Path:
 
 def recipe_key(splitset: Splitset) -> str:
     """Return the digest of everything that shapes the samples of a Splitset."""
-    label = splitset.label
     recipe = {
         "format": CACHE_FORMAT,
-        "features": [
-            {
-                "dataset": feature.dataset.sha256_hexdigest,
-                "columns": feature.columns,
-                "coders": [_coder_recipe(coder) for coder in feature.ordered_coders()],
-            }
-            for feature in splitset.features
-        ],
-        "label": {
-            "dataset": label.dataset.sha256_hexdigest,
-            "columns": label.columns,
-            "coders": [_coder_recipe(coder) for coder in label.labelcoders],
-        },
+        "features": [_feature_key(feature) for feature in splitset.features],
+        "label": None if splitset.label is None else _label_key(splitset.label),
         "samples": digest_of(splitset, "samples"),
         "folds": [digest_of(fold, "samples") for fold in splitset.ordered_folds],
     }
@@ -109,28 +99,45 @@ def clear_all() -> None:
 
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path) -> None:
-    positions = (fold or splitset).positions()
-    train = next(iter(positions.values()))
-    features = [(feature.to_df(), feature.plan()) for feature in splitset.features]
-    label = splitset.label
-    label_frame = label.to_df()
+    splits = (fold or splitset).positions()
+    features = [
+        samples.prepare(feature.dataset.load(feature.columns, None), feature.recipe(), splits)
+        for feature in splitset.features
+    ]
+    label = None if splitset.label is None else _PreparedLabel(splitset.label, splits)
     fitted = Fitted(
-        features=tuple(pipeline.fit_feature(frame, plan, train) for frame, plan in features),
-        label=pipeline.fit_label(label_frame, label.step(), train, classes=label.classes()),
+        features=tuple(feature.fitted for feature in features),
+        label=None if label is None else label.fitted,
     )
 
-    def splits() -> Iterator[tuple[str, dict[str, NDArray[np.generic]]]]:
-        for split, rows in positions.items():
-            arrays = {"label": pipeline.apply_label(fitted.label, _rows(label_frame, rows))}
-            for i, ((frame, _), fit) in enumerate(zip(features, fitted.features, strict=True)):
-                arrays[f"feature_{i}"] = pipeline.apply_feature(fit, _rows(frame, rows))
-            yield split, arrays
+    def arrays() -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
+        for split in splits:
+            named = {f"feature_{i}": f.samples(split) for i, f in enumerate(features)}
+            target = _target(features[0], split) if label is None else label.samples(split)
+            yield split, {"label": target} | named
 
-    cache.write(folder, splits(), {FITTED_FILE: signing.dumps(fitted)})
+    cache.write(folder, arrays(), {FITTED_FILE: signing.dumps(fitted)})
 
 
-def _rows(frame: Any, rows: NDArray[np.int64]) -> Any:
-    return frame.iloc[rows].reset_index(drop=True)
+class _PreparedLabel:
+    """A label that was filled and fitted, ready to give the samples of any split."""
+
+    def __init__(self, label: Label, splits: Mapping[str, NDArray[np.int64]]) -> None:
+        frame = label.to_df()
+        train = next(iter(splits.values()))
+        self.filled = samples.fill_rows(frame, label.fills(), splits)
+        whole = samples.with_filled(frame, splits, self.filled)
+        self.fitted = pipeline.fit_label(whole, label.step(), train, classes=label.classes())
+
+    def samples(self, split: str) -> NDArray[Any]:
+        """Return the label of a split, `(samples, width)`."""
+        return pipeline.apply_label(self.fitted, self.filled[split])
+
+
+def _target(feature: samples.Prepared, split: str) -> NDArray[Any]:
+    """Return what an unsupervised model learns: future windows, else the samples themselves."""
+    windows = feature.recipe.windows
+    return feature.samples(split, shifted=windows is not None and windows.record_shifted)
 
 
 def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
@@ -141,7 +148,33 @@ def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
         row.save(only=["fitted_preprocessing", "time_updated"])
 
 
-def _coder_recipe(coder: Any) -> list[object]:
+def _feature_key(feature: Feature) -> dict[str, Any]:
+    return {
+        "dataset": feature.dataset.sha256_hexdigest,
+        "columns": feature.columns,
+        "fills": [_fill_key(row) for row in feature.ordered_interpolaters()],
+        "coders": [_coder_key(coder) for coder in feature.ordered_coders()],
+        "windows": [
+            [row.size_window, row.size_shift, row.record_shifted] for row in feature.windows
+        ],
+        "shape": [digest_of(row, "reshape_indices") for row in feature.featureshapers],
+    }
+
+
+def _label_key(label: Label) -> dict[str, Any]:
+    return {
+        "dataset": label.dataset.sha256_hexdigest,
+        "columns": label.columns,
+        "fills": [_fill_key(row) for row in label.labelinterpolaters],
+        "coders": [_coder_key(coder) for coder in label.labelcoders],
+    }
+
+
+def _fill_key(row: Any) -> list[object]:
+    return [row.matching_columns, row.interpolate_kwargs, row.process_separately]
+
+
+def _coder_key(coder: Any) -> list[object]:
     return [
         digest_of(coder, "sklearn_preprocess"),
         coder.matching_columns,

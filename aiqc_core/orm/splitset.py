@@ -12,6 +12,13 @@ from aiqc_core import cache
 from aiqc_core.errors import SelectionError, SplitError
 from aiqc_core.orm import sampling
 from aiqc_core.orm.base import BaseModel, rowmethod
+from aiqc_core.orm.cutting import (
+    grouped_by,
+    near_duplicates,
+    refuse_without_inverse,
+    shared_rows,
+    stratified_by,
+)
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
 from aiqc_core.orm.fields import JSONField, PickleField, PositionsField, positions_of
@@ -42,13 +49,19 @@ class Splitset(BaseModel):
     bin_count = IntegerField(null=True)
     size_test = JSONField(null=True)
     size_validation = JSONField(null=True)
+    unsupervised_stratify_col = CharField(null=True)
+    groups = CharField(null=True)
+    time_ordered = BooleanField(default=False)
+    gap = IntegerField(default=0)
     seed = IntegerField()
+    shared_rows = JSONField(null=True)
+    near_duplicates = JSONField(null=True)
     key_train = CharField()
     key_evaluation = CharField(null=True)
     key_test = CharField(null=True)
     version = IntegerField(null=True)
     fitted_preprocessing = PickleField()
-    label = ForeignKeyField(Label, backref="splitsets")
+    label = ForeignKeyField(Label, backref="splitsets", null=True)
 
     class Meta:
         indexes = ((("name", "version"), True),)
@@ -62,42 +75,68 @@ class Splitset(BaseModel):
         size_validation: float | None = None,
         bin_count: int | None = None,
         fold_count: int | None = None,
+        unsupervised_stratify_col: str | None = None,
         name: str | None = None,
         description: str | None = None,
         seed: int | None = None,
+        groups: str | None = None,
+        time_ordered: bool = False,
+        gap: int = 0,
     ) -> Splitset:
-        """Cut the samples of Features and a Label, stratified by the Label.
+        """Cut the samples of Features, stratified by their Label.
 
         The test split is cut first, then validation (its size is a share of the whole), and what
         is left trains. Everything the cuts draw comes from `seed`.
 
         Args:
             feature_ids: ids of Features with as many samples as the Label.
-            label_id: the Label's id.
+            label_id: the Label's id; without one a single Feature is learned from itself: its
+                future windows where it has a Window, else its own samples.
             size_test: share of the samples, between 0 and 1, for the test split.
             size_validation: share of all samples for the validation split.
             bin_count: quantiles by which a continuous Label is stratified; 3 by default.
             fold_count: number of cross-validation Folds cut from train.
+            unsupervised_stratify_col: without a Label, a column of the first Feature to stratify
+                by: of each sample its median, or its commonest value.
             name: makes this cut a version of that name; an equal cut returns the row there is.
             description: what is particular about this cut.
             seed: the draw; `None` draws one, which is stored.
+            groups: a column of the Label's Dataset, or of the first Feature's; no group of it is
+                in two splits or Folds.
+            time_ordered: cut by position, train first; Folds learn from the past only.
+            gap: samples left out between the parts of a cut in order.
 
         Raises:
             SplitError: a split would be empty, a class too small to be in each, a size out of
                 range, or the sample counts differ.
         """
         features = [Feature.get_by_id(pk) for pk in _listed(feature_ids)]
-        label = _required_label(label_id)
+        label = None if label_id is None else Label.get_by_id(label_id)
+        if label is None:
+            refuse_without_inverse(features)
         samples = _sample_count(features, label)
         asked: dict[str, Any] = {
             "size_test": size_test,
             "size_validation": size_validation,
             "bin_count": bin_count,
             "fold_count": fold_count,
+            "time_ordered": time_ordered,
+            "gap": gap,
         }
         drawn = secrets.randbelow(SEED_LIMIT) if seed is None else int(seed)
-        made = cut(label.to_arr(), seed=drawn, **asked)
-        columns: dict[str, Any] = asked | {"label": label, "bin_count": made.bin_count}
+        made = cut(
+            samples,
+            stratify_by=stratified_by(features, label, unsupervised_stratify_col),
+            groups=None if groups is None else grouped_by(features, label, groups),
+            seed=drawn,
+            **asked,
+        )
+        columns: dict[str, Any] = asked | {
+            "label": label,
+            "bin_count": made.bin_count,
+            "groups": groups,
+            "unsupervised_stratify_col": unsupervised_stratify_col,
+        }
         with metastore.atomic():
             found = _same_cut(cls, name, features, seed, columns)
             if found is not None:
@@ -106,9 +145,10 @@ class Splitset(BaseModel):
             splitset = cls.create(
                 samples=cls.samples.store(made.splits),
                 sizes=_sizes(made.splits, samples),
-                supervision="supervised",
+                supervision="unsupervised" if label is None else "supervised",
                 has_validation="validation" in made.splits,
                 seed=drawn,
+                shared_rows=shared_rows(features, made),
                 version=_next_version(cls, name),
                 name=name,
                 description=description,
@@ -156,11 +196,25 @@ class Splitset(BaseModel):
         """Return the Folds, or `[None]` where there are none."""
         return list(self.ordered_folds) or [None]
 
+    @property
+    def leak_report(self) -> dict[str, Any]:
+        """What train has in common with the other splits.
+
+        `shared_rows`: for windows, by split (and by Fold, where there are some) how many rows it
+        shares and their share of train; None without windows. `near_duplicates`: by split how
+        many of its rows equal one of train after rounding to 6 digits; None before
+        `cache_samples`, and for data that is no table.
+        """
+        return {"shared_rows": self.shared_rows, "near_duplicates": self.near_duplicates}
+
     @rowmethod
     def cache_samples(self) -> None:
         """Write the preprocessed samples of every split and Fold; what is there whole is kept."""
         for fold in self.parts():
             sampling.ensure(self, fold)
+        if self.near_duplicates is None and self.features[0].dataset.typ == "tabular":
+            self.near_duplicates = near_duplicates(self.features, self.positions())
+            self.save(only=["near_duplicates", "time_updated"])
 
     @rowmethod
     def clear_cache(self) -> None:
@@ -250,7 +304,8 @@ class Fold(BaseModel):
     @property
     def fitted_labelcoder(self) -> object:
         """The fitted coder of the Label; None where there is none."""
-        return None if self.fitted is None else self.fitted.label.encoder
+        label = None if self.fitted is None else self.fitted.label
+        return None if label is None else label.encoder
 
 
 def clear_cache_all() -> None:
@@ -266,16 +321,15 @@ def _listed(feature_ids: Sequence[int] | int) -> list[int]:
     return ids
 
 
-def _required_label(label_id: int | None) -> Label:
-    if label_id is None:
-        message = "label_id: None; this version trains with a Label. Make one: Label.from_dataset."
+def _sample_count(features: list[Feature], label: Label | None) -> int:
+    if label is None and len(features) > 1:
+        message = (
+            f"feature_ids: {len(features)} Features and no Label; without one, give one Feature."
+        )
         raise SplitError(message)
-    return Label.get_by_id(label_id)
-
-
-def _sample_count(features: list[Feature], label: Label) -> int:
-    counts = {f"Feature {f.id}": f.dataset.shape["samples"] for f in features}
-    counts[f"Label {label.id}"] = label.dataset.shape["samples"]
+    counts = {f"Feature {f.id}": f.sample_count() for f in features}
+    if label is not None:
+        counts[f"Label {label.id}"] = label.dataset.shape["samples"]
     if len(set(counts.values())) != 1:
         message = f"feature_ids and label_id: their samples do not pair: {counts}."
         raise SplitError(message)

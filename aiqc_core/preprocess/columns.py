@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pandas.api import types
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.ingest.selection import checked_columns, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -30,8 +33,8 @@ def select(
     available: Mapping[str, str],
     *,
     include: bool = True,
-    dtypes: Sequence[str] | None = None,
-    columns: Sequence[str] | None = None,
+    dtypes: Sequence[str] | str | None = None,
+    columns: Sequence[str] | str | None = None,
     taken: Collection[str] = (),
 ) -> Selection:
     """Match columns by dtype and by name.
@@ -40,7 +43,7 @@ def select(
         available: `{column: dtype}` of the whole feature, in order.
         include: whether the filter names what is matched, or what is left out. Without any filter
             both mean all columns that are not taken.
-        dtypes: dtypes of the filter.
+        dtypes: dtypes of the filter, or their names.
         columns: columns of the filter, beside those of `dtypes`.
         taken: columns that earlier coders took.
 
@@ -53,59 +56,54 @@ def select(
     >>> select({"a": "float64", "b": "str"}, include=False, columns=["a"]).matching
     ['b']
     """
-    by_dtype = _by_dtype(available, _listed("dtypes", dtypes), taken)
-    by_name = _by_name(available, _listed("columns", columns), by_dtype)
+    free = {name: dtype for name, dtype in available.items() if name not in taken}
+    by_dtype = [] if dtypes is None else _by_dtype(available, free, dtypes)
+    by_name = [] if columns is None else _by_name(available, free, columns, by_dtype)
     named = {*by_dtype, *by_name}
-    free = [name for name in available if name not in taken]
-    if not named:
-        matching = free
-    elif include:
-        _refuse_taken(by_name, taken)
-        matching = [name for name in available if name in named]
-    else:
-        matching = [name for name in free if name not in named]
+    everything = dtypes is None and columns is None
+    matching = [name for name in free if everything or (name in named) == include]
     if not matching:
+        gone = [name for name in available if name in taken]
         raise SelectionError(
-            f"include={include}, dtypes={dtypes}, columns={columns}: no column matches; earlier "
-            f"coders took {sorted(taken)}, there are {dict(available)}."
+            f"include={include}, dtypes={dtypes}, columns={columns}: no column matches; free are "
+            f"{free or 'none'}, earlier coders took {gone or 'none'}."
         )
-    leftover = [name for name in free if name not in matching]
-    return Selection(matching, leftover, list(dict.fromkeys(available[name] for name in leftover)))
-
-
-def _listed(argument: str, given: Sequence[str] | str | None) -> list[str]:
-    if given is None:
-        return []
-    names = [given] if isinstance(given, str) else [str(name) for name in given]
-    if not names or len(set(names)) != len(names):
-        raise SelectionError(f"{argument}: {names}; name at least one, and each once.")
-    return names
+    leftover = [name for name in free if name not in set(matching)]
+    return Selection(matching, leftover, list(dict.fromkeys(free[name] for name in leftover)))
 
 
 def _by_dtype(
-    available: Mapping[str, str], dtypes: list[str], taken: Collection[str]
+    available: Mapping[str, str], free: Mapping[str, str], dtypes: Sequence[str] | str
 ) -> list[str]:
-    unknown = [dtype for dtype in dtypes if dtype not in available.values()]
+    given: list[Any] = [dtypes] if isinstance(dtypes, str | type) else list(dtypes)
+    wanted = [name if isinstance(name, str) else _dtype_name(name) for name in given]
+    if not wanted or repeated(wanted):
+        raise SelectionError(f"dtypes: {wanted}; name at least one, and each once.")
+    unknown = [dtype for dtype in wanted if dtype not in available.values()]
     if unknown:
-        raise SelectionError(
-            f"dtypes: no column is of {unknown}; there are {sorted(set(available.values()))}."
-        )
-    return [name for name, dtype in available.items() if dtype in dtypes and name not in taken]
+        there = list(dict.fromkeys(available.values()))
+        raise SelectionError(f"dtypes: no column is of {unknown}; there are {there}.")
+    return [name for name, dtype in free.items() if dtype in wanted]
+
+
+def _dtype_name(dtype: Any) -> str:
+    try:
+        return str(types.pandas_dtype(dtype)) if dtype is not None else "None"
+    except TypeError:
+        return repr(dtype)
 
 
 def _by_name(
-    available: Mapping[str, str], columns: list[str], by_dtype: list[str]
+    available: Mapping[str, str],
+    free: Mapping[str, str],
+    columns: Sequence[str] | str,
+    by_dtype: list[str],
 ) -> list[str]:
-    unknown = [name for name in columns if name not in available]
-    if unknown:
-        raise SelectionError(f"columns: unknown {unknown}; there are {list(available)}.")
-    doubled = [name for name in columns if name in by_dtype]
-    if doubled:
-        raise SelectionError(f"columns: {doubled} are matched by dtypes already; name them once.")
-    return columns
-
-
-def _refuse_taken(columns: list[str], taken: Collection[str]) -> None:
-    again = [name for name in columns if name in taken]
+    names = checked_columns("columns", columns, list(available))
+    again = [name for name in names if name not in free]
     if again:
         raise SelectionError(f"columns: an earlier coder took {again}; a column is encoded once.")
+    doubled = [name for name in names if name in by_dtype]
+    if doubled:
+        raise SelectionError(f"columns: {doubled} are matched by dtypes already; name them once.")
+    return names

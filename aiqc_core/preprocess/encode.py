@@ -2,39 +2,41 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 from scipy import sparse
 from sklearn import preprocessing
-from sklearn.base import BaseEstimator, clone
+from sklearn.base import clone
+from sklearn.exceptions import DataConversionWarning
 
 from aiqc_core.errors import PreprocessError
+from aiqc_core.ingest.selection import SHOWN, checked_columns
+from aiqc_core.preprocess import degenerate, naming
+from aiqc_core.preprocess.encoders import (
+    COLUMN_CATEGORIES,
+    TARGET_ENCODERS,
+    checked,
+    has_inverse,
+    is_categorical,
+    known_categories,
+)
+from aiqc_core.preprocess.values import plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
+__all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
+
 MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
-CATEGORICAL = (
-    preprocessing.OneHotEncoder,
-    preprocessing.OrdinalEncoder,
-    preprocessing.LabelEncoder,
-    preprocessing.LabelBinarizer,
-    preprocessing.MultiLabelBinarizer,
-    preprocessing.Binarizer,
-    preprocessing.FunctionTransformer,
-)
-TARGET_ENCODERS = (preprocessing.LabelEncoder, preprocessing.LabelBinarizer)
-NO_INVERSE = (preprocessing.Binarizer, preprocessing.Normalizer)
-SHOWN = 5
-NEARLY_CONSTANT = 1e-9
+TABLE_AXES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,58 +60,8 @@ class FittedEncoder:
     groups: tuple[tuple[int, ...], ...]
 
 
-def checked(encoder: object) -> Any:
-    """Return a clone of an encoder that gives dense arrays; the user's own object is not touched.
-
-    Accepted are instances of scikit-learn's transformers with `fit` and `transform`: those of
-    `sklearn.preprocessing`, and the text vectorizers of `sklearn.feature_extraction`, which work
-    on one column.
-
-    Raises:
-        PreprocessError: a class instead of an instance, a function, or something else.
-
-    >>> checked(preprocessing.OneHotEncoder()).sparse_output
-    False
-    """
-    if inspect.isclass(encoder):
-        raise PreprocessError(
-            f"sklearn_preprocess: the class {encoder.__name__}; give an instance: "
-            f"{encoder.__name__}()."
-        )
-    is_transformer = (
-        isinstance(encoder, BaseEstimator)
-        and hasattr(encoder, "fit")
-        and hasattr(encoder, "transform")
-        and type(encoder).__module__.startswith("sklearn.")
-    )
-    if not is_transformer:
-        raise PreprocessError(
-            f"sklearn_preprocess: {encoder!r}; give an instance of a class of "
-            "sklearn.preprocessing, such as StandardScaler()."
-        )
-    dense: Any = clone(encoder)
-    parameters = dense.get_params(deep=False)
-    if "sparse_output" in parameters:
-        dense.set_params(sparse_output=False)
-    if parameters.get("encode") == "onehot":
-        dense.set_params(encode="onehot-dense")
-    return dense
-
-
-def is_categorical(encoder: object) -> bool:
-    """Say whether an encoder is fitted on all rows: it learns categories, or nothing."""
-    return isinstance(encoder, CATEGORICAL)
-
-
-def has_inverse(encoder: Any) -> bool:
-    """Say whether an encoder's output can be turned back into the values that went in."""
-    if isinstance(encoder, preprocessing.FunctionTransformer):
-        return encoder.inverse_func is not None
-    return hasattr(encoder, "inverse_transform") and not isinstance(encoder, NO_INVERSE)
-
-
 def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> FittedEncoder:
-    """Fit an encoder on rows.
+    """Fit an encoder on rows; columns it can make nothing of are warned about.
 
     Args:
         frame: the columns to encode, `(samples, columns)`.
@@ -119,207 +71,192 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
 
     Raises:
         PreprocessError: it takes them no way; the message holds each way's reason.
+
+    >>> fit(pd.DataFrame({"a": ["x", "y"]}), checked(preprocessing.OneHotEncoder())).output_columns
+    ('a_x', 'a_y')
     """
-    reasons = {}
+    reasons: dict[str, str] = {}
     for tried in DIMENSIONS if dimension is None else (dimension,):
         if tried == MULTI_COLUMN and isinstance(encoder, TARGET_ENCODERS):
-            continue  # they would take (n, k) for a multi-label target
+            continue  # they would take (samples, columns) for a multi-label target
         try:
-            fitted = _fit(frame, encoder, tried)
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
-            reasons[tried] = str(error).splitlines()[0]
-        else:
-            _warn_constant(frame, fitted)
-            return fitted
+            return _fit(frame, encoder, tried)
+        except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
+            reasons[tried] = (str(error) or repr(error)).splitlines()[0]
+    dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    ways = "; ".join(f"as {tried}: {reason}" for tried, reason in reasons.items())
     raise PreprocessError(
-        f"sklearn_preprocess: {encoder!r} cannot be fitted on columns {list(frame.columns)} with "
-        f"dtypes {[str(d) for d in frame.dtypes]}: {reasons}."
+        f"sklearn_preprocess: {encoder!r} cannot be fitted on the columns {dtypes}: {ways}. "
+        "Choose columns or dtypes that it takes, or another encoder."
     )
 
 
 def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
     """Encode rows: `(samples, output columns)`, dense and numeric.
 
+    Args:
+        fitted: what `fit` learned.
+        frame: has its columns by name, among others in any order.
+
     Raises:
         PreprocessError: a category that the fit did not see, where the encoder does not allow it.
+        SelectionError: a column is missing.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 3.0]})
+    >>> apply(fit(rows, checked(preprocessing.StandardScaler())), rows).tolist()
+    [[-1.0], [1.0]]
     """
-    _refuse_unseen_targets(fitted, frame)
+    rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
+    if isinstance(fitted.encoders[0], preprocessing.LabelBinarizer):
+        _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
     try:
-        return _apply(fitted, frame)
-    except ValueError as error:
+        with np.errstate(all="ignore"):  # what overflows is infinite, and refused as such
+            encoded = np.hstack(list(_blocks(fitted, rows)))
+    except Exception as error:  # a FunctionTransformer raises what its user wrote
+        _refuse_unseen(fitted, rows)
         raise PreprocessError(
-            f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: "
-            f"{_unseen(fitted, frame) or error}."
+            f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}."
         ) from error
+    if encoded.dtype.kind not in "iuf" or encoded.shape[1] != len(fitted.output_columns):
+        raise PreprocessError(
+            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} gives {encoded.shape[1]} "
+            f"columns of {encoded.dtype}; numbers in {len(fitted.output_columns)} columns are "
+            "needed, as when it was fitted."
+        )
+    return encoded
 
 
 def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
     """Turn encoded rows `(samples, output columns)` back into the original columns.
 
+    Values that the inverse is not defined for, as beyond a power transform's range, are NaN, and
+    warned about.
+
     Raises:
-        PreprocessError: the encoder has no true inverse.
+        PreprocessError: the encoder has no true inverse, or a code that stands for nothing.
+
+    >>> rows = pd.DataFrame({"a": ["x", "y"]})
+    >>> fitted = fit(rows, checked(preprocessing.OrdinalEncoder()))
+    >>> invert(fitted, np.array([[1.0], [0.0]]))["a"].tolist()
+    ['y', 'x']
     """
     if not has_inverse(fitted.encoders[0]):
-        raise PreprocessError(f"{fitted.encoders[0]!r} has no inverse; use another encoder.")
-    if fitted.dimension == MULTI_COLUMN:
-        back = fitted.encoders[0].inverse_transform(values)
-        return pd.DataFrame(np.asarray(back), columns=list(fitted.columns))
-    starts = np.cumsum([0, *fitted.widths])
-    columns = {}
-    for i, (name, encoder) in enumerate(zip(fitted.columns, fitted.encoders, strict=True)):
-        part = values[:, starts[i] : starts[i + 1]]
-        if isinstance(encoder, preprocessing.LabelEncoder):
-            part = part.ravel().astype(np.int64)
-        elif fitted.dimension == ONE_DIMENSION and part.shape[1] == 1:
-            part = part.ravel() if not isinstance(encoder, TARGET_ENCODERS) else part
-        columns[name] = np.asarray(encoder.inverse_transform(part)).ravel()
-    return pd.DataFrame(columns)
+        raise PreprocessError(
+            f"{fitted.encoders[0]!r} has no true inverse, so its values cannot be decoded. Use "
+            "another encoder (FunctionTransformer: give inverse_func)."
+        )
+    splits = np.cumsum(fitted.widths)[:-1]
+    try:
+        with degenerate.told_by_us(), np.errstate(all="ignore"):  # what overflows is found below
+            parts = [
+                _inverted(encoder, part, fitted.dimension)
+                for encoder, part in zip(
+                    fitted.encoders, np.split(values, splits, axis=1), strict=True
+                )
+            ]
+    except Exception as error:
+        raise PreprocessError(
+            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} cannot decode: {error}."
+        ) from error
+    frame = pd.DataFrame(np.hstack(parts), columns=list(fitted.columns)).infer_objects()
+    _warn_undefined(fitted, values, frame)
+    return frame
 
 
 def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
-    encoders = tuple(clone(encoder).fit(part) for part in _parts(frame, dimension))
-    draft = FittedEncoder(encoders, dimension, tuple(frame.columns), (), (), ())
-    blocks = list(_blocks(draft, frame.head(2) if len(frame) > 1 else frame))
-    widths = tuple(block.shape[1] for block in blocks)
-    names, groups = _output(draft, widths)
-    return FittedEncoder(encoders, dimension, tuple(frame.columns), names, widths, groups)
+    columns = tuple(map(str, frame.columns))
+    parts = list(_parts(frame, encoder, dimension))
+    with degenerate.told_by_us(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", DataConversionWarning)  # it wants another dimension
+        clones: list[Any] = [clone(encoder) for _ in parts]
+        encoders = [each.fit(part) for each, part in zip(clones, parts, strict=True)]
+    draft = FittedEncoder(tuple(encoders), dimension, columns, (), (), ())
+    widths = tuple(block.shape[1] for block in _blocks(draft, frame.head(2)))
+    names, groups = _named(draft, widths)
+    named = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
+    for fitted, inputs, part in zip(encoders, named, parts, strict=True):
+        degenerate.settle(fitted, inputs, part)
+    return FittedEncoder(
+        draft.encoders, dimension, columns, tuple(naming.unique(names)), widths, tuple(groups)
+    )
 
 
-def _parts(frame: pd.DataFrame, dimension: str) -> Iterator[Any]:
-    if dimension == MULTI_COLUMN:
-        yield _values(frame)
-    else:
-        for name in frame.columns:
-            column = _values(frame[[name]])
-            yield column if dimension == SINGLE_COLUMN else column.ravel()
+def _named(
+    draft: FittedEncoder, widths: tuple[int, ...]
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    if draft.dimension == MULTI_COLUMN:
+        return naming.of_columns(draft.columns, draft.encoders[0], widths[0])
+    names: list[str] = []
+    groups: list[tuple[int, ...]] = []
+    for column, encoder, width in zip(draft.columns, draft.encoders, widths, strict=True):
+        groups.append(tuple(range(len(names), len(names) + width)))
+        names += naming.of_column(column, encoder, width)
+    return names, groups
 
 
-def _values(frame: pd.DataFrame) -> NDArray[Any]:
-    """Return values as an array that scikit-learn takes: floats for numbers, else objects."""
-    values = frame.to_numpy()
-    if values.dtype == object and all(
-        pd.api.types.is_numeric_dtype(d) or pd.api.types.is_bool_dtype(d) for d in frame.dtypes
-    ):
-        return frame.to_numpy(dtype=float, na_value=np.nan)
-    return values
-
-
-def _apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
-    encoded = np.hstack(list(_blocks(fitted, frame)))
-    if encoded.dtype == object:
-        raise ValueError("its output is not numeric")
-    return encoded
-
-
-def _blocks(fitted: FittedEncoder, frame: pd.DataFrame) -> Iterator[NDArray[Any]]:
-    parts = _parts(frame[list(fitted.columns)], fitted.dimension)
+def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]:
+    parts = _parts(rows, fitted.encoders[0], fitted.dimension)
     for encoder, part in zip(fitted.encoders, parts, strict=True):
-        block = encoder.transform(part)
+        block: Any = encoder.transform(part)
         dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
-        yield dense.reshape(len(frame), -1)
+        dense = dense.reshape(-1, 1) if dense.ndim == 1 else dense
+        if dense.ndim != TABLE_AXES or len(dense) != len(rows):
+            raise ValueError(f"it makes shape {dense.shape} of {len(rows)} rows")
+        yield dense.astype(np.int8) if dense.dtype == bool else dense
 
 
-def _output(
-    fitted: FittedEncoder, widths: tuple[int, ...]
-) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """Name the output columns, and say which follow from which input column."""
-    if fitted.dimension != MULTI_COLUMN:
-        names, groups, start = [], [], 0
-        for column, encoder, width in zip(fitted.columns, fitted.encoders, widths, strict=True):
-            names += _names_of_one(column, encoder, width)
-            groups.append(tuple(range(start, start + width)))
-            start += width
-        return tuple(names), tuple(groups)
-    if widths[0] == len(fitted.columns):
-        return fitted.columns, tuple((i,) for i in range(widths[0]))
-    (encoder,), tokens = fitted.encoders, [f"\0{i}\0" for i in range(len(fitted.columns))]
-    if not hasattr(encoder, "get_feature_names_out"):
-        every = tuple(range(widths[0]))
-        return _numbered(fitted.columns, widths[0]), tuple(every for _ in fitted.columns)
-    tokened = [str(name) for name in encoder.get_feature_names_out(tokens)]
-    groups = [tuple(i for i, name in enumerate(tokened) if token in name) for token in tokens]
-    for token, column in zip(tokens, fitted.columns, strict=True):
-        tokened = [name.replace(token, column) for name in tokened]
-    return _unique(tokened), tuple(groups)
+def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray[Any]]:
+    """Yield what each clone of an encoder takes."""
+    if dimension == MULTI_COLUMN:
+        yield table(rows, exact=isinstance(encoder, COLUMN_CATEGORIES))
+    else:
+        for name in rows.columns:
+            values = plain(rows.loc[:, name])
+            yield values.reshape(-1, 1) if dimension == SINGLE_COLUMN else values
 
 
-def _names_of_one(column: str, encoder: Any, width: int) -> list[str]:
-    if width == 1:
-        return [column]
-    if hasattr(encoder, "classes_"):
-        return [f"{column}_{value}" for value in encoder.classes_]
-    if hasattr(encoder, "get_feature_names_out"):
-        try:
-            return [str(name) for name in encoder.get_feature_names_out([column])]
-        except (ValueError, TypeError):  # vectorizers take no names, and give their words
-            return [f"{column}_{name}" for name in encoder.get_feature_names_out()]
-    return list(_numbered((column,), width))
+def _inverted(encoder: Any, part: NDArray[Any], dimension: str) -> NDArray[Any]:
+    """Return the original columns of one encoder, `(samples, columns)`."""
+    codes = part
+    if isinstance(encoder, preprocessing.LabelEncoder):
+        codes = np.rint(part.ravel()).astype(np.int64)
+    elif dimension == ONE_DIMENSION and part.shape[1] == 1:
+        codes = part.ravel()
+    back = np.asarray(encoder.inverse_transform(codes))
+    return back.reshape(len(part), -1)
 
 
-def _numbered(columns: tuple[str, ...], width: int) -> tuple[str, ...]:
-    return tuple(f"{'+'.join(columns)}_{i}" for i in range(width))
-
-
-def _unique(names: list[str]) -> tuple[str, ...]:
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        result.append(name if seen[name] == 1 else f"{name}#{seen[name]}")
-    return tuple(result)
-
-
-def _warn_constant(frame: pd.DataFrame, fitted: FittedEncoder) -> None:
-    """Tell of columns that an encoder makes the same for every row."""
-    if len(frame) == 1:
-        return
-    encoded = _apply(fitted, frame).astype(float)
-    spread = np.ptp(encoded, axis=0)
-    flat = [
-        column
-        for column, group in zip(fitted.columns, fitted.groups, strict=True)
-        if group and (spread[list(group)] < NEARLY_CONSTANT).all()
-    ]
-    bins = {
-        column: int(encoder.n_bins_[i])
-        for encoder in fitted.encoders
-        if isinstance(encoder, preprocessing.KBinsDiscretizer)
-        for i, column in enumerate(flat)
-    }
-    if flat:
-        kept = f" (bins kept: {bins})" if bins else ""
-        warnings.warn(
-            f"columns {flat} are the same for every row once encoded{kept}: they teach nothing. "
-            "Leave them out, or use another encoder.",
-            stacklevel=4,
-        )
-
-
-def _refuse_unseen_targets(fitted: FittedEncoder, frame: pd.DataFrame) -> None:
-    """Refuse what LabelBinarizer would encode as no class at all."""
-    for name, encoder in zip(fitted.columns, fitted.encoders, strict=False):
-        if isinstance(encoder, TARGET_ENCODERS):
-            present = frame[name].dropna().unique()
-            unseen = sorted(map(str, set(present) - set(encoder.classes_.tolist())))
-            if unseen:
-                raise PreprocessError(
-                    f"column {name!r} holds values that the fit did not see: {unseen[:SHOWN]}; it "
-                    f"knows {encoder.classes_.tolist()[:SHOWN]}."
+def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataFrame) -> None:
+    sound = np.isfinite(values.astype(float)).all(axis=1)
+    for name, column in frame.items():
+        if types.is_float_dtype(column.dtype):
+            undefined = int((~np.isfinite(column.to_numpy()) & sound).sum())
+            if undefined:
+                warnings.warn(
+                    f"column {name!r}: {undefined} of {len(frame)} values lie where the inverse "
+                    f"of {fitted.encoders[0]!r} is not defined; they are decoded to NaN or inf. "
+                    "Use StandardScaler() or MinMaxScaler() to decode any value.",
+                    stacklevel=3,
                 )
 
 
-def _unseen(fitted: FittedEncoder, frame: pd.DataFrame) -> str | None:
-    """Name the columns and categories that a categorical encoder did not see."""
-    known = [
-        categories
-        for encoder in fitted.encoders
-        for categories in getattr(encoder, "categories_", [])
-    ]
-    if len(known) != len(fitted.columns):
-        return None
-    found = {
-        name: sorted(map(str, set(frame[name].dropna()) - set(categories.tolist())))[:SHOWN]
-        for name, categories in zip(fitted.columns, known, strict=True)
-    }
-    unseen = {name: values for name, values in found.items() if values}
-    return f"values that the fit did not see: {unseen}" if unseen else None
+def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:
+    """Refuse categories that the fit did not see, by column.
+
+    Raises:
+        PreprocessError: there are some, and the encoder does not handle them.
+    """
+    if getattr(fitted.encoders[0], "handle_unknown", "error") != "error":
+        return
+    known = [each for encoder in fitted.encoders for each in known_categories(encoder) or []]
+    unseen: dict[str, list[Any]] = {}
+    for name, categories in zip(fitted.columns, known, strict=False):
+        present = pd.Index(pd.unique(plain(rows.loc[:, name])))
+        new = present[~present.isin(categories)].tolist()
+        if new:
+            unseen[name] = new[:SHOWN]
+    if unseen:
+        raise PreprocessError(
+            f"values that {fitted.encoders[0]!r} did not see when it was fitted, by column: "
+            f"{unseen}. Leave these rows out, or fit it again on data that holds them."
+        )

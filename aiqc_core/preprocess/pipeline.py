@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.preprocess import encode
-from aiqc_core.preprocess.encode import FittedEncoder
+from aiqc_core.ingest.selection import SHOWN, checked_columns
+from aiqc_core.preprocess import encode, naming
+from aiqc_core.preprocess.encoders import known_categories
+from aiqc_core.preprocess.values import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.encode import FittedEncoder
+
+LEAST_CLASSES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +81,7 @@ class FittedLabel:
     classes: tuple[Any, ...] | None
 
 
-def fit_feature(
-    frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64]
-) -> FittedFeature:
+def fit_feature(frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64]) -> FittedFeature:
     """Fit a feature's encoders.
 
     Args:
@@ -85,12 +89,27 @@ def fit_feature(
         plan: what to do to which columns.
         train: positions of the training rows; nothing else teaches, except categorical encoders,
             which see all rows.
+
+    Raises:
+        PreprocessError: an encoder that cannot be fitted.
+        SelectionError: a column of the plan is missing.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> fit_feature(rows, FeaturePlan(("a",)), np.array([0])).output_columns
+    ('a',)
     """
-    fitted = tuple(_fit_step(frame, step, train) for step in plan.steps)
+    checked_columns("columns", list(plan.columns), list(frame.columns))
     encoded = {name for step in plan.steps for name in step.columns}
     leftover = tuple(name for name in plan.columns if name not in encoded)
-    names = [name for encoder in fitted for name in encoder.output_columns] + list(leftover)
-    return FittedFeature(plan.columns, fitted, leftover, tuple(names))
+    fitted: list[FittedEncoder] = []
+    names = list(leftover)
+    for step in plan.steps:
+        encoder = _fit_step(frame, step, train)
+        own = naming.unique(encoder.output_columns, taken=names)
+        names += own
+        fitted.append(replace(encoder, output_columns=tuple(own)))
+    ordered = (*names[len(leftover) :], *leftover)
+    return FittedFeature(plan.columns, tuple(fitted), leftover, ordered)
 
 
 def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
@@ -99,18 +118,60 @@ def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
     The encoded columns come first, coder by coder, then the columns that none encodes.
 
     Raises:
-        PreprocessError: a column that is neither numeric nor encoded, or a missing value left.
+        PreprocessError: a column that is neither numeric nor encoded, or a missing or an
+            infinite value left.
+        SelectionError: a column is missing.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> apply_feature(fit_feature(rows, FeaturePlan(("a",)), np.array([0])), rows).tolist()
+    [[1.0], [2.0]]
     """
+    checked_columns("columns", list(fitted.columns), list(frame.columns))
     blocks = [encode.apply(encoder, frame) for encoder in fitted.encoders]
     if fitted.leftover:
-        blocks.append(_numbers(frame[list(fitted.leftover)]))
+        blocks.append(_numbers(frame.loc[:, list(fitted.leftover)]))
     values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
-    _refuse_missing(values, fitted.output_columns)
+    _refuse_not_finite(values, fitted.output_columns)
     return values
 
 
+def invert_feature(fitted: FittedFeature, values: NDArray[Any]) -> NDArray[Any]:
+    """Turn encoded rows back into a feature's own columns, in its own units.
+
+    Args:
+        fitted: what `fit_feature` returned.
+        values: `(samples, output columns)`.
+
+    Returns:
+        `(samples, columns)`, in the order of the feature's columns.
+
+    Raises:
+        PreprocessError: an encoder without a true inverse.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> fitted = fit_feature(rows, FeaturePlan(("a",)), np.array([0]))
+    >>> invert_feature(fitted, np.array([[3.0]])).tolist()
+    [[3.0]]
+    """
+    columns: dict[str, Any] = {}
+    start = 0
+    for encoder in fitted.encoders:
+        stop = start + len(encoder.output_columns)
+        back = encode.invert(encoder, values[:, start:stop])
+        columns |= {str(name): column for name, column in back.items()}
+        start = stop
+    for offset, name in enumerate(fitted.leftover):
+        columns[name] = values[:, start + offset]
+    return pd.DataFrame({name: columns[name] for name in fitted.columns}).to_numpy()
+
+
 def column_groups(fitted: FittedFeature) -> dict[str, tuple[int, ...]]:
-    """Return for each original column the positions of the output columns that follow from it."""
+    """Return for each original column the positions of the output columns that follow from it.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]})
+    >>> column_groups(fit_feature(rows, FeaturePlan(("b", "a")), np.array([0])))
+    {'b': (0,), 'a': (1,)}
+    """
     groups: dict[str, tuple[int, ...]] = {}
     start = 0
     for encoder in fitted.encoders:
@@ -136,7 +197,19 @@ def fit_label(
         step: its encoder, if any.
         train: positions of the training rows.
         classes: its sorted classes, or its one-hot columns; None when it is continuous.
+
+    Raises:
+        PreprocessError: a missing value, or a single class.
+
+    >>> fit_label(pd.DataFrame({"y": [0, 1]}), None, np.array([0]), classes=[0, 1]).classes
+    (0, 1)
     """
+    _refuse_missing_label(frame)
+    if classes is not None and len(classes) < LEAST_CLASSES:
+        raise PreprocessError(
+            f"label: the columns {list(frame.columns)} hold one class, {list(classes)}; there is "
+            "nothing to tell apart. Give rows of another class, or another label."
+        )
     encoder = None if step is None else _fit_step(frame, step, train)
     named = None if classes is None else tuple(classes)
     return FittedLabel(tuple(frame.columns), encoder, _coded_order(encoder, named))
@@ -148,20 +221,26 @@ def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
     Raises:
         PreprocessError: a value that the fit did not see, text without an encoder, or a missing
             value.
+        SelectionError: a column is missing.
+
+    >>> rows = pd.DataFrame({"y": [True, False]})
+    >>> fitted = fit_label(rows, None, np.array([0]), classes=[False, True])
+    >>> apply_label(fitted, rows).tolist()
+    [[1], [0]]
     """
+    rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
+    _refuse_missing_label(rows)
     if fitted.encoder is not None:
-        values = encode.apply(fitted.encoder, frame)
+        values = encode.apply(fitted.encoder, rows)
         names = fitted.encoder.output_columns
     else:
-        values, names = _numbers(frame[list(fitted.columns)]), fitted.columns
-    _refuse_missing(values, names)
+        values, names = _numbers(rows), fitted.columns
+    _refuse_not_finite(values, names)
     return values
 
 
-def _fit_step(
-    frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64]
-) -> FittedEncoder:
-    rows = frame[list(step.columns)]
+def _fit_step(frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64]) -> FittedEncoder:
+    rows = frame.loc[:, list(step.columns)]
     taught = rows if step.fit_on_all else rows.iloc[train]
     return encode.fit(taught, step.encoder, dimension=step.dimension)
 
@@ -170,40 +249,44 @@ def _coded_order(
     encoder: FittedEncoder | None, classes: tuple[Any, ...] | None
 ) -> tuple[Any, ...] | None:
     """Return classes in the order of an encoder's codes, which a user may have chosen."""
-    if encoder is None:
+    known = None if encoder is None else known_categories(encoder.encoders[0])
+    if classes is None or known is None or len(known) > 1:
         return classes
-    (inner,) = encoder.encoders[:1]
-    if hasattr(inner, "categories_"):
-        return tuple(inner.categories_[0].tolist())
-    if hasattr(inner, "classes_"):
-        return tuple(inner.classes_.tolist())
-    return classes
+    return tuple(known[0].tolist())
 
 
 def _numbers(frame: pd.DataFrame) -> NDArray[Any]:
-    text = {
-        name: str(dtype)
-        for name, dtype in frame.dtypes.items()
-        if not (pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype))
+    foreign = {
+        str(name): str(column.dtype)
+        for name, column in frame.items()
+        if column.dtype.kind not in "biuf" or isinstance(column.dtype, pd.CategoricalDtype)
     }
-    if text:
+    if foreign:
         raise PreprocessError(
-            f"columns {text} are not numeric and no coder encodes them. Attach a FeatureCoder or "
-            "LabelCoder, or leave them out."
+            f"columns {foreign} are not numeric and no coder encodes them. Attach a FeatureCoder "
+            "or LabelCoder, or leave them out."
         )
-    values = frame.to_numpy()
-    if values.dtype == object:
-        values = frame.to_numpy(dtype=float, na_value=np.nan)
-    return values.astype(np.float64) if values.dtype == bool else values
+    values = table(frame)
+    return values.astype(np.int8) if values.dtype == bool else values
 
 
-def _refuse_missing(values: NDArray[Any], names: Sequence[str]) -> None:
+def _refuse_missing_label(frame: pd.DataFrame) -> None:
+    for name, column in frame.items():
+        rows = np.flatnonzero(column.isna())
+        if len(rows):
+            raise PreprocessError(
+                f"label: column {name!r} is missing in {len(rows)} rows, the first are "
+                f"{rows[:SHOWN].tolist()}. Fill them or leave them out."
+            )
+
+
+def _refuse_not_finite(values: NDArray[Any], names: Sequence[str]) -> None:
     if values.dtype.kind != "f":
         return
-    counts = np.isnan(values).sum(axis=0)
+    counts = (~np.isfinite(values)).sum(axis=0)
     if counts.any():
-        found = {names[i]: int(counts[i]) for i in np.flatnonzero(counts)}
+        found = {names[int(i)]: int(counts[i]) for i in np.flatnonzero(counts)}
         raise PreprocessError(
-            f"missing values are left after preprocessing, by column: {found}. Fill or drop them "
-            "before the Dataset is registered, or use an encoder that fills them."
+            f"missing values are left after preprocessing (or infinite ones), by column: {found}. "
+            "Fill or drop them before the Dataset is registered, or use another encoder."
         )

@@ -1,16 +1,21 @@
-"""A label's samples cut into splits and folds, in one call."""
+"""Samples cut into splits and folds, in one call."""
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.split import folds, stratify
+import numpy as np
+
+from aiqc_core.errors import SplitError
+from aiqc_core.split import folds, ordered, stratify
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,51 +25,113 @@ class Cut:
     Attributes:
         splits: `{"train", "validation", "test"}`, those asked for, as sorted positions.
         folds: for each fold, the positions of train that train and those that are left out.
-        bin_count: quantiles by which it was stratified; None for classes.
+        bin_count: quantiles by which it was stratified; None for classes, or not stratified.
     """
 
-    splits: dict[str, NDArray[np.int64]]
-    folds: list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+    splits: dict[str, Positions]
+    folds: list[tuple[Positions, Positions]]
     bin_count: int | None
 
-    def fold_splits(self, idx: int) -> dict[str, NDArray[np.int64]]:
+    def fold_splits(self, idx: int) -> dict[str, Positions]:
         """Return the splits of one fold: its two parts of train, then the others as they are."""
         train, left_out = self.folds[idx]
         others = {name: rows for name, rows in self.splits.items() if name != "train"}
         return {"folds_train_combined": train, "fold_validation": left_out} | others
 
 
-def cut(
-    label: NDArray[Any],
+def cut(  # noqa: PLR0913 - what Splitset.make can be told
+    samples: int,
     *,
+    stratify_by: NDArray[Any] | None = None,
     size_test: float | None = None,
     size_validation: float | None = None,
     bin_count: int | None = None,
     fold_count: int | None = None,
+    groups: NDArray[Any] | None = None,
+    time_ordered: bool = False,
+    gap: int = 0,
     seed: int,
 ) -> Cut:
-    """Cut samples, stratified by their label; warn of classes that a split lacks.
+    """Cut samples; warn of classes that a split lacks.
 
     Args:
-        label: `(samples, width)`, one column or one-hot.
-        size_test: see `stratify.split`.
-        size_validation: see `stratify.split`.
+        samples: how many.
+        stratify_by: what each sample is stratified by, `(samples,)` or one-hot
+            `(samples, classes)`; without, the cut is purely random. Cuts in order or by groups
+            are not stratified, and use it for the warning only.
+        size_test: share for test, in (0, 1).
+        size_validation: share of the whole for validation, in (0, 1).
         bin_count: see `stratify.strata`.
-        fold_count: see `folds.fold`; None makes no folds.
+        fold_count: number of folds cut from train; None makes none.
+        groups: the group of each sample; none is in two splits or folds.
+        time_ordered: cut by position: train first, then validation, then test.
+        gap: samples left out between the parts of a cut in order.
         seed: of every draw.
 
     Raises:
-        SplitError: see those functions.
+        SplitError: arguments that exclude each other, or a split that cannot be.
     """
-    strata = stratify.strata(label[:, 0] if label.shape[1] == 1 else label, bin_count=bin_count)
-    splits = stratify.split(
-        len(label), strata=strata, size_test=size_test, size_validation=size_validation, seed=seed
-    )
-    parts = (
-        []
-        if fold_count is None
-        else folds.fold(splits["train"], fold_count=fold_count, strata=strata, seed=seed)
-    )
+    _refuse_together(groups, gap, time_ordered=time_ordered)
+    strata = _strata(stratify_by, bin_count, whole=not time_ordered and groups is None)
+    sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}
+    if time_ordered:
+        splits = ordered.split_in_order(samples, **sizes, gap=gap)
+        fold = partial(ordered.fold_in_order, gap=gap)
+    elif groups is not None:
+        splits = ordered.split_groups(groups, **sizes, seed=seed)
+        fold = partial(ordered.fold_groups, groups=groups, seed=seed)
+    else:
+        splits = stratify.split(samples, strata=strata, **sizes, seed=seed)
+        fold = partial(folds.fold, strata=strata, seed=seed)
+    parts = [] if fold_count is None else fold(splits["train"], fold_count=fold_count)
+    if strata is not None:
+        _warn_of_absent(strata, splits, parts)
+    return Cut(splits, parts, None if strata is None else strata.bin_count)
+
+
+def per_sample(values: NDArray[Any]) -> NDArray[Any]:
+    """Return one value a sample to stratify by: the median of numbers, else the commonest value.
+
+    >>> per_sample(np.array([[1.0, 5.0, 3.0], [2.0, 2.0, 9.0]])).tolist()
+    [3.0, 2.0]
+    >>> per_sample(np.array([["b", "a", "b"]])).tolist()
+    ['b']
+    """
+    rows = values.reshape(len(values), -1)
+    if rows.shape[1] == 1:
+        return rows[:, 0]
+    if rows.dtype.kind in "biuf":
+        return np.median(rows, axis=1)
+    commonest: list[Any] = []
+    for row in rows:
+        found, counts = np.unique(row, return_counts=True)
+        commonest.append(found[counts.argmax()])
+    return np.array(commonest)
+
+
+def _refuse_together(groups: object, gap: int, *, time_ordered: bool) -> None:
+    if groups is not None and time_ordered:
+        raise SplitError("groups and time_ordered: give one of the two, not both.")
+    if gap and not time_ordered:
+        raise SplitError(
+            f"gap: {gap} without time_ordered=True; a gap lies between ordered parts."
+        )
+
+
+def _strata(
+    values: NDArray[Any] | None, bin_count: int | None, *, whole: bool
+) -> stratify.Strata | None:
+    """Return what to stratify by; for a cut that does not stratify, the classes to look for."""
+    if values is None or not (whole or values.ndim > 1 or values.dtype.kind != "f"):
+        return None
+    return stratify.strata(values, bin_count=bin_count if whole else None)
+
+
+def _warn_of_absent(
+    strata: stratify.Strata,
+    splits: dict[str, Positions],
+    parts: list[tuple[Positions, Positions]],
+) -> None:
     named = dict(splits)
     for idx, (train, left_out) in enumerate(parts):
         named |= {f"folds_train_combined {idx}": train, f"fold_validation {idx}": left_out}
@@ -72,6 +139,5 @@ def cut(
         warnings.warn(
             f"Splitset.make: the split {split!r} has no sample of class {class_name!r}; its "
             "metrics for that class will be NaN. Use more samples or larger splits.",
-            stacklevel=3,
+            stacklevel=4,
         )
-    return Cut(splits, parts, strata.bin_count)

@@ -33,12 +33,19 @@ class LabelFacts:
     encoded_width: int
 
 
-def refuse_mismatch(analysis_type: str, label: LabelFacts) -> None:
-    """Raise where this label cannot be learned so.
+def refuse_mismatch(analysis_type: str, label: LabelFacts | None) -> None:
+    """Raise where this label, or None for unsupervised samples, cannot be learned so.
 
     Raises:
         AlgorithmError: with the label's columns, what is wrong, and what to do.
     """
+    if label is None:
+        if analysis_type != "regression":
+            raise AlgorithmError(
+                f"analysis_type: {analysis_type!r} needs a Label; a Splitset without one is "
+                "learned from itself, by 'regression'."
+            )
+        return
     fault = (
         _regression_fault(label)
         if analysis_type == "regression"

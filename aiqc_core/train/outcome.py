@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiqc_core.preprocess.pipeline import FittedLabel
+    from aiqc_core.preprocess.samples import Target
 
 BINARY, MULTI, REGRESSION = "classification_binary", "classification_multi", "regression"
 
@@ -32,7 +33,7 @@ class JobSpec:
         key_train: the split that trains.
         key_evaluation: the split that judges training, if any.
         feature_count: how many features there are.
-        label: what was fitted on the label.
+        label: what was fitted on the label, or on the feature that is its own target.
         feature_columns: the encoded columns of each feature.
         column_groups: for each feature `{column: encoded positions}`; None skips its importance.
         permute_count: permutations of each column for its importance.
@@ -52,7 +53,7 @@ class JobSpec:
     key_train: str
     key_evaluation: str | None
     feature_count: int
-    label: FittedLabel
+    label: FittedLabel | Target
     feature_columns: tuple[tuple[str, ...], ...]
     column_groups: tuple[dict[str, tuple[int, ...]] | None, ...]
     permute_count: int

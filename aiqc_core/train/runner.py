@@ -129,7 +129,7 @@ class _Training:
         self.labels = {s: cache.load(folder, "label") for s, folder in self.spec.samples.items()}
         if self.spec.analysis_type != REGRESSION:
             for encoded in self.labels.values():
-                decode.refuse_other_codes(encoded, len(self.spec.label.classes or ()))
+                decode.refuse_other_codes(encoded, self.class_count())
 
     def features(self, split: str) -> list[Any]:
         """Copy a split's features: each reader has its own, as user code may change them."""
@@ -160,8 +160,12 @@ class _Training:
         if self.spec.analysis_type == BINARY:
             return (1,)
         if self.spec.analysis_type == MULTI:
-            return (len(self.spec.label.classes or ()),)
+            return (self.class_count(),)
         return self.labels[self.spec.key_train].shape[1:]
+
+    def class_count(self) -> int:
+        """Return how many classes the label has."""
+        return len(getattr(self.spec.label, "classes", None) or ())
 
     def build_model(self) -> Any:
         """Call the user's `fn_build`."""

@@ -11,6 +11,7 @@ import numpy as np
 from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import curves, decode, metrics
 from aiqc_core.preprocess import encode
+from aiqc_core.preprocess.samples import Target
 from aiqc_core.train.outcome import BINARY, REGRESSION
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class SplitScores:
 
 def score(
     analysis_type: str,
-    label: FittedLabel,
+    label: FittedLabel | Target,
     raw: tuple[Any, Any],
     encoded: NDArray[Any],
     loss: float,
@@ -54,9 +55,10 @@ def score(
 
     Args:
         analysis_type: what was learned.
-        label: what was fitted on the label; it decodes.
+        label: what was fitted on the label, or on the feature that is its own target; it
+            decodes.
         raw: what `predict` gave: predictions, and probabilities or None.
-        encoded: the split's label as the model saw it, `(samples, width)`.
+        encoded: the split's label as the model saw it, `(samples, …)`.
         loss: of the algorithm's own loss on the split.
 
     Raises:
@@ -64,7 +66,7 @@ def score(
     """
     scored = (
         _regression(label, raw, encoded)
-        if analysis_type == REGRESSION
+        if analysis_type == REGRESSION or isinstance(label, Target)
         else _classification(label, raw, encoded, binary=analysis_type == BINARY)
     )
     notes = scored.notes if math.isfinite(loss) else scored.notes | {"loss": "the model diverged"}
@@ -145,22 +147,29 @@ def _classification(
     )
 
 
-def _regression(label: FittedLabel, raw: tuple[Any, Any], encoded: NDArray[Any]) -> SplitScores:
-    predicted = np.asarray(raw[0], dtype=np.float64).reshape(len(encoded), -1)
+def _regression(
+    label: FittedLabel | Target, raw: tuple[Any, Any], encoded: NDArray[Any]
+) -> SplitScores:
     truth = np.asarray(encoded, dtype=np.float64)
-    if predicted.shape != truth.shape:
+    predicted = np.asarray(raw[0], dtype=np.float64)
+    if predicted.size != truth.size or len(predicted) != len(truth):
         raise TrainingError(
             f"fn_predict: predictions have shape {predicted.shape}, the label {truth.shape}."
         )
+    predicted = predicted.reshape(truth.shape)
     scores = metrics.regression(truth, predicted)
     values, notes, decoded = dict(scores.values), dict(scores.notes), predicted
-    if label.encoder is not None:
-        decoded, original = _inverted(label, predicted), _inverted(label, truth)
+    if isinstance(label, Target) or label.encoder is not None:
+        decoded, original = _decoded(label, predicted), _decoded(label, truth)
         in_units = metrics.regression(original, decoded)
         values |= {f"{name}_decoded": value for name, value in in_units.values.items()}
         notes |= {f"{name}_decoded": reason for name, reason in in_units.notes.items()}
-    shown = decoded.ravel() if decoded.shape[1] == 1 else decoded
+    shown = decoded.ravel() if decoded.shape[1:] == (1,) else decoded
     return SplitScores(shown, None, values, notes, None)
+
+
+def _decoded(label: FittedLabel | Target, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return label.decode(values) if isinstance(label, Target) else _inverted(label, values)
 
 
 def _inverted(label: FittedLabel, values: NDArray[np.float64]) -> NDArray[np.float64]:

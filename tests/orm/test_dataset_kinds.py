@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import fsspec
 import numpy as np
@@ -13,6 +12,9 @@ from PIL import Image
 
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.orm import Dataset, Feature, Label
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SEQUENCE = np.arange(24, dtype="float32").reshape(4, 3, 2)
 IMAGES = np.arange(2 * 3 * 4 * 5, dtype="uint8").reshape(2, 3, 4, 5)
@@ -84,7 +86,9 @@ def test_a_feature_of_a_sequence_chooses_along_the_last_axis(home: Path) -> None
 
 @pytest.mark.parametrize("ingest", [None, False, True])
 def test_a_file_of_an_array_stays_outside_unless_asked(
-    home: Path, tmp_path: Path, ingest: bool | None
+    home: Path,
+    tmp_path: Path,
+    ingest: bool | None,  # noqa: FBT001 - the values under test
 ) -> None:
     path = tmp_path / "walk.npy"
     np.save(path, SEQUENCE)

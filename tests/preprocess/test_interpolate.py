@@ -368,7 +368,7 @@ def test_a_filter_matches_floating_columns(
         ({"columns": ["a"], "taken": ["a"]}, SelectionError, "took"),
         ({"columns": ["a"], "dtypes": ["float64"]}, SelectionError, "by dtypes already"),
         ({"columns": ["z"]}, SelectionError, "unknown"),
-        ({"columns": []}, SelectionError, "at least one"),
+        ({"columns": []}, SelectionError, "none given"),
     ],
 )
 def test_a_filter_that_cannot_work_is_refused(

@@ -1,0 +1,124 @@
+"""What AIQC knows about scikit-learn's encoders before one is fitted."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn import preprocessing
+from sklearn.base import BaseEstimator, clone
+
+from aiqc_core.errors import PreprocessError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TEXT_MODULE = "sklearn.feature_extraction.text"
+MODULES = ("sklearn.preprocessing", TEXT_MODULE)
+CATEGORICAL = (
+    preprocessing.OneHotEncoder,
+    preprocessing.OrdinalEncoder,
+    preprocessing.LabelEncoder,
+    preprocessing.LabelBinarizer,
+    preprocessing.MultiLabelBinarizer,
+    preprocessing.Binarizer,
+    preprocessing.FunctionTransformer,
+)
+TARGET_ENCODERS = (preprocessing.LabelEncoder, preprocessing.LabelBinarizer)
+COLUMN_CATEGORIES = (preprocessing.OneHotEncoder, preprocessing.OrdinalEncoder)
+
+
+def checked(encoder: object) -> Any:
+    """Return a clone of an encoder that gives dense arrays; the user's own object is not touched.
+
+    Accepted are instances of the transformers of `sklearn.preprocessing`, and the text
+    vectorizers of `sklearn.feature_extraction.text`: these read one column of texts at a time,
+    and their counts are made dense too.
+
+    Raises:
+        PreprocessError: a class instead of an instance, a function, an encoder that learns from
+            the label, or something else.
+
+    >>> checked(preprocessing.OneHotEncoder()).sparse_output
+    False
+    """
+    if inspect.isclass(encoder):
+        raise PreprocessError(
+            f"sklearn_preprocess: the class {encoder.__name__}; give an instance, "
+            f"{encoder.__name__}()."
+        )
+    is_transformer = (
+        isinstance(encoder, BaseEstimator)
+        and type(encoder).__module__.startswith(MODULES)
+        and hasattr(encoder, "fit")
+        and hasattr(encoder, "transform")
+    )
+    if not is_transformer:
+        raise PreprocessError(
+            f"sklearn_preprocess: {encoder!r}; give an instance of a class of "
+            "sklearn.preprocessing, such as StandardScaler(), not a function such as scale."
+        )
+    if _learns_from_label(encoder):
+        raise PreprocessError(
+            f"sklearn_preprocess: {encoder!r} learns from the label, which a coder does not see. "
+            "Use OneHotEncoder() or OrdinalEncoder()."
+        )
+    return _dense(encoder)
+
+
+def is_categorical(encoder: object) -> bool:
+    """Say whether an encoder is fitted on all rows: it learns categories, or nothing.
+
+    >>> is_categorical(preprocessing.OneHotEncoder()), is_categorical(preprocessing.MinMaxScaler())
+    (True, False)
+    """
+    return isinstance(encoder, CATEGORICAL)
+
+
+def has_inverse(encoder: Any) -> bool:
+    """Say whether an encoder's output can be turned back into the values that went in.
+
+    Encoders that forget values do not count: those that merge rare categories, that turn a set of
+    labels into flags, or that count words.
+
+    >>> has_inverse(preprocessing.StandardScaler()), has_inverse(preprocessing.Normalizer())
+    (True, False)
+    """
+    if isinstance(encoder, preprocessing.FunctionTransformer):
+        return encoder.func is None or encoder.inverse_func is not None
+    if isinstance(encoder, COLUMN_CATEGORIES):
+        return encoder.min_frequency is None and encoder.max_categories is None
+    is_lossy = isinstance(encoder, preprocessing.MultiLabelBinarizer) or type(
+        encoder
+    ).__module__.startswith(TEXT_MODULE)
+    return hasattr(encoder, "inverse_transform") and not is_lossy
+
+
+def known_categories(fitted: Any) -> list[NDArray[Any]] | None:
+    """Return the categories a fitted encoder knows, one array a column; None if it knows none.
+
+    >>> known_categories(preprocessing.LabelEncoder().fit(["b", "a"]))[0].tolist()
+    ['a', 'b']
+    """
+    if isinstance(fitted, TARGET_ENCODERS):
+        return [np.asarray(fitted.classes_)]
+    return list(fitted.categories_) if isinstance(fitted, COLUMN_CATEGORIES) else None
+
+
+def _learns_from_label(encoder: Any) -> bool:
+    parameters = inspect.signature(encoder.fit).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    return len(needed) > 1
+
+
+def _dense(encoder: Any) -> Any:
+    dense: Any = clone(encoder)
+    wanted = {"sparse_output": False, "copy": True}  # in place, it would change the caller's rows
+    parameters = dense.get_params(deep=False)
+    dense.set_params(**{name: value for name, value in wanted.items() if name in parameters})
+    if parameters.get("encode") == "onehot":
+        dense.set_params(encode="onehot-dense")
+    if hasattr(dense, "set_output"):
+        dense.set_output(transform="default")
+    return dense

@@ -1,0 +1,214 @@
+"""Rearranging the axes of a feature, and putting them back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import PreprocessError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+Entry = int | str | tuple[int, ...]
+LEAST_AXES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape:
+    """What a reshape does to one shape.
+
+    Attributes:
+        indices: as given, lists made tuples.
+        new_shape: the result, the samples first.
+        column_position: where the last axis, the columns, lands.
+    """
+
+    indices: tuple[Entry, ...]
+    new_shape: tuple[int, ...]
+    column_position: int
+
+
+def plan(shape: Sequence[int], reshape_indices: Sequence[Any]) -> Reshape:
+    """Work out a reshape from indices into a shape.
+
+    A whole number stands for the axis of that index, text for a length of its own (`"1"` adds an
+    axis), and a tuple merges its axes. An axis of length 1 may be left out.
+
+    An index means the axis, not only its length: where the order of the indices differs from that
+    of the axes, axes are moved, as `np.transpose` does. The bare `np.reshape` of the reference
+    gives the same shape, and the same values for indices in rising order, but would tear rows and
+    columns apart for any other order, such as channels last.
+
+    Args:
+        shape: of the data, `(samples, ..., columns)`.
+        reshape_indices: such as `(0, 2, 3)`, `(0, "1", 1, 2)` or `(0, (1, 2), 3)`; index 0 is the
+            samples and comes first.
+
+    Raises:
+        PreprocessError: an index that cannot be, columns merged or dropped, or another number of
+            values than there are.
+
+    >>> plan((8, 1, 5, 4), (0, 2, 3)).new_shape
+    (8, 5, 4)
+    >>> plan((8, 3, 5, 4), (0, (1, 2), 3)).new_shape
+    (8, 15, 4)
+    >>> plan((8, 3, 5, 4), (0, 2, 3, 1)).column_position
+    2
+    """
+    axes = tuple(int(length) for length in shape)
+    indices = _checked(axes, reshape_indices)
+    new_shape = tuple(_length(axes, entry) for entry in indices)
+    told = f"reshape_indices: {indices} of shape {axes} give {new_shape}"
+    columns = len(axes) - 1
+    if columns not in indices:
+        raise PreprocessError(
+            f"{told}, in which the columns (index {columns}) are merged with another axis or "
+            f"dropped; name {columns} on its own, so that columns can be decoded."
+        )
+    if prod(new_shape[1:]) != prod(axes[1:]):
+        raise PreprocessError(
+            f"{told}: {prod(new_shape[1:])} values a sample, there are {prod(axes[1:])}. Name "
+            "every axis that is longer than 1."
+        )
+    _refuse_torn(axes, indices, new_shape, told)
+    return Reshape(indices, new_shape, indices.index(columns))
+
+
+def apply(array: NDArray[Any], indices: Sequence[Any]) -> NDArray[Any]:
+    """Return an array in its new shape, a view where that is possible.
+
+    Args:
+        array: `(samples, ..., columns)`.
+        indices: see `plan`.
+
+    Raises:
+        PreprocessError: see `plan`.
+
+    >>> apply(np.zeros((8, 5, 4)), (0, "1", 1, 2)).shape
+    (8, 1, 5, 4)
+    """
+    planned = plan(array.shape, indices)
+    return array.transpose(_order(array.ndim, planned.indices)).reshape(planned.new_shape)
+
+
+def restore(array: NDArray[Any], shape: Sequence[int], indices: Sequence[Any]) -> NDArray[Any]:
+    """Return an array to the shape that it had before `apply`.
+
+    Args:
+        array: any samples in the new shape, such as what an unsupervised model predicts.
+        shape: before the reshape; its number of samples does not count.
+        indices: see `plan`.
+
+    Raises:
+        PreprocessError: see `plan`; or the array has another shape than the reshape gives.
+
+    >>> values = np.arange(24).reshape(2, 3, 4)
+    >>> bool((restore(apply(values, (0, 2, 1)), values.shape, (0, 2, 1)) == values).all())
+    True
+    """
+    planned = plan(shape, indices)
+    if array.shape[1:] != planned.new_shape[1:]:
+        raise PreprocessError(
+            f"array: shape {array.shape}; reshape_indices {planned.indices} of shape "
+            f"{tuple(shape)} give {('samples', *planned.new_shape[1:])}. An unsupervised model "
+            "must give back the shape of its label."
+        )
+    order = _order(len(shape), planned.indices)
+    moved = array.reshape(len(array), *(shape[axis] for axis in order[1:]))
+    return moved.transpose(np.argsort(order))
+
+
+def _checked(axes: tuple[int, ...], given: Sequence[Any]) -> tuple[Entry, ...]:
+    """Return the indices in plain types, with lists as tuples and tuples of one as the one."""
+    where = f"reshape_indices: {given!r} of shape {axes}"
+    if len(axes) < LEAST_AXES:
+        raise PreprocessError(f"{where}; give data of at least two axes, (samples, columns).")
+    if isinstance(given, str) or len(given) < 1:
+        raise PreprocessError(f"{where}; give a tuple such as (0, '1', 1).")
+    entries = tuple(_entry(item, len(axes), where) for item in given)
+    if entries[0] != 0:
+        raise PreprocessError(f"{where}; index 0 is the samples: it comes first, on its own.")
+    named = _named(entries)
+    if len(set(named)) < len(named):
+        raise PreprocessError(f"{where}; an axis is named more than once. Name each once.")
+    return entries
+
+
+def _entry(item: Any, count: int, where: str) -> Entry:
+    if isinstance(item, list | tuple) and item:
+        merged = tuple(_axis(axis, count, where) for axis in item)
+        return merged[0] if len(merged) == 1 else merged
+    if isinstance(item, str):
+        if not item.isdecimal() or int(item) < 1:
+            raise PreprocessError(f"{where}; {item!r} is no length. Give text such as '1'.")
+        return item
+    return _axis(item, count, where)
+
+
+def _axis(item: Any, count: int, where: str) -> int:
+    whole = isinstance(item, int | np.integer) and not isinstance(item, bool)
+    if not whole or not 0 <= item < count:
+        raise PreprocessError(
+            f"{where}; {item!r} is none of its indices, 0 to {count - 1}. Give whole numbers, "
+            "text for a fixed length, or a tuple of indices to merge."
+        )
+    return int(item)
+
+
+def _named(entries: Sequence[Entry]) -> list[int]:
+    """Return the axes that are named, in the order of the result."""
+    named: list[int] = []
+    for entry in entries:
+        if isinstance(entry, tuple):
+            named.extend(entry)
+        elif isinstance(entry, int):
+            named.append(entry)
+    return named
+
+
+def _length(axes: tuple[int, ...], entry: Entry) -> int:
+    if isinstance(entry, tuple):
+        return prod(axes[axis] for axis in entry)
+    return axes[entry] if isinstance(entry, int) else int(entry)
+
+
+def _order(count: int, indices: Sequence[Entry]) -> list[int]:
+    """Return the axes in the order to which they are moved before the reshape."""
+    named = _named(indices)
+    if _rising(named):
+        return list(range(count))
+    return named + [axis for axis in range(count) if axis not in named]
+
+
+def _rising(named: list[int]) -> bool:
+    return all(one < next_one for one, next_one in pairwise(named))
+
+
+def _refuse_torn(
+    axes: tuple[int, ...], indices: tuple[Entry, ...], new_shape: tuple[int, ...], told: str
+) -> None:
+    """Refuse fixed lengths that stand elsewhere than the unnamed axes that they replace.
+
+    A named axis stays whole only where as many values follow it as before.
+    """
+    named = _named(indices)
+    if all(axes[axis] == 1 for axis in range(len(axes)) if axis not in named):
+        return
+    whole = _rising(named)
+    for position, entry in enumerate(indices):
+        if not isinstance(entry, str):
+            first, last = (entry[0], entry[-1]) if isinstance(entry, tuple) else (entry, entry)
+            whole &= prod(new_shape[position + 1 :]) == prod(axes[last + 1 :])
+            whole &= position == 0 or prod(new_shape[position:]) == prod(axes[first:])
+    if not whole:
+        raise PreprocessError(
+            f"{told}, but values would change their columns or rows: fixed lengths must stand "
+            "where the axes were that they replace. Name axes by their index to move them."
+        )

@@ -1,0 +1,51 @@
+"""A frame's values as the arrays that scikit-learn takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pandas.api import types
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+
+def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
+    """Return rows as `(samples, columns)`: numbers in their common dtype, else objects.
+
+    Args:
+        rows: of any dtypes that a Dataset holds.
+        exact: whether columns of different dtypes keep their values as objects, so that 1 does
+            not become 1.0.
+
+    >>> import pandas as pd
+    >>> table(pd.DataFrame({"a": [1], "b": [0.5]})).tolist()
+    [[1.0, 0.5]]
+    """
+    dtypes = set(rows.dtypes)
+    if len(dtypes) == 1 and isinstance(next(iter(dtypes)), np.dtype):
+        values = rows.to_numpy()
+        if values.dtype.kind in "biuf" and values.dtype != np.float16:
+            return values
+    columns = [plain(column) for _, column in rows.items()]
+    is_numeric = all(values.dtype.kind in "biuf" for values in columns)
+    if is_numeric and (not exact or len({values.dtype for values in columns}) == 1):
+        return np.column_stack(columns)
+    return np.column_stack([values.astype(object) for values in columns])
+
+
+def plain(column: pd.Series) -> NDArray[Any]:
+    """Return a column as scikit-learn takes it, `(samples,)`: numbers, or objects with NaN."""
+    dtype: Any = column.dtype
+    if types.is_extension_array_dtype(dtype) and dtype.kind in "biuf":
+        if column.isna().any():
+            return column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return column.to_numpy(dtype=dtype.numpy_dtype)
+    values = np.asarray(column.array)
+    if values.dtype == np.float16:  # whose sums overflow at 65504
+        return values.astype(np.float32)
+    if values.dtype.kind in "biuf":
+        return values
+    return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=object)

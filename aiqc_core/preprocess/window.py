@@ -1,0 +1,196 @@
+"""Sliding windows over samples, kept as a rule and read as views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import PreprocessError, SelectionError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Which rows each window holds, in memory that does not grow with the rows.
+
+    Unshifted windows are the past that a model sees, shifted ones the future that it predicts:
+    each starts `size_shift` rows later. The step between windows and the horizon are one number,
+    so where `size_window > size_shift` an input overlaps with its own target, see `overlap`.
+
+    Attributes:
+        samples: rows that are windowed.
+        size_window: rows of a window.
+        size_shift: rows between the starts of two windows, and between a window and its target.
+        record_shifted: whether there are shifted windows; pure inference has none.
+        count: how many windows; they become the samples.
+        lead: rows before the first window. The last window ends with the last row.
+    """
+
+    samples: int
+    size_window: int
+    size_shift: int
+    record_shifted: bool
+    count: int
+    lead: int
+
+    @property
+    def unshifted(self) -> list[list[int]]:
+        """Rows of each unshifted window, written out."""
+        return self._written(0)
+
+    @property
+    def shifted(self) -> list[list[int]] | None:
+        """Rows of each shifted window, written out; None where they are not recorded."""
+        return self._written(self.size_shift) if self.record_shifted else None
+
+    @property
+    def overlap(self) -> int:
+        """How many rows an unshifted window shares with its own shifted one."""
+        return max(self.size_window - self.size_shift, 0) if self.record_shifted else 0
+
+    def start(self, idx: int, *, shifted: bool = False) -> int:
+        """Return the first row of a window.
+
+        Raises:
+            SelectionError: no window has this position.
+            PreprocessError: shifted windows that are not recorded.
+        """
+        self._refuse_unknown(np.asarray([idx]))
+        return self._first(shifted=shifted) + int(idx) * self.size_shift
+
+    def rows(self, positions: ArrayLike, *, shifted: bool | None = None) -> NDArray[np.int64]:
+        """Return the rows under some windows, sorted, each once.
+
+        Args:
+            positions: which windows, in any order.
+            shifted: True for the shifted windows, False for the unshifted ones, None for all that
+                are recorded.
+
+        Raises:
+            SelectionError: a position that no window has.
+            PreprocessError: shifted windows that are not recorded.
+
+        >>> plan(11, 3, 2).rows([0, 3], shifted=False).tolist()
+        [0, 1, 2, 6, 7, 8]
+        """
+        which = np.asarray(positions)
+        self._refuse_unknown(which)
+        kinds = [False, True][: 1 + self.record_shifted] if shifted is None else [shifted]
+        opened_less_closed = np.zeros(self.samples + 1, dtype=np.int64)
+        for kind in kinds:
+            starts = self._first(shifted=kind) + which.astype(np.int64) * self.size_shift
+            opened_less_closed += np.bincount(starts, minlength=self.samples + 1)
+            ends = starts + self.size_window
+            opened_less_closed -= np.bincount(ends, minlength=self.samples + 1)
+        return np.flatnonzero(opened_less_closed.cumsum() > 0)
+
+    def _first(self, *, shifted: bool) -> int:
+        if shifted and not self.record_shifted:
+            raise PreprocessError(
+                "shifted=True: this Window was made with record_shifted=False, it has no shifted "
+                "windows. Make one with record_shifted=True."
+            )
+        return self.lead + self.size_shift * shifted
+
+    def _written(self, offset: int) -> list[list[int]]:
+        starts = range(self.lead + offset, self.samples, self.size_shift)[: self.count]
+        return [list(range(start, start + self.size_window)) for start in starts]
+
+    def _refuse_unknown(self, which: NDArray[Any]) -> None:
+        if which.size and which.dtype.kind not in "iu":
+            raise SelectionError(f"positions: {which.dtype} values; give whole numbers.")
+        unknown = which[(which < 0) | (which >= self.count)]
+        if unknown.size:
+            raise SelectionError(
+                f"positions: no window {unknown[:SHOWN].tolist()}; there are {self.count}, from 0 "
+                f"to {self.count - 1}."
+            )
+
+
+def plan(
+    samples: int,
+    size_window: int,
+    size_shift: int,
+    record_shifted: bool = True,  # noqa: FBT001, FBT002 - the order of the reference's arguments
+) -> Windows:
+    """Lay windows over rows, flush with the last row.
+
+    With n rows, windows of w and a shift of s there are `(n - w) // s` pairs of windows; without
+    shifted windows, `(n - w) // s + 1` windows.
+
+    Args:
+        samples: how many rows.
+        size_window: rows of a window, from 1.
+        size_shift: rows to the next window, and to a window's target, from 1.
+        record_shifted: whether there are targets; a forecast is learned from them.
+
+    Raises:
+        PreprocessError: a size below 1, or too few rows for one window.
+
+    >>> windows = plan(11, 3, 2)
+    >>> windows.unshifted[0], windows.shifted[0], windows.shifted[-1]
+    ([0, 1, 2], [2, 3, 4], [8, 9, 10])
+    """
+    w, s = _whole("size_window", size_window), _whole("size_shift", size_shift)
+    if record_shifted not in (True, False):
+        raise PreprocessError(f"record_shifted: {record_shifted!r}; give True or False.")
+    horizon = s if record_shifted else 0
+    count = (samples - w - horizon) // s + 1
+    if count < 1:
+        raise PreprocessError(
+            f"size_window={w}, size_shift={s}, record_shifted={record_shifted}: {samples} samples "
+            f"hold no window; at least {w + horizon} samples would be enough. Use smaller sizes "
+            "or more samples."
+        )
+    lead = samples - horizon - ((count - 1) * s + w)
+    return Windows(int(samples), w, s, bool(record_shifted), int(count), int(lead))
+
+
+def view(array: NDArray[Any], windows: Windows, *, shifted: bool = False) -> NDArray[Any]:
+    """Return the windows of an array without copying it.
+
+    Args:
+        array: `(samples, ...)`.
+        windows: which rows.
+        shifted: whether the shifted windows are wanted.
+
+    Returns:
+        A read-only strided view `(count, size_window, ...)`.
+
+    Raises:
+        PreprocessError: another number of samples, or shifted windows that are not recorded.
+
+    >>> view(np.arange(11) * 10, plan(11, 3, 2))[1].tolist()
+    [20, 30, 40]
+    """
+    if len(array) != windows.samples:
+        raise PreprocessError(
+            f"array: {len(array)} samples; the windows were laid over {windows.samples}. Give the "
+            "data that the Window was made for, or make another Window."
+        )
+    first = windows.start(0, shifted=shifted)
+    every_start = np.lib.stride_tricks.sliding_window_view(array, windows.size_window, axis=0)
+    chosen = every_start[first :: windows.size_shift][: windows.count]
+    return np.moveaxis(chosen, -1, 1)
+
+
+def rows_of(
+    windows: Windows, positions: ArrayLike, *, shifted: bool | None = False
+) -> NDArray[np.int64]:
+    """Return the rows under some windows; what a fit on the training windows may see.
+
+    See `Windows.rows`; the unshifted windows are the default, for they are the features.
+    """
+    return windows.rows(positions, shifted=shifted)
+
+
+def _whole(argument: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise PreprocessError(f"{argument}: {value!r}; give a whole number from 1.")
+    return int(value)

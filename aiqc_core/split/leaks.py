@@ -1,0 +1,126 @@
+"""Measuring what splits have in common and should not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import SplitError
+from aiqc_core.split.draw import is_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.window import Windows
+
+MOST_DECIMALS = 15  # of a float64
+BLOCK_VALUES = 2**16  # values hashed at once: they stay in a processor's cache
+EXACT = 2.0**52  # from here on a float64 holds no fraction that could be rounded
+
+
+class SharedRows(TypedDict):
+    """How many rows train shares with another split, and as a share of its own rows."""
+
+    rows: int
+    share: float
+
+
+def shared_rows(
+    windows: Windows, splits: Mapping[str, NDArray[np.int64]], *, shifted: bool | None = None
+) -> dict[str, SharedRows]:
+    """Count the rows that the windows of train share with those of each other split.
+
+    Args:
+        windows: the samples that were cut.
+        splits: positions of windows a split; the first is the training split.
+        shifted: see `Windows.rows`; inputs and targets together by default, for a target that
+            was trained on is as well known as an input.
+
+    Raises:
+        SelectionError: a position that no window has.
+    """
+    rows = {name: windows.rows(positions, shifted=shifted) for name, positions in splits.items()}
+    train, *others = rows
+    shared = {
+        name: len(np.intersect1d(rows[train], rows[name], assume_unique=True)) for name in others
+    }
+    total = max(len(rows[train]), 1)
+    return {name: SharedRows(rows=count, share=count / total) for name, count in shared.items()}
+
+
+def least_gap(windows: Windows) -> int:
+    """Return how many windows to leave out between splits in order so that they share no row.
+
+    The windows of a sample reach over `size_window` rows, and `size_shift` more to their target:
+    `ceil(reach / size_shift) - 1`, never more than `size_window + size_shift`.
+    """
+    reach = windows.size_window + windows.size_shift * windows.record_shifted
+    return -(-reach // windows.size_shift) - 1
+
+
+def near_duplicates(
+    values: NDArray[Any], splits: Mapping[str, NDArray[np.int64]], *, decimals: int = 6
+) -> dict[str, int]:
+    """Count in each split the samples that equal one of train after rounding.
+
+    Rows are compared by a hash of 64 bits: two that differ are taken for equal about once in
+    10^19 comparisons. Missing values equal each other, and so do 0.0 and -0.0.
+
+    Args:
+        values: numbers, `(samples, columns)`, or with axes between.
+        splits: positions of samples a split; the first is the training split.
+        decimals: to which floats are rounded; 6 tells measurements apart, not noise of computing.
+
+    Raises:
+        SplitError: values that are no real numbers, or decimals that cannot be.
+
+    >>> cut = {"train": np.array([0]), "test": np.array([1, 2])}
+    >>> near_duplicates(np.array([[0.1], [0.1 + 1e-9], [0.2]]), cut)
+    {'test': 1}
+    """
+    if values.dtype.kind not in "biuf":
+        raise SplitError(
+            f"values: dtype {values.dtype}; near-duplicates are sought in encoded, real numbers."
+        )
+    if not is_whole(decimals) or not 0 <= decimals <= MOST_DECIMALS:
+        raise SplitError(f"decimals: {decimals!r}; give a whole number, 0 to {MOST_DECIMALS}.")
+    hashes = pd.Series(_row_hashes(values, decimals))
+    train, *others = splits
+    known = hashes.iloc[splits[train]]
+    return {name: int(hashes.iloc[splits[name]].isin(known).sum()) for name in others}
+
+
+def _row_hashes(values: NDArray[Any], decimals: int) -> NDArray[np.uint64]:
+    """Return a hash a row: the mixed bits of its values, each weighted by its place."""
+    width = int(np.prod(values.shape[1:]))
+    weights = np.random.default_rng(0).integers(0, 2**63, width, dtype=np.uint64) * 2 + 1
+    hashes = np.empty(len(values), dtype=np.uint64)
+    step = max(BLOCK_VALUES // max(width, 1), 1)
+    for start in range(0, len(values), step):
+        block = _rounded(values[start : start + step], decimals)
+        mixed = _mixed(block.view(np.uint64)).reshape(len(block), width)
+        hashes[start : start + step] = (mixed * weights).sum(axis=1, dtype=np.uint64)
+    return hashes
+
+
+def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Spread each value over all bits: the finisher of SplitMix64 (Steele and others, 2014)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits
+
+
+def _rounded(values: NDArray[Any], decimals: int) -> NDArray[Any]:
+    """Return values whose bits are the same where the numbers are; whole numbers as they are."""
+    if values.dtype.kind != "f":
+        return values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
+    exact = values.astype(np.float64)
+    with np.errstate(over="ignore"):  # of what is too large to round, and is left as it is
+        np.copyto(exact, np.round(exact, decimals), where=np.abs(exact) < EXACT)
+    exact += 0.0  # -0.0 becomes 0.0
+    exact[np.isnan(exact)] = np.nan  # one NaN of many
+    return exact
