@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate.leading import leading_metric
-from aiqc_core.ingest import tabular
+from aiqc_core.ingest.content import NDIM
+from aiqc_core.ingest.tabular import read_table
 from aiqc_core.train import search
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,59}$"
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Values whose labels come in a table of their own.
+
+    Attributes:
+        values: a DataFrame, or an array of a sequence (3D) or of images (4D).
+        labels: as many rows; None where the values hold the label, or there is none.
+    """
+
+    values: Any
+    labels: pd.DataFrame | None = None
 
 
 class _Declaration(BaseModel):
@@ -38,28 +55,80 @@ class FeatureEncoder(_Declaration):
     columns: list[str] | None = None
 
 
-class Pipeline(_Declaration):
-    """From a table to samples: label, features, their encoders, and the splits.
+class Interpolation(_Declaration):
+    """One interpolater and the floating columns that its filter matches.
 
     Attributes:
-        label: the column to predict, or the columns of a one-hot label.
-        features: the columns to learn from; all but the label by default.
-        label_encoder: an encoder with an inverse.
-        feature_encoders: encoders, each on the columns that earlier ones left.
-        size_test: share of the rows kept for the last judgement.
-        size_validation: share of the rows kept to judge training.
-        fold_count: number of cross-validation folds.
-        bin_count: quantiles by which a continuous label is stratified.
+        interpolate_kwargs: see `FeatureInterpolater.from_feature`, as are the others.
+        process_separately: whether rows that do not train stay unseen by those that do.
+        dtypes: dtypes of the filter.
+        columns: columns of the filter. Without any filter: all floating columns.
     """
 
-    label: str | list[str]
+    interpolate_kwargs: dict[str, Any] | None = None
+    process_separately: bool = True
+    dtypes: list[str] | None = None
+    columns: list[str] | None = None
+
+
+class Windowing(_Declaration):
+    """Sliding windows over the rows, see `Window.from_feature`.
+
+    Attributes:
+        size_window: rows of a window.
+        size_shift: rows to the next window, and to a window's target.
+    """
+
+    size_window: Annotated[int, Field(ge=1)]
+    size_shift: Annotated[int, Field(ge=1)]
+
+
+class Pipeline(_Declaration):
+    """From a source to samples: label, features, their preprocessing, and the splits.
+
+    Attributes:
+        label: the column to predict, or the columns of a one-hot label; None learns the features
+            themselves: their future where there is a window.
+        features: the columns to learn from; all but the label by default.
+        label_interpolation: how blanks of the label are filled.
+        label_encoder: an encoder with an inverse.
+        interpolations: how blanks of the features are filled, each on columns that are left.
+        feature_encoders: encoders, each on the columns that earlier ones left.
+        window: sliding windows, which become the samples.
+        reshape_indices: the shape that a model gets, see `FeatureShaper.from_feature`.
+        size_test: share of the samples kept for the last judgement.
+        size_validation: share of the samples kept to judge training.
+        fold_count: number of cross-validation folds.
+        bin_count: quantiles by which a continuous label is stratified.
+        unsupervised_stratify_col: without a label, a column to stratify by.
+        groups: a column of which no value is in two splits.
+        time_ordered: cut by position, train first.
+        gap: samples left out between parts of a cut in order.
+    """
+
+    label: str | list[str] | None = None
     features: list[str] | None = None
+    label_interpolation: Interpolation | None = None
     label_encoder: Any = None
+    interpolations: list[Interpolation] = []
     feature_encoders: list[FeatureEncoder] = []
+    window: Windowing | None = None
+    reshape_indices: list[int | str | list[int]] | None = None
     size_test: Share | None = None
     size_validation: Share | None = None
     fold_count: Annotated[int, Field(ge=2)] | None = None
     bin_count: Annotated[int, Field(ge=2)] | None = None
+    unsupervised_stratify_col: str | None = None
+    groups: str | None = None
+    time_ordered: bool = False
+    gap: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The label's columns; empty without a label."""
+        if self.label is None:
+            return []
+        return [self.label] if isinstance(self.label, str) else self.label
 
 
 class Training(_Declaration):
@@ -96,7 +165,8 @@ class Experiment(_Declaration):
     Attributes:
         name: lower-case letters, digits and underscores; it names assets and jobs.
         description: what is asked, for people.
-        source: a function that returns a DataFrame, or the path of a csv, tsv or parquet file.
+        source: a function that returns a DataFrame, an array of a sequence (3D) or of images (4D),
+            or `Labelled`; or the path of a csv, tsv or parquet file.
         pipeline: from the source to samples.
         training: from samples to models.
         metric: the metric of the leaderboard; accuracy or r2 by default.
@@ -106,7 +176,7 @@ class Experiment(_Declaration):
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     description: str = ""
-    source: Callable[[], pd.DataFrame] | Path
+    source: Callable[[], pd.DataFrame | NDArray[Any] | Labelled] | Path
     pipeline: Pipeline
     training: Training
     metric: str | None = None
@@ -123,19 +193,23 @@ class Experiment(_Declaration):
         """The metric by which models are ranked; higher is better."""
         return self.metric or leading_metric(self.training.analysis_type)
 
-    def load(self) -> pd.DataFrame:
+    def load(self) -> Labelled:
         """Call the source function.
 
+        Returns:
+            The values, and a table of their labels where that is apart.
+
         Raises:
-            IngestError: it gives no DataFrame.
+            IngestError: it gives something else.
         """
-        frame: Any = self.source() if callable(self.source) else tabular.read_table(self.source)[0]
-        if not isinstance(frame, pd.DataFrame):
-            message = (
-                f"source of {self.name!r}: gave {type(frame).__name__}; return a pandas DataFrame."
-            )
-            raise IngestError(message)
-        return frame
+        found: Any = self.source() if callable(self.source) else read_table(self.source)[0]
+        whole = found if isinstance(found, Labelled) else Labelled(found)
+        if isinstance(whole.values, pd.DataFrame) or _is_stack(whole.values):
+            return whole
+        raise IngestError(
+            f"source of {self.name!r}: gave {type(whole.values).__name__}; return a pandas "
+            "DataFrame, an array of 3 or 4 axes, or Labelled(array, labels)."
+        )
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return the combinations of hyperparameters that will be tried, in their order."""
@@ -160,3 +234,7 @@ class Experiment(_Declaration):
     def job_keys(self) -> list[str]:
         """Return the key of each Job, as `Job.key` gives it."""
         return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
+
+
+def _is_stack(values: object) -> bool:
+    return isinstance(values, np.ndarray) and values.ndim in NDIM.values()

@@ -6,8 +6,8 @@ from typing import Any
 import dagster as dg
 
 from aiqc_core.experiment import Experiment
-from aiqc_dagster import ops, partitions
-from aiqc_dagster.stages import STAGES, Stage, asset_key
+from aiqc_dagster import ops, partitions, stages
+from aiqc_dagster.stages import Stage, asset_key
 
 PREDICTOR_DESCRIPTION = (
     "The trained models: a cell is one Job, a combination of hyperparameters on a fold of a "
@@ -17,8 +17,8 @@ PREDICTOR_DESCRIPTION = (
 
 def build(experiment: Experiment, training: ops.TrainingOps) -> list[dg.AssetsDefinition]:
     """Return every asset of an experiment; `training` is shared with its job."""
-    stages = [_stage_asset(experiment, stage) for stage in STAGES.values()]
-    return [*stages, _predictor(experiment, training)]
+    chain = [_stage_asset(experiment, stage) for stage in stages.of(experiment).values()]
+    return [*chain, _predictor(experiment, training)]
 
 
 def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:

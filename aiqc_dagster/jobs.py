@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import ops
-from aiqc_dagster.stages import STAGES
+from aiqc_dagster import ops, stages
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -20,7 +19,8 @@ def retrain(experiment: Experiment, training: ops.TrainingOps) -> dg.JobDefiniti
     the steps of `training` with them.
     """
     open_snapshot = ops.snapshot_op(experiment)
-    steps = {name: ops.stage_op(experiment, stage) for name, stage in STAGES.items()}
+    chain = stages.of(experiment)
+    steps = {name: ops.stage_op(experiment, stage) for name, stage in chain.items()}
     plan_jobs, train_job, finish_queue = training
 
     @dg.job(
@@ -31,10 +31,10 @@ def retrain(experiment: Experiment, training: ops.TrainingOps) -> dg.JobDefiniti
     def walk() -> None:
         key = open_snapshot()
         done = {}
-        for name in ("dataset", "feature", "label", "splitset", "samples", "hyperparamcombo"):
-            done[name] = steps[name](
-                snapshot=key, upstream=[done[up] for up in STAGES[name].upstream]
-            )
+        for name, stage in chain.items():
+            if name != "leaderboard":
+                upstream = [done[up] for up in stage.upstream]
+                done[name] = steps[name](snapshot=key, upstream=upstream)
         selection, missing = plan_jobs(
             snapshot=key, upstream=[done["samples"], done["hyperparamcombo"]]
         )

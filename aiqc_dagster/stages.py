@@ -7,7 +7,7 @@ events.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -206,3 +206,13 @@ STAGES = {
         ),
     )
 }
+
+
+def of(experiment: Experiment) -> dict[str, Stage]:
+    """Return the stages of an experiment by name; without a label there is no stage for one."""
+    without = set() if experiment.pipeline.label_columns else {"label"}
+    return {
+        name: replace(stage, upstream=tuple(up for up in stage.upstream if up not in without))
+        for name, stage in STAGES.items()
+        if name not in without
+    }

@@ -12,7 +12,15 @@ from sklearn.preprocessing import LabelBinarizer, MinMaxScaler, StandardScaler
 
 from aiqc_core import chain, leaderboard
 from aiqc_core.errors import AlgorithmError, IngestError, NotFoundError, TrainingError
-from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
+from aiqc_core.experiment import (
+    Experiment,
+    FeatureEncoder,
+    Interpolation,
+    Labelled,
+    Pipeline,
+    Training,
+    Windowing,
+)
 from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Snapshot, Splitset
 
 if TYPE_CHECKING:
@@ -168,3 +176,75 @@ def test_the_champion_is_chosen_by_validation_and_never_by_test() -> None:
     assert [s.combo_key for s in ranked] == ["b", "a", "c"]
     assert ranked[1].models == 2
     assert ranked[1].scores["validation"] == pytest.approx(0.85)
+
+
+def test_an_array_with_labels_of_its_own_is_two_datasets(home: Path) -> None:
+    labels = pd.DataFrame({"kind": ["a", "b"] * 10})
+    experiment = declare(
+        source=lambda: Labelled(np.arange(20 * 3 * 2.0).reshape(20, 3, 2), labels),
+        pipeline=Pipeline(
+            label="kind",
+            label_encoder=LabelBinarizer(),
+            feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
+            reshape_indices=[0, "1", 1, 2],
+            size_test=0.2,
+        ),
+    )
+    queue = chain.prepare(experiment, "s1")
+    assert [(row.typ, row.name) for row in Dataset.select()] == [
+        ("sequence", "updown"),
+        ("tabular", "updown/label"),
+    ]
+    assert queue.splitset.fetch_cache("train", "features").shape == (16, 1, 3, 2)
+    assert chain.prepare(experiment, "s2").id == queue.id
+
+
+def test_a_forecast_learns_the_future_in_its_own_units(home: Path) -> None:
+    """Unsupervised: filled, windowed, scaled, trained and decoded."""
+    wave = np.sin(np.arange(200) / 5) * 100 + 1000
+    wave[[7, 8, 90]] = np.nan
+    experiment = declare(
+        source=lambda: pd.DataFrame({"level": wave}),
+        pipeline=Pipeline(
+            interpolations=[Interpolation(interpolate_kwargs={"method": "linear"})],
+            feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
+            window=Windowing(size_window=12, size_shift=4),
+            size_test=0.2,
+            time_ordered=True,
+            gap=4,
+        ),
+        training=Training(
+            library="pytorch",
+            analysis_type="regression",
+            fn_build=fn_forecast,
+            fn_train=fn_train,
+            hyperparameters={"epochs": [60]},
+        ),
+    )
+    queue = chain.run(experiment, snapshot="s1")
+    (predictor,) = queue.jobs[0].predictors
+    (prediction,) = predictor.predictions
+    test = queue.splitset.positions()["test"]
+    window = queue.splitset.features[0].windows[0]
+    truth = np.array([wave[window.samples_shifted[i]] for i in test])[..., None]
+    said = prediction.predictions["test"]
+    assert said.shape == truth.shape == (len(test), 12, 1)
+    error = np.abs(said - truth).mean()
+    assert prediction.metrics["test"]["mae_decoded"] == pytest.approx(error)
+    assert error < 30
+    assert predictor.label_shape == (12, 1)
+    assert set(prediction.feature_importance[str(queue.splitset.feature_ids[0])]) == {"level"}
+
+
+def fn_forecast(features_shape: tuple[int, int], label_shape: tuple[int, int], **hp: Any) -> Any:
+    """From one window to the next, linearly."""
+    from torch import nn
+
+    width = features_shape[0] * features_shape[1]
+    return nn.Sequential(nn.Flatten(), nn.Linear(width, width), nn.Unflatten(1, label_shape))
+
+
+def test_a_label_needs_a_label_to_be_classified(home: Path) -> None:
+    experiment = declare(pipeline=Pipeline(features=["x", "z"], size_test=0.2))
+    with pytest.raises(AlgorithmError, match="needs a Label"):
+        chain.prepare(experiment, "s1")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError, SplitError
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
+from aiqc_core.preprocess.samples import fill_rows
 from aiqc_core.split import leaks
 from aiqc_core.split.cut import Cut, per_sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.feature import Feature
@@ -45,14 +46,18 @@ def stratified_by(
 ) -> NDArray[Any] | None:
     """Return what each sample is stratified by; None for a purely random cut.
 
+    Blanks of a Label that an interpolater fills are filled among all rows for this alone.
+
     Raises:
         SplitError: a column is named beside a Label.
+        PreprocessError: blanks of the Label that its interpolater cannot fill.
     """
     if label is not None:
         if column is not None:
             message = "unsupervised_stratify_col: the Label stratifies; leave it out."
             raise SplitError(message)
-        values = label.to_arr()
+        everything = {"all": np.arange(label.dataset.shape["samples"])}
+        values = fill_rows(label.to_df(), label.fills(), everything)["all"].to_numpy()
         return values[:, 0] if values.shape[1] == 1 else values
     if column is None:
         return None

@@ -145,7 +145,7 @@ class FeatureCoder(BaseModel):
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,
                 leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={"include": include, "dtypes": dtypes, "columns": columns},
+                original_filter={"include": include, "dtypes": column_filter.dtype_names(dtypes), "columns": columns},
                 encoding_dimension=fitted.dimension,
                 only_fit_train=not categorical,
                 is_categorical=categorical,

@@ -14,6 +14,7 @@ from aiqc_core.orm.feature import Feature
 from aiqc_core.orm.fields import JSONField
 from aiqc_core.orm.label import Label
 from aiqc_core.preprocess import interpolate
+from aiqc_core.preprocess.columns import dtype_names
 from aiqc_core.preprocess.samples import FillStep
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class FeatureInterpolater(BaseModel):
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,
                 leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={"include": True, "dtypes": dtypes, "columns": columns},
+                original_filter={"include": True, "dtypes": dtype_names(dtypes), "columns": columns},
                 feature=feature,
             )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
@@ -123,7 +124,7 @@ class Splitset(BaseModel):
             "time_ordered": time_ordered,
             "gap": gap,
         }
-        drawn = secrets.randbelow(SEED_LIMIT) if seed is None else int(seed)
+        drawn = secrets.randbelow(SEED_LIMIT) if seed is None else seed
         made = cut(
             samples,
             stratify_by=stratified_by(features, label, unsupervised_stratify_col),
@@ -314,7 +315,7 @@ def clear_cache_all() -> None:
 
 
 def _listed(feature_ids: Sequence[int] | int) -> list[int]:
-    ids = [feature_ids] if isinstance(feature_ids, int) else list(feature_ids)
+    ids = [feature_ids] if isinstance(feature_ids, Integral) else list(feature_ids)
     if not ids or len(set(ids)) != len(ids):
         message = f"feature_ids: {ids}; give at least one Feature, and each once."
         raise SplitError(message)

@@ -72,11 +72,22 @@ def select(
     return Selection(matching, leftover, list(dict.fromkeys(free[name] for name in leftover)))
 
 
+def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
+    """Return the names of dtypes that were given as names or as types; None for no filter.
+
+    >>> dtype_names([float, "str"])
+    ['float64', 'str']
+    """
+    if dtypes is None:
+        return None
+    given: list[Any] = [dtypes] if isinstance(dtypes, str | type) else list(dtypes)
+    return [name if isinstance(name, str) else _dtype_name(name) for name in given]
+
+
 def _by_dtype(
     available: Mapping[str, str], free: Mapping[str, str], dtypes: Sequence[str] | str
 ) -> list[str]:
-    given: list[Any] = [dtypes] if isinstance(dtypes, str | type) else list(dtypes)
-    wanted = [name if isinstance(name, str) else _dtype_name(name) for name in given]
+    wanted = dtype_names(dtypes)
     if not wanted or repeated(wanted):
         raise SelectionError(f"dtypes: {wanted}; name at least one, and each once.")
     unknown = [dtype for dtype in wanted if dtype not in available.values()]

@@ -32,6 +32,9 @@ COLUMN_CATEGORIES = (preprocessing.OneHotEncoder, preprocessing.OrdinalEncoder)
 def checked(encoder: object) -> Any:
     """Return a clone of an encoder that gives dense arrays; the user's own object is not touched.
 
+    One that draws rows at random gets a fixed `random_state` where it has none, so that equal rows
+    always teach the same.
+
     Accepted are instances of the transformers of `sklearn.preprocessing`, and the text
     vectorizers of `sklearn.feature_extraction.text`: these read one column of texts at a time,
     and their counts are made dense too.
@@ -117,6 +120,8 @@ def _dense(encoder: Any) -> Any:
     wanted = {"sparse_output": False, "copy": True}  # in place, it would change the caller's rows
     parameters = dense.get_params(deep=False)
     dense.set_params(**{name: value for name, value in wanted.items() if name in parameters})
+    if parameters.get("random_state", 0) is None:  # of many rows it learns from some that it draws
+        dense.set_params(random_state=0)
     if parameters.get("encode") == "onehot":
         dense.set_params(encode="onehot-dense")
     if hasattr(dense, "set_output"):

@@ -11,6 +11,7 @@ import numpy as np
 
 from aiqc_core.errors import SplitError
 from aiqc_core.split import folds, ordered, stratify
+from aiqc_core.split.draw import generator
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +72,7 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
     Raises:
         SplitError: arguments that exclude each other, or a split that cannot be.
     """
+    generator(seed)  # refuses what is no seed, whether or not this cut draws
     _refuse_together(groups, gap, time_ordered=time_ordered)
     strata = _strata(stratify_by, bin_count, whole=not time_ordered and groups is None)
     sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}

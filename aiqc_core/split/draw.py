@@ -14,16 +14,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 5
+SEEDS = 2**63  # what a column of SQLite holds
 
 
 def generator(seed: int) -> np.random.Generator:
     """Return the generator of a seed.
 
     Raises:
-        SplitError: no whole number from 0.
+        SplitError: no whole number from 0, or one too large to be stored.
     """
-    if not is_whole(seed) or seed < 0:
-        raise SplitError(f"seed: {seed!r}; give a whole number from 0.")
+    if not is_whole(seed) or not 0 <= seed < SEEDS:
+        raise SplitError(f"seed: {seed!r}; give a whole number from 0, below 2**63.")
     return np.random.default_rng(int(seed))
 
 

@@ -1,0 +1,169 @@
+"""The stages from the source to cached samples."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from aiqc_core.chain.stage import find_or_make, row_of
+from aiqc_core.ingest.content import NDIM, SEQUENCE
+from aiqc_core.orm import (
+    Dataset,
+    Feature,
+    FeatureCoder,
+    FeatureInterpolater,
+    FeatureShaper,
+    Label,
+    LabelCoder,
+    LabelInterpolater,
+    Snapshot,
+    Splitset,
+    Window,
+    sampling,
+)
+from aiqc_core.preprocess import encode
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
+
+
+def dataset(experiment: Experiment, snapshot: str) -> Dataset:
+    """Register the source's present content; unchanged content gives the same row.
+
+    Labels in a table of their own are registered too, as `label_dataset` tells.
+    """
+    about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
+    if isinstance(experiment.source, Path):
+        row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
+    else:
+        found = experiment.load()
+        row, labels = _registered(found.values, about), found.labels
+    target = row
+    if labels is not None:
+        about["name"] = f"{experiment.name}/label"
+        target = Dataset.Tabular.from_df(labels, **about)
+    Snapshot.put(experiment.name, snapshot, "dataset", row)
+    Snapshot.put(experiment.name, snapshot, "label_dataset", target)
+    return row
+
+
+def label_dataset(experiment: Experiment, snapshot: str) -> Dataset:
+    """Return the Dataset that holds the label: the experiment's own where it is a table."""
+    return row_of(experiment, snapshot, Dataset, "label_dataset")
+
+
+def feature(experiment: Experiment, snapshot: str) -> Feature:
+    """Choose the columns to learn from, and attach how they are preprocessed."""
+    source = row_of(experiment, snapshot, Dataset, "dataset")
+    pipeline = experiment.pipeline
+    held_out = (
+        pipeline.label_columns if label_dataset(experiment, snapshot).id == source.id else []
+    )
+
+    def make() -> Feature:
+        excluded = None if pipeline.features is not None else held_out or None
+        row = Feature.from_dataset(source.id, pipeline.features, excluded)
+        _attach(row, pipeline)
+        return row
+
+    inputs = [
+        source.id,
+        pipeline.features,
+        held_out,
+        [_coder_inputs(coder) for coder in pipeline.feature_encoders],
+        [fill.model_dump() for fill in pipeline.interpolations],
+        None if pipeline.window is None else pipeline.window.model_dump(),
+        pipeline.reshape_indices,
+    ]
+    return find_or_make(experiment, snapshot, Feature, "feature", inputs, make)
+
+
+def label(experiment: Experiment, snapshot: str) -> Label:
+    """Choose the column to predict and attach its interpolater and encoder."""
+    source = label_dataset(experiment, snapshot)
+    pipeline = experiment.pipeline
+    fill = pipeline.label_interpolation
+
+    def make() -> Label:
+        row = Label.from_dataset(source.id, pipeline.label_columns)
+        if fill is not None:
+            LabelInterpolater.from_label(row.id, fill.process_separately, fill.interpolate_kwargs)
+        if pipeline.label_encoder is not None:
+            LabelCoder.from_label(row.id, pipeline.label_encoder)
+        return row
+
+    inputs = [
+        source.id,
+        pipeline.label_columns,
+        _encoder_digest(pipeline.label_encoder),
+        None if fill is None else fill.model_dump(),
+    ]
+    return find_or_make(experiment, snapshot, Label, "label", inputs, make)
+
+
+def splitset(experiment: Experiment, snapshot: str) -> Splitset:
+    """Cut the samples into splits and folds."""
+    features = row_of(experiment, snapshot, Feature, "feature")
+    pipeline = experiment.pipeline
+    label_id = row_of(experiment, snapshot, Label, "label").id if pipeline.label_columns else None
+    cut: dict[str, Any] = {
+        "size_test": pipeline.size_test,
+        "size_validation": pipeline.size_validation,
+        "bin_count": pipeline.bin_count,
+        "fold_count": pipeline.fold_count,
+        "unsupervised_stratify_col": pipeline.unsupervised_stratify_col,
+        "groups": pipeline.groups,
+        "time_ordered": pipeline.time_ordered,
+        "gap": pipeline.gap,
+        "seed": experiment.seed,
+    }
+
+    def make() -> Splitset:
+        return Splitset.make([features.id], label_id=label_id, **cut)
+
+    inputs = [features.id, label_id, cut]
+    return find_or_make(experiment, snapshot, Splitset, "splitset", inputs, make)
+
+
+def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Path]:
+    """Cache the preprocessed samples of one fold; return its Splitset and the folder."""
+    row = row_of(experiment, snapshot, Splitset, "splitset")
+    folds = dict(zip(experiment.fold_keys(), row.parts(), strict=True))
+    return row, sampling.ensure(row, folds[fold_key])
+
+
+def _registered(values: Any, about: dict[str, Any]) -> Dataset:
+    if isinstance(values, pd.DataFrame):
+        return Dataset.Tabular.from_df(values, **about)
+    kind = Dataset.Sequence if values.ndim == NDIM[SEQUENCE] else Dataset.Image
+    return kind.from_numpy(values, **about)
+
+
+def _attach(row: Feature, pipeline: Pipeline) -> None:
+    for fill in pipeline.interpolations:
+        FeatureInterpolater.from_feature(
+            row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes, fill.columns,
+            verbose=False,
+        )  # fmt: skip
+    for coder in pipeline.feature_encoders:
+        FeatureCoder.from_feature(
+            row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
+        )
+    if pipeline.window is not None:
+        Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
+    if pipeline.reshape_indices is not None:
+        FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
+
+
+def _coder_inputs(coder: FeatureEncoder) -> list[object]:
+    return [_encoder_digest(coder.encoder), coder.include, coder.dtypes, coder.columns]
+
+
+def _encoder_digest(encoder: object) -> str | None:
+    if encoder is None:
+        return None
+    return hashlib.sha256(pickle.dumps(encode.checked(encoder))).hexdigest()

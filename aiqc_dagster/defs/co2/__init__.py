@@ -1,0 +1,1 @@
+"""How will carbon dioxide go on? Torch, windows of a series with gaps."""

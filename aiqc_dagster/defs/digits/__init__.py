@@ -1,0 +1,1 @@
+"""Which digit is written? Torch, images."""

@@ -1,0 +1,1 @@
+"""Which gesture does a sensor feel? Torch, sequences."""
