@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -48,7 +49,7 @@ def show_leaderboard(
         queue = _queue(experiment, snapshot)
         chosen = metric or leading_metric(queue.algorithm.analysis_type)
         trained = leaderboard.entries(queue, chosen)
-        judged_on = queue.splitset.key_evaluation or queue.splitset.key_train
+        judged_on = queue.splitset.judged_on
         ranked = leaderboard.standings(trained, judged_on)
     except AIQCError as error:
         typer.echo(f"aiqc: {error}", err=True)
@@ -86,8 +87,11 @@ def _print_table(
 ) -> None:
     splits = list(trained[0].scores) if trained else []
     varying = _varying(trained)
-    table = Table(title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models")
-    table.add_column("combination")
+    table = Table(
+        title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models",
+        box=box.SIMPLE_HEAD,
+    )
+    table.add_column("combination", no_wrap=True)
     table.add_column("fold", justify="right")
     for split in splits:
         table.add_column(_short(split), justify="right")

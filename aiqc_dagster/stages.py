@@ -137,7 +137,7 @@ def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
     if not trained:
         message = f"{experiment.name}/leaderboard: no Job of Queue {queue.id} is trained yet."
         raise dg.Failure(message, allow_retries=False)
-    judged_on = queue.splitset.key_evaluation or queue.splitset.key_train
+    judged_on = queue.splitset.judged_on
     ranked = leaderboard.standings(trained, judged_on)
     newest = max(entry.predictor_id for entry in trained)
     return Cell(metadata.of_standings(queue, ranked, metric), f"{queue.id}_{newest}")

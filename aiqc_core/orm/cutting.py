@@ -3,33 +3,68 @@
 from __future__ import annotations
 
 import warnings
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError, SplitError
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
-from aiqc_core.preprocess.samples import fill_rows
+from aiqc_core.preprocess.samples import trial_rows
 from aiqc_core.split import leaks
 from aiqc_core.split.cut import Cut, per_sample
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
 
 
-def refuse_without_inverse(features: Sequence[Feature]) -> None:
-    """Refuse coders whose output cannot be decoded, for features that are their own target.
+def listed_ids(feature_ids: Any) -> list[int]:
+    """Return the ids of one or several Features.
 
     Raises:
-        PreprocessError: naming the coder.
+        SplitError: none, or one that is given twice.
     """
+    ids: list[Any] = [feature_ids] if isinstance(feature_ids, Integral) else list(feature_ids)
+    if not ids or len(set(ids)) != len(ids):
+        message = f"feature_ids: {ids}; give at least one Feature, and each once."
+        raise SplitError(message)
+    return ids
+
+
+def sample_count(features: Sequence[Feature], label: Label | None) -> int:
+    """Return how many samples there are.
+
+    Raises:
+        SplitError: Features and Label that do not pair.
+    """
+    counts = {f"Feature {f.id}": f.sample_count() for f in features}
+    if label is not None:
+        counts[f"Label {label.id}"] = label.dataset.shape["samples"]
+    if len(set(counts.values())) != 1:
+        message = f"feature_ids and label_id: their samples do not pair: {counts}."
+        raise SplitError(message)
+    return next(iter(counts.values()))
+
+
+def refuse_as_own_target(features: Sequence[Feature]) -> None:
+    """Refuse what cannot be learned without a Label.
+
+    Raises:
+        SplitError: several Features.
+        PreprocessError: a coder whose output cannot be decoded, naming it.
+    """
+    if len(features) > 1:
+        message = (
+            f"feature_ids: {len(features)} Features, no Label; without one, give one Feature."
+        )
+        raise SplitError(message)
     for feature in features:
         for coder in feature.ordered_coders():
             encoder = coder.sklearn_preprocess
@@ -56,8 +91,7 @@ def stratified_by(
         if column is not None:
             message = "unsupervised_stratify_col: the Label stratifies; leave it out."
             raise SplitError(message)
-        everything = {"all": np.arange(label.dataset.shape["samples"])}
-        values = fill_rows(label.to_df(), label.fills(), everything)["all"].to_numpy()
+        values = trial_rows(label.to_df(), label.columns, label.fills()).to_numpy()
         return values[:, 0] if values.shape[1] == 1 else values
     if column is None:
         return None
@@ -119,3 +153,23 @@ def near_duplicates(
         for _, column in frame.items()
     ]
     return leaks.near_duplicates(pd.DataFrame(dict(enumerate(codes))).to_numpy(), splits)
+
+
+def sizes_of(
+    positions: Mapping[str, NDArray[np.int64]], samples: int
+) -> dict[str, dict[str, float]]:
+    """Return count and share of each split."""
+    return {
+        split: {"percent": len(rows) / samples, "count": len(rows)}
+        for split, rows in positions.items()
+    }
+
+
+def keys_of(made: Cut) -> dict[str, str | None]:
+    """Return which split trains, which judges training, and which is the last judge."""
+    test = "test" if "test" in made.splits else None
+    if made.folds:
+        train, evaluation = "folds_train_combined", "fold_validation"
+    else:
+        train, evaluation = "train", "validation" if "validation" in made.splits else test
+    return {"key_train": train, "key_evaluation": evaluation, "key_test": test}

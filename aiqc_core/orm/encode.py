@@ -16,6 +16,7 @@ from aiqc_core.orm.label import Label
 from aiqc_core.preprocess import columns as column_filter
 from aiqc_core.preprocess import encode
 from aiqc_core.preprocess.pipeline import EncoderStep
+from aiqc_core.preprocess.samples import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +57,7 @@ class LabelCoder(BaseModel):
         if label.step() is not None:
             message = f"label_id: Label {label.id} has a LabelCoder already; make another Label."
             raise PreprocessError(message)
-        fitted = encode.fit(label.to_df(), encoder)
+        fitted = encode.fit(trial_rows(label.to_df(), label.columns, label.fills()), encoder)
         categorical = encode.is_categorical(encoder)
         with metastore.atomic():
             return cls.create(
@@ -126,7 +127,7 @@ class FeatureCoder(BaseModel):
         chosen = column_filter.select(
             feature.get_dtypes(), include=include, dtypes=dtypes, columns=columns, taken=taken
         )
-        fitted = encode.fit(feature.rows_df(chosen.matching), encoder)
+        fitted = encode.fit(feature.trial_rows(chosen.matching), encoder)
         categorical = encode.is_categorical(encoder)
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
@@ -145,7 +146,11 @@ class FeatureCoder(BaseModel):
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,
                 leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={"include": include, "dtypes": column_filter.dtype_names(dtypes), "columns": columns},
+                original_filter={
+                    "include": include,
+                    "dtypes": column_filter.dtype_names(dtypes),
+                    "columns": columns,
+                },
                 encoding_dimension=fitted.dimension,
                 only_fit_train=not categorical,
                 is_categorical=categorical,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 from peewee import ForeignKeyField
 
 from aiqc_core.errors import SelectionError
@@ -13,12 +12,13 @@ from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.fields import JSONField
 from aiqc_core.preprocess.pipeline import FeaturePlan
-from aiqc_core.preprocess.samples import FeatureRecipe
+from aiqc_core.preprocess.samples import FeatureRecipe, trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 
@@ -77,13 +77,9 @@ class Feature(BaseModel):
         """Return rows as an array `(samples, columns)`; see `Dataset.to_arr`."""
         return self.dataset.to_arr(self._checked_columns(columns), samples)
 
-    def rows_df(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return the rows of all samples in one DataFrame `(samples × …, columns)`."""
-        chosen = self._checked_columns(columns)
-        values = self.dataset.load(chosen, None)
-        if isinstance(values, pd.DataFrame):
-            return values
-        return pd.DataFrame(values.reshape(-1, len(chosen)), columns=chosen)
+    def trial_rows(self, columns: Sequence[str]) -> pd.DataFrame:
+        """Return the rows of all samples `(samples × …, columns)`, filled, to try a coder on."""
+        return trial_rows(self.dataset.load(columns, None), columns, self.recipe().fills)
 
     @rowmethod
     def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:

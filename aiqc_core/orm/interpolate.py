@@ -134,7 +134,11 @@ class FeatureInterpolater(BaseModel):
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,
                 leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={"include": True, "dtypes": dtype_names(dtypes), "columns": columns},
+                original_filter={
+                    "include": True,
+                    "dtypes": dtype_names(dtypes),
+                    "columns": columns,
+                },
                 feature=feature,
             )
 

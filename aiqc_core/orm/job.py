@@ -94,7 +94,7 @@ class Job(BaseModel):
             hyperparameters=self.hyperparameters,
             seed=self.seed(repeat_index),
             samples={split: str(folder / split) for split in positions},
-            key_train=splitset.key_train,
+            key_train=splitset.key_train or "",
             key_evaluation=splitset.key_evaluation,
             feature_count=len(fitted.features),
             label=fitted.label or _own_target(splitset, fitted),

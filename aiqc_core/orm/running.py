@@ -151,7 +151,7 @@ def _count(summary: RunSummary, bar: tqdm, job: Job, outcome: JobOutcome | None)
     else:
         summary.trained += 1
         metric = leading_metric(job.queue.algorithm.analysis_type)
-        split = job.queue.splitset.key_evaluation or job.queue.splitset.key_train
+        split = job.queue.splitset.judged_on
         score = outcome.metrics[split][metric]
         summary.best = score if summary.best is None else max(summary.best, score)
         bar.set_postfix_str(f"best {split} {metric} {summary.best:.4f}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core import cache, config
@@ -63,6 +63,7 @@ def recipe_key(splitset: Splitset) -> str:
         "format": CACHE_FORMAT,
         "features": [_feature_key(feature) for feature in splitset.features],
         "label": None if splitset.label is None else _label_key(splitset.label),
+        "predictor": splitset.predictor_id,
         "samples": digest_of(splitset, "samples"),
         "folds": [digest_of(fold, "samples") for fold in splitset.ordered_folds],
     }
@@ -100,12 +101,17 @@ def clear_all() -> None:
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path) -> None:
     splits = (fold or splitset).positions()
-    features = [
-        samples.prepare(feature.dataset.load(feature.columns, None), feature.recipe(), splits)
-        for feature in splitset.features
-    ]
-    label = None if splitset.label is None else _PreparedLabel(splitset.label, splits)
-    fitted = Fitted(
+    known: Fitted | None = None if splitset.predictor is None else splitset.fitted
+    features = (
+        [
+            samples.prepare(feature.dataset.load(feature.columns, None), feature.recipe(), splits)
+            for feature in splitset.features
+        ]
+        if known is None
+        else _as_trained(splitset, known, splits)
+    )
+    label = None if splitset.label is None else _PreparedLabel(splitset.label, splits, known)
+    fitted = known or Fitted(
         features=tuple(feature.fitted for feature in features),
         label=None if label is None else label.fitted,
     )
@@ -113,8 +119,11 @@ def _build(splitset: Splitset, fold: Fold | None, folder: Path) -> None:
     def arrays() -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
         for split in splits:
             named = {f"feature_{i}": f.samples(split) for i, f in enumerate(features)}
-            target = _target(features[0], split) if label is None else label.samples(split)
-            yield split, {"label": target} | named
+            if label is not None:
+                named["label"] = label.samples(split)
+            elif splitset.supervision == "unsupervised":
+                named["label"] = _target(features[0], split)
+            yield split, named
 
     cache.write(folder, arrays(), {FITTED_FILE: signing.dumps(fitted)})
 
@@ -122,16 +131,37 @@ def _build(splitset: Splitset, fold: Fold | None, folder: Path) -> None:
 class _PreparedLabel:
     """A label that was filled and fitted, ready to give the samples of any split."""
 
-    def __init__(self, label: Label, splits: Mapping[str, NDArray[np.int64]]) -> None:
+    def __init__(
+        self, label: Label, splits: Mapping[str, NDArray[np.int64]], known: Fitted | None
+    ) -> None:
         frame = label.to_df()
         train = next(iter(splits.values()))
         self.filled = samples.fill_rows(frame, label.fills(), splits)
+        if known is not None and known.label is not None:
+            self.fitted = known.label
+            return
         whole = samples.with_filled(frame, splits, self.filled)
         self.fitted = pipeline.fit_label(whole, label.step(), train, classes=label.classes())
 
     def samples(self, split: str) -> NDArray[Any]:
         """Return the label of a split, `(samples, width)`."""
         return pipeline.apply_label(self.fitted, self.filled[split])
+
+
+def _as_trained(
+    splitset: Splitset, known: Fitted, splits: Mapping[str, NDArray[np.int64]]
+) -> list[samples.Prepared]:
+    """Prepare the Features of an inference Splitset as those of its Predictor were."""
+    trained = splitset.predictor.job.queue.splitset.features
+    return [
+        samples.prepare_as(
+            new.dataset.load(old.columns, None),
+            replace(old.recipe(), windows=new.recipe().windows),
+            fitted,
+            splits,
+        )
+        for new, old, fitted in zip(splitset.features, trained, known.features, strict=True)
+    ]
 
 
 def _target(feature: samples.Prepared, split: str) -> NDArray[Any]:

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import logging
 import secrets
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
+import numpy as np
+from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField, IntegerField
 
 from aiqc_core import cache
-from aiqc_core.errors import SelectionError, SplitError
-from aiqc_core.orm import sampling
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm import inference, sampling
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.cutting import (
     grouped_by,
+    keys_of,
+    listed_ids,
     near_duplicates,
-    refuse_without_inverse,
+    refuse_as_own_target,
+    sample_count,
     shared_rows,
+    sizes_of,
     stratified_by,
 )
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
-from aiqc_core.orm.fields import JSONField, PickleField, PositionsField, positions_of
+from aiqc_core.orm.fields import (
+    JSONField,
+    PickleField,
+    PositionsField,
+    digest_of,
+    positions_of,
+)
 from aiqc_core.orm.label import Label
 from aiqc_core.split.cut import Cut, cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.sampling import Fitted
@@ -57,12 +66,13 @@ class Splitset(BaseModel):
     seed = IntegerField()
     shared_rows = JSONField(null=True)
     near_duplicates = JSONField(null=True)
-    key_train = CharField()
+    key_train = CharField(null=True)
     key_evaluation = CharField(null=True)
     key_test = CharField(null=True)
     version = IntegerField(null=True)
     fitted_preprocessing = PickleField()
     label = ForeignKeyField(Label, backref="splitsets", null=True)
+    predictor = DeferredForeignKey("Predictor", backref="inference_splitsets", null=True)
 
     class Meta:
         indexes = ((("name", "version"), True),)
@@ -79,6 +89,7 @@ class Splitset(BaseModel):
         unsupervised_stratify_col: str | None = None,
         name: str | None = None,
         description: str | None = None,
+        predictor_id: int | None = None,
         seed: int | None = None,
         groups: str | None = None,
         time_ordered: bool = False,
@@ -101,6 +112,8 @@ class Splitset(BaseModel):
                 by: of each sample its median, or its commonest value.
             name: makes this cut a version of that name; an equal cut returns the row there is.
             description: what is particular about this cut.
+            predictor_id: take all samples for this Predictor to predict: nothing is cut or
+                fitted, and columns are matched to what it was trained on by name.
             seed: the draw; `None` draws one, which is stored.
             groups: a column of the Label's Dataset, or of the first Feature's; no group of it is
                 in two splits or Folds.
@@ -110,12 +123,11 @@ class Splitset(BaseModel):
         Raises:
             SplitError: a split would be empty, a class too small to be in each, a size out of
                 range, or the sample counts differ.
+            SelectionError: with `predictor_id`, columns that are missing or incompatible.
         """
-        features = [Feature.get_by_id(pk) for pk in _listed(feature_ids)]
+        features = [Feature.get_by_id(pk) for pk in listed_ids(feature_ids)]
         label = None if label_id is None else Label.get_by_id(label_id)
-        if label is None:
-            refuse_without_inverse(features)
-        samples = _sample_count(features, label)
+        samples = sample_count(features, label)
         asked: dict[str, Any] = {
             "size_test": size_test,
             "size_validation": size_validation,
@@ -124,6 +136,11 @@ class Splitset(BaseModel):
             "time_ordered": time_ordered,
             "gap": gap,
         }
+        if predictor_id is not None:
+            inference.refuse_cut(asked | {"groups": groups, "stratify": unsupervised_stratify_col})
+            return cls._to_predict(predictor_id, features, label, name, description)
+        if label is None:
+            refuse_as_own_target(features)
         drawn = secrets.randbelow(SEED_LIMIT) if seed is None else seed
         made = cut(
             samples,
@@ -145,7 +162,7 @@ class Splitset(BaseModel):
                 return found
             splitset = cls.create(
                 samples=cls.samples.store(made.splits),
-                sizes=_sizes(made.splits, samples),
+                sizes=sizes_of(made.splits, samples),
                 supervision="unsupervised" if label is None else "supervised",
                 has_validation="validation" in made.splits,
                 seed=drawn,
@@ -153,11 +170,48 @@ class Splitset(BaseModel):
                 version=_next_version(cls, name),
                 name=name,
                 description=description,
-                **_keys(made),
+                **keys_of(made),
                 **columns,
             )
             _add_parts(splitset, features, made)
         return splitset
+
+    @classmethod
+    def _to_predict(
+        cls,
+        predictor_id: int,
+        features: list[Feature],
+        label: Label | None,
+        name: str | None,
+        description: str | None,
+    ) -> Splitset:
+        predictor = cls.predictor.rel_model.get_by_id(predictor_id)
+        trained = predictor.job.queue.splitset
+        inference.match(trained, features, label)
+        samples = features[0].sample_count()
+        split = f"infer_{predictor.inference_splitsets.count()}"
+        made = Cut({split: np.arange(samples)}, [], None)
+        with metastore.atomic():
+            splitset = cls.create(
+                samples=cls.samples.store(made.splits),
+                sizes=sizes_of(made.splits, samples),
+                supervision=trained.supervision,
+                has_validation=False,
+                seed=trained.seed,
+                version=_next_version(cls, name),
+                name=name,
+                description=description,
+                label=label,
+                predictor=predictor,
+                fitted_preprocessing=digest_of(predictor, "fitted_preprocessing"),
+            )
+            _add_parts(splitset, features, made)
+        return splitset
+
+    @property
+    def judged_on(self) -> str:
+        """The split that judges training: the one for evaluation, else the one that trains."""
+        return self.key_evaluation or self.key_train or ""
 
     @property
     def features(self) -> list[Feature]:
@@ -314,51 +368,12 @@ def clear_cache_all() -> None:
     sampling.clear_all()
 
 
-def _listed(feature_ids: Sequence[int] | int) -> list[int]:
-    ids = [feature_ids] if isinstance(feature_ids, Integral) else list(feature_ids)
-    if not ids or len(set(ids)) != len(ids):
-        message = f"feature_ids: {ids}; give at least one Feature, and each once."
-        raise SplitError(message)
-    return ids
-
-
-def _sample_count(features: list[Feature], label: Label | None) -> int:
-    if label is None and len(features) > 1:
-        message = (
-            f"feature_ids: {len(features)} Features and no Label; without one, give one Feature."
-        )
-        raise SplitError(message)
-    counts = {f"Feature {f.id}": f.sample_count() for f in features}
-    if label is not None:
-        counts[f"Label {label.id}"] = label.dataset.shape["samples"]
-    if len(set(counts.values())) != 1:
-        message = f"feature_ids and label_id: their samples do not pair: {counts}."
-        raise SplitError(message)
-    return next(iter(counts.values()))
-
-
 def _add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
     for idx, feature in enumerate(features):
         SplitsetFeature.create(splitset=splitset, feature=feature, idx=idx)
     for idx in range(len(made.folds)):
         rows = Fold.samples.store(made.fold_splits(idx))
         Fold.create(splitset=splitset, idx=idx, samples=rows)
-
-
-def _sizes(positions: dict[str, NDArray[np.int64]], samples: int) -> dict[str, dict[str, float]]:
-    return {
-        split: {"percent": len(rows) / samples, "count": len(rows)}
-        for split, rows in positions.items()
-    }
-
-
-def _keys(made: Cut) -> dict[str, str | None]:
-    test = "test" if "test" in made.splits else None
-    if made.folds:
-        train, evaluation = "folds_train_combined", "fold_validation"
-    else:
-        train, evaluation = "train", "validation" if "validation" in made.splits else test
-    return {"key_train": train, "key_evaluation": evaluation, "key_test": test}
 
 
 def _same_cut(

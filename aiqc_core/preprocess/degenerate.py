@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn import preprocessing
 
-from aiqc_core.preprocess.encoders import is_categorical
+from aiqc_core.preprocess.encoders import has_inverse, is_categorical, known_categories
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
+ONE_HOT = (preprocessing.OneHotEncoder, preprocessing.LabelBinarizer)
+MANY = 1000  # categories from which on a one-hot table is more likely a mistake
 SAID_BETTER = r"Bins whose width|Feature \d+ is constant|Some values in column \d+ of the inverse"
 
 
@@ -38,7 +40,9 @@ def settle(encoder: Any, columns: Sequence[str], values: NDArray[Any]) -> None:
     table = values.reshape(len(values), -1)
     if isinstance(encoder, preprocessing.KBinsDiscretizer):
         _settle_bins(encoder, columns, table)
-    elif len(table) > 1 and not is_categorical(encoder) and table.dtype.kind in "iuf":
+        return
+    _tell_many(encoder, columns)
+    if len(table) > 1 and not is_categorical(encoder) and table.dtype.kind in "iuf":
         constant = [columns[int(i)] for i in np.flatnonzero((table == table[0]).all(axis=0))]
         if constant:
             warnings.warn(
@@ -46,6 +50,17 @@ def settle(encoder: Any, columns: Sequence[str], values: NDArray[Any]) -> None:
                 "encoded they teach nothing. Leave them out with exclude_columns.",
                 stacklevel=5,
             )
+
+
+def _tell_many(encoder: Any, columns: Sequence[str]) -> None:
+    if isinstance(encoder, ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
+        for name, known in zip(columns, known_categories(encoder) or [], strict=True):
+            if len(known) > MANY:
+                warnings.warn(
+                    f"column {name!r} has {len(known)} categories, each of which {encoder!r} "
+                    "makes a column. Leave it a number if it measures; else merge rare ones.",
+                    stacklevel=6,
+                )
 
 
 def _settle_bins(encoder: Any, columns: Sequence[str], table: NDArray[Any]) -> None:

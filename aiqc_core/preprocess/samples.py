@@ -6,7 +6,7 @@ sequences and images table by table; encoders see rows `(…, columns)` whatever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,8 +85,8 @@ class Prepared:
         windows = self.recipe.windows
         if windows is not None:
             starts = windows.start(0, shifted=shifted) + self.splits[split] * windows.size_shift
-            wanted = starts[:, None] + np.arange(windows.size_window)
-            encoded = encoded[np.searchsorted(self.rows[split], wanted)]
+            first = np.searchsorted(self.rows[split], starts)
+            encoded = _runs(encoded, first, windows.size_window)
         indices = self.recipe.reshape_indices
         return encoded if indices is None else reshape.apply(encoded, indices)
 
@@ -138,7 +138,7 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
     rows = dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
     if isinstance(values, pd.DataFrame):
         filled = fill_rows(values, recipe.fills, rows)
-        taught = with_filled(values, rows, filled)
+        taught = with_filled(values, rows, filled) if recipe.fills else values
         train = rows[next(iter(rows))]
     else:
         array = _filled_tables(values, recipe)
@@ -146,6 +146,27 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
         taught = _table(array, recipe.plan.columns)
         train = _flat_positions(rows[next(iter(rows))], array.shape)
     fitted = pipeline.fit_feature(taught, recipe.plan, train)
+    return Prepared(fitted, recipe, dict(splits), rows, filled)
+
+
+def prepare_as(
+    values: Any, recipe: FeatureRecipe, fitted: pipeline.FittedFeature, splits: Splits
+) -> Prepared:
+    """Prepare new values as earlier ones were: filled among themselves, encoded by that fit.
+
+    Args:
+        values: all rows of the fitted columns, in their order.
+        recipe: what was done to the earlier values, with the windows of these.
+        fitted: what was learned then.
+        splits: positions of samples a split.
+    """
+    windows = recipe.windows
+    rows = dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
+    if isinstance(values, pd.DataFrame):
+        filled = fill_rows(values, recipe.fills, rows)
+    else:
+        array = _filled_tables(values, recipe)
+        filled = {split: array[positions] for split, positions in rows.items()}
     return Prepared(fitted, recipe, dict(splits), rows, filled)
 
 
@@ -163,15 +184,42 @@ def fill_rows(frame: pd.DataFrame, fills: Sequence[FillStep], rows: Splits) -> d
     return parts
 
 
+def trial_rows(values: Any, columns: Sequence[str], fills: Sequence[FillStep]) -> pd.DataFrame:
+    """Return the rows `(samples × …, columns)` that an encoder is tried on, all filled at once.
+
+    Args:
+        values: all rows of these columns: a DataFrame, or an array `(rows, …, columns)`.
+        columns: their names.
+        fills: interpolaters; what they fill of other columns is left out.
+    """
+    own = [replace(f, columns=tuple(c for c in f.columns if c in columns)) for f in fills]
+    if isinstance(values, pd.DataFrame):
+        return fill_rows(values, own, {"all": np.arange(len(values))})["all"]
+    recipe = FeatureRecipe(pipeline.FeaturePlan(tuple(columns)), tuple(own))
+    return _table(_filled_tables(values, recipe), columns)
+
+
 def with_filled(frame: pd.DataFrame, rows: Splits, filled: Mapping[str, Any]) -> pd.DataFrame:
     """Return all rows of a table, the filled ones in their places; training values win."""
-    whole = frame.copy()
+    whole = frame.copy(deep=False)  # what is written to is copied then, as always in pandas 3
     for split in reversed(list(rows)):
         for name in frame.columns:
             column = filled[split][name]
             if bool(whole[name].hasnans):
                 whole.iloc[rows[split], whole.columns.get_loc(name)] = column.array
     return whole
+
+
+def _runs(array: NDArray[Any], first: NDArray[np.int64], length: int) -> NDArray[Any]:
+    """Return the runs of rows that start at some positions, `(runs, length, …)`.
+
+    Runs that start at equal distances are a strided view, which takes no memory of its own.
+    """
+    every = np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, length, axis=0), -1, 1)
+    steps = np.unique(np.diff(first))
+    if len(steps) == 1 and steps[0] > 0:
+        return every[first[0] :: steps[0]][: len(first)]
+    return every[first]
 
 
 def _filled_tables(array: NDArray[Any], recipe: FeatureRecipe) -> NDArray[Any]:
