@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import re
 import warnings
+from contextlib import suppress
 from itertools import islice
+from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +23,13 @@ if TYPE_CHECKING:
 ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
 EXACT_FLOAT = 2**53  # from here on a float64 skips whole numbers
 CHUNK_BYTES = 2**20
+LARGE_BYTES = 5 * 2**20  # from here on pandas parses on several cores
+NEGATIVE_ZERO = re.compile(rb"-0+(?:[^\d.]|\Z)")
+# What pandas reads as a blank: no column of text holds one of them.
+BLANKS = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
+    "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
 
 
 def read_delimited(path: Path, *, delimiter: str, header: object) -> pd.DataFrame:
@@ -39,7 +49,7 @@ def read_delimited(path: Path, *, delimiter: str, header: object) -> pd.DataFram
     try:
         if line is not None:
             _refuse_repeated_names(path, delimiter, line)
-        frame = _parse(path, delimiter, line)
+        frame = _parse_exactly(path, delimiter, line)
         _keep_integers(frame, path, delimiter, line)
     except UnicodeDecodeError as error:
         raise _encoding_error(path) from error
@@ -65,18 +75,49 @@ def _header_position(header: object) -> int | None:
     )
 
 
-def _parse(path: Path, delimiter: str, header: int | None, **options: Any) -> pd.DataFrame:
+def _parse_exactly(path: Path, delimiter: str, header: int | None) -> pd.DataFrame:
+    """Parse a large file in chunks, on all cores, unless chunks could change a value or dtype."""
+    if path.stat().st_size >= LARGE_BYTES:
+        with suppress(pd.errors.DtypeWarning):  # chunks of a column disagree
+            frame = _parse(path, delimiter, header, low_memory=True)
+            if not any(_may_differ_by_chunk(path, column) for _, column in frame.items()):
+                return frame
+    return _parse(path, delimiter, header)
+
+
+def _parse(
+    path: Path, delimiter: str, header: int | None, *, low_memory: bool = False, **options: Any
+) -> pd.DataFrame:
+    """Parse a file; with `low_memory` a column's dtype is inferred chunk by chunk."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
+        warnings.simplefilter("error", pd.errors.DtypeWarning)
         return pd.read_csv(
             path,
             sep=delimiter,
             header=header,
             encoding=ENCODING,
             index_col=False,  # else a surplus field makes the first column an index, silently
-            low_memory=False,  # else a column's dtype varies by chunk
+            low_memory=low_memory,
             **options,
         )
+
+
+def _may_differ_by_chunk(path: Path, column: pd.Series) -> bool:
+    """Say whether a column parsed at once could hold other values than its chunks gave.
+
+    Whole numbers of one chunk become floats beside those of another: exactly below 2**53, but
+    for -0. Chunks of text in which every number is beyond 64 bits keep their blanks as text.
+    """
+    if column.dtype == np.float64:
+        is_inexact = _largest(column) >= EXACT_FLOAT
+        return is_inexact or (bool((column == 0.0).any()) and _holds_negative_zero(path))
+    return bool(column.dtype == "str" and column.isin(BLANKS).any())
+
+
+def _holds_negative_zero(path: Path) -> bool:
+    with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as text:
+        return NEGATIVE_ZERO.search(text) is not None
 
 
 def _refuse_repeated_names(path: Path, delimiter: str, line: int) -> None:
@@ -119,12 +160,15 @@ def _keep_integers(frame: pd.DataFrame, path: Path, delimiter: str, header: int 
 def _may_be_rounded(column: pd.Series) -> bool:
     if column.dtype != np.float64:
         return False
-    values = column.to_numpy()
-    largest = np.nanmax(np.abs(values), initial=0.0)
-    if largest < EXACT_FLOAT:
+    if _largest(column) < EXACT_FLOAT:
         return False
+    values = column.to_numpy()
     finite = values[np.isfinite(values)]
     return bool((finite % 1 == 0).all())
+
+
+def _largest(column: pd.Series) -> float:
+    return float(np.nanmax(np.abs(column.to_numpy()), initial=0.0))
 
 
 def _encoding_error(path: Path) -> IngestError:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from fsspec.core import url_to_fs
 
 from aiqc_core.errors import IngestError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 LOCAL_PREFIXES = ("file://", "local://")
 WEB_SCHEMES = ("http", "https")
@@ -46,6 +52,24 @@ def open_source(path: str | Path) -> IO[bytes]:
         raise IngestError(f"path: there is no file {path}; give the path of a file.") from error
     except (ImportError, OSError, ValueError) as error:
         raise _path_error(path, error) from error
+
+
+@contextmanager
+def as_local(path: str | Path) -> Generator[Path]:
+    """Give a file of any file system as one on this machine, for as long as it is needed.
+
+    Raises:
+        IngestError: see `open_source`.
+    """
+    local = local_path(path)
+    if local is not None:
+        yield local
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / str(path).rsplit("/", 1)[-1]
+        with open_source(path) as stream, copy.open("wb") as sink:
+            shutil.copyfileobj(stream, sink)
+        yield copy
 
 
 def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:

@@ -13,6 +13,7 @@ from aiqc_core.errors import IngestError
 from aiqc_core.ingest.delimited import read_delimited
 from aiqc_core.ingest.dtypes import settled
 from aiqc_core.ingest.parquet import from_parquet, read_parquet, to_parquet
+from aiqc_core.ingest.paths import as_local
 from aiqc_core.ingest.retype import retyped
 from aiqc_core.ingest.selection import checked_columns, checked_positions, repeated
 
@@ -57,7 +58,8 @@ def read_table(path: str | Path, *, header: object = "infer") -> tuple[pd.DataFr
     """Read a table and say in which format it was.
 
     Args:
-        path: ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case.
+        path: ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case; a path of this machine, or
+            one that fsspec knows, which is copied here first.
         header: of a CSV or TSV: `'infer'` for the first line, its line's number, or None where
             there is none.
 
@@ -68,16 +70,11 @@ def read_table(path: str | Path, *, header: object = "infer") -> tuple[pd.DataFr
         IngestError: a missing file, an unknown ending, text that is not UTF-8, column names that
             repeat, or whole numbers that no dtype keeps.
     """
-    file = Path(path)
-    source_format = FORMATS.get(file.suffix.lower())
+    source_format = FORMATS.get(Path(str(path)).suffix.lower())
     if source_format is None:
         raise IngestError(f"file_path: {path} must end in one of {', '.join(FORMATS)}.")
-    if not file.is_file():
-        raise IngestError(f"file_path: there is no file {path}; give the path of a file.")
-    if source_format == "parquet":
-        return read_parquet(file), source_format
-    delimiter = DELIMITERS[source_format]
-    return read_delimited(file, delimiter=delimiter, header=header), source_format
+    with as_local(path) as file:
+        return _read_local(file, source_format, header), source_format
 
 
 def conform(
@@ -138,6 +135,14 @@ def take(
         return chosen
     rows = checked_positions("samples", samples, len(frame))
     return chosen.iloc[rows].reset_index(drop=True)
+
+
+def _read_local(file: Path, source_format: str, header: object) -> pd.DataFrame:
+    if not file.is_file():
+        raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
+    if source_format == "parquet":
+        return read_parquet(file)
+    return read_delimited(file, delimiter=DELIMITERS[source_format], header=header)
 
 
 def _refuse_shape(frame: object) -> None:

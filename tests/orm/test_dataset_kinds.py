@@ -173,3 +173,14 @@ def test_a_path_of_another_file_system_works(home: Path) -> None:
         np.save(stream, SEQUENCE)
     dataset = Dataset.Sequence.from_numpy("memory://walk.npy")
     np.testing.assert_array_equal(dataset.to_arr(), SEQUENCE)
+
+
+@pytest.mark.parametrize("ingest", [True, False])
+def test_a_table_of_another_file_system_works(home: Path, ingest: bool) -> None:  # noqa: FBT001
+    with fsspec.open("memory://rows.csv", "w") as stream:
+        stream.write("a,b\n1,x\n2,y\n")
+    dataset = Dataset.Tabular.from_path("memory://rows.csv", ingest=ingest)
+    assert dataset.to_df().to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
+    assert dataset.source_path == "memory://rows.csv"
+    with pytest.raises(IngestError, match="nowhere"):
+        Dataset.Tabular.from_path("memory://nowhere.csv")
