@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
+BLOCK_BYTES = 8 * 2**20
 
 
 def write(
@@ -48,7 +49,7 @@ def write(
         for split, arrays in splits:
             (draft / split).mkdir()
             for name, array in arrays.items():
-                np.save(draft / split / f"{name}.npy", array, allow_pickle=False)
+                _save(draft / split / f"{name}.npy", array)
         for name, data in files.items():
             (draft / name).write_bytes(data)
         manifest = {str(path.relative_to(draft)): _entry(path) for path in _files(draft)}
@@ -102,6 +103,19 @@ def remove(folder: Path) -> None:
     """Delete a folder of the cache; a missing one is no error."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
+
+
+def _save(path: Path, array: NDArray[np.generic]) -> None:
+    """Write an array as `np.save` does, views block by block so that no copy of all is made."""
+    if array.flags.forc:
+        np.save(path, array, allow_pickle=False)
+        return
+    rows = max(BLOCK_BYTES // max(array[:1].nbytes, 1), 1)
+    with path.open("wb") as stream:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(stream, header)
+        for start in range(0, len(array), rows):
+            stream.write(np.ascontiguousarray(array[start : start + rows]).data)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, jobs, ops
+from aiqc_dagster import assets, checks, jobs, ops
 from aiqc_dagster import defs as declared
 from aiqc_dagster.executor import warm_pool_executor
 from aiqc_dagster.resources import MetastoreResource
@@ -26,14 +26,15 @@ def experiments() -> list[Experiment]:
 
 
 def build(found: list[Experiment]) -> dg.Definitions:
-    """Return assets and jobs of experiments, run by the warm pool."""
+    """Return assets, their checks and jobs of experiments, run by the warm pool."""
     with warnings.catch_warnings():
-        # Multi-partition mappings and backfill policies are beta or preview, and wanted.
+        # Mappings, backfill policies and partitioned checks are beta or preview, and wanted.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
         training = [(experiment, ops.training_ops(experiment)) for experiment in found]
         return dg.Definitions(
             assets=[asset for e, steps in training for asset in assets.build(e, steps)],
+            asset_checks=[check for experiment in found for check in checks.build(experiment)],
             jobs=[jobs.retrain(e, steps) for e, steps in training],
             resources={"metastore": MetastoreResource()},
             executor=warm_pool_executor,

@@ -11,7 +11,7 @@ from aiqc_core import chain
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.running import train_one
-from aiqc_dagster import metadata, partitions
+from aiqc_dagster import checks, metadata, partitions
 from aiqc_dagster.stages import Stage, asset_key
 
 TRAIN_POOL = "train"
@@ -44,7 +44,7 @@ def snapshot_op(experiment: Experiment) -> dg.OpDefinition:
 
 
 def stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
-    """Return a stage as a step that materialises all its cells of a snapshot."""
+    """Return a stage as a step that materialises and checks all its cells of a snapshot."""
 
     @dg.op(
         name=f"{experiment.name}_{stage.name}",
@@ -58,6 +58,7 @@ def stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
             cell = stage.materialise(experiment, snapshot, key)
             event = cell.as_event(stage.key(experiment), stage.cell_key(snapshot, key))
             context.log_event(event)
+            checks.report(context, experiment, stage, snapshot, key)
 
     return materialise
 

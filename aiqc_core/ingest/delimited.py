@@ -80,7 +80,7 @@ def _parse_exactly(path: Path, delimiter: str, header: int | None) -> pd.DataFra
     if path.stat().st_size >= LARGE_BYTES:
         with suppress(pd.errors.DtypeWarning):  # chunks of a column disagree
             frame = _parse(path, delimiter, header, low_memory=True)
-            if not any(_may_differ_by_chunk(path, column) for _, column in frame.items()):
+            if not _may_differ_by_chunk(path, frame):
                 return frame
     return _parse(path, delimiter, header)
 
@@ -103,16 +103,19 @@ def _parse(
         )
 
 
-def _may_differ_by_chunk(path: Path, column: pd.Series) -> bool:
-    """Say whether a column parsed at once could hold other values than its chunks gave.
+def _may_differ_by_chunk(path: Path, frame: pd.DataFrame) -> bool:
+    """Say whether columns parsed at once could hold other values than their chunks gave.
 
     Whole numbers of one chunk become floats beside those of another: exactly below 2**53, but
     for -0. Chunks of text in which every number is beyond 64 bits keep their blanks as text.
     """
-    if column.dtype == np.float64:
-        is_inexact = _largest(column) >= EXACT_FLOAT
-        return is_inexact or (bool((column == 0.0).any()) and _holds_negative_zero(path))
-    return bool(column.dtype == "str" and column.isin(BLANKS).any())
+    reals = [column for _, column in frame.items() if column.dtype == np.float64]
+    texts = [column for _, column in frame.items() if column.dtype == "str"]
+    return (
+        any(_largest(column) >= EXACT_FLOAT for column in reals)
+        or any(column.isin(BLANKS).any() for column in texts)
+        or (any((column == 0.0).any() for column in reals) and _holds_negative_zero(path))
+    )
 
 
 def _holds_negative_zero(path: Path) -> bool:

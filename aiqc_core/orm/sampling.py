@@ -71,13 +71,20 @@ def recipe_key(splitset: Splitset) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
 
 
-def ensure(splitset: Splitset, fold: Fold | None) -> Path:
-    """Return the folder of one Fold's samples, built first where it is missing or cut short."""
+def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = None) -> Path:
+    """Return the folder of one Fold's samples, built first where it is missing or cut short.
+
+    Args:
+        splitset: whose samples.
+        fold: which Fold, if there are any.
+        loaded: values by the id of their Feature; who builds several Folds passes the same
+            dictionary each time, so that the values are read once.
+    """
     folder = folder_of(splitset, fold)
     if not cache.is_whole(folder):
         with cache.lock(folder):
             if not cache.is_whole(folder):
-                _build(splitset, fold, folder)
+                _build(splitset, fold, folder, {} if loaded is None else loaded)
     _remember_fit(fold or splitset, folder)
     return folder
 
@@ -99,12 +106,12 @@ def clear_all() -> None:
     shutil.rmtree(config.samples_path(), ignore_errors=True)
 
 
-def _build(splitset: Splitset, fold: Fold | None, folder: Path) -> None:
+def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int, Any]) -> None:
     splits = (fold or splitset).positions()
     known: Fitted | None = None if splitset.predictor is None else splitset.fitted
     features = (
         [
-            samples.prepare(feature.dataset.load(feature.columns, None), feature.recipe(), splits)
+            samples.prepare(_values(feature, loaded), feature.recipe(), splits)
             for feature in splitset.features
         ]
         if known is None
@@ -146,6 +153,12 @@ class _PreparedLabel:
     def samples(self, split: str) -> NDArray[Any]:
         """Return the label of a split, `(samples, width)`."""
         return pipeline.apply_label(self.fitted, self.filled[split])
+
+
+def _values(feature: Feature, loaded: dict[int, Any]) -> Any:
+    if feature.id not in loaded:
+        loaded[feature.id] = feature.dataset.load(feature.columns, None)
+    return loaded[feature.id]
 
 
 def _as_trained(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import io
 import json
 import logging
 import os
@@ -49,6 +50,15 @@ def trust() -> Generator[None]:
         _trusted.reset(token)
 
 
+class _SameBytesPickler(pickle._Pickler):  # noqa: SLF001 - the C one has no such hook
+    """Writes every text in full: which equal texts are one object hangs on what was imported."""
+
+    def memoize(self, obj: object) -> None:
+        """Note an object that may come again, texts aside."""
+        if type(obj) is not str:
+            super().memoize(obj)
+
+
 def seal(payload: bytes) -> bytes:
     """Sign bytes that will be unpickled later, noting the versions that made them."""
     header = json.dumps(_versions(), sort_keys=True).encode()
@@ -82,8 +92,10 @@ def unseal(data: bytes) -> bytes:
 
 
 def dumps(value: object) -> bytes:
-    """Pickle and sign."""
-    return seal(pickle.dumps(value, protocol=5))
+    """Pickle and sign; equal values give equal bytes in every process."""
+    stream = io.BytesIO()
+    _SameBytesPickler(stream, protocol=5).dump(value)
+    return seal(stream.getvalue())
 
 
 def loads(data: bytes) -> object:

@@ -265,8 +265,9 @@ class Splitset(BaseModel):
     @rowmethod
     def cache_samples(self) -> None:
         """Write the preprocessed samples of every split and Fold; what is there whole is kept."""
+        loaded: dict[int, Any] = {}
         for fold in self.parts():
-            sampling.ensure(self, fold)
+            sampling.ensure(self, fold, loaded)
         if self.near_duplicates is None and self.features[0].dataset.typ == "tabular":
             self.near_duplicates = near_duplicates(self.features, self.positions())
             self.save(only=["near_duplicates", "time_updated"])

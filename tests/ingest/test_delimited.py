@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pytest
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import tabular
+from aiqc_core.ingest import delimited, tabular
+from aiqc_core.ingest.digest import frame_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pandas as pd
 
 
 @pytest.fixture
@@ -106,3 +106,20 @@ def test_truth_values_with_blanks_are_kept(path: Path) -> None:
     frame = read(path, "x,y\nTrue,1\n,2\nFalse,3\n")
     assert str(frame["x"].dtype) == "boolean"
     assert frame["x"].isna().tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("early", "late"),
+    [
+        ("1", "0.5"), ("-0", "0.5"), ("1", "z"), ("9007199254740993", "0.5"),
+        ("9223372036854775813", "-1"), ("tt", ""), ("true", "1"),
+        ("9999999999999999999999", "q"), ('"a\nb"', '"c,d"'),
+    ],
+)  # fmt: skip
+def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, early: str, late: str) -> None:
+    path, half = tmp_path / "large.csv", 30_000
+    pad = "x" * (delimited.LARGE_BYTES // half)
+    path.write_text("a,b\n" + f"{early},{pad}\n" * half + f"{late},{pad}\n" * half)
+    whole = pd.read_csv(path, low_memory=False, index_col=False)
+    found = tabular.read_table(path)[0]
+    assert frame_digest(tabular.conform(found)) == frame_digest(tabular.conform(whole))

@@ -1,0 +1,172 @@
+"""The asset checks of an experiment, each said once: for people who materialise, and for jobs.
+
+A check belongs to a stage and judges one cell of its asset. Beside an asset it runs whenever that
+is materialised, or alone from the tab "Checks"; a job's step that walks the stage reports the same
+check on the cell that it has just made.
+"""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData as Target,
+)
+
+from aiqc_core import audit, chain
+from aiqc_core.chain.stage import row_of
+from aiqc_core.evaluate.checks import PASSED, WARNING, Finding
+from aiqc_core.experiment import Experiment
+from aiqc_core.orm import Dataset, Fold, Splitset
+from aiqc_dagster import metadata, partitions
+from aiqc_dagster.stages import STAGES, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check of a stage's cells.
+
+    Attributes:
+        stage: the stage whose asset it judges.
+        name: what the tab "Checks" calls it.
+        description: what it says when it is green.
+        examine: `(experiment, snapshot, key of the other dimension) -> Finding`.
+    """
+
+    stage: str
+    name: str
+    description: str
+    examine: Callable[[Experiment, str, str], Finding]
+
+
+def build(experiment: Experiment) -> list[dg.AssetChecksDefinition]:
+    """Return every check of an experiment."""
+    return [_definition(experiment, check) for check in CHECKS]
+
+
+def report(
+    context: dg.OpExecutionContext, experiment: Experiment, stage: Stage, snapshot: str, key: str
+) -> None:
+    """Log what the checks say of a cell that a job's step has just logged."""
+    cell = stage.cell_key(snapshot, key)
+    log: Callable[[dg.AssetCheckEvaluation], None] = context.log_event  # pyright: ignore[reportAssignmentType]
+    for check in CHECKS:
+        if check.stage == stage.name:
+            found = check.examine(experiment, snapshot, key)
+            log(
+                dg.AssetCheckEvaluation(
+                    asset_key=stage.key(experiment),
+                    check_name=check.name,
+                    partition=cell,
+                    target_materialization_data=_target(context, stage.key(experiment), cell),
+                    **_shown(found, snapshot, key),
+                )
+            )
+
+
+def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinition:
+    stage = STAGES[check.stage]
+    across = stage.dimension == partitions.FOLD
+
+    @dg.asset_check(
+        asset=stage.key(experiment),
+        name=check.name,
+        description=check.description,
+        partitions_def=(partitions.folds if across else partitions.snapshots)(experiment),
+        required_resource_keys={"metastore"},
+    )
+    def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        snapshot, key = context.partition_key, ""
+        if stage.dimension is not None:
+            snapshot, key = partitions.split_cell(context.partition_key, stage.dimension)
+        found = check.examine(experiment, snapshot, key)
+        return dg.AssetCheckResult(**_shown(found, snapshot, key))
+
+    return examine
+
+
+def _shown(found: Finding, snapshot: str, key: str) -> dict[str, Any]:
+    """Return a finding as Dagster shows it: a warning is amber, a failure red."""
+    facts = {
+        name: metadata.table(value) if isinstance(value, list) else value
+        for name, value in found.facts.items()
+    }
+    severity = dg.AssetCheckSeverity
+    return {
+        "passed": found.verdict == PASSED,
+        "severity": severity.WARN if found.verdict == WARNING else severity.ERROR,
+        "description": found.summary,
+        "metadata": {"snapshot": snapshot, **({"fold": key} if key else {}), **facts},
+    }
+
+
+def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Target | None:
+    """Point to the cell's newest materialisation; without it a check counts as outdated."""
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[cell])
+    newest = context.instance.fetch_materializations(wanted, limit=1).records
+    if not newest:
+        return None
+    event = newest[0]
+    return Target(storage_id=event.storage_id, run_id=event.run_id, timestamp=event.timestamp)
+
+
+def _source_unchanged(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    rows = [
+        row_of(experiment, snapshot, Dataset, "dataset"),
+        chain.label_dataset(experiment, snapshot),
+    ]
+    return audit.source_unchanged(list({row.id: row for row in rows}.values()))
+
+
+def _rows_apart(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    return audit.rows_apart(row_of(experiment, snapshot, Splitset, "splitset"))
+
+
+def _every_class(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    return audit.every_class(row_of(experiment, snapshot, Splitset, "splitset"))
+
+
+def _no_leak(experiment: Experiment, snapshot: str, fold_key: str) -> Finding:
+    return audit.no_leak(*_part(experiment, snapshot, fold_key))
+
+
+def _no_nan(experiment: Experiment, snapshot: str, fold_key: str) -> Finding:
+    return audit.no_nan(*_part(experiment, snapshot, fold_key))
+
+
+def _part(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Fold | None]:
+    row = row_of(experiment, snapshot, Splitset, "splitset")
+    return row, dict(zip(experiment.fold_keys(), row.parts(), strict=True))[fold_key]
+
+
+CHECKS = (
+    Check(
+        "dataset",
+        "source_unchanged",
+        "What is registered has the hash that it had at registration: of the stored bytes, or of "
+        "a source outside of the store.",
+        _source_unchanged,
+    ),
+    Check(
+        "splitset",
+        "no_leak",
+        "No sample is in two splits, and the windows of train share no row with another split.",
+        _rows_apart,
+    ),
+    Check(
+        "splitset",
+        "every_class",
+        "Each split of each fold has samples of each class.",
+        _every_class,
+    ),
+    Check(
+        "samples",
+        "no_leak",
+        "Fits and training samples, made again from the training rows alone, equal what is "
+        "stored; the windows of train share no row with another split.",
+        _no_leak,
+    ),
+    Check("samples", "no_nan", "Each cached value is a finite number.", _no_nan),
+)

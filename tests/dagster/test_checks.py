@@ -1,0 +1,169 @@
+"""Asset checks on a real instance: beside an asset, and from a job's step in the warm pool."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+
+from aiqc_core.orm import Dataset, Snapshot, Splitset, sampling
+from aiqc_dagster import checks, definitions, partitions
+from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+NAMES = {
+    "dataset": {"source_unchanged"},
+    "splitset": {"no_leak", "every_class"},
+    "samples": {"no_leak", "no_nan"},
+}
+CELLS = {
+    "dataset": "s1", "feature": "s1", "label": "s1", "splitset": "s1",
+    "samples": partitions.cell("s1", fold="f1"),
+}  # fmt: skip
+PASSED = (True, dg.AssetCheckSeverity.ERROR)
+
+
+@pytest.fixture
+def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """Give an instance on disk that knows the snapshot s1."""
+    with dg.DagsterInstance.get() as real:
+        partitions.add_snapshot(real, EXPERIMENT, "s1")
+        yield real
+
+
+def key(stage: str) -> dg.AssetKey:
+    """Return the key of an asset."""
+    return dg.AssetKey([EXPERIMENT.name, stage])
+
+
+def evaluate(
+    instance: dg.DagsterInstance, selection: dg.AssetSelection, cell: str
+) -> dict[str, dg.AssetCheckEvaluation]:
+    """Run what a person selected in the UI; return what the checks said."""
+    defs = definitions.build([EXPERIMENT])
+    job = dg.define_asset_job("clicked", selection=selection)
+    built = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("clicked")
+    done = built.execute_in_process(instance=instance, tags={"dagster/partition": cell})
+    assert done.success
+    return {e.check_name: e for e in done.get_asset_check_evaluations()}
+
+
+def materialise(instance: dg.DagsterInstance) -> dict[str, dict[str, dg.AssetCheckEvaluation]]:
+    """Materialise the data's assets one by one."""
+    return {
+        stage: evaluate(instance, dg.AssetSelection.assets(key(stage)), cell)
+        for stage, cell in CELLS.items()
+    }
+
+
+def verdict(evaluation: dg.AssetCheckEvaluation) -> tuple[bool, dg.AssetCheckSeverity]:
+    """Return what colours a check."""
+    return evaluation.passed, evaluation.severity
+
+
+def recorded(instance: dg.DagsterInstance, stage: str, name: str) -> dict[str, Any]:
+    """Return of each cell the newest status, and whether it is of the newest materialisation."""
+    storage = instance.event_log_storage
+    check = dg.AssetCheckKey(key(stage), name)
+    found = storage.get_asset_check_partition_info([check])
+    return {
+        str(info.partition_key): (info.latest_execution_status.value, info.is_current)
+        for info in found
+    }
+
+
+def test_every_experiment_has_its_checks_in_the_partitions_of_its_assets() -> None:
+    graph = definitions.defs.resolve_asset_graph()
+    found: dict[str, set[str]] = {}
+    for check in graph.asset_check_keys:
+        if check.asset_key.path[0] == "iris":
+            found.setdefault(check.asset_key.path[1], set()).add(check.name)
+        spec = graph.get_check_spec(check)
+        assert spec.partitions_def == graph.get(check.asset_key).partitions_def
+        assert len(spec.description) > 30
+    assert found == NAMES
+    assert {check.stage for check in checks.CHECKS} == set(NAMES)
+
+
+@pytest.mark.filterwarnings("ignore:fold_count")
+def test_checks_run_beside_the_asset_that_a_person_materialises(
+    instance: dg.DagsterInstance,
+) -> None:
+    said = materialise(instance)
+    assert {stage: set(found) for stage, found in said.items() if found} == NAMES
+    for stage, found in said.items():
+        for name, evaluation in found.items():
+            assert verdict(evaluation) == PASSED, (stage, name)
+            assert evaluation.metadata["snapshot"].value == "s1"
+            assert evaluation.partition == CELLS[stage]
+            assert recorded(instance, stage, name) == {CELLS[stage]: ("SUCCEEDED", True)}
+    assert said["samples"]["no_leak"].metadata["fold"].value == "f1"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:fold_count")
+def test_a_fit_that_saw_other_rows_turns_red_and_so_does_a_changed_source(
+    instance: dg.DagsterInstance,
+) -> None:
+    materialise(instance)
+    splitset = Snapshot.of(EXPERIMENT.name, "s1").get_row(Splitset, "splitset")
+    fold, other = splitset.ordered_folds[1], splitset.ordered_folds[0]
+    sampling.ensure(splitset, other)
+    fold.fitted_preprocessing = type(other).get_by_id(other.id).__data__["fitted_preprocessing"]
+    fold.save()
+    alone = dg.AssetSelection.checks_for_assets(key("samples"))
+    said = evaluate(instance, alone, CELLS["samples"])
+    assert verdict(said["no_leak"]) == (False, dg.AssetCheckSeverity.ERROR)
+    assert "do not follow from the training rows alone" in (said["no_leak"].description or "")
+    assert said["no_leak"].metadata["differences"].value > 0
+    assert recorded(instance, "samples", "no_leak") == {CELLS["samples"]: ("FAILED", True)}
+
+    dataset = Snapshot.of(EXPERIMENT.name, "s1").get_row(Dataset, "dataset")
+    dataset.sha256_hexdigest = "0" * 64
+    dataset.save()
+    alone = dg.AssetSelection.checks_for_assets(key("dataset"))
+    said = evaluate(instance, alone, "s1")
+    assert verdict(said["source_unchanged"]) == (False, dg.AssetCheckSeverity.ERROR)
+
+
+@pytest.mark.slow
+@pytest.mark.e2e
+def test_the_retrain_job_reports_the_same_checks(home: Path, dagster_home: Path) -> None:
+    dagster = str(Path(sys.executable).with_name("dagster"))
+    location = ("-f", str(Path(__file__).with_name("leaking.py")), "-a", "defs")
+    done = subprocess.run(
+        [dagster, "job", "execute", *location, "-j", "retrain_leaking"],
+        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with dg.DagsterInstance.get() as real:
+        (snapshot,) = real.get_dynamic_partitions("leaking_snapshot")
+        said = {}
+        for stage, names in NAMES.items():
+            for name in names:
+                check = dg.AssetCheckKey(dg.AssetKey(["leaking", stage]), name)
+                history = real.event_log_storage.get_asset_check_execution_history(check, limit=9)
+                events = [record.event.dagster_event.event_specific_data for record in history]
+                said[stage, name] = {event.partition: event for event in events}
+        cells = {f"nofold|{snapshot}"}
+        assert set(said["samples", "no_leak"]) == set(said["samples", "no_nan"]) == cells
+        assert set(said["splitset", "no_leak"]) == {snapshot}
+        newest = real.get_latest_materialization_event(dg.AssetKey(["leaking", "samples"]))
+        (leak,) = said["samples", "no_leak"].values()
+        assert leak.target_materialization_data.run_id == newest.run_id
+    warned = {"splitset", "samples"}
+    for (stage, name), found in said.items():
+        (evaluation,) = found.values()
+        amber = name == "no_leak" and stage in warned
+        expected = (False, dg.AssetCheckSeverity.WARN) if amber else PASSED
+        assert verdict(evaluation) == expected, (stage, name)
+    (rows,) = said["splitset", "no_leak"].values()
+    assert rows.metadata["shared_rows"].value > 0
