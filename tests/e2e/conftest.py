@@ -66,11 +66,17 @@ def dagster(stores: Path) -> Callable[..., str]:
 
 
 @pytest.fixture(scope="module")
-def ui(stores: Path) -> Iterator[str]:
+def workspace() -> Path:
+    """Return what `dagster dev` loads; a module with locations of its own overrides it."""
+    return ROOT / "workspace.yaml"
+
+
+@pytest.fixture(scope="module")
+def ui(stores: Path, workspace: Path) -> Iterator[str]:
     """Run `dagster dev`, daemon and all, as `make ui` does; returns its address."""
     port = _free_port()
     log = stores / "dev.log"
-    options = ["-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    options = ["-w", str(workspace), "-h", "127.0.0.1", "-p", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(
             [_program("dagster"), "dev", *options],
