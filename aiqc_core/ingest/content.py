@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pyarrow.parquet import ParquetFile
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import arrays, images, tabular
+from aiqc_core.ingest import arrays, images, parquet, tabular
 from aiqc_core.ingest.digest import array_digest, frame_digest
 from aiqc_core.ingest.parquet import from_parquet, to_parquet
 from aiqc_core.ingest.paths import local_path, refuse_changed
+from aiqc_core.ingest.selection import checked_positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TABULAR, SEQUENCE, IMAGE = "tabular", "sequence", "image"
+PARQUET_ENDINGS = (".parquet", ".pq")
 NDIM = {SEQUENCE: 3, IMAGE: 4}
 
 # Sources that were read whole and found unchanged by this process: path, time, size and hash.
@@ -160,6 +163,45 @@ def read_again(
         if stamp is not None:
             _unchanged.add(stamp)
     return values
+
+
+def read_part(
+    source: Source,
+    names: Sequence[str],
+    dtypes: dict[str, str] | str,
+    sha256: str,
+    *,
+    columns: Sequence[str],
+    samples: Sequence[int] | None,
+) -> Any:
+    """Return a selection of a registered source, decoding no more of it than is needed.
+
+    Of a local Parquet file that this process has read whole and found unchanged, only the columns
+    and row groups asked for are decoded; categories need all rows, so they are read whole.
+
+    Args:
+        source: where it lies.
+        names: of all its columns, as registered.
+        dtypes: the dtypes it was registered with.
+        sha256: its hash at registration.
+        columns: which, in this order.
+        samples: positions, in this order; all when None.
+
+    Raises:
+        IngestError: it changed since, or can no longer be read.
+        SelectionError: an unknown position.
+    """
+    stamp = _stamp(source, sha256)
+    wanted = {} if isinstance(dtypes, str) else {name: dtypes[name] for name in columns}
+    is_parquet = str(source.place).lower().endswith(PARQUET_ENDINGS)
+    if not (wanted and is_parquet and stamp in _unchanged) or "category" in wanted.values():
+        return take(read_again(source, names, dtypes, sha256), names, samples, columns)
+    path: Any = local_path(str(source.place))
+    positions = [list(names).index(name) for name in columns]
+    count = ParquetFile(path).metadata.num_rows
+    rows = None if samples is None else checked_positions("samples", samples, count)
+    part = parquet.read_part(path, positions, rows)
+    return tabular.conform(part, rename_columns=columns, retype=wanted)
 
 
 def from_bytes(kind: str, data: bytes, columns: Sequence[str] | None = None) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +18,8 @@ from aiqc_core.ingest.selection import checked_columns, repeated
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 DTYPES_KEY = b"aiqc.dtypes"
 REPEATING = frozenset({"str", "string", "category"})
@@ -81,6 +84,30 @@ def read_parquet(path: Path) -> pd.DataFrame:
         if pa.types.is_integer(table.schema.field(str(name)).type) and table[name].null_count:
             frame[name] = table[name].to_pandas(types_mapper=_nullable)
     return frame
+
+
+def read_part(
+    path: Path, positions: Sequence[int], samples: NDArray[np.int64] | None
+) -> pd.DataFrame:
+    """Read some columns and rows of a Parquet file; other columns and row groups stay undecoded.
+
+    Args:
+        path: the file.
+        positions: of columns, as they lie in the file.
+        samples: positions of rows, in the order wanted; all when None.
+    """
+    file = pq.ParquetFile(path)
+    names = [file.schema_arrow.names[position] for position in positions]
+    if samples is None:
+        return file.read(columns=names).to_pandas()
+    counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    ends = np.cumsum(counts)
+    groups = np.unique(np.searchsorted(ends, samples, side="right"))
+    starts = np.concatenate([[0], ends])[groups]
+    table = file.read_row_groups(groups.tolist(), columns=names)
+    before = np.concatenate([[0], np.cumsum([counts[group] for group in groups])])
+    which = np.searchsorted(starts, samples, side="right") - 1
+    return table.take(pa.array(samples - starts[which] + before[which])).to_pandas()
 
 
 def _nullable(arrow_type: pa.DataType) -> Any:

@@ -379,11 +379,13 @@ class Dataset(BaseModel):
         chosen = self._checked_columns(columns)
         if self.is_ingested:
             values = content.from_bytes(self.typ, self.blob, chosen)
-        else:
-            urls = None if self.urls is None else tuple(self.urls)
-            source = Source(self.typ, self.source_path, urls, self.header)
-            values = content.read_again(source, self.columns, self.dtypes, self.sha256_hexdigest)
-        return content.take(values, self.columns, samples, chosen)
+            return content.take(values, self.columns, samples, chosen)
+        urls = None if self.urls is None else tuple(self.urls)
+        source = Source(self.typ, self.source_path, urls, self.header)
+        return content.read_part(
+            source, self.columns, self.dtypes, self.sha256_hexdigest,
+            columns=chosen, samples=samples,
+        )  # fmt: skip
 
     def _checked_columns(self, columns: Names | None) -> list[str]:
         return checked_columns("columns", columns, self.columns)

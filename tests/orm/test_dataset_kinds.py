@@ -184,3 +184,40 @@ def test_a_table_of_another_file_system_works(home: Path, ingest: bool) -> None:
     assert dataset.source_path == "memory://rows.csv"
     with pytest.raises(IngestError, match="nowhere"):
         Dataset.Tabular.from_path("memory://nowhere.csv")
+
+
+def test_of_a_parquet_outside_only_what_is_asked_for_is_decoded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyarrow.parquet import ParquetFile
+
+    path = tmp_path / "rows.parquet"
+    frame = pd.DataFrame(
+        {
+            "a": np.arange(100.0),
+            "b": pd.Series([None, *range(99)], dtype="Int64"),
+            "c": [f"t{i}" for i in range(100)],
+            "d": pd.Categorical(list("xyzx") * 25),
+        }
+    )
+    frame.to_parquet(path, row_group_size=10)
+    dataset = Dataset.Tabular.from_path(path, ingest=False)
+    whole = dataset.to_df()
+    read: list[tuple[list[int], list[str]]] = []
+    read_row_groups = ParquetFile.read_row_groups
+
+    def watch(file: ParquetFile, groups: list[int], columns: list[str]) -> Any:
+        read.append((groups, columns))
+        return read_row_groups(file, groups, columns=columns)
+
+    monkeypatch.setattr(ParquetFile, "read_row_groups", watch)
+    part = dataset.to_df(columns=["c", "b"], samples=[95, 0, 3, 91])
+    assert read == [([0, 9], ["c", "b"])]
+    expected = whole.loc[[95, 0, 3, 91], ["c", "b"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(part, expected)
+    pd.testing.assert_frame_equal(dataset.to_df(columns=["b"]), whole[["b"]])
+    pd.testing.assert_frame_equal(
+        dataset.to_df(columns=["d"], samples=[1]), whole.loc[[1], ["d"]].reset_index(drop=True)
+    )
+    with pytest.raises(SelectionError, match="100"):
+        dataset.to_df(columns=["a"], samples=[100])
