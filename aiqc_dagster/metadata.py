@@ -27,7 +27,7 @@ def of_dataset(row: Dataset) -> Metadata:
         "contains_nan": bool(row.contains_nan),
         "sha256": row.sha256_hexdigest,
         "source_format": row.source_format,
-        "dtypes": table([{"column": name, "dtype": d} for name, d in row.dtypes.items()]),
+        "dtypes": table([{"column": name, "dtype": d} for name, d in row.get_dtypes().items()]),
     }
 
 

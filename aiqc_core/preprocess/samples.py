@@ -134,8 +134,7 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
     >>> prepare(frame, recipe, {"train": np.arange(3)}).samples("train").ravel().tolist()
     [0.0, 1.0, 2.0]
     """
-    windows = recipe.windows
-    rows = dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
+    rows = _rows(recipe, splits)
     if isinstance(values, pd.DataFrame):
         filled = fill_rows(values, recipe.fills, rows)
         taught = with_filled(values, rows, filled) if recipe.fills else values
@@ -160,14 +159,19 @@ def prepare_as(
         fitted: what was learned then.
         splits: positions of samples a split.
     """
-    windows = recipe.windows
-    rows = dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
+    rows = _rows(recipe, splits)
     if isinstance(values, pd.DataFrame):
         filled = fill_rows(values, recipe.fills, rows)
     else:
         array = _filled_tables(values, recipe)
         filled = {split: array[positions] for split, positions in rows.items()}
     return Prepared(fitted, recipe, dict(splits), rows, filled)
+
+
+def _rows(recipe: FeatureRecipe, splits: Splits) -> dict[str, NDArray[np.int64]]:
+    """Return the rows under the samples of each split."""
+    windows = recipe.windows
+    return dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
 
 
 def fill_rows(frame: pd.DataFrame, fills: Sequence[FillStep], rows: Splits) -> dict[str, Any]:

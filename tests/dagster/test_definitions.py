@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.config import use_home
-from aiqc_dagster import assets, definitions, ops, partitions
+from aiqc_dagster import assets, definitions, ops, partitions, stages
 from aiqc_dagster.definitions import defs
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
 
 STAGES = {
     "dataset", "feature", "label", "splitset", "samples", "hyperparamcombo", "predictor",
@@ -92,6 +97,21 @@ def test_mapping_keys_hold_only_what_dagster_allows(names: list[str]) -> None:
 def test_a_snapshot_that_cannot_be_a_key_is_refused(key: str) -> None:
     with pytest.raises(dg.Failure, match="cannot be a partition key"):
         partitions.checked_snapshot(key)
+
+
+@pytest.mark.filterwarnings("ignore:fold_count")
+@pytest.mark.parametrize("experiment", definitions.experiments(), ids=lambda e: e.name)
+def test_the_data_chain_of_every_experiment_materialises(
+    home: object, experiment: Experiment
+) -> None:
+    for stage in stages.of(experiment).values():
+        if stage.name == "leaderboard":
+            continue
+        for key in stage.dimension_keys(experiment):
+            cell = stage.materialise(experiment, "s1", key)
+            event = cell.as_event(stage.key(experiment), stage.cell_key("s1", key))
+            assert event.partition
+            assert cell.data_version
 
 
 @pytest.mark.filterwarnings("ignore:fold_count")
