@@ -172,6 +172,8 @@ class Experiment(_Declaration):
         metric: the metric of the leaderboard; accuracy or r2 by default.
         seed: from which every random draw of the experiment follows.
         owner: a team (`team:…`) or an e-mail address, shown beside the assets.
+        schedule: when to look for new content, as cron tells it; None for no schedule.
+        timezone: in which the schedule is told.
     """
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -182,6 +184,8 @@ class Experiment(_Declaration):
     metric: str | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     owner: str = "team:ml"
+    schedule: str | None = None
+    timezone: str = "UTC"
 
     @model_validator(mode="after")
     def _refuse_empty_grid(self) -> Experiment:

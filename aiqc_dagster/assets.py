@@ -6,16 +6,24 @@ from typing import Any
 import dagster as dg
 
 from aiqc_core.experiment import Experiment
-from aiqc_dagster import ops, partitions, stages
+from aiqc_dagster import partitions, stages
 from aiqc_dagster.stages import Stage, asset_key
+from aiqc_dagster.training import TrainingOps
+from aiqc_dagster.works import NotebookWork
 
 PREDICTOR_DESCRIPTION = (
     "The trained models: a cell is one Job, a combination of hyperparameters on a fold of a "
     "snapshot. Materialising trains what is missing and reports what is there."
 )
 
+NOTEBOOK_DESCRIPTION = (
+    "The models of Queues that were made outside of a declared experiment, such as in a "
+    "notebook: a cell is one Job, q12_f0_c3 that of Queue 12, Fold 0 and combination 3. The job "
+    "run_queue adds the cells of a Queue; materialising some trains what is missing of them."
+)
 
-def build(experiment: Experiment, training: ops.TrainingOps) -> list[dg.AssetsDefinition]:
+
+def build(experiment: Experiment, training: TrainingOps) -> list[dg.AssetsDefinition]:
     """Return every asset of an experiment; `training` is shared with its job."""
     chain = [_stage_asset(experiment, stage) for stage in stages.of(experiment).values()]
     return [*chain, _predictor(experiment, training)]
@@ -45,7 +53,7 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
     return materialise
 
 
-def _predictor(experiment: Experiment, training: ops.TrainingOps) -> dg.AssetsDefinition:
+def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefinition:
     plan_jobs, train_job, finish_queue = training
 
     @dg.graph_asset(
@@ -71,6 +79,24 @@ def _predictor(experiment: Experiment, training: ops.TrainingOps) -> dg.AssetsDe
     )
     def predictor(samples: Any, hyperparamcombo: Any) -> Any:
         selection, missing = plan_jobs(upstream=[samples, hyperparamcombo])
+        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+
+    return predictor
+
+
+def notebook(training: TrainingOps) -> dg.AssetsDefinition:
+    """Return `notebook/predictor`: the models of Queues that a notebook made."""
+    plan_jobs, train_job, finish_queue = training
+
+    @dg.graph_asset(
+        key=NotebookWork.asset,
+        partitions_def=partitions.notebook_jobs(),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="notebook",
+        description=NOTEBOOK_DESCRIPTION,
+    )
+    def predictor() -> Any:
+        selection, missing = plan_jobs()
         return finish_queue(selection=selection, trained=missing.map(train_job).collect())
 
     return predictor

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import warnings
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, checks, jobs, ops
+from aiqc_dagster import bundle
 from aiqc_dagster import defs as declared
-from aiqc_dagster.executor import warm_pool_executor
-from aiqc_dagster.resources import MetastoreResource
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -27,18 +24,11 @@ def experiments() -> list[Experiment]:
 
 def build(found: list[Experiment]) -> dg.Definitions:
     """Return assets, their checks and jobs of experiments, run by the warm pool."""
-    with warnings.catch_warnings():
-        # Mappings, backfill policies and partitioned checks are beta or preview, and wanted.
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
-        training = [(experiment, ops.training_ops(experiment)) for experiment in found]
-        return dg.Definitions(
-            assets=[asset for e, steps in training for asset in assets.build(e, steps)],
-            asset_checks=[check for experiment in found for check in checks.build(experiment)],
-            jobs=[jobs.retrain(e, steps) for e, steps in training],
-            resources={"metastore": MetastoreResource()},
-            executor=warm_pool_executor,
-        )
+    return dg.Definitions.merge(
+        *map(bundle.of_experiment, found),
+        bundle.of_notebooks(),
+        bundle.of_everything(),
+    )
 
 
 defs = build(experiments())

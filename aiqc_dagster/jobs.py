@@ -1,4 +1,4 @@
-"""The job that walks an experiment's whole chain in one run."""
+"""The jobs: an experiment's whole chain in one run, and a Queue that a notebook made."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from aiqc_dagster import ops, stages
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
+    from aiqc_dagster.training import TrainingOps
 
 
-def retrain(experiment: Experiment, training: ops.TrainingOps) -> dg.JobDefinition:
+def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
     """Return `retrain_<experiment>`: from the source to the leaderboard, training what is missing.
 
     It emits the same events as the assets, so that every cell it touches turns green, and shares
@@ -36,9 +37,27 @@ def retrain(experiment: Experiment, training: ops.TrainingOps) -> dg.JobDefiniti
                 upstream = [done[up] for up in stage.upstream]
                 done[name] = steps[name](snapshot=key, upstream=upstream)
         selection, missing = plan_jobs(
-            snapshot=key, upstream=[done["samples"], done["hyperparamcombo"]]
+            target=key, upstream=[done["samples"], done["hyperparamcombo"]]
         )
         finished = finish_queue(selection=selection, trained=missing.map(train_job).collect())
         steps["leaderboard"](snapshot=key, upstream=[finished])
+
+    return walk
+
+
+def run_queue(training: TrainingOps) -> dg.JobDefinition:
+    """Return `run_queue`: train what a notebook's Queue lacks; its Jobs appear as cells."""
+    plan_jobs, train_job, finish_queue = training
+    open_queue = ops.queue_op()
+
+    @dg.job(
+        name="run_queue",
+        description="Train what a Queue of the metastore lacks. Its Jobs appear as cells of "
+        "notebook/predictor, so that work done outside of a declaration is seen too.",
+        tags={"aiqc/experiment": "notebook"},
+    )
+    def walk() -> None:
+        selection, missing = plan_jobs(target=open_queue())
+        finish_queue(selection=selection, trained=missing.map(train_job).collect())
 
     return walk

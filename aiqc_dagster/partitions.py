@@ -6,6 +6,7 @@
 | fold      | static  | `f0`, `nofold`    | `Experiment.fold_keys`                         |
 | combo     | static  | `1a2b3c4d`        | the hash of a combination's content            |
 | job       | static  | `f0_1a2b3c4d`     | `Job.key`                                      |
+| notebook  | dynamic | `q12_f0_c3`       | a Job of a Queue that a notebook made          |
 
 Static keys follow from the declaration, so that the UI shows each cell before it is trained, and
 come from content, so that an edited grid keeps the cells that stay the same.
@@ -19,11 +20,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from aiqc_core.experiment import Experiment
 
 SNAPSHOT, FOLD, COMBO, JOB = "snapshot", "fold", "combo", "job"
+NOTEBOOK = "notebook_job"
+NOTEBOOK_KEY = re.compile(r"q(\d+)_(f\d+|nofold)_(c\d+|default)")
+CHUNK = 500  # Dagster writes all keys of a call in one statement
 SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -89,6 +93,43 @@ def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str)
     name = snapshots(experiment).name
     if name is not None and not instance.has_dynamic_partition(name, key):
         instance.add_dynamic_partitions(name, [key])
+
+
+def notebook_jobs() -> dg.DynamicPartitionsDefinition:
+    """Return the Jobs of Queues that notebooks made."""
+    return dg.DynamicPartitionsDefinition(name=NOTEBOOK)
+
+
+def notebook_job(queue_id: int, fold: int | None, combo: int | None) -> str:
+    """Return the key of a Job: its Queue, the index of its Fold, and that of its combination."""
+    part = "nofold" if fold is None else f"f{fold}"
+    return f"q{queue_id}_{part}_{'default' if combo is None else f'c{combo}'}"
+
+
+def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
+    """Return the Queue's id and the indices of Fold and combination; None where there is none.
+
+    Raises:
+        Failure: it is no such key.
+    """
+    found = NOTEBOOK_KEY.fullmatch(key)
+    if found is None:
+        message = f"partition: {key!r} is no Job of a Queue; such a key looks like q12_f0_c3."
+        raise dg.Failure(message, allow_retries=False)
+    queue_id, fold, combo = found.groups()
+    return (
+        int(queue_id),
+        None if fold == "nofold" else int(fold[1:]),
+        None if combo == "default" else int(combo[1:]),
+    )
+
+
+def add_notebook_jobs(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
+    """Make Jobs known to Dagster, in chunks; those that are known stay."""
+    known = set(instance.get_dynamic_partitions(NOTEBOOK))
+    new = [key for key in keys if key not in known]
+    for start in range(0, len(new), CHUNK):
+        instance.add_dynamic_partitions(NOTEBOOK, new[start : start + CHUNK])
 
 
 def same_snapshot() -> dg.MultiPartitionMapping:

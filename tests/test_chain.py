@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 from sklearn.preprocessing import LabelBinarizer, MinMaxScaler, StandardScaler
+from small_experiment import declare, fn_train, source
 
 from aiqc_core import chain, leaderboard
 from aiqc_core.errors import AlgorithmError, IngestError, NotFoundError, TrainingError
 from aiqc_core.experiment import (
-    Experiment,
     FeatureEncoder,
     Interpolation,
     Labelled,
@@ -25,57 +25,6 @@ from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Snapshot, Splitset
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def source(samples: int = 60) -> pd.DataFrame:
-    """A class that one number decides."""
-    x = np.random.default_rng(0).normal(size=samples)
-    return pd.DataFrame({"x": x, "z": x**2, "y": np.where(x > 0, "up", "down")})
-
-
-def fn_build(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:
-    """Logistic regression."""
-    from torch import nn
-
-    return nn.Sequential(nn.Linear(features_shape[0], label_shape[0]), nn.Sigmoid())
-
-
-def fn_train(
-    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
-    eval_features: Any, eval_label: Any, **hp: Any,
-) -> Any:  # fmt: skip
-    """A few epochs."""
-    from aiqc_core.utils.pytorch import fit
-
-    return fit(
-        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
-        epochs=hp["epochs"], batch_size=16,
-    )  # fmt: skip
-
-
-def declare(*, scaler: Any = None, epochs: tuple[int, ...] = (2, 4), **changes: Any) -> Experiment:
-    """Declare a small experiment."""
-    given: dict[str, Any] = {
-        "name": "updown",
-        "source": source,
-        "pipeline": Pipeline(
-            label="y",
-            label_encoder=LabelBinarizer(),
-            feature_encoders=[FeatureEncoder(encoder=scaler or StandardScaler())],
-            size_test=0.2,
-            fold_count=2,
-        ),
-        "training": Training(
-            library="pytorch",
-            analysis_type="classification_binary",
-            fn_build=fn_build,
-            fn_train=fn_train,
-            hyperparameters={"epochs": list(epochs)},
-            permute_count=0,
-        ),
-        "seed": 5,
-    }
-    return Experiment(**(given | changes))
 
 
 def test_ten_lines_train_an_experiment(home: Path) -> None:
@@ -126,7 +75,7 @@ def test_an_unknown_job_lists_those_there_are(home: Path) -> None:
     experiment = declare()
     chain.prepare(experiment, "s1")
     with pytest.raises(TrainingError, match=experiment.job_keys()[0]):
-        chain.job(experiment, "s1", "f9_00000000")
+        chain.jobs(experiment, "s1", ["f9_00000000"])
 
 
 def test_a_source_that_gives_no_frame_is_named(home: Path) -> None:

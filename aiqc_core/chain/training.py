@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.chain import data
 from aiqc_core.chain.stage import find_or_make, row_of, today
 from aiqc_core.errors import TrainingError
-from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Splitset
+from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
+from aiqc_core.orm.adoption import adopt
+from aiqc_core.orm.planned import jobs_of, jobs_with_keys
 from aiqc_core.train.fingerprint import fingerprint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
     from aiqc_core.experiment import Experiment
 
 FUNCTIONS = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
@@ -37,38 +41,40 @@ def hyperparamset(experiment: Experiment) -> Hyperparamset | None:
 
 
 def queue(experiment: Experiment, snapshot: str) -> Queue:
-    """Make the Jobs of a snapshot; unchanged inputs give the same Queue."""
-    cut = row_of(experiment, snapshot, Splitset, "splitset")
-    combos = hyperparamset(experiment)
-    algorithm = _algorithm(experiment)
-    training = experiment.training
-    counts: dict[str, Any] = {
-        "repeat_count": training.repeat_count,
-        "permute_count": training.permute_count,
-        "seed": experiment.seed,
-        "hyperparamset_id": None if combos is None else combos.id,
-    }
+    """Make the Jobs of a snapshot; unchanged inputs give the same Queue.
 
-    def make() -> Queue:
-        return Queue.from_algorithm(
-            algorithm.id, cut.id, description=experiment.description, **counts
-        )
-
-    inputs = [algorithm.id, cut.id, counts]
+    Over an edited grid a new one is made, which takes over what equal Jobs have trained before.
+    """
+    make, inputs = _queue(experiment, snapshot, adopt_all_but=())
     return find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
 
 
-def job(experiment: Experiment, snapshot: str, job_key: str) -> Job:
-    """Return the Job with this key in a snapshot's Queue.
+def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job]:
+    """Return the Jobs with these keys in a snapshot's Queue, in one query.
 
     Raises:
         TrainingError: the Queue has no such Job; the message lists those there are.
     """
-    jobs = {row.key: row for row in row_of(experiment, snapshot, Queue, "queue").jobs}
-    if job_key not in jobs:
-        message = f"job: {job_key!r} is none of {sorted(jobs)}."
+    row = row_of(experiment, snapshot, Queue, "queue")
+    found = jobs_with_keys(row, job_keys)
+    unknown = [key for key in job_keys if key not in found]
+    if unknown:
+        known = [job.key for job in jobs_of(row).limit(20)]
+        message = f"job: {unknown[:10]} are no Jobs of Queue {row.id}; those are {known}."
         raise TrainingError(message)
-    return jobs[job_key]
+    return [found[key] for key in job_keys]
+
+
+def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Queue:
+    """Replace a snapshot's Queue by one in which these Jobs are untrained.
+
+    The others are taken over; nothing of the earlier Queue is lost, and equal snapshots go on with
+    the new one.
+    """
+    make, inputs = _queue(experiment, snapshot, adopt_all_but=job_keys)
+    row = Declared.replace_row(experiment.name, "queue", inputs, make)
+    Snapshot.put(experiment.name, snapshot, "queue", row)
+    return row
 
 
 def prepare(experiment: Experiment, snapshot: str) -> Queue:
@@ -97,6 +103,31 @@ def run(
     row = prepare(experiment, snapshot or today())
     row.run_jobs(workers=workers)
     return row
+
+
+def _queue(
+    experiment: Experiment, snapshot: str, *, adopt_all_but: Collection[str]
+) -> tuple[Callable[[], Queue], list[object]]:
+    """Return what makes a snapshot's Queue, and all that it follows from."""
+    cut = row_of(experiment, snapshot, Splitset, "splitset")
+    combos = hyperparamset(experiment)
+    algorithm = _algorithm(experiment)
+    training = experiment.training
+    counts: dict[str, Any] = {
+        "repeat_count": training.repeat_count,
+        "permute_count": training.permute_count,
+        "seed": experiment.seed,
+        "hyperparamset_id": None if combos is None else combos.id,
+    }
+
+    def make() -> Queue:
+        row = Queue.from_algorithm(
+            algorithm.id, cut.id, description=experiment.description, **counts
+        )
+        adopt(row, but=adopt_all_but)
+        return row
+
+    return make, [algorithm.id, cut.id, counts]
 
 
 def _algorithm(experiment: Experiment) -> Algorithm:

@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class Predictor(BaseModel):
-    """One trained model of one Job."""
+    """One trained model of one Job.
+
+    Attributes:
+        adopted_from: id of the Predictor of another Queue that this one is a copy of, because all
+            that it follows from was equal; None for one that was trained.
+    """
 
     repeat_index = IntegerField()
     seed = IntegerField()
@@ -33,6 +38,7 @@ class Predictor(BaseModel):
     is_diverged = BooleanField()
     versions = JSONField()
     fitted_preprocessing = PickleField()
+    adopted_from = IntegerField(null=True)
     job = ForeignKeyField(Job, backref="predictors")
 
     class Meta:

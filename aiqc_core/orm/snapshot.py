@@ -53,18 +53,34 @@ class Declared(BaseModel):
             inputs: all that the row follows from, as JSON can hold it.
             make: makes the row.
         """
-        text = json.dumps(inputs, sort_keys=True, default=str)
-        digest = hashlib.sha256(text.encode()).hexdigest()
+        digest = _digest(inputs)
         with metastore.atomic():
             known = cls.get_or_none(experiment=experiment, stage=stage, digest=digest)
             found = None if known is None else table.get_or_none(table.id == known.row_id)
             if found is not None:
                 return found
-            if known is not None:
-                known.delete_instance()
-            row = make()
-            cls.create(experiment=experiment, stage=stage, digest=digest, row_id=row.id)
-            return row
+            return cls._note(make(), experiment, stage, digest)
+
+    @classmethod
+    def replace_row(
+        cls,
+        experiment: str,
+        stage: str,
+        inputs: object,
+        make: Callable[[], Row],
+    ) -> Row:
+        """Make the row again, which is from now on what these inputs give; see `find_or_make`."""
+        with metastore.atomic():
+            return cls._note(make(), experiment, stage, _digest(inputs))
+
+    @classmethod
+    def _note(cls, row: Row, experiment: str, stage: str, digest: str) -> Row:
+        of_these = {"experiment": experiment, "stage": stage, "digest": digest}
+        cls.delete().where(
+            *(getattr(cls, key) == value for key, value in of_these.items())
+        ).execute()
+        cls.create(**of_these, row_id=row.id)
+        return row
 
 
 class Snapshot(BaseModel):
@@ -106,3 +122,8 @@ class Snapshot(BaseModel):
             )
             raise NotFoundError(message)
         return table.get_by_id(row_id)
+
+
+def _digest(inputs: object) -> str:
+    text = json.dumps(inputs, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.config import use_home
-from aiqc_dagster import assets, definitions, ops, partitions, stages
+from aiqc_dagster import assets, definitions, partitions, resources, stages, training, works
 from aiqc_dagster.definitions import defs
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 
@@ -42,7 +42,8 @@ def test_each_experiment_has_its_assets_and_its_job() -> None:
     assert names == {"breast_cancer", "co2", "diabetes", "digits", "gestures", "iris"}
     keys = {tuple(key.path) for key in defs.resolve_asset_graph().get_all_asset_keys()}
     unsupervised = {("co2", "label")}  # its future is its label
-    assert keys == {(name, stage) for name in names for stage in STAGES} - unsupervised
+    declared = {(name, stage) for name in names for stage in STAGES} - unsupervised
+    assert keys == declared | {("notebook", "predictor")}
     for name in names:
         assert defs.resolve_job_def(f"retrain_{name}").tags["aiqc/experiment"] == name
 
@@ -126,8 +127,8 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
             ),
         }
     )
-    built = assets.build(small, ops.training_ops(small))
-    resources = {"metastore": definitions.MetastoreResource(home=str(home))}
+    built = assets.build(small, training.steps(works.ExperimentWork(small)))
+    store = {"metastore": resources.MetastoreResource(home=str(home))}
     combo = small.combo_keys()[0]
     with use_home(str(home)), dg.DagsterInstance.ephemeral() as instance:
         partitions.add_snapshot(instance, small, "s1")
@@ -139,7 +140,7 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
         for stage, cell in cells.items():
             done = dg.materialize(
                 built, selection=[dg.AssetKey([small.name, stage])], partition_key=cell,
-                instance=instance, resources=resources,
+                instance=instance, resources=store,
             )  # fmt: skip
             assert done.success
             materialised = instance.get_materialized_partitions(dg.AssetKey([small.name, stage]))

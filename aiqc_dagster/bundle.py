@@ -1,0 +1,49 @@
+"""All that Dagster gets of one experiment, and of the Queues that notebooks made."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_dagster import assets, checks, jobs, schedules, sensors, training
+from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.notify import NotifierResource, on_failure
+from aiqc_dagster.resources import MetastoreResource
+from aiqc_dagster.works import ExperimentWork, NotebookWork
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+
+
+def of_experiment(experiment: Experiment) -> dg.Definitions:
+    """Return the assets, checks, jobs, schedule and sensors of an experiment."""
+    with warnings.catch_warnings():
+        # Mappings, backfill policies and partitioned checks are beta or preview, and wanted.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        steps = training.steps(ExperimentWork(experiment))
+        retrain = jobs.retrain(experiment, steps)
+        return dg.Definitions(
+            assets=assets.build(experiment, steps),
+            asset_checks=checks.build(experiment),
+            jobs=[retrain],
+            schedules=schedules.retrain(experiment, retrain),
+            sensors=sensors.build(experiment, retrain),
+        )
+
+
+def of_notebooks() -> dg.Definitions:
+    """Return the asset and the job that train Queues which a notebook made."""
+    steps = training.steps(NotebookWork())
+    return dg.Definitions(assets=[assets.notebook(steps)], jobs=[jobs.run_queue(steps)])
+
+
+def of_everything() -> dg.Definitions:
+    """Return what all experiments share: the store, whom to tell, and how steps run."""
+    return dg.Definitions(
+        resources={"metastore": MetastoreResource(), "notifier": NotifierResource()},
+        sensors=[on_failure()],
+        executor=warm_pool_executor,
+    )

@@ -1,0 +1,91 @@
+"""What watches: a source that changes, a run that failed, and whom to tell."""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+import time
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from aiqc_core import chain
+from aiqc_core.config import timezone_now
+from aiqc_core.experiment import Experiment
+from aiqc_dagster import schedules
+
+SOURCE_SECONDS = 30
+RETRY_SECONDS = 30
+RETRY_TAG = "aiqc/retry"
+MAX_RETRIES = 3
+FIRST_WAIT_SECONDS = 60
+WAIT_GROWTH = 5  # after 1, 5 and 25 minutes
+
+
+def build(experiment: Experiment, job: dg.JobDefinition) -> list[dg.SensorDefinition]:
+    """Return the sensors of an experiment; a person turns them on."""
+    watching = [_source(experiment, job)] if isinstance(experiment.source, Path) else []
+    return [*watching, _retry(experiment, job)]
+
+
+def _source(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{experiment.name}_source",
+        job=job,
+        minimum_interval_seconds=SOURCE_SECONDS,
+        description=f"Looks at the file of {experiment.name}; when it changed and its content "
+        "moved, adds a snapshot and retrains.",
+        required_resource_keys={"metastore"},
+    )
+    def source(context: dg.SensorEvaluationContext) -> Any:
+        stamp = _stamp(experiment)
+        if stamp is None:
+            return dg.SkipReason(f"{experiment.source} is not there.")
+        if stamp == context.cursor:
+            return dg.SkipReason("The file is as it was at the last look.")
+        context.update_cursor(stamp)
+        found = chain.due(experiment)
+        if not found.is_due:
+            return dg.SkipReason(found.reason)
+        snapshot = f"{timezone_now():%Y-%m-%d_%H%M%S}"
+        return schedules.request(
+            context.instance, experiment, snapshot, found.reason, run_key=found.digest
+        )
+
+    return source
+
+
+def _retry(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{experiment.name}_retry",
+        job=job,
+        minimum_interval_seconds=RETRY_SECONDS,
+        description=f"Runs {job.name} again when its newest run failed, after 1, 5 and 25 "
+        "minutes; only what is missing is trained.",
+    )
+    def retry(context: dg.SensorEvaluationContext) -> Any:
+        records = context.instance.get_run_records(dg.RunsFilter(job_name=job.name), limit=1)
+        if not records or records[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
+            return dg.SkipReason(f"The newest run of {job.name} did not fail.")
+        run, ended = records[0].dagster_run, records[0].end_time
+        tried = int(run.tags.get(RETRY_TAG, "0"))
+        if tried >= MAX_RETRIES:
+            return dg.SkipReason(f"Run {run.run_id} was the last of {MAX_RETRIES} retries.")
+        wait = FIRST_WAIT_SECONDS * WAIT_GROWTH**tried
+        left = (ended or time.time()) + wait - time.time()
+        if left > 0:
+            return dg.SkipReason(f"Run {run.run_id} failed; it is tried again in {left:.0f} s.")
+        kept = {name: value for name, value in run.tags.items() if name.startswith("aiqc/")}
+        return dg.RunRequest(
+            run_key=f"retry_{run.run_id}",
+            run_config=run.run_config,
+            tags=kept | {RETRY_TAG: str(tried + 1), "aiqc/retry_of": run.run_id},
+        )
+
+    return retry
+
+
+def _stamp(experiment: Experiment) -> str | None:
+    try:
+        stat = Path(str(experiment.source)).stat()
+    except FileNotFoundError:
+        return None
+    return f"{stat.st_mtime_ns}_{stat.st_size}"

@@ -1,0 +1,194 @@
+"""The three steps that train: `plan_jobs`, `train_job` for each missing Job, `finish_queue`.
+
+What they train is a `Work`: the Jobs of an experiment's snapshots, or those of a Queue that a
+notebook made. An asset and a job share one set of steps.
+"""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import dagster as dg
+from pydantic import Field
+
+from aiqc_core.evaluate.leading import leading_metric
+from aiqc_core.orm import Job, Predictor
+from aiqc_core.orm.running import train_one
+from aiqc_dagster import metadata, partitions
+
+TRAIN_POOL = "train"
+RESOURCES = {"metastore"}
+HELD_WAIT_SECONDS = 5
+HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
+
+Names = list[str]
+
+
+class TrainingConfig(dg.Config):
+    """What to train of what is selected."""
+
+    force: bool = Field(
+        default=False,
+        description="Train the selected Jobs again although they have a Predictor. They get a new "
+        "Queue, to which the others are taken over; the earlier Predictors stay.",
+    )
+
+
+class Work(Protocol):
+    """Which Jobs there are to train, and the cells of the asset that shows them."""
+
+    name: str
+    asset: dg.AssetKey
+    metric: str | None
+
+    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
+        """Return what names each selected Job: of a target, or of the run's partitions."""
+        ...
+
+    def jobs(self, names: Sequence[Names]) -> list[Job]:
+        """Return the Jobs with these names."""
+        ...
+
+    def cell(self, names: Names) -> str:
+        """Return the partition key of a Job."""
+        ...
+
+
+class TrainingOps(NamedTuple):
+    """The three steps that train; one object each, for the asset and the job share them."""
+
+    plan_jobs: dg.OpDefinition
+    train_job: dg.OpDefinition
+    finish_queue: dg.OpDefinition
+
+
+def steps(work: Work) -> TrainingOps:
+    """Return the steps that train a work."""
+    return TrainingOps(_plan_jobs(work), _train_job(work), _finish_queue(work))
+
+
+def _plan_jobs(work: Work) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{work.name}_plan_jobs",
+        ins={
+            "target": dg.In(str, default_value=""),
+            "upstream": dg.In(dg.Nothing),
+        },
+        out={"selection": dg.Out(list), "missing": dg.DynamicOut(list)},
+        required_resource_keys=RESOURCES,
+    )
+    def plan_jobs(
+        context: dg.OpExecutionContext, config: TrainingConfig, target: str
+    ) -> Iterator[Any]:
+        """Find which of the selected Jobs lack a Predictor; report those that have one."""
+        selection = work.select(context, target, force=config.force)
+        lacking = 0
+        for names, job in zip(selection, work.jobs(selection), strict=True):
+            if job.missing():
+                lacking += 1
+                yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
+            else:
+                _log_cell(context, work, names, job, found=True)
+        context.log.info("%s: %d of %d Jobs are to be trained", work.name, lacking, len(selection))
+        yield dg.Output([*selection, lacking], "selection")
+
+    return plan_jobs
+
+
+def _train_job(work: Work) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{work.name}_train_job",
+        ins={"names": dg.In(list)},
+        out=dg.Out(int),
+        pool=TRAIN_POOL,
+        required_resource_keys=RESOURCES,
+    )
+    def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:
+        """Train one Job and report its cell the moment it is recorded."""
+        (job,) = work.jobs([names])
+        missing = job.missing()
+        for repeat_index in missing:
+            _refuse_failure(job, train_one(job, repeat_index))
+        predictor = _log_cell(context, work, names, job, found=not missing)
+        context.log.info(_line(work, job, predictor))
+        return predictor.id
+
+    return train_job
+
+
+def _finish_queue(work: Work) -> dg.OpDefinition:
+    @dg.op(
+        name=f"{work.name}_finish_queue",
+        ins={"selection": dg.In(list), "trained": dg.In(list)},
+        # Inside a partitioned asset each cell was reported by its own step: yielding an output
+        # would add a second, empty materialisation to each.
+        out=dg.Out(dg.Nothing, is_required=False),
+        required_resource_keys=RESOURCES,
+    )
+    def finish_queue(
+        context: dg.OpExecutionContext, selection: list[Any], trained: list[int]
+    ) -> Iterator[Any]:
+        """Count what is recorded, and fail when anything that was selected is missing."""
+        *cells, planned = selection
+        pairs = zip(cells, work.jobs(cells), strict=True)
+        lacking = [names for names, job in pairs if job.missing()]
+        if lacking or len(trained) != planned:
+            raise dg.Failure(_lacking(work, lacking, len(cells)), allow_retries=False)
+        context.log.info(_finished(work, len(trained), len(cells)))
+        if not context.has_partition_key and not context.has_partition_key_range:
+            yield dg.Output(None)
+
+    return finish_queue
+
+
+def _refuse_failure(job: Job, outcome: Any) -> None:
+    if outcome is None:
+        # Another run trains the same Job: two snapshots of equal content share their Queue.
+        raise dg.RetryRequested(max_retries=HELD_RETRIES, seconds_to_wait=HELD_WAIT_SECONDS)
+    if outcome.failure is not None:
+        raise dg.Failure(
+            f"Job {job.id} ({job.key}) failed: {outcome.failure.message}",
+            metadata={
+                "hyperparameters": job.hyperparameters,
+                "reason": outcome.failure.kind,
+                "traceback": dg.MetadataValue.md(f"```\n{outcome.failure.traceback}\n```"),
+            },
+            allow_retries=False,
+        )
+
+
+def _log_cell(
+    context: dg.OpExecutionContext, work: Work, names: Names, job: Job, *, found: bool
+) -> Predictor:
+    """Report the cell of a trained Job, with the numbers of its first Predictor."""
+    predictor = min(job.predictors, key=lambda row: row.repeat_index)
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=work.asset,
+            partition=work.cell(names),
+            metadata=metadata.of_predictor(job, predictor, found=found),
+            tags={"dagster/data_version": f"predictor_{predictor.id}"},
+        )
+    )
+    return predictor
+
+
+def _line(work: Work, job: Job, predictor: Predictor) -> str:
+    metric = work.metric or leading_metric(job.queue.algorithm.analysis_type)
+    scores = {s: m[metric] for s, m in predictor.predictions[0].metrics.items()}
+    shown = ", ".join(f"{split} {score:.4f}" for split, score in scores.items())
+    return f"{job.key} {job.hyperparameters}: {metric} {shown}"
+
+
+def _lacking(work: Work, lacking: list[Names], selected: int) -> str:
+    keys = ", ".join(names[-1] for names in lacking[:10]) or "their number differs"
+    return (
+        f"{work.name}: {len(lacking)} of {selected} selected Jobs have no Predictor "
+        f"({keys}). Materialise them again: what is recorded is not trained twice."
+    )
+
+
+def _finished(work: Work, trained: int, selected: int) -> str:
+    if trained == 0:
+        return f"{work.name}: nothing to do, all {selected} Jobs were trained before"
+    return f"{work.name}: {trained} trained, {selected - trained} found, of {selected} Jobs"

@@ -1,0 +1,198 @@
+"""Schedules, sensors and the notifier, each asked as the daemon asks it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from small_experiment import declare, source
+
+from aiqc_core import chain
+from aiqc_dagster import bundle, notify, resources, schedules, sensors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from aiqc_core.experiment import Experiment
+
+NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+STORE = {"metastore": resources.MetastoreResource()}
+
+
+@pytest.fixture
+def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """Give an instance on disk."""
+    with dg.DagsterInstance.get() as real:
+        yield real
+
+
+def job_of(experiment: Experiment) -> dg.JobDefinition:
+    """Return `retrain_<e>` as the code location has it."""
+    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    return defs.resolve_job_def(f"retrain_{experiment.name}")
+
+
+def tick(experiment: Experiment, instance: dg.DagsterInstance) -> Any:
+    """Evaluate the schedule at noon."""
+    (schedule,) = schedules.retrain(experiment, job_of(experiment))
+    context = dg.build_schedule_context(
+        instance=instance, scheduled_execution_time=NOON, resources=STORE
+    )
+    return schedule.evaluate_tick(context)
+
+
+def look(sensor: dg.SensorDefinition, instance: dg.DagsterInstance, cursor: str | None) -> Any:
+    """Evaluate a sensor; return what it asks for."""
+    context = dg.build_sensor_context(instance=instance, cursor=cursor, resources=STORE)
+    return sensor.evaluate_tick(context)
+
+
+def test_the_schedule_opens_todays_snapshot_and_skips_once_it_is_trained(
+    instance: dg.DagsterInstance,
+) -> None:
+    experiment = declare(schedule="0 6 * * *")
+    found = tick(experiment, instance)
+    (request,) = found.run_requests
+    assert request.tags["aiqc/snapshot"] == "2026-11-25"
+    assert instance.get_dynamic_partitions("updown_snapshot") == ["2026-11-25"]
+    assert (
+        job_of(experiment)
+        .execute_in_process(run_config=request.run_config, instance=instance)
+        .success
+    )
+    skipped = tick(experiment, instance)
+    assert not skipped.run_requests
+    assert "content is that of snapshot 2026-11-25" in skipped.skip_message
+
+
+def test_moved_content_is_trained_again(instance: dg.DagsterInstance) -> None:
+    chain.run(declare(), snapshot="2026-11-24")
+    moved = declare(source=lambda: source(61), schedule="0 6 * * *")
+    (request,) = tick(moved, instance).run_requests
+    assert "moved since snapshot 2026-11-24" in request.tags["aiqc/reason"]
+
+
+def test_without_a_cron_there_is_no_schedule() -> None:
+    assert schedules.retrain(declare(), job_of(declare())) == []
+
+
+def test_a_changed_file_is_seen_once_and_an_equal_one_is_not_trained(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.csv"
+    experiment = declare(source=path)
+    watch, _ = sensors.build(experiment, job_of(experiment))
+    assert "is not there" in look(watch, instance, None).skip_message
+    source().to_csv(path, index=False)
+    first = look(watch, instance, None)
+    (request,) = first.run_requests
+    assert (
+        job_of(experiment)
+        .execute_in_process(run_config=request.run_config, instance=instance)
+        .success
+    )
+    assert "as it was" in look(watch, instance, first.cursor).skip_message
+    path.touch()
+    touched = look(watch, instance, first.cursor)
+    assert "which is trained" in touched.skip_message
+    source(61).to_csv(path, index=False)
+    (again,) = look(watch, instance, touched.cursor).run_requests
+    assert again.run_key != request.run_key
+
+
+def fn_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+    """Fail."""
+    message = "no model today"
+    raise ValueError(message)
+
+
+def failing() -> Experiment:
+    """Declare an experiment whose Jobs fail."""
+    good = declare()
+    training = good.training.model_copy(update={"fn_build": fn_build})
+    return declare(training=training)
+
+
+def test_a_failed_run_is_tried_again_with_growing_waits_and_then_left(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = failing()
+    job = job_of(experiment)
+    (retry,) = sensors.build(experiment, job)
+    assert "did not fail" in look(retry, instance, None).skip_message
+    config: Any = {"ops": {"updown_open_snapshot": {"config": {"snapshot": "s1"}}}}
+    tags: dict[str, str] = {"aiqc/snapshot": "s1"}
+    for number, minutes in enumerate((1, 5, 25)):
+        done = job.execute_in_process(
+            run_config=config, instance=instance, tags=tags, raise_on_error=False
+        )
+        assert not done.success
+        waiting = look(retry, instance, None).skip_message
+        assert 0 < int(re.findall(r"in (\d+) s", waiting)[0]) <= minutes * 60
+        later = time.time() + minutes * 60 + 1
+        with monkeypatch.context() as clock:
+            clock.setattr(sensors.time, "time", lambda later=later: later)
+            (request,) = look(retry, instance, None).run_requests
+        assert request.tags[sensors.RETRY_TAG] == str(number + 1)
+        assert request.tags["aiqc/snapshot"] == "s1"
+        assert request.run_config == config
+        tags = dict(request.tags)
+    job.execute_in_process(run_config=config, instance=instance, tags=tags, raise_on_error=False)
+    assert "last of 3 retries" in look(retry, instance, None).skip_message
+
+
+@pytest.fixture
+def received() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Give the address of a real web server, and what it is sent."""
+    events: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            events.append(json.loads(body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Keep the test's output clean."""
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", events
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_failed_run_is_told_to_the_webhook_with_its_reason(
+    instance: dg.DagsterInstance, received: tuple[str, list[dict[str, Any]]]
+) -> None:
+    url, events = received
+    job = job_of(failing())
+    done = job.execute_in_process(
+        run_config={"ops": {"updown_open_snapshot": {"config": {"snapshot": "s1"}}}},
+        instance=instance, raise_on_error=False,
+    )  # fmt: skip
+    (failure,) = [e for e in done.all_events if e.event_type_value == "PIPELINE_FAILURE"]
+    context = dg.build_run_status_sensor_context(
+        "notify_failure", failure, instance, done.dagster_run,
+        resources={"notifier": notify.NotifierResource(url=url)},
+    ).for_run_failure()  # fmt: skip
+    notify.on_failure()(context)
+    (event,) = events
+    assert event["event"] == "run_failed"
+    assert event["experiment"] == "updown"
+    assert any("no model today" in step["reason"] for step in event["failed_steps"])
+
+
+def test_an_address_that_is_no_web_address_is_refused() -> None:
+    with pytest.raises(ValueError, match="give an address of http or https"):
+        notify.NotifierResource(url="file:///etc/passwd").send({})
+    assert not notify.NotifierResource().send({})

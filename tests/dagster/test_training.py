@@ -1,0 +1,113 @@
+"""The steps that train, on a real instance: of a notebook's Queue, and again when forced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import pytest
+from small_experiment import declare
+
+from aiqc_core import chain
+from aiqc_core.orm import Predictor, Queue, Snapshot
+from aiqc_dagster import bundle, partitions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOTEBOOK = dg.AssetKey(["notebook", "predictor"])
+
+
+@pytest.fixture
+def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """Give an instance on disk."""
+    with dg.DagsterInstance.get() as real:
+        yield real
+
+
+def location() -> dg.Definitions:
+    """Return a code location with the small experiment."""
+    parts = (bundle.of_experiment(declare()), bundle.of_notebooks(), bundle.of_everything())
+    return dg.Definitions.merge(*parts)
+
+
+def execute(job: str, instance: dg.DagsterInstance, **options: Any) -> dg.ExecuteInProcessResult:
+    """Run a job of the code location."""
+    resolved = location().resolve_job_def(job)
+    return resolved.execute_in_process(instance=instance, **options)
+
+
+def run_queue(queue_id: int, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run `run_queue`, as its launchpad would."""
+    config = {"ops": {"open_queue": {"config": {"queue_id": queue_id}}}}
+    return execute("run_queue", instance, run_config=config, raise_on_error=False)
+
+
+def test_a_queue_of_a_notebook_becomes_cells_and_is_trained_once(
+    instance: dg.DagsterInstance,
+) -> None:
+    queue = chain.prepare(declare(), "s1")
+    assert run_queue(queue.id, instance).success
+    cells = instance.get_dynamic_partitions(partitions.NOTEBOOK)
+    assert cells == [f"q{queue.id}_f{fold}_c{combo}" for combo in (0, 1) for fold in (0, 1)]
+    assert instance.get_materialized_partitions(NOTEBOOK) == set(cells)
+    assert queue.runs_completed == 4
+    assert run_queue(queue.id, instance).success
+    assert instance.get_dynamic_partitions(partitions.NOTEBOOK) == cells
+    assert Predictor.select().count() == 4
+
+
+def test_one_cell_of_a_notebook_is_trained_alone(instance: dg.DagsterInstance) -> None:
+    queue = chain.prepare(declare(), "s1")
+    cell = partitions.notebook_job(queue.id, 1, 0)
+    partitions.add_notebook_jobs(instance, [cell])
+    done = dg.materialize(
+        [next(a for a in location().assets if a.key == NOTEBOOK)],
+        partition_key=cell,
+        instance=instance,
+        resources=location().resources,
+    )
+    assert done.success
+    assert [job.key for job in queue.jobs if not job.missing()] == [queue.jobs[1].key]
+
+
+def test_an_unknown_queue_fails_before_anything_is_trained(instance: dg.DagsterInstance) -> None:
+    done = run_queue(99, instance)
+    assert not done.success
+    (failed,) = done.filter_events(lambda e: e.is_step_failure)
+    assert "no row has id 99" in str(failed.step_failure_data.error)
+
+
+@pytest.mark.parametrize(
+    ("queue_id", "fold", "combo", "key"),
+    [(12, 0, 3, "q12_f0_c3"), (1, None, None, "q1_nofold_default")],
+)
+def test_keys_of_notebook_jobs_are_read_as_they_were_made(
+    queue_id: int, fold: int | None, combo: int | None, key: str
+) -> None:
+    assert partitions.notebook_job(queue_id, fold, combo) == key
+    assert partitions.split_notebook_job(key) == (queue_id, fold, combo)
+    with pytest.raises(dg.Failure, match="such a key looks like q12_f0_c3"):
+        partitions.split_notebook_job(f"{key}/..")
+
+
+def test_trained_cells_are_trained_again_only_when_forced(instance: dg.DagsterInstance) -> None:
+    options: dict[str, Any] = {"open_snapshot": {"config": {"snapshot": "s1"}}}
+
+    def retrain(**more: Any) -> dg.ExecuteInProcessResult:
+        config = {f"updown_{name}": value for name, value in (options | more).items()}
+        return execute("retrain_updown", instance, run_config={"ops": config})
+
+    assert retrain().success
+    first = Snapshot.of("updown", "s1").rows["queue"]
+    assert retrain().success
+    assert Predictor.select().count() == 4
+    assert retrain(plan_jobs={"config": {"force": True}}).success
+    assert Predictor.select().count() == 8
+    renewed = Snapshot.of("updown", "s1").rows["queue"]
+    assert renewed != first
+    assert Queue.get_by_id(first).runs_completed == 4
+    assert retrain().success
+    assert Snapshot.of("updown", "s1").rows["queue"] == renewed
+    assert Predictor.select().count() == 8
