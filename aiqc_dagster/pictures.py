@@ -1,0 +1,121 @@
+"""Plotly figures as pictures in Markdown, for Dagster's UI shows pictures and runs no scripts.
+
+Drawn by matplotlib, for plotly's own exporter needs a Chrome on the machine that trains. Lines,
+markers, bars, heat maps and their titles are drawn: what the figures of `aiqc_core.plots` have.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import plotly.graph_objects as go
+
+INCHES = (7.2, 4.2)
+DPI = 90
+DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--"}
+
+
+def as_markdown(figure: go.Figure, title: str) -> dg.MarkdownMetadataValue:
+    """Return a figure as a picture in Markdown.
+
+    Args:
+        figure: of one pair of axes.
+        title: said to those who cannot see it.
+    """
+    data = base64.b64encode(png(figure)).decode()
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")
+
+
+def png(figure: go.Figure) -> bytes:
+    """Return a figure as the bytes of a PNG."""
+    # Imported where it is used: it takes half a second that steps without pictures need not wait.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    drawn = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(drawn)
+    axes: Any = drawn.add_subplot()
+    traces: Any = figure.data
+    for trace in traces:
+        DRAWERS[trace.type](axes, trace)
+    _label(axes, figure.layout)
+    if any(trace.name and trace.showlegend is not False for trace in traces):
+        axes.legend(fontsize="small", frameon=False)
+    file = io.BytesIO()
+    drawn.savefig(file, format="png")
+    return file.getvalue()
+
+
+def _scatter(axes: Any, trace: Any) -> None:
+    mode = trace.mode or "lines"
+    style = DASHES.get(getattr(trace.line, "dash", None) or "", "-") if "lines" in mode else "none"
+    axes.plot(
+        _values(trace.x),
+        _values(trace.y),
+        linestyle=style,
+        marker="o" if "markers" in mode else None,
+        markersize=3,
+        label=trace.name if trace.showlegend is not False else None,
+    )
+
+
+def _bar(axes: Any, trace: Any) -> None:
+    if trace.orientation == "h":
+        axes.barh([str(y) for y in trace.y], _values(trace.x), label=trace.name)
+    else:
+        axes.bar([str(x) for x in trace.x], _values(trace.y), label=trace.name)
+
+
+def _heatmap(axes: Any, trace: Any) -> None:
+    values = np.asarray(trace.z, dtype=float)
+    axes.imshow(values, cmap="Blues", aspect="auto")
+    shown = values if trace.text is None else np.asarray(trace.text)
+    rows, columns = values.shape
+    axes.set_xticks(range(columns), [str(x) for x in _or_range(trace.x, columns)])
+    axes.set_yticks(range(rows), [str(y) for y in _or_range(trace.y, rows)])
+    middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
+    for row, column in np.ndindex(rows, columns):
+        color = "white" if values[row, column] > middle else "black"
+        text = str(shown[row, column]).replace("<br>", "\n")
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
+
+
+DRAWERS = {"scatter": _scatter, "scattergl": _scatter, "bar": _bar, "heatmap": _heatmap}
+
+
+def _label(axes: Any, layout: Any) -> None:
+    axes.set_title(_text(layout.title.text), fontsize="medium")
+    axes.set_xlabel(_text(layout.xaxis.title.text))
+    axes.set_ylabel(_text(layout.yaxis.title.text))
+    for name, axis in (("x", layout.xaxis), ("y", layout.yaxis)):
+        if axis.type == "log":
+            getattr(axes, f"set_{name}scale")("log")
+        if axis.range is not None and axis.type not in {"log", "category"}:
+            getattr(axes, f"set_{name}lim")(*axis.range)
+    for shape in layout.shapes or ():
+        axes.plot([shape.x0, shape.x1], [shape.y0, shape.y1], "--", color="grey", linewidth=1)
+
+
+def _text(text: str | None) -> str:
+    return (text or "").replace("<br>", "\n").replace("<b>", "").replace("</b>", "")
+
+
+def _values(values: Any) -> Any:
+    return np.asarray(values)
+
+
+def _or_range(values: Any, count: int) -> Any:
+    return range(count) if values is None else values
+
+
+def of_all(figures: Mapping[str, go.Figure]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return figures as metadata, by their names."""
+    return {name: as_markdown(figure, name) for name, figure in figures.items()}
