@@ -17,7 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from aiqc_core import audit, chain
 from aiqc_core.chain.stage import row_of
-from aiqc_core.evaluate.checks import PASSED, WARNING, Finding
+from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Dataset, Fold, Splitset
 from aiqc_dagster import metadata, partitions
@@ -33,12 +33,14 @@ class Check:
         name: what the tab "Checks" calls it.
         description: what it says when it is green.
         examine: `(experiment, snapshot, key of the other dimension) -> Finding`.
+        blocking: whether red stops what comes after it.
     """
 
     stage: str
     name: str
     description: str
     examine: Callable[[Experiment, str, str], Finding]
+    blocking: bool = False
 
 
 def build(experiment: Experiment) -> list[dg.AssetChecksDefinition]:
@@ -64,6 +66,9 @@ def report(
                     **_shown(found, snapshot, key),
                 )
             )
+            if check.blocking and found.verdict == FAILED:
+                message = f"{stage.name}/{check.name} stops the run: {found.summary}"
+                raise dg.Failure(message, allow_retries=False)
 
 
 def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinition:
@@ -74,6 +79,7 @@ def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinitio
         asset=stage.key(experiment),
         name=check.name,
         description=check.description,
+        blocking=check.blocking,
         partitions_def=(partitions.folds if across else partitions.snapshots)(experiment),
         required_resource_keys={"metastore"},
     )
@@ -136,6 +142,26 @@ def _no_nan(experiment: Experiment, snapshot: str, fold_key: str) -> Finding:
     return audit.no_nan(*_part(experiment, snapshot, fold_key))
 
 
+def _drift(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    return chain.drift(experiment, snapshot)
+
+
+def _jobs_present(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    return chain.jobs_present(experiment, snapshot)
+
+
+def _challenger(experiment: Experiment, snapshot: str, _: str) -> Finding:
+    return chain.challenge(experiment, snapshot).finding
+
+
+def _champion_sound(experiment: Experiment, *_: str) -> Finding:
+    return chain.champion_sound(experiment)
+
+
+def _fresh(experiment: Experiment, *_: str) -> Finding:
+    return chain.fresh(experiment)
+
+
 def _part(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Fold | None]:
     row = row_of(experiment, snapshot, Splitset, "splitset")
     return row, dict(zip(experiment.fold_keys(), row.parts(), strict=True))[fold_key]
@@ -148,12 +174,21 @@ CHECKS = (
         "What is registered has the hash that it had at registration: of the stored bytes, or of "
         "a source outside of the store.",
         _source_unchanged,
+        blocking=True,
+    ),
+    Check(
+        "feature",
+        "no_drift",
+        "The columns are distributed as the rows that the champion learned from: the population "
+        "stability index of each is below 0.1 (amber) or 0.25 (red).",
+        _drift,
     ),
     Check(
         "splitset",
         "no_leak",
         "No sample is in two splits, and the windows of train share no row with another split.",
         _rows_apart,
+        blocking=True,
     ),
     Check(
         "splitset",
@@ -167,6 +202,39 @@ CHECKS = (
         "Fits and training samples, made again from the training rows alone, equal what is "
         "stored; the windows of train share no row with another split.",
         _no_leak,
+        blocking=True,
     ),
-    Check("samples", "no_nan", "Each cached value is a finite number.", _no_nan),
+    Check(
+        "samples",
+        "no_nan",
+        "Each cached value is a finite number.",
+        _no_nan,
+        blocking=True,
+    ),
+    Check(
+        "leaderboard",
+        "all_jobs_present",
+        "Every training of the snapshot is recorded.",
+        _jobs_present,
+    ),
+    Check(
+        "leaderboard",
+        "challenger_not_worse",
+        "On the champion's own samples, the snapshot's best model is not surely worse than the "
+        "champion: the paired interval of its gain does not lie below 0.",
+        _challenger,
+    ),
+    Check(
+        "champion",
+        "not_diverged",
+        "No loss and no prediction of the model in use is NaN or infinite.",
+        _champion_sound,
+    ),
+    Check(
+        "champion",
+        "fresh",
+        "The newest trained data are as new as the declaration asks for, or the source still "
+        "holds the same.",
+        _fresh,
+    ),
 )

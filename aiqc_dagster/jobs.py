@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
     from aiqc_dagster.training import TrainingOps
 
+AFTER_TRAINING = ("leaderboard", "champion")
+
 
 def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
-    """Return `retrain_<experiment>`: from the source to the leaderboard, training what is missing.
+    """Return `retrain_<experiment>`: from the source to the champion, training what is missing.
 
     It emits the same events as the assets, so that every cell it touches turns green, and shares
     the steps of `training` with them.
@@ -33,14 +35,15 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
         key = open_snapshot()
         done = {}
         for name, stage in chain.items():
-            if name != "leaderboard":
+            if name not in AFTER_TRAINING:
                 upstream = [done[up] for up in stage.upstream]
                 done[name] = steps[name](snapshot=key, upstream=upstream)
         selection, missing = plan_jobs(
             target=key, upstream=[done["samples"], done["hyperparamcombo"]]
         )
         finished = finish_queue(selection=selection, trained=missing.map(train_job).collect())
-        steps["leaderboard"](snapshot=key, upstream=[finished])
+        ranked = steps["leaderboard"](snapshot=key, upstream=[finished])
+        steps["champion"](snapshot=key, upstream=[ranked])
 
     return walk
 

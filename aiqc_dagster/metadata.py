@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,8 +11,9 @@ import dagster as dg
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from aiqc_core.chain import Challenge
     from aiqc_core.leaderboard import Standing
-    from aiqc_core.orm import Dataset, Feature, Job, Label, Predictor, Queue, Splitset
+    from aiqc_core.orm import Champion, Dataset, Feature, Job, Label, Predictor, Queue, Splitset
 
 Metadata = dict[str, Any]
 
@@ -105,6 +107,21 @@ def of_standings(queue: Queue, ranked: Sequence[Standing], metric: str) -> Metad
         "champion": ranked[0].combo_key,
         "leaderboard": table(rows),
         **{name: value for name, value in best.items() if math.isfinite(value)},
+    }
+
+
+def of_champion(row: Champion, result: Challenge) -> Metadata:
+    """Show which model is in use, and how its challenger did."""
+    contest = {} if result.contest is None else asdict(result.contest)
+    return {
+        "predictor_id": row.predictor_id,
+        "snapshot_of_champion": row.snapshot,
+        "promoted": result.is_promoted,
+        "verdict": result.finding.summary,
+        "challenger_predictor_id": result.challenger.id,
+        "hyperparameters": row.predictor.job.hyperparameters,
+        **({"contest": table([contest])} if contest else {}),
+        **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
     }
 
 

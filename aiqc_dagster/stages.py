@@ -138,9 +138,14 @@ def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
         message = f"{experiment.name}/leaderboard: no Job of Queue {queue.id} is trained yet."
         raise dg.Failure(message, allow_retries=False)
     judged_on = queue.splitset.judged_on
-    ranked = leaderboard.standings(trained, judged_on)
+    ranked = leaderboard.standings(trained, judged_on, metric=metric)
     newest = max(entry.predictor_id for entry in trained)
     return Cell(metadata.of_standings(queue, ranked, metric), f"{queue.id}_{newest}")
+
+
+def _champion(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row, result = chain.crown(experiment, snapshot)
+    return Cell(metadata.of_champion(row, result), f"champion_{row.predictor_id}")
 
 
 STAGES = {
@@ -203,6 +208,15 @@ STAGES = {
             frozenset({"table"}),
             "The comparison of all models of a snapshot, ranked by the split that judges them.",
             _leaderboard,
+        ),
+        Stage(
+            "champion",
+            ("leaderboard",),
+            None,
+            frozenset({"trophy"}),
+            "The model in use. Materialising lets the best model of a snapshot challenge it, on "
+            "the champion's own samples; by the declaration's rule it takes the place or not.",
+            _champion,
         ),
     )
 }

@@ -6,18 +6,29 @@ before, and returns the row. A notebook calls `run`; Dagster's assets call the s
 
 from __future__ import annotations
 
+from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
 from aiqc_core.chain.due import Due, due, newest_snapshot, source_digest
 from aiqc_core.chain.stage import today
 from aiqc_core.chain.training import hyperparamset, jobs, prepare, queue, renew, run
+from aiqc_core.chain.watch import champion_sound, drift, fresh, jobs_present
 
 __all__ = [
+    "Challenge",
     "Due",
+    "candidate",
+    "challenge",
+    "champion",
+    "champion_sound",
+    "crown",
     "dataset",
+    "drift",
     "due",
     "feature",
+    "fresh",
     "hyperparamset",
     "jobs",
+    "jobs_present",
     "label",
     "label_dataset",
     "newest_snapshot",

@@ -42,7 +42,7 @@ def due(experiment: Experiment) -> Due:
     digest = source_digest(experiment)
     newest = newest_snapshot(experiment)
     if newest is None:
-        return Due(True, "No snapshot is there yet.", digest, None)
+        return Due(is_due=True, reason="No snapshot is there yet.", digest=digest, snapshot=None)
     known = "_".join(
         dict.fromkeys(
             newest.get_row(Dataset, stage).sha256_hexdigest
@@ -51,13 +51,18 @@ def due(experiment: Experiment) -> Due:
     )
     if known != digest:
         reason = f"The content moved since snapshot {newest.key}: {known[:12]} to {digest[:12]}."
-        return Due(True, reason, digest, newest.key)
+        return Due(is_due=True, reason=reason, digest=digest, snapshot=newest.key)
     missing = _missing(newest)
     if missing is None or missing:
         what = "is not trained" if missing is None else f"lacks {missing} trainings"
-        return Due(True, f"Snapshot {newest.key} {what}.", digest, newest.key)
+        return Due(
+            is_due=True,
+            reason=f"Snapshot {newest.key} {what}.",
+            digest=digest,
+            snapshot=newest.key,
+        )
     reason = f"The content is that of snapshot {newest.key} ({digest[:12]}), which is trained."
-    return Due(False, reason, digest, newest.key)
+    return Due(is_due=False, reason=reason, digest=digest, snapshot=newest.key)
 
 
 def source_digest(experiment: Experiment) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel
+from aiqc_core.orm.champion import Champion
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.encode import FeatureCoder, LabelCoder
@@ -27,6 +28,7 @@ __all__ = [
     "Algorithm",
     "Attempt",
     "BaseModel",
+    "Champion",
     "Dataset",
     "Declared",
     "Feature",
