@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from aiqc_core import chain
 from aiqc_core.experiment import Experiment
 from aiqc_dagster import partitions, stages
 from aiqc_dagster.stages import Stage, asset_key
@@ -22,11 +23,15 @@ NOTEBOOK_DESCRIPTION = (
     "run_queue adds the cells of a Queue; materialising some trains what is missing of them."
 )
 
+# A person who turns the automation sensor on wants the data prepared when a snapshot is added, but
+# decides on trainings and promotions alone, or leaves them to the schedule.
+FOLLOWS = {"feature", "label", "splitset", "samples"}
+
 
 def build(experiment: Experiment, training: TrainingOps) -> list[dg.AssetsDefinition]:
     """Return every asset of an experiment; `training` is shared with its job."""
-    chain = [_stage_asset(experiment, stage) for stage in stages.of(experiment).values()]
-    return [*chain, _predictor(experiment, training)]
+    stage_assets = [_stage_asset(experiment, s) for s in stages.of(experiment).values()]
+    return [*stage_assets, _predictor(experiment, training)]
 
 
 def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
@@ -38,6 +43,8 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
         kinds=set(stage.kinds),
         owners=[experiment.owner],
         description=stage.description,
+        code_version=chain.code_version(experiment, stage.name),
+        automation_condition=dg.AutomationCondition.eager() if stage.name in FOLLOWS else None,
         required_resource_keys={"metastore"},
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
@@ -76,6 +83,7 @@ def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefini
         kinds={experiment.training.library.replace("keras", "tensorflow")},
         owners=[experiment.owner],
         description=PREDICTOR_DESCRIPTION,
+        code_version=chain.code_version(experiment, "predictor"),
     )
     def predictor(samples: Any, hyperparamcombo: Any) -> Any:
         selection, missing = plan_jobs(upstream=[samples, hyperparamcombo])

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, checks, jobs, schedules, sensors, training
-from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster import assets, checks, execution, jobs, schedules, sensors, training
 from aiqc_dagster.notify import NotifierResource, on_failure
 from aiqc_dagster.resources import MetastoreResource
 from aiqc_dagster.works import ExperimentWork, NotebookWork
@@ -45,5 +44,5 @@ def of_everything() -> dg.Definitions:
     return dg.Definitions(
         resources={"metastore": MetastoreResource(), "notifier": NotifierResource()},
         sensors=[on_failure()],
-        executor=warm_pool_executor,
+        executor=execution.chosen(),
     )

@@ -14,9 +14,8 @@ from pydantic import Field
 from aiqc_core.evaluate.leading import leading_metric
 from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.running import train_one
-from aiqc_dagster import metadata, partitions
+from aiqc_dagster import gpu, metadata, partitions
 
-TRAIN_POOL = "train"
 RESOURCES = {"metastore"}
 HELD_WAIT_SECONDS = 5
 HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
@@ -100,7 +99,8 @@ def _train_job(work: Work) -> dg.OpDefinition:
         name=f"{work.name}_train_job",
         ins={"names": dg.In(list)},
         out=dg.Out(int),
-        pool=TRAIN_POOL,
+        pool=gpu.TRAIN_POOL,
+        tags=gpu.train_tags(),
         required_resource_keys=RESOURCES,
     )
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:
@@ -175,7 +175,7 @@ def _log_cell(
 
 def _line(work: Work, job: Job, predictor: Predictor) -> str:
     metric = work.metric or leading_metric(job.queue.algorithm.analysis_type)
-    scores = {s: m[metric] for s, m in predictor.predictions[0].metrics.items()}
+    scores = {s: m[metric] for s, m in predictor.prediction.metrics.items()}
     shown = ", ".join(f"{split} {score:.4f}" for split, score in scores.items())
     return f"{job.key} {job.hyperparameters}: {metric} {shown}"
 

@@ -11,6 +11,7 @@ from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples
 from aiqc_core.chain.due import Due, due, newest_snapshot, source_digest
 from aiqc_core.chain.stage import today
 from aiqc_core.chain.training import hyperparamset, jobs, prepare, queue, renew, run
+from aiqc_core.chain.versions import code_version
 from aiqc_core.chain.watch import champion_sound, drift, fresh, jobs_present
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "challenge",
     "champion",
     "champion_sound",
+    "code_version",
     "crown",
     "dataset",
     "drift",

@@ -99,7 +99,7 @@ def label(experiment: Experiment, snapshot: str) -> Label:
     inputs = [
         source.id,
         pipeline.label_columns,
-        _encoder_digest(pipeline.label_encoder),
+        encoder_digest(pipeline.label_encoder),
         None if fill is None else fill.model_dump(),
     ]
     return find_or_make(experiment, snapshot, Label, "label", inputs, make)
@@ -160,10 +160,11 @@ def _attach(row: Feature, pipeline: Pipeline) -> None:
 
 
 def _coder_inputs(coder: FeatureEncoder) -> list[object]:
-    return [_encoder_digest(coder.encoder), coder.include, coder.dtypes, coder.columns]
+    return [encoder_digest(coder.encoder), coder.include, coder.dtypes, coder.columns]
 
 
-def _encoder_digest(encoder: object) -> str | None:
+def encoder_digest(encoder: object) -> str | None:
+    """Return a digest of an encoder's class and parameters; None of none."""
     if encoder is None:
         return None
     return hashlib.sha256(pickle.dumps(encode.checked(encoder))).hexdigest()

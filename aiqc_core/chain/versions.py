@@ -1,0 +1,98 @@
+"""The version of the code behind each stage: a digest of what its declaration says.
+
+It moves when the declaration's part does and not otherwise, so that a changed encoder makes stale
+what it touches and a comment nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.chain.data import encoder_digest
+from aiqc_core.chain.training import FUNCTIONS
+from aiqc_core.train.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+
+CUT = {
+    "size_test", "size_validation", "fold_count", "bin_count", "unsupervised_stratify_col",
+    "groups", "time_ordered", "gap",
+}  # fmt: skip
+
+
+def code_version(experiment: Experiment, stage: str) -> str:
+    """Return 12 hex digits that follow from what a stage's declaration says.
+
+    Args:
+        experiment: the declaration.
+        stage: the name of an asset, such as `'feature'`.
+    """
+    told = json.dumps(STAGES.get(stage, _nothing)(experiment), sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _dataset(experiment: Experiment) -> Any:
+    source: Any = experiment.source
+    return str(source) if isinstance(source, Path) else fingerprint(source)
+
+
+def _feature(experiment: Experiment) -> Any:
+    pipeline = experiment.pipeline
+    return [
+        pipeline.features,
+        pipeline.label_columns,
+        [fill.model_dump() for fill in pipeline.interpolations],
+        [
+            [encoder_digest(c.encoder), c.include, c.dtypes, c.columns]
+            for c in pipeline.feature_encoders
+        ],
+        None if pipeline.window is None else pipeline.window.model_dump(),
+        pipeline.reshape_indices,
+    ]
+
+
+def _label(experiment: Experiment) -> Any:
+    pipeline = experiment.pipeline
+    fill = pipeline.label_interpolation
+    filled = None if fill is None else fill.model_dump()
+    return [pipeline.label_columns, filled, encoder_digest(pipeline.label_encoder)]
+
+
+def _splitset(experiment: Experiment) -> Any:
+    return [experiment.pipeline.model_dump(include=CUT), experiment.seed]
+
+
+def _predictor(experiment: Experiment) -> Any:
+    training = experiment.training
+    functions = [getattr(training, role) for role in FUNCTIONS]
+    return [
+        training.library, training.analysis_type, training.repeat_count, training.permute_count,
+        experiment.seed, [None if fn is None else fingerprint(fn) for fn in functions],
+    ]  # fmt: skip
+
+
+def _leaderboard(experiment: Experiment) -> Any:
+    return experiment.leading_metric
+
+
+def _champion(experiment: Experiment) -> Any:
+    return [experiment.leading_metric, experiment.promotion.model_dump()]
+
+
+def _nothing(_: Experiment) -> Any:
+    return None
+
+
+STAGES = {
+    "dataset": _dataset,
+    "feature": _feature,
+    "label": _label,
+    "splitset": _splitset,
+    "predictor": _predictor,
+    "leaderboard": _leaderboard,
+    "champion": _champion,
+}

@@ -1,0 +1,69 @@
+"""How steps run, chosen in one place by `AIQC_EXECUTOR`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_core.errors import TrainingError
+from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.gpu import DEFAULT_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXECUTOR_VARIABLE = "AIQC_EXECUTOR"
+BROKER_VARIABLE, BACKEND_VARIABLE = "AIQC_CELERY_BROKER", "AIQC_CELERY_BACKEND"
+LOCAL_BROKER = "redis://localhost:6379/0"
+
+
+def chosen() -> dg.ExecutorDefinition:
+    """Return the executor that the environment names; warm worker processes by default.
+
+    Raises:
+        TrainingError: an unknown name, or an executor whose package is not installed.
+    """
+    name = os.environ.get(EXECUTOR_VARIABLE) or "warm_pool"
+    if name not in EXECUTORS:
+        message = f"{EXECUTOR_VARIABLE}={name!r} is none of {', '.join(EXECUTORS)}."
+        raise TrainingError(message)
+    return EXECUTORS[name]()
+
+
+def _celery() -> dg.ExecutorDefinition:
+    executor = _installed("dagster_celery", "celery_executor", "celery")
+    broker = os.environ.get(BROKER_VARIABLE, LOCAL_BROKER)
+    backend = os.environ.get(BACKEND_VARIABLE, broker)
+    return executor.configured(
+        {"broker": broker, "backend": backend, "config_source": {
+            "task_default_queue": DEFAULT_QUEUE,
+        }},
+        name="celery",
+    )  # fmt: skip
+
+
+def _k8s() -> dg.ExecutorDefinition:
+    return _installed("dagster_k8s", "k8s_job_executor", "k8s")
+
+
+def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition:
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        message = (
+            f"{EXECUTOR_VARIABLE}={extra!r} needs {error.name}, which is not installed. Run: "
+            f"pip install 'aiqc-dagster[{extra}]'"
+        )
+        raise TrainingError(message) from error
+
+
+EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
+    "warm_pool": lambda: warm_pool_executor,
+    "in_process": lambda: dg.in_process_executor,
+    "multiprocess": lambda: dg.multiprocess_executor,
+    "celery": _celery,
+    "k8s": _k8s,
+}

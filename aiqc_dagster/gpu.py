@@ -1,0 +1,71 @@
+"""What a training asks of the machine it runs on, said once for every executor.
+
+| executor              | what it heeds                                                        |
+|-----------------------|----------------------------------------------------------------------|
+| in-process, processes | the pool `train`, whose limit is the number of device slots          |
+| Celery                | the queue `gpu`, to which the workers with a device listen           |
+| Kubernetes            | `nvidia.com/gpu: 1` on the pod of the mapped step, and on no other    |
+
+Where models train without an accelerator, `AIQC_GPUS_PER_JOB=0` asks for none.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from aiqc_core.errors import TrainingError
+
+GPUS_VARIABLE = "AIQC_GPUS_PER_JOB"
+NODE_SELECTOR_VARIABLE = "AIQC_GPU_NODE_SELECTOR"
+TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
+TRAIN_POOL = "train"
+GPU_QUEUE, DEFAULT_QUEUE = "gpu", "default"
+GPU_RESOURCE = "nvidia.com/gpu"
+
+
+def gpus_per_job() -> int:
+    """Return how many accelerators a training asks for: 1 unless the environment says otherwise.
+
+    Raises:
+        TrainingError: the variable holds no whole number from 0.
+    """
+    given = os.environ.get(GPUS_VARIABLE, "1")
+    if not given.isdecimal():
+        message = f"{GPUS_VARIABLE}={given!r}: give a whole number from 0."
+        raise TrainingError(message)
+    return int(given)
+
+
+def train_tags() -> dict[str, Any]:
+    """Return the tags of the step that trains; each executor reads its own."""
+    count = gpus_per_job()
+    queue = GPU_QUEUE if count else DEFAULT_QUEUE
+    tags: dict[str, Any] = {"dagster-celery/queue": queue}
+    if count:
+        tags["dagster-k8s/config"] = json.dumps(_pod(count))
+    return tags
+
+
+def _pod(count: int) -> dict[str, Any]:
+    """Return what Kubernetes has to give the pod of a training."""
+    spec: dict[str, Any] = {}
+    selector = os.environ.get(NODE_SELECTOR_VARIABLE)
+    if selector:
+        spec["node_selector"] = dict([_pair(NODE_SELECTOR_VARIABLE, selector)])
+    toleration = os.environ.get(TOLERATION_VARIABLE, GPU_RESOURCE)
+    if toleration:
+        spec["tolerations"] = [{"key": toleration, "operator": "Exists", "effect": "NoSchedule"}]
+    return {
+        "container_config": {"resources": {"limits": {GPU_RESOURCE: str(count)}}},
+        "pod_spec_config": spec,
+    }
+
+
+def _pair(variable: str, text: str) -> tuple[str, str]:
+    key, found, value = text.partition("=")
+    if not (key and found and value):
+        message = f"{variable}={text!r}: give a label as key=value."
+        raise TrainingError(message)
+    return key, value
