@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, checks, execution, jobs, schedules, sensors, training
+from aiqc_dagster import assets, checks, execution, inference, jobs, schedules, sensors, training
 from aiqc_dagster.notify import NotifierResource, on_failure
 from aiqc_dagster.resources import MetastoreResource
 from aiqc_dagster.works import ExperimentWork, NotebookWork
@@ -25,9 +25,9 @@ def of_experiment(experiment: Experiment) -> dg.Definitions:
         steps = training.steps(ExperimentWork(experiment))
         retrain = jobs.retrain(experiment, steps)
         return dg.Definitions(
-            assets=assets.build(experiment, steps),
-            asset_checks=checks.build(experiment),
-            jobs=[retrain],
+            assets=[*assets.build(experiment, steps), inference.asset(experiment)],
+            asset_checks=[*checks.build(experiment), inference.check(experiment)],
+            jobs=[retrain, inference.job(experiment)],
             schedules=schedules.retrain(experiment, retrain),
             sensors=sensors.build(experiment, retrain),
         )

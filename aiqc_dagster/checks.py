@@ -63,7 +63,7 @@ def report(
                     check_name=check.name,
                     partition=cell,
                     target_materialization_data=_target(context, stage.key(experiment), cell),
-                    **_shown(found, snapshot, key),
+                    **shown(found, _cell(snapshot, key)),
                 )
             )
             if check.blocking and found.verdict == FAILED:
@@ -88,12 +88,12 @@ def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinitio
         if stage.dimension is not None:
             snapshot, key = partitions.split_cell(context.partition_key, stage.dimension)
         found = check.examine(experiment, snapshot, key)
-        return dg.AssetCheckResult(**_shown(found, snapshot, key))
+        return dg.AssetCheckResult(**shown(found, _cell(snapshot, key)))
 
     return examine
 
 
-def _shown(found: Finding, snapshot: str, key: str) -> dict[str, Any]:
+def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:
     """Return a finding as Dagster shows it: a warning is amber, a failure red."""
     facts = {
         name: metadata.table(value) if isinstance(value, list) else value
@@ -104,8 +104,12 @@ def _shown(found: Finding, snapshot: str, key: str) -> dict[str, Any]:
         "passed": found.verdict == PASSED,
         "severity": severity.WARN if found.verdict == WARNING else severity.ERROR,
         "description": found.summary,
-        "metadata": {"snapshot": snapshot, **({"fold": key} if key else {}), **facts},
+        "metadata": {**cell, **facts},
     }
+
+
+def _cell(snapshot: str, key: str) -> dict[str, str]:
+    return {"snapshot": snapshot, "fold": key} if key else {"snapshot": snapshot}
 
 
 def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Target | None:

@@ -7,13 +7,25 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from aiqc_core.chain import Challenge
     from aiqc_core.leaderboard import Standing
-    from aiqc_core.orm import Champion, Dataset, Feature, Job, Label, Predictor, Queue, Splitset
+    from aiqc_core.orm import (
+        Champion,
+        Dataset,
+        Feature,
+        Job,
+        Label,
+        Prediction,
+        Predictor,
+        Queue,
+        Splitset,
+    )
 
 Metadata = dict[str, Any]
 
@@ -78,7 +90,7 @@ def of_splitset(row: Splitset) -> Metadata:
 
 def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
     """Show a trained model's numbers; the UI plots them over time."""
-    metrics = predictor.predictions[0].metrics
+    metrics = predictor.prediction.metrics
     return {
         "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
         "hyperparameters": job.hyperparameters,
@@ -123,6 +135,25 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         **({"contest": table([contest])} if contest else {}),
         **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
     }
+
+
+def of_prediction(row: Prediction, path: Path | None) -> Metadata:
+    """Show what was said of a batch: how many rows, of which class how many, and how well."""
+    (split,) = row.predictions
+    said = row.predictions[split]
+    shown: Metadata = {
+        "prediction_id": row.id,
+        "predictor_id": row.predictor_id,
+        "samples": len(said),
+        **numbers(row.metrics),
+    }
+    if row.probabilities is not None:
+        values, counts = np.unique(said, return_counts=True)
+        pairs = zip(values.tolist(), counts.tolist(), strict=True)
+        shown["classes"] = table([{"class": str(v), "samples": n} for v, n in pairs])
+    if path is not None:
+        shown["file"] = dg.MetadataValue.path(str(path))
+    return shown
 
 
 def numbers(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:

@@ -13,6 +13,7 @@ from aiqc_dagster import checks, partitions
 from aiqc_dagster.stages import Stage
 
 RESOURCES = {"metastore"}
+PARTITION_TAG = "dagster/partition"
 
 
 class SnapshotConfig(dg.Config):
@@ -20,7 +21,8 @@ class SnapshotConfig(dg.Config):
 
     snapshot: str = Field(
         default="",
-        description="Key of the snapshot, such as 2026-11-25; today's date if empty.",
+        description="Key of the snapshot, such as 2026-11-25. If empty, the run's tag "
+        "dagster/partition, else today's date.",
     )
 
 
@@ -37,6 +39,7 @@ def queue_op() -> dg.OpDefinition:
     def open_queue(context: dg.OpExecutionContext, config: QueueConfig) -> str:
         """Find the Queue; an unknown one fails the run before anything is trained."""
         queue = Queue.get_by_id(config.queue_id)
+        context.instance.add_run_tags(context.run_id, {"aiqc/queue": str(queue.id)})
         context.log.info("Queue %d: %d runs in all", queue.id, queue.total_runs)
         return str(queue.id)
 
@@ -49,8 +52,10 @@ def snapshot_op(experiment: Experiment) -> dg.OpDefinition:
     @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=RESOURCES)
     def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
         """Choose the snapshot, and make it known to Dagster."""
-        key = partitions.checked_snapshot(config.snapshot or chain.today())
+        tagged = context.run.tags.get(PARTITION_TAG)
+        key = partitions.checked_snapshot(config.snapshot or tagged or chain.today())
         partitions.add_snapshot(context.instance, experiment, key)
+        context.instance.add_run_tags(context.run_id, {"aiqc/snapshot": key})
         context.log.info("%s: snapshot %s", experiment.name, key)
         return key
 

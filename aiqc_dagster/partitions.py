@@ -6,6 +6,7 @@
 | fold      | static  | `f0`, `nofold`    | `Experiment.fold_keys`                         |
 | combo     | static  | `1a2b3c4d`        | the hash of a combination's content            |
 | job       | static  | `f0_1a2b3c4d`     | `Job.key`                                      |
+| batch     | dynamic | `2026-11-25_north`| new data to predict; added by `predict_<e>`    |
 | notebook  | dynamic | `q12_f0_c3`       | a Job of a Queue that a notebook made          |
 
 Static keys follow from the declaration, so that the UI shows each cell before it is trained, and
@@ -34,6 +35,11 @@ SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 def snapshots(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
     """Return the snapshots of an experiment."""
     return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_snapshot")
+
+
+def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
+    """Return the batches of new data that an experiment's champion predicts."""
+    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_batch")
 
 
 def combos(experiment: Experiment) -> dg.StaticPartitionsDefinition:
@@ -90,7 +96,16 @@ def checked_snapshot(key: str) -> str:
 
 def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
     """Make a snapshot known to Dagster; one that is known already stays."""
-    name = snapshots(experiment).name
+    _add(instance, snapshots(experiment), key)
+
+
+def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
+    """Make a batch known to Dagster; one that is known already stays."""
+    _add(instance, batches(experiment), key)
+
+
+def _add(instance: dg.DagsterInstance, defined: dg.DynamicPartitionsDefinition, key: str) -> None:
+    name = defined.name
     if name is not None and not instance.has_dynamic_partition(name, key):
         instance.add_dynamic_partitions(name, [key])
 

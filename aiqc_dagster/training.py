@@ -89,7 +89,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
             else:
                 _log_cell(context, work, names, job, found=True)
         context.log.info("%s: %d of %d Jobs are to be trained", work.name, lacking, len(selection))
-        yield dg.Output([*selection, lacking], "selection")
+        yield dg.Output([*selection, lacking, bool(target)], "selection")
 
     return plan_jobs
 
@@ -129,13 +129,13 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         context: dg.OpExecutionContext, selection: list[Any], trained: list[int]
     ) -> Iterator[Any]:
         """Count what is recorded, and fail when anything that was selected is missing."""
-        *cells, planned = selection
+        *cells, planned, is_walk = selection
         pairs = zip(cells, work.jobs(cells), strict=True)
         lacking = [names for names, job in pairs if job.missing()]
         if lacking or len(trained) != planned:
             raise dg.Failure(_lacking(work, lacking, len(cells)), allow_retries=False)
         context.log.info(_finished(work, len(trained), len(cells)))
-        if not context.has_partition_key and not context.has_partition_key_range:
+        if is_walk:
             yield dg.Output(None)
 
     return finish_queue

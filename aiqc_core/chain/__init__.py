@@ -6,6 +6,7 @@ before, and returns the row. A notebook calls `run`; Dagster's assets call the s
 
 from __future__ import annotations
 
+from aiqc_core.chain.batch import batch_drift, of_batch, predict, write_table
 from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
 from aiqc_core.chain.due import Due, due, newest_snapshot, source_digest
@@ -17,6 +18,7 @@ from aiqc_core.chain.watch import champion_sound, drift, fresh, jobs_present
 __all__ = [
     "Challenge",
     "Due",
+    "batch_drift",
     "candidate",
     "challenge",
     "champion",
@@ -34,6 +36,8 @@ __all__ = [
     "label",
     "label_dataset",
     "newest_snapshot",
+    "of_batch",
+    "predict",
     "prepare",
     "queue",
     "renew",
@@ -42,4 +46,5 @@ __all__ = [
     "source_digest",
     "splitset",
     "today",
+    "write_table",
 ]

@@ -14,12 +14,12 @@ from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate import drift as drifting
 from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.orm import Champion, Feature, Queue
+from aiqc_core.orm.versus import learned
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiqc_core.experiment import Experiment
-    from aiqc_core.orm import Splitset
 
 MOST_ROWS = 100_000  # of a sequence's rows, drawn evenly; more would not change a verdict
 
@@ -51,13 +51,10 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
     champion = Champion.of(experiment.name)
     if champion is None:
         return Finding(PASSED, "There is no champion yet to compare with.")
-    job = champion.predictor.job
-    splitset = job.queue.splitset
-    positions = (job.fold or splitset).positions()[splitset.key_train or ""]
-    before = _learned(splitset, positions)
+    before = table_of(*learned(champion.predictor))
     now = row_of(experiment, snapshot, Feature, "feature")
     try:
-        found = drifting.compare(before, _table(now, None))
+        found = drifting.compare(before, table_of(now, None))
     except SelectionError as error:
         return Finding(FAILED, f"The columns changed since the champion was trained: {error}")
     return drifting.judged(found)
@@ -86,13 +83,7 @@ def _hours(age: Any) -> str:
     return f"{age.total_seconds() / 3600:.1f} h"
 
 
-def _learned(splitset: Splitset, positions: NDArray[np.int64]) -> pd.DataFrame:
-    feature = splitset.features[0]
-    windows = feature.recipe().windows
-    return _table(feature, positions if windows is None else windows.rows(positions))
-
-
-def _table(feature: Feature, rows: NDArray[np.int64] | None) -> pd.DataFrame:
+def table_of(feature: Feature, rows: NDArray[np.int64] | None) -> pd.DataFrame:
     """Return a Feature's raw values as a table: of images their brightness and contrast."""
     values = feature.dataset.load(feature.columns, None)
     if isinstance(values, pd.DataFrame):

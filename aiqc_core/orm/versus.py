@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiqc_core.evaluate.weighted import Metrics
+    from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.predictor import Predictor
     from aiqc_core.train.outcome import JobSpec
 
@@ -68,6 +69,13 @@ def unseen(
     seen = np.unique(_row_hashes(there)[_rows(there, learned)])
     known = np.isin(_row_hashes(here), seen)
     return positions[[not known[_rows(here, np.array([p]))].any() for p in positions]]
+
+
+def learned(predictor: Predictor) -> tuple[Feature, NDArray[np.int64]]:
+    """Return the first Feature that a Predictor learned from, and its Dataset's rows it saw."""
+    splitset = _splitset(predictor)
+    positions = _part(predictor).positions()[splitset.key_train or ""]
+    return splitset.features[0], _rows(splitset, positions)
 
 
 def _splitset(predictor: Predictor) -> Splitset:
@@ -130,7 +138,7 @@ Said = tuple["NDArray[Any]", "NDArray[Any] | None"]
 
 
 def _said(predictor: Predictor, split: str, kept: NDArray[np.bool_]) -> Said:
-    prediction = predictor.predictions[0]
+    prediction = predictor.prediction
     said = (prediction.probabilities or {}).get(split)
     return prediction.predictions[split][kept], None if said is None else said[kept]
 

@@ -15,7 +15,7 @@ import pytest
 from small_experiment import declare, source
 
 from aiqc_core import chain
-from aiqc_dagster import bundle, notify, resources, schedules, sensors
+from aiqc_dagster import bundle, notify, partitions, resources, schedules, sensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,3 +196,24 @@ def test_an_address_that_is_no_web_address_is_refused() -> None:
     with pytest.raises(ValueError, match="give an address of http or https"):
         notify.NotifierResource(url="file:///etc/passwd").send({})
     assert not notify.NotifierResource().send({})
+
+
+def test_a_new_snapshots_data_are_prepared_when_a_person_asks_for_automation(
+    instance: dg.DagsterInstance,
+) -> None:
+    experiment = declare()
+    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    conditions = dg.evaluate_automation_conditions(defs, instance)
+    assert conditions.total_requested == 0
+    partitions.add_snapshot(instance, experiment, "s1")
+    asset = defs.resolve_assets_def(dg.AssetKey(["updown", "dataset"]))
+    done = dg.materialize([asset], partition_key="s1", instance=instance)
+    assert done.success
+    found = dg.evaluate_automation_conditions(defs, instance, cursor=conditions.cursor)
+    asked = {key.path[-1] for key in _requested(found)}
+    assert {"feature", "label"} <= asked
+    assert "predictor" not in asked
+
+
+def _requested(found: dg.EvaluateAutomationConditionsResult) -> set[dg.AssetKey]:
+    return {result.key for result in found.results if result.true_subset.size}

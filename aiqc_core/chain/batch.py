@@ -1,0 +1,110 @@
+"""Predicting a batch of new data with an experiment's model in use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from aiqc_core.chain.champion import champion
+from aiqc_core.chain.watch import table_of
+from aiqc_core.config import home
+from aiqc_core.errors import IngestError
+from aiqc_core.evaluate import drift
+from aiqc_core.ingest.tabular import read_table
+from aiqc_core.orm import Prediction, Predictor, Snapshot
+from aiqc_core.orm.versus import learned
+
+if TYPE_CHECKING:
+    from aiqc_core.evaluate.checks import Finding
+    from aiqc_core.experiment import Experiment
+
+TABLES = (".csv", ".tsv", ".parquet", ".pq")
+
+
+def predict(
+    experiment: Experiment, batch: str, *, path: str = "", predictor_id: int | None = None
+) -> Prediction:
+    """Predict a batch, and note which Prediction it has.
+
+    Where the file is a table that has the label's columns too, the predictions are scored.
+
+    Args:
+        experiment: the declaration.
+        batch: the key of the batch.
+        path: the file or folder of the new data; without one, the batch is found as it was
+            predicted before.
+        predictor_id: another model than the champion.
+
+    Raises:
+        IngestError: a batch that was not predicted before, without a path.
+        NotFoundError: there is no champion yet.
+        SelectionError: columns are missing or incompatible.
+    """
+    if not path:
+        return of_batch(experiment, batch)
+    if predictor_id is None:
+        predictor = champion(experiment).predictor
+    else:
+        predictor = Predictor.get_by_id(predictor_id)
+    row = predictor.predict(path, _label_in(predictor, path), store=True)
+    Snapshot.put(_place(experiment), batch, "prediction", row)
+    return row
+
+
+def of_batch(experiment: Experiment, batch: str) -> Prediction:
+    """Return the Prediction of a batch.
+
+    Raises:
+        IngestError: it was not predicted yet.
+    """
+    noted = Snapshot.of(_place(experiment), batch)
+    if "prediction" not in noted.rows:
+        message = (
+            f"path: batch {batch!r} of {experiment.name} was not predicted yet; give the path of "
+            "its data."
+        )
+        raise IngestError(message)
+    return noted.get_row(Prediction, "prediction")
+
+
+def write_table(experiment: Experiment, batch: str, row: Prediction) -> Path | None:
+    """Write predictions as Parquet, whole or not at all; None where they are no table."""
+    (split,) = row.predictions
+    said = row.predictions[split]
+    if said.ndim > 2:  # noqa: PLR2004 - rows and columns
+        return None
+    frame = pd.DataFrame(said.reshape(len(said), -1)).add_prefix("prediction_")
+    if frame.shape[1] == 1:
+        frame.columns = ["prediction"]
+    if row.probabilities is not None:
+        shares = row.probabilities[split]
+        columns = shares.reshape(len(shares), -1).T
+        frame = frame.assign(**{f"probability_{i}": column for i, column in enumerate(columns)})
+    path = home() / "predictions" / experiment.name / f"{batch}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".unfinished")
+    frame.to_parquet(unfinished)
+    return unfinished.replace(path)
+
+
+def batch_drift(experiment: Experiment, batch: str) -> Finding:
+    """Compare a batch's columns with the very rows that its Predictor learned from."""
+    row = of_batch(experiment, batch)
+    splitset: Any = row.splitset
+    before, feature = table_of(*learned(row.predictor)), splitset.features[0]
+    return drift.judged(drift.compare(before, table_of(feature, None)))
+
+
+def _label_in(predictor: Predictor, path: str) -> Any:
+    label = predictor.job.queue.splitset.label
+    if label is None or Path(path).suffix.lower() not in TABLES:
+        return None
+    frame, _ = read_table(path)
+    has_label = all(name in frame.columns for name in label.columns)
+    return frame[label.columns] if has_label else None
+
+
+def _place(experiment: Experiment) -> str:
+    return f"{experiment.name}/batch"

@@ -1,0 +1,113 @@
+"""New data predicted by the model in use: the asset `prediction`, and the job that fills it."""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from aiqc_core import chain
+from aiqc_core.config import timezone_now
+from aiqc_core.experiment import Experiment
+from aiqc_dagster import checks, metadata, partitions
+from aiqc_dagster.stages import Cell, asset_key
+
+DESCRIPTION = (
+    "What the champion says of new data: a cell is one batch, which predict_{0} adds. "
+    "Materialising one again shows its Prediction; with a path in the launchpad it is predicted "
+    "anew."
+)
+
+
+class BatchConfig(dg.Config):
+    """Which new data to predict, and with which model."""
+
+    path: str = Field(
+        default="",
+        description="File or folder of the new data: csv, tsv, parquet, npy, or images. Columns "
+        "are matched by name. A batch that was predicted before needs none.",
+    )
+    predictor_id: int | None = Field(
+        default=None, description="Another model than the champion, by the id of its Predictor."
+    )
+
+
+class NewBatchConfig(BatchConfig):
+    """Which batch it is."""
+
+    batch: str = Field(default="", description="Key of the batch; the present time if empty.")
+
+
+def asset(experiment: Experiment) -> dg.AssetsDefinition:
+    """Return `<e>/prediction`."""
+
+    @dg.asset(
+        key=asset_key(experiment, "prediction"),
+        deps=[
+            dg.AssetDep(
+                asset_key(experiment, "champion"), partition_mapping=dg.LastPartitionMapping()
+            )
+        ],
+        partitions_def=partitions.batches(experiment),
+        group_name=experiment.name,
+        kinds={"parquet"},
+        owners=[experiment.owner],
+        description=DESCRIPTION.format(experiment.name),
+        required_resource_keys={"metastore"},
+    )
+    def prediction(
+        context: dg.AssetExecutionContext, config: BatchConfig
+    ) -> dg.MaterializeResult[Any]:
+        return _cell(experiment, context.partition_key, config).as_result()
+
+    return prediction
+
+
+def check(experiment: Experiment) -> dg.AssetChecksDefinition:
+    """Return the check that compares a batch with the rows that the model learned from."""
+
+    @dg.asset_check(
+        asset=asset_key(experiment, "prediction"),
+        name="no_drift",
+        description="The batch's columns are distributed as the rows that its model learned from.",
+        partitions_def=partitions.batches(experiment),
+        required_resource_keys={"metastore"},
+    )
+    def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        batch = context.partition_key
+        return dg.AssetCheckResult(
+            **checks.shown(chain.batch_drift(experiment, batch), {"batch": batch})
+        )
+
+    return no_drift
+
+
+def job(experiment: Experiment) -> dg.JobDefinition:
+    """Return `predict_<e>`: add a batch and predict it, in one run."""
+    key = asset_key(experiment, "prediction")
+
+    @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore"})
+    def predict(context: dg.OpExecutionContext, config: NewBatchConfig) -> None:
+        """Predict new data, and show it as a cell of the asset."""
+        given = config.batch or f"{timezone_now():%Y-%m-%d_%H%M%S}"
+        batch = partitions.checked_snapshot(given)
+        cell = _cell(experiment, batch, config)
+        partitions.add_batch(context.instance, experiment, batch)
+        context.log_event(cell.as_event(key, batch))
+        context.instance.add_run_tags(context.run_id, {"aiqc/batch": batch})
+
+    @dg.job(
+        name=f"predict_{experiment.name}",
+        description=f"Predict new data with the champion of {experiment.name}.",
+        tags={"aiqc/experiment": experiment.name},
+    )
+    def predict_batch() -> None:
+        predict()
+
+    return predict_batch
+
+
+def _cell(experiment: Experiment, batch: str, config: BatchConfig) -> Cell:
+    row = chain.predict(experiment, batch, path=config.path, predictor_id=config.predictor_id)
+    table = chain.write_table(experiment, batch, row)
+    return Cell(metadata.of_prediction(row, table), f"prediction_{row.id}")

@@ -1,0 +1,32 @@
+"""A code location whose experiment fails one combination for as long as a file is there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from small_experiment import declare, fn_build
+
+from aiqc_dagster import definitions
+
+FLAG_VARIABLE = "MOODY_FLAG"
+
+
+def build_unless_moody(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:
+    """Refuse four epochs while the file is there."""
+    if hp["epochs"] == 4 and os.path.exists(os.environ[FLAG_VARIABLE]):  # noqa: PTH110
+        message = "four epochs put me in a mood"
+        raise ValueError(message)
+    return fn_build(features_shape, label_shape, **hp)
+
+
+demo = declare()
+training = demo.training.model_copy(update={"fn_build": build_unless_moody})
+EXPERIMENT = demo.model_copy(
+    update={"name": "moody", "training": training, "schedule": "* * * * *"}
+)
+defs = definitions.build([EXPERIMENT])

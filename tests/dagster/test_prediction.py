@@ -1,0 +1,91 @@
+"""New data predicted by the champion, as a batch that Dagster shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from small_experiment import declare, source
+
+from aiqc_core import chain
+from aiqc_core.orm import Prediction
+from aiqc_dagster import bundle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEY = dg.AssetKey(["updown", "prediction"])
+EXPERIMENT = declare(epochs=(20, 30))
+
+
+@pytest.fixture
+def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
+    """Give an instance on disk, and a champion."""
+    chain.run(EXPERIMENT, snapshot="s1")
+    chain.crown(EXPERIMENT, "s1")
+    with dg.DagsterInstance.get() as real:
+        yield real
+
+
+def predict(instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
+    """Run `predict_updown`, as its launchpad would."""
+    location = dg.Definitions.merge(bundle.of_experiment(EXPERIMENT), bundle.of_everything())
+    return location.resolve_job_def("predict_updown").execute_in_process(
+        run_config={"ops": {"updown_predict": {"config": config}}},
+        instance=instance, raise_on_error=False,
+    )  # fmt: skip
+
+
+def test_a_file_becomes_a_batch_with_predictions_and_metrics(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.csv"
+    new = source(30)[["y", "z", "x"]].assign(more=1)
+    new.to_csv(path, index=False)
+    assert predict(instance, path=str(path), batch="b1").success
+    assert instance.get_dynamic_partitions("updown_batch") == ["b1"]
+    event = instance.get_latest_materialization_event(KEY)
+    assert event
+    shown = event.asset_materialization.metadata
+    row = Prediction.get_by_id(shown["prediction_id"].value)
+    (split,) = row.predictions
+    said = row.predictions[split]
+    truth = new["y"].to_numpy()
+    assert shown["samples"].value == 30
+    assert shown[f"accuracy_{split}"].value == float(np.mean(said == truth))
+    table = pd.read_parquet(shown["file"].value)
+    assert table["prediction"].tolist() == said.tolist()
+    assert chain.batch_drift(EXPERIMENT, "b1").facts["columns"]
+
+
+def test_without_the_label_there_are_predictions_and_no_metrics(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.parquet"
+    source(5)[["x", "z"]].to_parquet(path)
+    assert predict(instance, path=str(path), batch="b2").success
+    row = chain.of_batch(EXPERIMENT, "b2")
+    assert len(row.predictions[next(iter(row.predictions))]) == 5
+    assert not any(row.metrics.values())
+
+
+def test_a_missing_column_fails_the_run_and_adds_no_batch(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    path = tmp_path / "new.csv"
+    source(5)[["x"]].to_csv(path, index=False)
+    done = predict(instance, path=str(path), batch="b3")
+    assert not done.success
+    (failed,) = done.filter_events(lambda e: e.is_step_failure)
+    assert "columns ['z'] are missing" in str(failed.step_failure_data.error)
+    assert instance.get_dynamic_partitions("updown_batch") == []
+
+
+def test_a_batch_that_nobody_predicted_asks_for_its_path(instance: dg.DagsterInstance) -> None:
+    done = predict(instance, batch="b4")
+    (failed,) = done.filter_events(lambda e: e.is_step_failure)
+    assert "give the path of its data" in str(failed.step_failure_data.error)
