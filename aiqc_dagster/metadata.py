@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
+from aiqc_dagster import figures
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -85,6 +87,7 @@ def of_splitset(row: Splitset) -> Metadata:
         "seed": row.seed,
         "sizes": table(sizes),
         **{f"samples_{size['split']}": size["samples"] for size in sizes},
+        **figures.of_splitset(row),
     }
 
 
@@ -103,6 +106,7 @@ def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
         "job_id": job.id,
         "queue_id": job.queue_id,
         **numbers(metrics),
+        **figures.of_curve(predictor),
     }
 
 
@@ -134,6 +138,7 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         "hyperparameters": row.predictor.job.hyperparameters,
         **({"contest": table([contest])} if contest else {}),
         **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
+        **figures.of_champion(row.predictor),
     }
 
 
