@@ -1,22 +1,18 @@
-"""The command `aiqc`: look at what the store holds."""
+"""The command `aiqc`: declare experiments, check them, and look at what the store holds."""
 
 from __future__ import annotations
 
-import json
 import logging
-from dataclasses import asdict
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from aiqc_core import __version__, config, leaderboard
-from aiqc_core.errors import AIQCError, NotFoundError
-from aiqc_core.evaluate.leading import leading_metric
-from aiqc_core.orm import Queue, Snapshot
+from aiqc_core import __version__, config
+from aiqc_core.errors import AIQCError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
@@ -30,7 +26,38 @@ def main() -> None:
 @app.command()
 def version() -> None:
     """Show the version, and where the store lies."""
-    Console().print(f"aiqc {__version__}, store {config.home()}", highlight=False)
+    typer.echo(f"aiqc {__version__}, store {config.home()}")
+
+
+@app.command()
+def init(
+    name: Annotated[str, typer.Argument(help="Name of the new experiment, and of its folder.")],
+    into: Annotated[
+        Path | None, typer.Option(help="Folder to put it in; the project's defs if none.")
+    ] = None,
+) -> None:
+    """Make the folder of a new experiment that runs: data, declaration, functions."""
+    from aiqc_core.commands import scaffold
+
+    with _told():
+        scaffold.make(name, into)
+
+
+@app.command()
+def check(
+    path: Annotated[
+        Path | None, typer.Argument(help="A declaration or a folder; the project's defs if none.")
+    ] = None,
+    data: Annotated[
+        bool, typer.Option(help="Also call the sources, to look for the columns named.")
+    ] = True,
+) -> None:
+    """Print every fault of the declarations; the exit code is 1 when there is one."""
+    from aiqc_core.commands import check_declarations
+
+    with _told():
+        sound = check_declarations.show(path, deep=data)
+    raise typer.Exit(0 if sound else 1)
 
 
 @app.command("leaderboard")
@@ -44,103 +71,17 @@ def show_leaderboard(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare the models of an experiment, and name the champion."""
-    console = Console()
+    from aiqc_core.commands import show_leaderboard as command
+
+    with _told():
+        command.show(experiment, snapshot, metric, since, as_json=as_json)
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """Print an error of ours as one line, and end with exit code 1."""
     try:
-        queue = _queue(experiment, snapshot)
-        chosen = metric or leading_metric(queue.algorithm.analysis_type)
-        trained = leaderboard.entries(queue, chosen)
-        judged_on = queue.splitset.judged_on
-        ranked = leaderboard.standings(trained, judged_on)
+        yield
     except AIQCError as error:
         typer.echo(f"aiqc: {error}", err=True)
         raise typer.Exit(1) from error
-    if as_json:
-        shown = {"queue": queue.id, "standings": [asdict(s) for s in ranked]}
-        typer.echo(json.dumps(shown))
-        return
-    _print_table(console, experiment, queue, chosen, trained)
-    _print_champion(console, queue, ranked, judged_on, trained, since)
-
-
-def _queue(experiment: str, snapshot: str | None) -> Queue:
-    rows = Snapshot.select().where(Snapshot.experiment == experiment)
-    if snapshot is not None:
-        rows = rows.where(Snapshot.key == snapshot)
-    newest = max(rows, key=lambda row: row.time_updated, default=None)
-    if newest is None:
-        known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
-        message = (
-            f"no snapshot {snapshot or ''} of experiment {experiment!r} in {config.home()}; it "
-            f"holds {known}. Train it: dagster job execute -m aiqc_dagster.definitions "
-            f"-j retrain_{experiment}"
-        )
-        raise NotFoundError(message)
-    return newest.get_row(Queue, "queue")
-
-
-def _print_table(
-    console: Console,
-    experiment: str,
-    queue: Queue,
-    metric: str,
-    trained: list[leaderboard.Entry],
-) -> None:
-    splits = list(trained[0].scores) if trained else []
-    varying = _varying(trained)
-    table = Table(
-        title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("combination", no_wrap=True)
-    table.add_column("fold", justify="right")
-    for split in splits:
-        table.add_column(_short(split), justify="right")
-    table.add_column("seconds", justify="right")
-    for entry in trained:
-        table.add_row(
-            _values({name: entry.hyperparameters[name] for name in varying}),
-            "-" if entry.fold is None else str(entry.fold),
-            *(f"{entry.scores[split]:.4f}" for split in splits),
-            f"{entry.seconds:.1f}",
-        )
-    console.print(table)
-
-
-def _print_champion(
-    console: Console,
-    queue: Queue,
-    ranked: list[leaderboard.Standing],
-    judged_on: str,
-    trained: list[leaderboard.Entry],
-    since: datetime | None,
-) -> None:
-    if ranked:
-        best = ranked[0]
-        scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
-        console.print(
-            f"Champion by mean {_short(judged_on)} score over {best.models} model(s): "
-            f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
-        )
-    if since is not None:
-        new = sum(entry.time_succeeded.timestamp() >= since.timestamp() for entry in trained)
-        nothing = "" if new else " Nothing to do: every model was trained before."
-        console.print(f"Trained now: {new} of {queue.total_runs}.{nothing}")
-    console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False)
-
-
-def _varying(trained: list[leaderboard.Entry]) -> list[str]:
-    """Return the hyperparameters that differ between models, which is what tells them apart."""
-    names = dict.fromkeys(name for entry in trained for name in entry.hyperparameters)
-    return [
-        name
-        for name in names
-        if len({json.dumps(entry.hyperparameters.get(name)) for entry in trained}) > 1
-    ]
-
-
-def _short(split: str) -> str:
-    return {"folds_train_combined": "train", "fold_validation": "validation"}.get(split, split)
-
-
-def _values(hyperparameters: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in hyperparameters.items()) or "default"

@@ -6,10 +6,12 @@
     ├── PreprocessError   (ValueError)      interpolaters, coders, windows, shapes
     ├── SplitError        (ValueError)      splits and folds that cannot be cut
     ├── AlgorithmError    (ValueError, TypeError)  functions and hyperparameters
+    ├── DeclarationError  (ValueError)      experiments declared in files
     ├── TrainingError     (RuntimeError)    Jobs that failed or cannot start
     └── MetastoreError    (RuntimeError)    the store itself
         ├── NotFoundError (LookupError)     an id or a name that no row has
-        └── TrustError    (PermissionError) bytes that this store did not sign
+        ├── TrustError    (PermissionError) bytes that this store did not sign
+        └── UnrecordedError                 a training kept in a file, for the store is full
 
 Each also subclasses the builtin that a caller would catch. A message names the argument,
 what was given, what is allowed, and what to do.
@@ -44,6 +46,10 @@ class AlgorithmError(AIQCError, ValueError, TypeError):
     """Functions or hyperparameters that cannot work."""
 
 
+class DeclarationError(AIQCError, ValueError):
+    """A file does not declare an experiment; the message lists all of its faults."""
+
+
 class TrainingError(AIQCError, RuntimeError):
     """A Job that failed, or a Queue that cannot run."""
 
@@ -60,3 +66,7 @@ class TrustError(MetastoreError, PermissionError):
     """Bytes that this store's key did not sign are not unpickled."""
 
     __str__ = Exception.__str__  # PermissionError (OSError) formats its arguments
+
+
+class UnrecordedError(MetastoreError):
+    """What was trained could not be recorded; it is kept in a file until it can."""

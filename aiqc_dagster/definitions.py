@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import bundle
+from aiqc_core import declaration
+from aiqc_core.errors import NotFoundError
+from aiqc_dagster import bundle, folders
 from aiqc_dagster import defs as declared
 
 if TYPE_CHECKING:
@@ -16,19 +16,33 @@ if TYPE_CHECKING:
 
 
 def experiments() -> list[Experiment]:
-    """Return the `EXPERIMENT` of each package under `defs/`, by name."""
-    packages = pkgutil.iter_modules(declared.__path__, f"{declared.__name__}.")
-    found = [importlib.import_module(f"{p.name}.experiment").EXPERIMENT for p in packages]
-    return sorted(found, key=lambda experiment: experiment.name)
+    """Return the experiments declared under `defs/` that have no fault, by name."""
+    found = declaration.discover(folders.root_of(declared))
+    sound = [one.experiment for one in found if one.experiment is not None and not one.faults]
+    return sorted(sound, key=lambda experiment: experiment.name)
+
+
+def experiment(name: str) -> Experiment:
+    """Return the experiment of a name.
+
+    Raises:
+        NotFoundError: none has it; the message lists those there are.
+    """
+    found = {one.name: one for one in experiments()}
+    if name not in found:
+        message = f"experiment: {name!r} is not declared; those are {list(found)}."
+        raise NotFoundError(message)
+    return found[name]
 
 
 def build(found: list[Experiment]) -> dg.Definitions:
     """Return assets, their checks and jobs of experiments, run by the warm pool."""
-    return dg.Definitions.merge(
-        *map(bundle.of_experiment, found),
-        bundle.of_notebooks(),
-        bundle.of_everything(),
-    )
+    return whole(*map(bundle.of_experiment, found))
 
 
-defs = build(experiments())
+def whole(*parts: dg.Definitions) -> dg.Definitions:
+    """Return a code location: these parts, and what all experiments share."""
+    return dg.Definitions.merge(*parts, bundle.of_notebooks(), bundle.of_everything())
+
+
+defs = whole(*folders.load(declared))

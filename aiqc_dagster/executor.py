@@ -34,6 +34,7 @@ from dagster._utils.interrupts import capture_interrupts
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers import Finished, WarmPool
+from aiqc_dagster.gpu import TIME_LIMIT_TAG
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -153,7 +154,12 @@ class _WarmStepHandler(StepHandler):
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
         key = _attempt(step_handler_context)
         self._launched.add(key)
-        self.pool.submit(key, _RUN_STEP, serialize_value(step_handler_context.execute_step_args))
+        arguments = step_handler_context.execute_step_args
+        (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
+        limit = step_handler_context.step_tags[step_key].get(TIME_LIMIT_TAG)
+        self.pool.submit(
+            key, _RUN_STEP, serialize_value(arguments), time_limit=float(limit) if limit else None
+        )
         yield from ()
 
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:

@@ -23,6 +23,7 @@ TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
 TRAIN_POOL = "train"
 GPU_QUEUE, DEFAULT_QUEUE = "gpu", "default"
 GPU_RESOURCE = "nvidia.com/gpu"
+TIME_LIMIT_TAG = "aiqc/time_limit"
 
 
 def gpus_per_job() -> int:
@@ -38,13 +39,19 @@ def gpus_per_job() -> int:
     return int(given)
 
 
-def train_tags() -> dict[str, Any]:
-    """Return the tags of the step that trains; each executor reads its own."""
+def train_tags(time_limit: float | None = None) -> dict[str, Any]:
+    """Return the tags of the step that trains; each executor reads its own.
+
+    Args:
+        time_limit: seconds that one Job may take, heeded by the warm pool.
+    """
     count = gpus_per_job()
     queue = GPU_QUEUE if count else DEFAULT_QUEUE
     tags: dict[str, Any] = {"dagster-celery/queue": queue}
     if count:
         tags["dagster-k8s/config"] = json.dumps(_pod(count))
+    if time_limit is not None:
+        tags[TIME_LIMIT_TAG] = str(time_limit)
     return tags
 
 

@@ -7,6 +7,7 @@ markers, bars, heat maps and their titles are drawn: what the figures of `aiqc_c
 from __future__ import annotations
 
 import base64
+import html
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,8 @@ def png(figure: go.Figure) -> bytes:
     drawn = Figure(figsize=INCHES, dpi=DPI, layout="constrained")
     FigureCanvasAgg(drawn)
     axes: Any = drawn.add_subplot()
-    traces: Any = figure.data
+    every: Any = figure.data
+    traces = [trace for trace in every if trace.visible is not False]
     for trace in traces:
         DRAWERS[trace.type](axes, trace)
     _label(axes, figure.layout)
@@ -61,17 +63,18 @@ def _scatter(axes: Any, trace: Any) -> None:
         _values(trace.x),
         _values(trace.y),
         linestyle=style,
+        drawstyle="steps-post" if getattr(trace.line, "shape", None) == "hv" else "default",
         marker="o" if "markers" in mode else None,
         markersize=3,
-        label=trace.name if trace.showlegend is not False else None,
+        label=_text(trace.name) if trace.showlegend is not False else None,
     )
 
 
 def _bar(axes: Any, trace: Any) -> None:
     if trace.orientation == "h":
-        axes.barh([str(y) for y in trace.y], _values(trace.x), label=trace.name)
+        axes.barh([str(y) for y in trace.y], _values(trace.x), label=_text(trace.name))
     else:
-        axes.bar([str(x) for x in trace.x], _values(trace.y), label=trace.name)
+        axes.bar([str(x) for x in trace.x], _values(trace.y), label=_text(trace.name))
 
 
 def _heatmap(axes: Any, trace: Any) -> None:
@@ -98,6 +101,10 @@ def _label(axes: Any, layout: Any) -> None:
     for name, axis in (("x", layout.xaxis), ("y", layout.yaxis)):
         if axis.type == "log":
             getattr(axes, f"set_{name}scale")("log")
+        if axis.type == "category" and axis.ticktext is not None:
+            shown = [_text(text) for text in axis.ticktext]
+            getattr(axes, f"set_{name}ticks")(range(len(shown)), shown)
+            axes.tick_params(axis=name, rotation=-(axis.tickangle or 0))
         if axis.range is not None and axis.type not in {"log", "category"}:
             getattr(axes, f"set_{name}lim")(*axis.range)
     for shape in layout.shapes or ():
@@ -105,7 +112,8 @@ def _label(axes: Any, layout: Any) -> None:
 
 
 def _text(text: str | None) -> str:
-    return (text or "").replace("<br>", "\n").replace("<b>", "").replace("</b>", "")
+    plain = (text or "").replace("<br>", "\n").replace("<b>", "").replace("</b>", "")
+    return html.unescape(plain)
 
 
 def _values(values: Any) -> Any:

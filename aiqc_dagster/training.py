@@ -39,6 +39,7 @@ class Work(Protocol):
     name: str
     asset: dg.AssetKey
     metric: str | None
+    time_limit: float | None
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return what names each selected Job: of a target, or of the run's partitions."""
@@ -100,7 +101,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
         ins={"names": dg.In(list)},
         out=dg.Out(int),
         pool=gpu.TRAIN_POOL,
-        tags=gpu.train_tags(),
+        tags=gpu.train_tags(work.time_limit),
         required_resource_keys=RESOURCES,
     )
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:

@@ -28,6 +28,8 @@ class ExperimentWork:
         self.name = experiment.name
         self.asset = asset_key(experiment, "predictor")
         self.metric: str | None = experiment.leading_metric
+        limit, repeats = experiment.training.time_limit, experiment.training.repeat_count
+        self.time_limit = None if limit is None else limit * repeats
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return every Job of the snapshot `target`, or the cells of the run."""
@@ -65,6 +67,7 @@ class NotebookWork:
     name = "notebook"
     asset = dg.AssetKey(["notebook", "predictor"])
     metric: str | None = None
+    time_limit: float | None = None
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return every Job of the Queue `target`, made known to Dagster, or the run's cells."""

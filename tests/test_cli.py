@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from aiqc_core import __version__, chain
+from aiqc_core import __version__, chain, declaration
 from aiqc_core.cli import app
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 
@@ -67,5 +67,92 @@ def test_an_unknown_experiment_says_what_there_is_and_how_to_train(trained: Expe
 
 def test_the_version_names_the_store(home: Path) -> None:
     done = RUN.invoke(app, ["version"])
+    assert done.exit_code == 0
     assert done.output.split() == ["aiqc", f"{__version__},", "store", *str(home).split()]
     assert not home.exists()
+
+
+def test_init_makes_a_folder_that_has_no_fault(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = RUN.invoke(app, ["init", "mine", "--into", "folder"])
+    assert done.exit_code == 0, done.output
+    assert "aiqc check folder/mine/defs.yaml" in done.output
+    assert "aiqc leaderboard mine" in done.output
+    names = {path.name for path in (tmp_path / "folder" / "mine").iterdir()}
+    assert names == {"mine.csv", "defs.yaml", "functions.py"}
+    checked = RUN.invoke(app, ["check", "folder"])
+    assert (checked.exit_code, checked.output) == (
+        0,
+        "sound  folder/mine/defs.yaml: mine\n1 of 1 declarations are sound, 0 fault(s).\n",
+    )
+    assert not home.exists()
+
+
+def test_init_finds_the_folder_that_the_project_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.dg.project]\ndefs_module = "mine.defs"\n')
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+    done = RUN.invoke(app, ["init", "wine"])
+    assert "dagster job execute -m aiqc_dagster.definitions -j retrain_wine" in done.output
+    assert (tmp_path / "mine" / "defs" / "wine" / "defs.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", ["Mine", "9lives", "a/b", "../a", "", "notebook", "x" * 61])
+def test_init_refuses_a_name_that_no_experiment_can_have(tmp_path: Path, name: str) -> None:
+    done = RUN.invoke(app, ["init", "--into", str(tmp_path / "new"), "--", name])
+    assert done.exit_code == 1
+    assert "lower-case letters" in done.output
+    assert not (tmp_path / "new").exists()
+
+
+def test_init_overwrites_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = RUN.invoke(app, ["init", "mine", "--into", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "is there already" in done.output
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+def test_outside_of_a_project_init_asks_for_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = RUN.invoke(app, ["init", "mine"])
+    assert done.exit_code == 1
+    assert "name a folder" in done.output
+
+
+def test_check_prints_every_fault_and_no_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    RUN.invoke(app, ["init", "mine", "--into", "."])
+    file = tmp_path / "mine" / "defs.yaml"
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text.replace("label: c", "label: k").replace("[8, 16]", "[]"), "utf-8")
+    done = RUN.invoke(app, ["check", "mine"])
+    assert done.exit_code == 1
+    lines = done.output.splitlines()
+    assert lines[0] == "faulty mine/defs.yaml"
+    assert lines[1] == (
+        "  mine/defs.yaml:10: pipeline.label: no column 'kultivar'. Did you mean 'cultivar'?"
+    )
+    assert lines[2].startswith("  mine/defs.yaml:24: training.hyperparameters.neurons: 'neurons'")
+    assert lines[3] == "0 of 1 declarations are sound, 2 fault(s)."
+
+
+def test_check_of_nothing_says_how_to_begin(tmp_path: Path) -> None:
+    done = RUN.invoke(app, ["check", str(tmp_path)])
+    assert done.exit_code == 1
+    assert "aiqc init NAME" in done.output
+
+
+def test_a_scaffolded_experiment_trains_in_a_notebook(home: Path, tmp_path: Path) -> None:
+    RUN.invoke(app, ["init", "mine", "--into", str(tmp_path)])
+    queue = declaration.load(tmp_path / "mine" / "defs.yaml").run()
+    assert queue.runs_completed == queue.total_runs == 2
+    assert queue.metrics_df(selected_metrics=["accuracy"])["accuracy"].max() > 0.9

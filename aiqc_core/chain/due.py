@@ -90,7 +90,7 @@ def _missing(snapshot: Snapshot) -> int | None:
     if "queue" not in snapshot.rows:
         return None
     queue = snapshot.get_row(Queue, "queue")
-    return queue.total_runs - queue.runs_completed
+    return queue.total_runs - queue.runs_completed - queue.runs_pruned
 
 
 def _content(values: Any) -> content.Content:

@@ -32,6 +32,8 @@ def hyperparamset(experiment: Experiment) -> Hyperparamset | None:
         "search_percent": training.search_percent,
         "seed": experiment.seed,
     }
+    if training.search is not None:  # else it is the input of before, which finds its rows
+        search["search"] = training.search
 
     def make() -> Hyperparamset:
         return Hyperparamset.from_algorithm(algorithm.id, **search)
@@ -95,13 +97,14 @@ def run(
     Args:
         experiment: the declaration.
         snapshot: the key of "the data as of"; today's date by default.
-        workers: processes that train side by side.
+        workers: processes that train side by side; those of the declaration by default.
 
     Raises:
         TrainingError: Jobs failed; the others are recorded.
     """
+    training = experiment.training
     row = prepare(experiment, snapshot or today())
-    row.run_jobs(workers=workers)
+    row.run_jobs(workers=workers or training.workers, time_limit=training.time_limit)
     return row
 
 

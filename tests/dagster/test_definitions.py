@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = {
     "dataset", "feature", "label", "splitset", "samples", "hyperparamcombo", "predictor",
-    "leaderboard",
+    "leaderboard", "champion", "prediction",
 }  # fmt: skip
 EDGES = {
     "dataset": set(),
@@ -30,6 +30,8 @@ EDGES = {
     "hyperparamcombo": set(),
     "predictor": {"samples", "hyperparamcombo"},
     "leaderboard": {"predictor"},
+    "champion": {"leaderboard"},
+    "prediction": {"champion"},
 }
 
 
@@ -106,7 +108,7 @@ def test_the_data_chain_of_every_experiment_materialises(
     home: object, experiment: Experiment
 ) -> None:
     for stage in stages.of(experiment).values():
-        if stage.name == "leaderboard":
+        if stage.name in {"leaderboard", "champion"}:
             continue
         for key in stage.dimension_keys(experiment):
             cell = stage.materialise(experiment, "s1", key)
@@ -136,6 +138,7 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
             "dataset": "s1", "feature": "s1", "label": "s1", "splitset": "s1",
             "samples": partitions.cell("s1", fold="f1"), "hyperparamcombo": combo,
             "predictor": partitions.cell("s1", job=f"f1_{combo}"), "leaderboard": "s1",
+            "champion": "s1",
         }  # fmt: skip
         for stage, cell in cells.items():
             done = dg.materialize(

@@ -9,18 +9,6 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from sklearn.preprocessing import StandardScaler
-
-from aiqc_core.experiment import (
-    Experiment,
-    FeatureEncoder,
-    Interpolation,
-    Pipeline,
-    Training,
-    Windowing,
-)
-
-WEEKS, HORIZON = 52, 26
 
 
 def source() -> pd.DataFrame:
@@ -76,30 +64,3 @@ def fn_train(
         epochs=hp["epochs"],
         batch_size=8,
     )
-
-
-EXPERIMENT = Experiment(
-    name="co2",
-    description="How will carbon dioxide go on? 26 weeks further, from the year before.",
-    source=source,
-    pipeline=Pipeline(
-        interpolations=[
-            Interpolation(interpolate_kwargs={"method": "linear", "limit_direction": "both"})
-        ],
-        feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
-        window=Windowing(size_window=WEEKS, size_shift=HORIZON),
-        size_test=0.15,
-        size_validation=0.15,
-        time_ordered=True,
-        gap=2,
-    ),
-    training=Training(
-        library="pytorch",
-        analysis_type="regression",
-        fn_build=fn_build,
-        fn_train=fn_train,
-        fn_lose=fn_lose,
-        hyperparameters={"neurons": [32, 64], "epochs": [60]},
-    ),
-    seed=7,
-)

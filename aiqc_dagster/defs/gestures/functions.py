@@ -11,16 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from aiqc_core.experiment import (
-    Experiment,
-    FeatureEncoder,
-    Interpolation,
-    Labelled,
-    Pipeline,
-    Training,
-)
+from aiqc_core.experiment import Labelled
 
 RECORDINGS, STEPS, AXES = 240, 40, 3
 # Of each gesture: turns a recording, and the strength along each axis.
@@ -86,30 +78,3 @@ def fn_train(
         epochs=hp["epochs"],
         batch_size=16,
     )
-
-
-EXPERIMENT = Experiment(
-    name="gestures",
-    description="Which of three gestures does a wrist sensor feel? 240 generated recordings.",
-    source=source,
-    pipeline=Pipeline(
-        label="gesture",
-        label_encoder=OneHotEncoder(),
-        interpolations=[
-            Interpolation(interpolate_kwargs={"method": "linear", "limit_direction": "both"})
-        ],
-        feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
-        reshape_indices=[0, 2, 1],
-        size_test=0.2,
-        size_validation=0.2,
-    ),
-    training=Training(
-        library="pytorch",
-        analysis_type="classification_multi",
-        fn_build=fn_build,
-        fn_train=fn_train,
-        hyperparameters={"filters": [8, 16], "epochs": [20]},
-        permute_count=0,
-    ),
-    seed=7,
-)

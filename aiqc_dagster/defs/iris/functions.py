@@ -8,9 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sklearn.datasets import load_iris
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
-
-from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,25 +54,3 @@ def fn_train(
         verbose=0,
     )
     return model
-
-
-EXPERIMENT = Experiment(
-    name="iris",
-    description="Which of three species is an iris? Four measurements of 150 flowers.",
-    source=source,
-    pipeline=Pipeline(
-        label="species",
-        label_encoder=OneHotEncoder(),
-        feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
-        size_test=0.2,
-        size_validation=0.15,
-    ),
-    training=Training(
-        library="keras",
-        analysis_type="classification_multi",
-        fn_build=fn_build,
-        fn_train=fn_train,
-        hyperparameters={"neurons": [12, 24], "epochs": [40]},
-    ),
-    seed=7,
-)

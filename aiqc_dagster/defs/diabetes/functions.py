@@ -8,9 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sklearn.datasets import load_diabetes
-from sklearn.preprocessing import StandardScaler
-
-from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,27 +63,3 @@ def fn_train(
         epochs=hp["epochs"],
         batch_size=32,
     )
-
-
-EXPERIMENT = Experiment(
-    name="diabetes",
-    description="How far has diabetes progressed after a year? Ten measurements of 442 patients.",
-    source=source,
-    pipeline=Pipeline(
-        label="progression",
-        label_encoder=StandardScaler(),
-        feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
-        size_test=0.2,
-        size_validation=0.15,
-        bin_count=4,
-    ),
-    training=Training(
-        library="pytorch",
-        analysis_type="regression",
-        fn_build=fn_build,
-        fn_train=fn_train,
-        fn_lose=fn_lose,
-        hyperparameters={"neurons": [16, 32], "epochs": [20, 40]},
-    ),
-    seed=7,
-)

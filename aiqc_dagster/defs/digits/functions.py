@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.datasets import load_digits
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
-from aiqc_core.experiment import Experiment, FeatureEncoder, Labelled, Pipeline, Training
+from aiqc_core.experiment import Labelled
 
 BRIGHTEST = 16.0
 
@@ -73,28 +72,3 @@ def fn_train(
         epochs=hp["epochs"],
         batch_size=64,
     )
-
-
-EXPERIMENT = Experiment(
-    name="digits",
-    description="Which digit is written? 1,797 images of 8 × 8 pixels.",
-    source=source,
-    pipeline=Pipeline(
-        label="digit",
-        label_encoder=OneHotEncoder(),
-        feature_encoders=[
-            FeatureEncoder(encoder=FunctionTransformer(to_unit, inverse_func=from_unit))
-        ],
-        size_test=0.2,
-        size_validation=0.15,
-    ),
-    training=Training(
-        library="pytorch",
-        analysis_type="classification_multi",
-        fn_build=fn_build,
-        fn_train=fn_train,
-        hyperparameters={"filters": [8, 16], "epochs": [15]},
-        permute_count=0,
-    ),
-    seed=7,
-)

@@ -1,0 +1,58 @@
+"""Print every fault of the declarations at a path."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from aiqc_core.commands.project import defs_folder, shown
+from aiqc_core.declaration import Fault, Found, discover
+from aiqc_core.errors import NotFoundError
+
+
+def show(path: Path | None, *, deep: bool) -> bool:
+    """Print one line an experiment, and one a fault.
+
+    Args:
+        path: a declaration, or a folder of them; the project's own by default.
+        deep: also call the sources.
+
+    Returns:
+        Whether there is no fault.
+
+    Raises:
+        NotFoundError: nothing is declared there.
+    """
+    place = path or defs_folder()
+    found = discover(place, deep=deep)
+    if not found:
+        message = (
+            f"{shown(place)} declares no experiment (a folder with defs.yaml or experiment.py). "
+            "Make one: aiqc init NAME."
+        )
+        raise NotFoundError(message)
+    console = Console(soft_wrap=True, highlight=False)
+    for one in found:
+        _print(console, one)
+    faults = sum(len(one.faults) for one in found)
+    good = sum(not one.faults for one in found)
+    console.print(f"{good} of {len(found)} declarations are sound, {faults} fault(s).")
+    return faults == 0
+
+
+def _print(console: Console, one: Found) -> None:
+    if one.faults or one.experiment is None:
+        console.print(f"[red]faulty[/] {escape(shown(one.file))}")
+        for fault in one.faults:
+            console.print(Text(f"  {_relative(fault)}"))
+        return
+    experiment = one.experiment
+    console.print(f"[green]sound[/]  {escape(shown(one.file))}: {experiment.name}")
+
+
+def _relative(fault: Fault) -> Fault:
+    return replace(fault, file=Path(shown(fault.file)))

@@ -1,0 +1,132 @@
+"""The declarations under a folder: `defs.yaml` of our component, or `experiment.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from aiqc_core.declaration import names, text
+from aiqc_core.declaration.faults import Fault, dotted, of_exception
+from aiqc_core.declaration.reading import COMPONENT, examine, is_component
+from aiqc_core.errors import NotFoundError
+from aiqc_core.experiment import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+YAML_NAME = "defs.yaml"
+PYTHON_NAME = "experiment.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One declaration that was found.
+
+    Attributes:
+        file: where it is written.
+        experiment: what it declares; None where it cannot be made.
+        faults: all that is wrong; with a fault the experiment must not be run.
+        document: which of the documents of a YAML file.
+        line: where it begins.
+    """
+
+    file: Path
+    experiment: Experiment | None
+    faults: tuple[Fault, ...]
+    document: int = 0
+    line: int = 1
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it is in, which names it where nothing else does."""
+        return self.file.parent
+
+
+def discover(path: Path, *, deep: bool = False) -> list[Found]:
+    """Find and read every declaration at a path.
+
+    Args:
+        path: a YAML file, `experiment.py`, or a folder in which they are at any depth.
+        deep: see `examine`.
+
+    Returns:
+        By file. Of several experiments of one name, all but the first have a fault that says so.
+
+    Raises:
+        NotFoundError: no such file or folder.
+    """
+    path = path.absolute()
+    if not path.exists():
+        message = f"path: {path} is not there; give a declaration, or a folder of them."
+        raise NotFoundError(message)
+    found = [one for file in _files(path) for one in _read(file, deep=deep, asked=file == path)]
+    return list(_named_once(found))
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(
+        file
+        for name in (YAML_NAME, PYTHON_NAME)
+        for file in path.rglob(name)
+        if not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+
+
+def _read(file: Path, *, deep: bool, asked: bool) -> Iterator[Found]:
+    if file.suffix == ".py":
+        yield _read_python(file)
+        return
+    documents, faults = text.read(file)
+    if not documents:
+        yield Found(file, None, tuple(faults or [Fault(file, None, "is empty.")]))
+    for position, document in enumerate(documents):
+        kind = document.data["type"] if is_component(document.data) else COMPONENT
+        if kind != COMPONENT and not (asked or get_close_matches(str(kind), [COMPONENT])):
+            continue  # another component of Dagster's
+        experiment, wrong = examine(file, document=position, deep=deep)
+        if kind != COMPONENT:
+            message = f"type: {kind!r} is no experiment; give {COMPONENT!r}."
+            wrong = [Fault(file, document.line(("type",)), message)]
+        line = document.line(("attributes", "name")) or 1
+        yield Found(file, experiment, tuple(wrong), position, line)
+
+
+def _read_python(file: Path) -> Found:
+    """Import `experiment.py` and return its `EXPERIMENT`."""
+    try:
+        module = names.module(f".{file.stem}", file.parent)
+    except ValidationError as error:
+        line = of_exception(error, file.parent, file).line
+        wrong = [
+            Fault(file, line, f"{dotted(detail['loc'])}: {detail['msg']}".removeprefix(": "))
+            for detail in error.errors(include_url=False)
+        ]
+        return Found(file, None, tuple(wrong))
+    except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it is told
+        return Found(file, None, (of_exception(error, file.parent, file),))
+    experiment = getattr(module, "EXPERIMENT", None)
+    if isinstance(experiment, Experiment):
+        return Found(file, experiment, ())
+    message = "defines no EXPERIMENT = Experiment(…); rename the file if it declares none."
+    return Found(file, None, (Fault(file, None, message),))
+
+
+def _named_once(found: list[Found]) -> Iterator[Found]:
+    first: dict[str, Found] = {}
+    for one in found:
+        name = None if one.experiment is None else one.experiment.name
+        if name is None or first.setdefault(name, one) is one:
+            yield one
+            continue
+        other = first[name]
+        message = (
+            f"name: {name!r} is the name of the experiment at {other.file}:{other.line} too; give "
+            "each its own."
+        )
+        yield replace(one, faults=(*one.faults, Fault(one.file, one.line, message)))

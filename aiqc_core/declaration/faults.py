@@ -1,0 +1,79 @@
+"""What is wrong with a declaration: where, and what to do."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong.
+
+    Attributes:
+        file: in which file.
+        line: on which line, counted from 1; None where it is not known.
+        message: where in the declaration, what was given, what is allowed, what to do.
+    """
+
+    file: Path
+    line: int | None
+    message: str
+
+    def __str__(self) -> str:
+        place = str(self.file) if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.message}"
+
+
+def told(faults: Iterable[Fault]) -> str:
+    """Return all faults as lines."""
+    return "\n".join(map(str, faults))
+
+
+def dotted(place: Place) -> str:
+    """Return a place in a declaration as people write it.
+
+    >>> dotted(("pipeline", "feature_encoders", 0, "encoder"))
+    'pipeline.feature_encoders[0].encoder'
+    """
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return text.removeprefix(".")
+
+
+def did_you_mean(given: object, allowed: Sequence[str]) -> str:
+    """Return the end of a message: the likeliest of what is allowed, else all of it.
+
+    >>> did_you_mean("lable", ["label", "features"])
+    "Did you mean 'label'?"
+    """
+    close = get_close_matches(str(given), allowed, n=1)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    shown = ", ".join(allowed[:30])
+    return f"Allowed: {shown}{', …' if len(allowed) > 30 else ''}."  # noqa: PLR2004 - fits a line
+
+
+def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
+    """Return the fault that an exception of a user's file tells.
+
+    Args:
+        error: what the file raised.
+        folder: the line named is the last one of the traceback that lies here.
+        file: named where no line of the traceback does.
+    """
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, SyntaxError) and error.filename:
+        return Fault(Path(error.filename), error.lineno, f"{type(error).__name__}: {error.msg}")
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = [f for f in frames if Path(f.filename).is_relative_to(folder)]
+    if not inside:
+        return Fault(file, None, text)
+    return Fault(Path(inside[-1].filename), inside[-1].lineno, text)

@@ -1,0 +1,152 @@
+"""One declaration → an Experiment, or all of its faults at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from aiqc_core.declaration import columns, schema, text
+from aiqc_core.declaration.building import ROLES, Builder
+from aiqc_core.declaration.faults import Fault, did_you_mean, of_exception, told
+from aiqc_core.errors import AIQCError, DeclarationError
+from aiqc_core.experiment import Experiment
+from aiqc_core.train.functions import capture
+
+if TYPE_CHECKING:
+    from aiqc_core.declaration.faults import Place
+
+COMPONENT = "aiqc_dagster.component.ExperimentComponent"
+ATTRIBUTES = "attributes"
+ENVELOPE = ("type", ATTRIBUTES, "template_vars_module", "requirements", "post_processing")
+
+
+def load(file: str | Path, *, document: int = 0) -> Experiment:
+    """Read the experiment that a YAML file declares.
+
+    The declaration is the whole document, or lies under `attributes:` as in the `defs.yaml` of an
+    `ExperimentComponent`.
+
+    Args:
+        file: the YAML file.
+        document: which of the documents that `---` separates, counted from 0.
+
+    Raises:
+        DeclarationError: with every fault of the file, one a line.
+    """
+    experiment, faults = examine(Path(file), document=document)
+    if faults or experiment is None:
+        raise DeclarationError(told(faults))
+    return experiment
+
+
+def examine(
+    file: Path, *, document: int = 0, deep: bool = False
+) -> tuple[Experiment | None, list[Fault]]:
+    """Read a declaration without raising.
+
+    Args:
+        file: the YAML file.
+        document: which of its documents.
+        deep: also call the source's function, and look whether the functions can be stored.
+
+    Returns:
+        The experiment where it can be made, and all faults; with a fault it must not be run.
+    """
+    file = file.absolute()
+    documents, faults = text.read(file)
+    if not documents:
+        return None, faults or [Fault(file, None, "is empty; it declares nothing.")]
+    chosen = documents[document]
+    prefix = (ATTRIBUTES,) if is_component(chosen.data) else ()
+    builder = Builder(file, chosen, prefix, faults)
+    data = _declaration(builder, chosen.data)
+    return (None, faults) if data is None else _made(data, builder, deep=deep)
+
+
+def of_values(data: dict[str, Any], folder: Path) -> tuple[Experiment | None, list[Fault]]:
+    """Make the experiment of plain values that no file holds, as if one in a folder did."""
+    return _made(data, Builder(folder.absolute() / "values", text.Document(data)), deep=False)
+
+
+def _made(
+    data: dict[str, Any], builder: Builder, *, deep: bool
+) -> tuple[Experiment | None, list[Fault]]:
+    built = builder.build(data)
+    experiment = None
+    try:
+        experiment = Experiment.model_validate(built)
+    except ValidationError as error:
+        for place, message in schema.problems(error, built):
+            builder.fault(_in_file(place, data), message)
+    _check_columns(data, built, builder, deep=deep and not builder.faults)
+    if experiment is not None and deep and not builder.faults:
+        _check_functions(experiment, data, builder)
+    return experiment, sorted(set(builder.faults), key=lambda f: (str(f.file), f.line or 0))
+
+
+def is_component(data: Any) -> bool:
+    """Say whether a document is in the envelope of Dagster's components."""
+    return isinstance(data, dict) and "type" in data
+
+
+def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:
+    """Return the mapping that declares, out of its envelope."""
+    if not isinstance(data, dict):
+        builder.fault((), f"holds a {type(data).__name__}; give keys such as name: and pipeline:.")
+        return None
+    if not is_component(data):
+        return data
+    outer = Builder(builder.file, builder.document, (), builder.faults)
+    for key in data:
+        if key not in ENVELOPE:
+            outer.fault((str(key),), f"no such key. {did_you_mean(key, ENVELOPE)}")
+    attributes = data.get(ATTRIBUTES)
+    if not isinstance(attributes, dict):
+        outer.fault((ATTRIBUTES,), "is missing; the declaration stands under it.")
+        return None
+    return attributes
+
+
+def _in_file(place: Place, data: Any) -> Place:
+    """Return a place of the built values as the file has it."""
+    if place and place[-1] == "encoder":
+        described = data
+        for part in place[:-1]:
+            described = described[part]
+        return place[:-1] if isinstance(described, str) else place
+    return place
+
+
+def _check_columns(
+    data: dict[str, Any], built: dict[str, Any], builder: Builder, *, deep: bool
+) -> None:
+    source = built.get("source")
+    try:
+        if isinstance(source, Path):
+            known = columns.header(source) if source.is_file() else None
+            features, label = known, known
+        elif deep and callable(source):
+            features, label = columns.of_values(Experiment.model_validate(built).load())
+        else:
+            return
+    except Exception as error:  # noqa: BLE001 - a user's source may raise anything; it is told
+        builder.fault(("source",), f"reading it raised {type(error).__name__}: {error}")
+        if callable(source):
+            builder.faults.append(of_exception(error, builder.file.parent, builder.file))
+        return
+    for place, message in columns.unknown(data.get("pipeline"), features, label):
+        builder.fault(place, message)
+
+
+def _check_functions(experiment: Experiment, data: dict[str, Any], builder: Builder) -> None:
+    for role in ROLES:
+        function = getattr(experiment.training, role)
+        if function is None:
+            continue
+        try:
+            capture(role, function)
+        except AIQCError as error:
+            written = ("training", role if role in data["training"] else "functions")
+            builder.fault(written, str(error), at_key=False)

@@ -1,0 +1,178 @@
+"""One question to one source of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from aiqc_core import chain
+from aiqc_core.errors import AlgorithmError, IngestError
+from aiqc_core.evaluate.leading import leading_metric, lower_is_better
+from aiqc_core.experiment.automation import Cron, Freshness, Promotion, Timezone
+from aiqc_core.experiment.base import Declared
+from aiqc_core.experiment.pipeline import Pipeline
+from aiqc_core.experiment.training import Training
+from aiqc_core.ingest.content import NDIM
+from aiqc_core.ingest.tabular import read_table
+from aiqc_core.train.search import combination_key
+
+if TYPE_CHECKING:
+    from aiqc_core.orm import Queue
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]{0,59}$"
+RESERVED = ("notebook",)
+REGRESSION = ("explained_variance", "loss", "mae", "mse", "r2", "rmse")
+CLASSIFICATION = ("accuracy", "f1", "loss", "precision", "recall", "roc_auc")
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Values whose labels come in a table of their own.
+
+    Attributes:
+        values: a DataFrame, or an array of a sequence (3D) or of images (4D).
+        labels: as many rows; None where the values hold the label, or there is none.
+    """
+
+    values: Any
+    labels: pd.DataFrame | None = None
+
+
+class Experiment(Declared):
+    """One question to one source of data, as a value: nothing is read or written by making it.
+
+    Attributes:
+        name: lower-case letters, digits and underscores; it names assets and jobs.
+        description: what is asked, for people.
+        source: a function that returns a DataFrame, an array of a sequence (3D) or of images (4D),
+            or `Labelled`; or the path of a csv, tsv or parquet file.
+        pipeline: from the source to samples.
+        training: from samples to models.
+        metric: the metric of the leaderboard; accuracy or r2 by default.
+        seed: from which every random draw of the experiment follows.
+        owner: a team (`team:…`) or an e-mail address, shown beside the assets.
+        schedule: when to look for new content, as cron tells it; None for no schedule.
+        timezone: in which the schedule is told.
+        freshness: how old the newest snapshot may become before a check turns amber: a timedelta,
+            or a number of hours; None does not ask.
+        promotion: when a new best model takes the champion's place.
+    """
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    description: str = ""
+    source: Callable[[], pd.DataFrame | NDArray[Any] | Labelled] | Path
+    pipeline: Pipeline
+    training: Training
+    metric: str | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    owner: Annotated[str, Field(pattern=r"^(team:\S+|\S+@\S+\.\S+)$")] = "team:ml"
+    schedule: Cron | None = None
+    timezone: Timezone = "UTC"
+    freshness: Freshness | None = None
+    promotion: Promotion = Promotion()
+
+    @field_validator("name")
+    @classmethod
+    def _refuse_reserved_names(cls, given: str) -> str:
+        if given in RESERVED:
+            message = f"{given!r} names assets that are there already; choose another name."
+            raise ValueError(message)
+        return given
+
+    @model_validator(mode="after")
+    def _refuse_unknown_metrics(self) -> Experiment:
+        allowed = metrics_of(self.training.analysis_type)
+        for name, given in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
+            if given is not None and given not in allowed:
+                message = (
+                    f"{name}: {given!r} is no metric of a {self.training.analysis_type}; choose "
+                    f"among {', '.join(allowed)}."
+                )
+                raise ValueError(message)
+        return self
+
+    @property
+    def leading_metric(self) -> str:
+        """The metric by which models are ranked."""
+        return self.metric or leading_metric(self.training.analysis_type)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the best model has the least of the leading metric, as of a loss."""
+        return lower_is_better(self.leading_metric)
+
+    def run(self, workers: int | None = None, snapshot: str | None = None) -> Queue:
+        """Walk the whole chain and train what is missing, as Dagster's `retrain_<name>` does.
+
+        Args:
+            workers: processes that train side by side; those of the declaration by default.
+            snapshot: the key of "the data as of"; today's date by default.
+
+        Raises:
+            TrainingError: Jobs failed; the others are recorded.
+        """
+        return chain.run(self, snapshot=snapshot, workers=workers)
+
+    def load(self) -> Labelled:
+        """Call the source function, or read the source's file.
+
+        Returns:
+            The values, and a table of their labels where that is apart.
+
+        Raises:
+            IngestError: it gives something else.
+        """
+        found: Any = self.source() if callable(self.source) else read_table(self.source)[0]
+        whole = found if isinstance(found, Labelled) else Labelled(found)
+        if isinstance(whole.values, pd.DataFrame) or _is_stack(whole.values):
+            return whole
+        raise IngestError(
+            f"source of {self.name!r}: gave {type(whole.values).__name__}; return a pandas "
+            "DataFrame, an array of 3 or 4 axes, or Labelled(array, labels)."
+        )
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Return the combinations of hyperparameters that will be tried, in their order.
+
+        Raises:
+            AlgorithmError: results have yet to suggest them.
+        """
+        if not self.training.hyperparameters:
+            return []
+        plan = self.training.plan(self.seed)
+        if plan.combinations is None:
+            message = (
+                f"search: {plan.search!r} of {self.name!r} suggests combinations as results come, "
+                "so none is known before. Train it with Experiment.run, or use 'random'."
+            )
+            raise AlgorithmError(message)
+        return plan.combinations
+
+    def combo_keys(self) -> list[str]:
+        """Return the key of each combination: a short hash of its content."""
+        return [combination_key(c) for c in self.combinations()] or ["default"]
+
+    def fold_keys(self) -> list[str]:
+        """Return the key of each fold, `nofold` where there are none."""
+        count = self.pipeline.fold_count
+        return [f"f{i}" for i in range(count)] if count else ["nofold"]
+
+    def job_keys(self) -> list[str]:
+        """Return the key of each Job, as `Job.key` gives it."""
+        return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
+
+
+def metrics_of(analysis_type: str) -> tuple[str, ...]:
+    """Return the metrics by which models of an analysis can be ranked."""
+    return REGRESSION if analysis_type == "regression" else CLASSIFICATION
+
+
+def _is_stack(values: object) -> bool:
+    return isinstance(values, np.ndarray) and values.ndim in NDIM.values()

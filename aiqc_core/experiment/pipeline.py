@@ -1,0 +1,114 @@
+"""From a source to samples: label, features, their preprocessing, and the splits."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from aiqc_core.experiment.base import Declared
+from aiqc_core.preprocess.encoders import checked
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+def _encoder(given: Any) -> Any:
+    """Refuse what is no encoder; what is one stays as it was given."""
+    if given is not None:
+        checked(given)
+    return given
+
+
+Encoder = Annotated[Any, AfterValidator(_encoder)]
+
+
+class FeatureEncoder(Declared):
+    """One scikit-learn encoder and the columns that its filter matches.
+
+    Attributes:
+        encoder: an instance of a class of `sklearn.preprocessing`.
+        include: whether the filter names the columns to encode, or those to leave out.
+        dtypes: dtypes of the filter.
+        columns: columns of the filter. Without any filter: all columns.
+    """
+
+    encoder: Encoder
+    include: bool = True
+    dtypes: list[str] | None = None
+    columns: list[str] | None = None
+
+
+class Interpolation(Declared):
+    """One interpolater and the floating columns that its filter matches.
+
+    Attributes:
+        interpolate_kwargs: see `FeatureInterpolater.from_feature`, as are the others.
+        process_separately: whether rows that do not train stay unseen by those that do.
+        dtypes: dtypes of the filter.
+        columns: columns of the filter. Without any filter: all floating columns.
+    """
+
+    interpolate_kwargs: dict[str, Any] | None = None
+    process_separately: bool = True
+    dtypes: list[str] | None = None
+    columns: list[str] | None = None
+
+
+class Windowing(Declared):
+    """Sliding windows over the rows, see `Window.from_feature`.
+
+    Attributes:
+        size_window: rows of a window.
+        size_shift: rows to the next window, and to a window's target.
+    """
+
+    size_window: Annotated[int, Field(ge=1)]
+    size_shift: Annotated[int, Field(ge=1)]
+
+
+class Pipeline(Declared):
+    """From a source to samples: label, features, their preprocessing, and the splits.
+
+    Attributes:
+        label: the column to predict, or the columns of a one-hot label; None learns the features
+            themselves: their future where there is a window.
+        features: the columns to learn from; all but the label by default.
+        label_interpolation: how blanks of the label are filled.
+        label_encoder: an encoder with an inverse.
+        interpolations: how blanks of the features are filled, each on columns that are left.
+        feature_encoders: encoders, each on the columns that earlier ones left.
+        window: sliding windows, which become the samples.
+        reshape_indices: the shape that a model gets, see `FeatureShaper.from_feature`.
+        size_test: share of the samples kept for the last judgement.
+        size_validation: share of the samples kept to judge training.
+        fold_count: number of cross-validation folds.
+        bin_count: quantiles by which a continuous label is stratified.
+        unsupervised_stratify_col: without a label, a column to stratify by.
+        groups: a column of which no value is in two splits.
+        time_ordered: cut by position, train first.
+        gap: samples left out between parts of a cut in order.
+    """
+
+    label: str | list[str] | None = None
+    features: list[str] | None = None
+    label_interpolation: Interpolation | None = None
+    label_encoder: Encoder = None
+    interpolations: list[Interpolation] = Field(default_factory=list[Interpolation])
+    feature_encoders: list[FeatureEncoder] = Field(default_factory=list[FeatureEncoder])
+    window: Windowing | None = None
+    reshape_indices: list[int | str | list[int]] | None = None
+    size_test: Share | None = None
+    size_validation: Share | None = None
+    fold_count: Annotated[int, Field(ge=2)] | None = None
+    bin_count: Annotated[int, Field(ge=2)] | None = None
+    unsupervised_stratify_col: str | None = None
+    groups: str | None = None
+    time_ordered: bool = False
+    gap: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def label_columns(self) -> list[str]:
+        """The label's columns; empty without a label."""
+        if self.label is None:
+            return []
+        return [self.label] if isinstance(self.label, str) else self.label
