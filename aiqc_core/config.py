@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import tempfile
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 HOME_VARIABLE = "AIQC_HOME"
+CACHE_VARIABLE = "AIQC_CACHE"
 
 
 def home() -> Path:
@@ -28,8 +31,27 @@ def database_path() -> Path:
 
 
 def samples_path() -> Path:
-    """Return the folder that holds the preprocessed samples of all Splitsets."""
-    return home() / "cache" / "samples"
+    """Return the folder that holds the preprocessed samples of all Splitsets.
+
+    `$AIQC_CACHE` puts the cache elsewhere than beside the store, on a faster disk say: it can be
+    deleted at any time, and is built again.
+    """
+    elsewhere = os.environ.get(CACHE_VARIABLE)
+    return (Path(elsewhere).absolute() if elsewhere else home() / "cache") / "samples"
+
+
+def checkpoint_path(training: str) -> Path:
+    """Return the folder that holds the checkpoint of one training while it runs."""
+    return home() / "checkpoints" / training
+
+
+def spill_paths() -> tuple[Path, ...]:
+    """Return the folders for what is trained and cannot be recorded, in order of preference.
+
+    The second is for a store whose disk is full or read-only.
+    """
+    store = hashlib.sha256(str(home()).encode()).hexdigest()[:16]
+    return home() / "spill", Path(tempfile.gettempdir()) / f"aiqc-spill-{store}"
 
 
 def key_path() -> Path:

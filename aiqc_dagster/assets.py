@@ -45,7 +45,7 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
         description=stage.description,
         code_version=chain.code_version(experiment, stage.name),
         automation_condition=dg.AutomationCondition.eager() if stage.name in FOLLOWS else None,
-        required_resource_keys={"metastore"},
+        required_resource_keys={"metastore", "cache"},
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         key = context.partition_key

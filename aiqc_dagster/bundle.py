@@ -9,7 +9,7 @@ import dagster as dg
 
 from aiqc_dagster import assets, checks, execution, inference, jobs, schedules, sensors, training
 from aiqc_dagster.notify import NotifierResource, on_failure
-from aiqc_dagster.resources import MetastoreResource
+from aiqc_dagster.resources import CacheResource, MetastoreResource
 from aiqc_dagster.works import ExperimentWork, NotebookWork
 
 if TYPE_CHECKING:
@@ -42,7 +42,11 @@ def of_notebooks() -> dg.Definitions:
 def of_everything() -> dg.Definitions:
     """Return what all experiments share: the store, whom to tell, and how steps run."""
     return dg.Definitions(
-        resources={"metastore": MetastoreResource(), "notifier": NotifierResource()},
+        resources={
+            "metastore": MetastoreResource(),
+            "cache": CacheResource(),
+            "notifier": NotifierResource(),
+        },
         sensors=[on_failure()],
         executor=execution.chosen(),
     )

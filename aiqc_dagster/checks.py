@@ -81,7 +81,7 @@ def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinitio
         description=check.description,
         blocking=check.blocking,
         partitions_def=(partitions.folds if across else partitions.snapshots)(experiment),
-        required_resource_keys={"metastore"},
+        required_resource_keys={"metastore", "cache"},
     )
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         snapshot, key = context.partition_key, ""

@@ -53,7 +53,7 @@ def asset(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"parquet"},
         owners=[experiment.owner],
         description=DESCRIPTION.format(experiment.name),
-        required_resource_keys={"metastore"},
+        required_resource_keys={"metastore", "cache"},
     )
     def prediction(
         context: dg.AssetExecutionContext, config: BatchConfig
@@ -71,7 +71,7 @@ def check(experiment: Experiment) -> dg.AssetChecksDefinition:
         name="no_drift",
         description="The batch's columns are distributed as the rows that its model learned from.",
         partitions_def=partitions.batches(experiment),
-        required_resource_keys={"metastore"},
+        required_resource_keys={"metastore", "cache"},
     )
     def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         batch = context.partition_key
@@ -86,7 +86,7 @@ def job(experiment: Experiment) -> dg.JobDefinition:
     """Return `predict_<e>`: add a batch and predict it, in one run."""
     key = asset_key(experiment, "prediction")
 
-    @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore"})
+    @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore", "cache"})
     def predict(context: dg.OpExecutionContext, config: NewBatchConfig) -> None:
         """Predict new data, and show it as a cell of the asset."""
         given = config.batch or f"{timezone_now():%Y-%m-%d_%H%M%S}"

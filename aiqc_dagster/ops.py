@@ -12,7 +12,7 @@ from aiqc_core.orm import Queue
 from aiqc_dagster import checks, partitions
 from aiqc_dagster.stages import Stage
 
-RESOURCES = {"metastore"}
+RESOURCES = {"metastore", "cache"}
 PARTITION_TAG = "dagster/partition"
 
 

@@ -16,7 +16,7 @@ from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import gpu, metadata, partitions
 
-RESOURCES = {"metastore"}
+RESOURCES = {"metastore", "cache"}
 HELD_WAIT_SECONDS = 5
 HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
 
