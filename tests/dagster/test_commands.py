@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,11 @@ def execute(job: str, *arguments: str, ops: object = None) -> subprocess.Complet
     """Run a job of the small location to its end."""
     program = str(Path(sys.executable).with_name("dagster"))
     location = ["-f", str(HERE / "small_location.py"), "-a", "defs"]
-    config = [] if ops is None else ["--config-json", json.dumps({"ops": ops})]
+    config = []
+    if ops is not None:
+        path = Path(os.environ["AIQC_HOME"]).with_name("run.yaml")
+        path.write_text(json.dumps({"ops": ops}))  # JSON is YAML
+        config = ["-c", str(path)]
     return subprocess.run(
         [program, "job", "execute", *location, "-j", job, *config, *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,

@@ -46,3 +46,18 @@ def test_titles_and_axes_are_drawn_too() -> None:
         title="A <b>title</b>", xaxis={"title": "x", "type": "log"}, yaxis={"range": [0, 9]}
     )
     assert (decoded(figure) != plain).mean() > 0.005
+
+
+def test_what_the_figure_hides_is_not_drawn() -> None:
+    hidden = go.Scatter(x=[1, 2, 3], y=[3, 1, 2], name="another split", visible=False)
+    assert (decoded(go.Figure(hidden)) == decoded(go.Figure())).all()
+
+
+def test_names_are_drawn_as_the_figure_writes_them() -> None:
+    bars = go.Figure(go.Bar(x=["<=50K", ">50K"], y=[1, 2]))
+    plain = decoded(bars)
+    axis = {"type": "category", "tickvals": ["<=50K", ">50K"]}
+    bars.update_layout(xaxis=axis | {"ticktext": ["&lt;=50K", "&gt;50K"]})
+    assert (decoded(bars) == plain).all()
+    bars.update_layout(xaxis={"tickangle": -45})
+    assert (decoded(bars) != plain).any()
