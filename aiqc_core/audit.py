@@ -35,7 +35,7 @@ def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
 def rows_apart(splitset: Splitset) -> Finding:
     """Check that the splits share no sample, and report rows that they share or that are equal."""
     found = checks.rows_apart(_parts(splitset), _windows(splitset))
-    similar = near_duplicates(splitset.features, splitset.positions()) or {}
+    similar = near_duplicates(splitset.features, splitset.positions(), {}) or {}
     facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
     return checks.Finding(found.verdict, found.summary, found.facts | facts)
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ from filelock import FileLock
 from aiqc_core.errors import MetastoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -44,15 +45,13 @@ def write(
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    entries: dict[str, Future[dict[str, object]]] = {}
     try:
         draft.mkdir()
-        for split, arrays in splits:
-            (draft / split).mkdir()
-            for name, array in arrays.items():
-                _save(draft / split / f"{name}.npy", array)
-        for name, data in files.items():
-            (draft / name).write_bytes(data)
-        manifest = {str(path.relative_to(draft)): _entry(path) for path in _files(draft)}
+        with ThreadPoolExecutor(1) as beside:  # hashes what is written while the next is computed
+            for path in _written(draft, splits, files):
+                entries[str(path.relative_to(draft))] = beside.submit(_entry, path)
+        manifest = {name: entries[name].result() for name in sorted(entries)}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
         shutil.rmtree(folder, ignore_errors=True)
         draft.replace(folder)
@@ -105,6 +104,23 @@ def remove(folder: Path) -> None:
     (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
 
 
+def _written(
+    draft: Path,
+    splits: Iterable[tuple[str, Mapping[str, NDArray[np.generic]]]],
+    files: Mapping[str, bytes],
+) -> Iterator[Path]:
+    """Write file after file, and yield the path of each when it is complete."""
+    for split, arrays in splits:
+        (draft / split).mkdir()
+        for name, array in arrays.items():
+            path = draft / split / f"{name}.npy"
+            _save(path, array)
+            yield path
+    for name, data in files.items():
+        (draft / name).write_bytes(data)
+        yield draft / name
+
+
 def _save(path: Path, array: NDArray[np.generic]) -> None:
     """Write an array as `np.save` does, views block by block so that no copy of all is made."""
     if array.flags.forc:
@@ -116,10 +132,6 @@ def _save(path: Path, array: NDArray[np.generic]) -> None:
         np.lib.format.write_array_header_1_0(stream, header)
         for start in range(0, len(array), rows):
             stream.write(np.ascontiguousarray(array[start : start + rows]).data)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(Path(root) / name for root, _, names in os.walk(folder) for name in names)
 
 
 def _entry(path: Path) -> dict[str, object]:

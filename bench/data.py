@@ -16,6 +16,7 @@ import hashlib
 import json
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -39,8 +41,11 @@ from rich.table import Table
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
+from aiqc_core import config
 from aiqc_core.config import use_home
+from aiqc_core.ingest.parquet import to_parquet
 from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Splitset, Window, blobs
+from aiqc_core.orm.database import PAGE_BYTES
 from aiqc_core.preprocess import samples, window
 
 if TYPE_CHECKING:
@@ -59,6 +64,7 @@ COMPARISONS: dict[str, tuple[str, str, float | None]] = {
     "csv": ("csv_bare", "CSV, from_path : pandas + SHA-256", 1.2),
     "csv_outside": ("csv_bare", "  with ingest=False", 1.2),
     "parquet": ("parquet_bare", "Parquet, from_path : pyarrow + SHA-256", 1.2),
+    "parquet_floor": ("parquet_bare", "  the bare one and its bytes to SQLite", None),
     "parquet_outside": ("parquet_bare", "  with ingest=False", 1.2),
     "make": ("make_bare", "the cut, Splitset.make : scikit-learn", None),
     "cache": ("cache_bare", "3 Folds, cache_samples : scikit-learn", 1.3),
@@ -138,15 +144,36 @@ def bench_tables(folder: Path, frame: pd.DataFrame, rounds: int) -> dict[str, fl
     pa.csv.write_csv(table, csv)
     pq.write_table(table, parquet)
     from_path = Dataset.Tabular.from_path
+    data = to_parquet(frame)
     sides: dict[str, Side] = {
         "csv_bare": lambda: (pd.read_csv(csv), file_sha256(csv)),
         "csv": lambda: from_path(csv),
         "csv_outside": lambda: from_path(csv, ingest=False),
         "parquet_bare": lambda: (pq.read_table(parquet).to_pandas(), file_sha256(parquet)),
         "parquet": lambda: from_path(parquet),
+        "parquet_floor": lambda: (sides["parquet_bare"](), write_by_hand(data)),
         "parquet_outside": lambda: from_path(parquet, ingest=False),
     }
     return typical(interleaved(sides, rounds, fresh_store))
+
+
+def write_by_hand(data: memoryview) -> None:
+    """Write bytes to a bare SQLite file in one transaction, in pages and a log as the store's.
+
+    As there, the log is copied into the file beside what follows.
+    """
+    path = config.home() / "bare.sqlite"
+    bare = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    bare.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    bare.execute("PRAGMA journal_mode = wal")
+    bare.execute("PRAGMA synchronous = normal")
+    bare.execute("PRAGMA wal_autocheckpoint = 0")
+    bare.execute("CREATE TABLE piece (data BLOB)")
+    bare.execute("BEGIN")
+    for start in range(0, len(data), blobs.CHUNK_BYTES):
+        bare.execute("INSERT INTO piece VALUES (?)", (data[start : start + blobs.CHUNK_BYTES],))
+    bare.execute("COMMIT")
+    Thread(target=bare.close).start()
 
 
 def file_sha256(path: str) -> str:
@@ -169,7 +196,7 @@ def bench_samples(folder: Path, frame: pd.DataFrame, rounds: int) -> dict[str, f
                 [feature.id], label.id, size_test=SIZE_TEST, fold_count=FOLDS, seed=1
             )
 
-        with mock.patch.object(blobs, "get", side_effect=blobs.get) as reads:
+        with mock.patch.object(blobs, "read", side_effect=blobs.read) as reads:
             splitset = make()
         feature_reads = reads.call_args_list.count(mock.call(feature.dataset.__data__["blob"]))
         assert reads.call_count > feature_reads, "the Label's bytes were read without being seen"

@@ -171,7 +171,7 @@ def to_npy(array: NDArray[Any]) -> bytes:
     return sink.getvalue()
 
 
-def from_npy(data: bytes) -> NDArray[Any]:
+def from_npy(data: bytes | memoryview) -> NDArray[Any]:
     """Return the array that `to_npy` wrote."""
     return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
 
@@ -254,7 +254,12 @@ def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[An
         )
     if _keeps_all(array.dtype, target):
         return array.astype(target, copy=False)
-    table = pd.DataFrame(array.reshape(-1, len(columns)), columns=columns)
+    try:
+        table = pd.DataFrame(array.reshape(-1, len(columns)), columns=columns)
+    except UnicodeEncodeError as error:
+        raise IngestError(
+            f"retype: an array with text that is no Unicode cannot become {shown}: {error}."
+        ) from error
     try:
         return retyped(table, target).to_numpy().reshape(array.shape)
     except IngestError as error:

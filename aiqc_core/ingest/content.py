@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pyarrow.parquet import ParquetFile
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import arrays, images, parquet, tabular
+from aiqc_core.ingest import arrays, images, tabular
 from aiqc_core.ingest.digest import array_digest, frame_digest
 from aiqc_core.ingest.parquet import from_parquet, to_parquet
-from aiqc_core.ingest.paths import local_path, refuse_changed
-from aiqc_core.ingest.selection import checked_positions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
 TABULAR, SEQUENCE, IMAGE = "tabular", "sequence", "image"
-PARQUET_ENDINGS = (".parquet", ".pq")
 NDIM = {SEQUENCE: 3, IMAGE: 4}
-
-# Sources that were read whole and found unchanged by this process: path, time, size and hash.
-_unchanged: set[tuple[str, int, int, str]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +74,34 @@ class Content:
         """Return the SHA-256 of names, dtypes and values."""
         return digest_of(self.values, self.columns)
 
-    def to_bytes(self) -> bytes:
+    def to_bytes(self) -> memoryview:
         """Return what is stored: Parquet for a table, npy for an array."""
-        return to_parquet(self.values) if self.kind == TABULAR else arrays.to_npy(self.values)
+        if self.kind == TABULAR:
+            return to_parquet(self.values)
+        return memoryview(arrays.to_npy(self.values))
+
+    def sealed(self, *, ingest: bool) -> Sealed:
+        """Return what is registered of it; both hashes are taken at once, on two cores."""
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(self.digest)
+            data = self.to_bytes() if ingest else None
+            address = None if data is None else hashlib.sha256(data).hexdigest()
+            return Sealed(digest.result(), data, address)
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is stored of a content.
+
+    Attributes:
+        sha256: of names, dtypes and values, see `Content.digest`.
+        data: its bytes, see `Content.to_bytes`; None for what stays outside.
+        address: the SHA-256 of `data`.
+    """
+
+    sha256: str
+    data: memoryview | None
+    address: str | None
 
 
 def of_table(
@@ -139,72 +158,7 @@ def read(
     return of_array(array, source.kind, source_format, **changes)
 
 
-def read_again(
-    source: Source, columns: Sequence[str], dtypes: dict[str, str] | str, sha256: str
-) -> Any:
-    """Read a registered source as it was registered, or say that it changed.
-
-    A source is hashed whole the first time a process reads it and whenever its time or size
-    moved; a `.npy` file is mapped into memory after that.
-
-    Args:
-        source: where it lies.
-        columns: the names it was registered under.
-        dtypes: the dtypes it was registered with.
-        sha256: its hash at registration.
-
-    Raises:
-        IngestError: it changed since, naming it, or can no longer be read.
-    """
-    values = read(source, rename_columns=columns, retype=dtypes).values
-    stamp = _stamp(source, sha256)
-    if stamp is None or stamp not in _unchanged:
-        refuse_changed(source.shown, registered=sha256, found=digest_of(values, columns))
-        if stamp is not None:
-            _unchanged.add(stamp)
-    return values
-
-
-def read_part(
-    source: Source,
-    names: Sequence[str],
-    dtypes: dict[str, str] | str,
-    sha256: str,
-    *,
-    columns: Sequence[str],
-    samples: Sequence[int] | None,
-) -> Any:
-    """Return a selection of a registered source, decoding no more of it than is needed.
-
-    Of a local Parquet file that this process has read whole and found unchanged, only the columns
-    and row groups asked for are decoded; categories need all rows, so they are read whole.
-
-    Args:
-        source: where it lies.
-        names: of all its columns, as registered.
-        dtypes: the dtypes it was registered with.
-        sha256: its hash at registration.
-        columns: which, in this order.
-        samples: positions, in this order; all when None.
-
-    Raises:
-        IngestError: it changed since, or can no longer be read.
-        SelectionError: an unknown position.
-    """
-    stamp = _stamp(source, sha256)
-    wanted = {} if isinstance(dtypes, str) else {name: dtypes[name] for name in columns}
-    is_parquet = str(source.place).lower().endswith(PARQUET_ENDINGS)
-    if not (wanted and is_parquet and stamp in _unchanged) or "category" in wanted.values():
-        return take(read_again(source, names, dtypes, sha256), names, samples, columns)
-    path: Any = local_path(str(source.place))
-    positions = [list(names).index(name) for name in columns]
-    count = ParquetFile(path).metadata.num_rows
-    rows = None if samples is None else checked_positions("samples", samples, count)
-    part = parquet.read_part(path, positions, rows)
-    return tabular.conform(part, rename_columns=columns, retype=wanted)
-
-
-def from_bytes(kind: str, data: bytes, columns: Sequence[str] | None = None) -> Any:
+def from_bytes(kind: str, data: bytes | memoryview, columns: Sequence[str] | None = None) -> Any:
     """Return the values that `Content.to_bytes` gave; of a table only some columns, if asked."""
     return from_parquet(data, columns) if kind == TABULAR else arrays.from_npy(data)
 
@@ -236,15 +190,6 @@ def _read_array(source: Source) -> tuple[NDArray[Any], str]:
     if source.kind == IMAGE and not place.lower().endswith(arrays.NPY_ENDING):
         return images.from_folder(place)
     return arrays.read_npy(place)
-
-
-def _stamp(source: Source, sha256: str) -> tuple[str, int, int, str] | None:
-    """Return what tells an unchanged local file at a glance; None where nothing does."""
-    path: Path | None = None if source.place is None else local_path(source.place)
-    if source.urls is not None or path is None or not path.is_file():
-        return None
-    facts = path.stat()
-    return str(path.absolute()), facts.st_mtime_ns, facts.st_size, sha256
 
 
 def refuse_remote_memory(argument: str, *, ingest: bool | None) -> None:

@@ -18,6 +18,7 @@ from aiqc_core.errors import IngestError
 from aiqc_core.ingest.selection import repeated
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
@@ -32,7 +33,9 @@ BLANKS = (
 )  # fmt: skip
 
 
-def read_delimited(path: Path, *, delimiter: str, header: object) -> pd.DataFrame:
+def read_delimited(
+    path: Path, *, delimiter: str, header: object, positions: Sequence[int] | None = None
+) -> pd.DataFrame:
     """Read a delimited text file.
 
     Args:
@@ -40,6 +43,7 @@ def read_delimited(path: Path, *, delimiter: str, header: object) -> pd.DataFram
         delimiter: what separates fields.
         header: `'infer'` for the first line, the number of the header's line, or None where there
             is no header.
+        positions: of the columns to decode, in the file's order whatever theirs; all by default.
 
     Raises:
         IngestError: an empty file, another encoding, names that repeat, rows with more fields
@@ -49,8 +53,9 @@ def read_delimited(path: Path, *, delimiter: str, header: object) -> pd.DataFram
     try:
         if line is not None:
             _refuse_repeated_names(path, delimiter, line)
-        frame = _parse_exactly(path, delimiter, line)
-        _keep_integers(frame, path, delimiter, line)
+        chosen = None if positions is None else sorted(positions)
+        frame = _parse_exactly(path, delimiter, line, chosen)
+        _keep_integers(frame, path, delimiter, line, chosen)
     except UnicodeDecodeError as error:
         raise _encoding_error(path) from error
     except pd.errors.ParserWarning as error:
@@ -75,14 +80,16 @@ def _header_position(header: object) -> int | None:
     )
 
 
-def _parse_exactly(path: Path, delimiter: str, header: int | None) -> pd.DataFrame:
+def _parse_exactly(
+    path: Path, delimiter: str, header: int | None, chosen: list[int] | None
+) -> pd.DataFrame:
     """Parse a large file in chunks, on all cores, unless chunks could change a value or dtype."""
     if path.stat().st_size >= LARGE_BYTES:
         with suppress(pd.errors.DtypeWarning):  # chunks of a column disagree
-            frame = _parse(path, delimiter, header, low_memory=True)
+            frame = _parse(path, delimiter, header, low_memory=True, usecols=chosen)
             if not _may_differ_by_chunk(path, frame):
                 return frame
-    return _parse(path, delimiter, header)
+    return _parse(path, delimiter, header, usecols=chosen)
 
 
 def _parse(
@@ -140,12 +147,19 @@ def _is_filled(row: list[str]) -> bool:
     return len(row) > 1 or any(field.strip() for field in row)
 
 
-def _keep_integers(frame: pd.DataFrame, path: Path, delimiter: str, header: int | None) -> None:
+def _keep_integers(
+    frame: pd.DataFrame,
+    path: Path,
+    delimiter: str,
+    header: int | None,
+    chosen: list[int] | None,
+) -> None:
     """Make Int64 of whole numbers that blanks turned into floats, where floats change them."""
     suspects = [i for i, (_, column) in enumerate(frame.items()) if _may_be_rounded(column)]
     if not suspects:
         return
-    texts = _parse(path, delimiter, header, usecols=suspects, dtype="str")
+    there = suspects if chosen is None else [chosen[i] for i in suspects]
+    texts = _parse(path, delimiter, header, usecols=there, dtype="str")
     for position, (name, column) in zip(suspects, texts.items(), strict=True):
         text = column.str.strip()
         if not text.dropna().str.fullmatch(r"[+-]?\d+").all():

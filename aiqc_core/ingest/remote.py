@@ -13,6 +13,7 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from aiqc_core.errors import IngestError
+from aiqc_core.ingest.deadline import handlers
 from aiqc_core.ingest.paths import WEB_SCHEMES, list_folder, local_path, open_source
 from aiqc_core.ingest.selection import repeated
 
@@ -73,7 +74,7 @@ def fetch_urls(
 
     Args:
         urls: http or https, each once.
-        timeout_seconds: for each wait for a server's answer, and then for an attempt as a whole.
+        timeout_seconds: for an attempt as a whole, from the connection to the last byte.
         max_bytes: the most that one url may give.
         retries: further attempts after a 5xx, a time-out or a broken connection.
 
@@ -107,8 +108,7 @@ def fetch_each(
             f"timeout_seconds={timeout_seconds}, max_bytes={max_bytes}, retries={retries}: give "
             "a time above 0, a size of at least 1 and no fewer than 0 retries."
         )
-    opener = _opener()
-    attempt = partial(_attempt, opener, timeout_seconds=timeout_seconds, max_bytes=max_bytes)
+    attempt = partial(_attempt, timeout_seconds=timeout_seconds, max_bytes=max_bytes)
     with ThreadPoolExecutor(max_workers=min(CONNECTIONS, len(asked))) as pool:
         numbered = [f"urls[{position}] {url}" for position, url in enumerate(asked)]
         return list(pool.map(partial(_fetch, attempt, retries), numbered, asked))
@@ -136,15 +136,13 @@ def _fetch(attempt: Callable[[str], bytes], retries: int, name: str, url: str) -
     return Fetched(name, None, fault)
 
 
-def _attempt(
-    opener: request.OpenerDirector, url: str, *, timeout_seconds: float, max_bytes: int
-) -> bytes:
-    deadline = time.monotonic() + timeout_seconds
+def _attempt(url: str, *, timeout_seconds: float, max_bytes: int) -> bytes:
     asked = request.Request(url, headers=HEADERS)  # noqa: S310 # its scheme has been checked
     late = f"no full answer within {timeout_seconds:g} s"
     try:
+        opener = _opener(time.monotonic() + timeout_seconds)
         with opener.open(asked, timeout=timeout_seconds) as response:
-            return _body(response, max_bytes, deadline)
+            return _body(response, max_bytes)
     except urllib_error.HTTPError as error:
         error.close()
         fault = f"status {error.code} {error.reason}"
@@ -159,7 +157,7 @@ def _attempt(
         raise _FetchError(f"broken connection: {error!r}", is_passing=True) from error
 
 
-def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -> bytes:
+def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
     content_type = response.headers.get_content_type()
     if content_type == "text/html":
         fault = f"status {response.status}, but a web page ({content_type}), no file"
@@ -173,8 +171,6 @@ def _body(response: http.client.HTTPResponse, max_bytes: int, deadline: float) -
         data += chunk
         if len(data) > max_bytes:
             raise _FetchError(too_large, is_passing=False)
-        if time.monotonic() > deadline:  # a socket's own limit starts anew with every byte
-            raise TimeoutError
     if announced is not None and len(data) < announced:
         raise _FetchError(f"cut short: {len(data)} of {announced} bytes came", is_passing=True)
     return bytes(data)
@@ -192,18 +188,17 @@ class _WebOnlyRedirects(request.HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _opener() -> request.OpenerDirector:
-    """Return an opener that knows no scheme but http(s)."""
+def _opener(deadline: float) -> request.OpenerDirector:
+    """Return an opener that knows no scheme but http(s), all of whose hops end by a deadline."""
     opener = request.OpenerDirector()
     for handler in (
-        request.ProxyHandler,
-        request.HTTPHandler,
-        request.HTTPSHandler,
-        request.HTTPDefaultErrorHandler,
-        request.HTTPErrorProcessor,
-        _WebOnlyRedirects,
+        request.ProxyHandler(),
+        *handlers(deadline),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+        _WebOnlyRedirects(),
     ):
-        opener.add_handler(handler())
+        opener.add_handler(handler)
     return opener
 
 

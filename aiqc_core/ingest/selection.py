@@ -31,7 +31,7 @@ def checked_columns(
     """
     if asked is None:
         return list(available)
-    names: list[Any] = [asked] if isinstance(asked, str) else list(asked)
+    names: list[Any] = listed(asked) or []
     known = set(available)
     unknown = [name for name in names if not isinstance(name, str) or name not in known]
     twice = repeated(names) if not unknown else []
@@ -72,6 +72,17 @@ def checked_positions(
             f"{argument}: {repeated(positions.tolist())[:SHOWN]} given twice; give each once."
         )
     return positions
+
+
+def listed(asked: Sequence[str] | str | None) -> list[str] | None:
+    """Return names as a list, a single one as a list of one; None stays None.
+
+    >>> listed("a"), listed(("a", "b")), listed(None)
+    (['a'], ['a', 'b'], None)
+    """
+    if asked is None:
+        return None
+    return [asked] if isinstance(asked, str) else list(asked)
 
 
 def repeated(names: Iterable[Any]) -> list[Any]:

@@ -54,7 +54,9 @@ class Description:
     contains_nan: bool
 
 
-def read_table(path: str | Path, *, header: object = "infer") -> tuple[pd.DataFrame, str]:
+def read_table(
+    path: str | Path, *, header: object = "infer", positions: Sequence[int] | None = None
+) -> tuple[pd.DataFrame, str]:
     """Read a table and say in which format it was.
 
     Args:
@@ -62,6 +64,7 @@ def read_table(path: str | Path, *, header: object = "infer") -> tuple[pd.DataFr
             one that fsspec knows, which is copied here first.
         header: of a CSV or TSV: `'infer'` for the first line, its line's number, or None where
             there is none.
+        positions: of the columns to decode, of a CSV or TSV; all by default.
 
     Returns:
         The frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.
@@ -74,7 +77,7 @@ def read_table(path: str | Path, *, header: object = "infer") -> tuple[pd.DataFr
     if source_format is None:
         raise IngestError(f"file_path: {path} must end in one of {', '.join(FORMATS)}.")
     with as_local(path) as file:
-        return _read_local(file, source_format, header), source_format
+        return _read_local(file, source_format, header, positions), source_format
 
 
 def conform(
@@ -137,12 +140,15 @@ def take(
     return chosen.iloc[rows].reset_index(drop=True)
 
 
-def _read_local(file: Path, source_format: str, header: object) -> pd.DataFrame:
+def _read_local(
+    file: Path, source_format: str, header: object, positions: Sequence[int] | None
+) -> pd.DataFrame:
     if not file.is_file():
         raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
     if source_format == "parquet":
         return read_parquet(file)
-    return read_delimited(file, delimiter=DELIMITERS[source_format], header=header)
+    delimiter = DELIMITERS[source_format]
+    return read_delimited(file, delimiter=delimiter, header=header, positions=positions)
 
 
 def _refuse_shape(frame: object) -> None:

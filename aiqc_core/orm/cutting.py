@@ -6,19 +6,21 @@ import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError, SplitError
+from aiqc_core.orm import sampling
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
 from aiqc_core.preprocess.samples import trial_rows
 from aiqc_core.split import leaks
 from aiqc_core.split.cut import Cut, per_sample
+from aiqc_core.split.stratify import Basis
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.feature import Feature
@@ -78,7 +80,7 @@ def refuse_as_own_target(features: Sequence[Feature]) -> None:
 
 def stratified_by(
     features: Sequence[Feature], label: Label | None, column: str | None
-) -> NDArray[Any] | None:
+) -> Basis | None:
     """Return what each sample is stratified by; None for a purely random cut.
 
     Blanks of a Label that an interpolater fills are filled among all rows for this alone.
@@ -92,12 +94,13 @@ def stratified_by(
             message = "unsupervised_stratify_col: the Label stratifies; leave it out."
             raise SplitError(message)
         values = trial_rows(label.to_df(), label.columns, label.fills()).to_numpy()
-        return values[:, 0] if values.shape[1] == 1 else values
+        return Basis(values[:, 0]) if values.shape[1] == 1 else Basis(values, tuple(label.columns))
     if column is None:
         return None
     values = features[0].to_arr([column])
     windows = features[0].recipe().windows
-    return per_sample(values if windows is None else window.view(values, windows))
+    samples = per_sample(values if windows is None else window.view(values, windows))
+    return Basis(samples, argument="unsupervised_stratify_col")
 
 
 def grouped_by(features: Sequence[Feature], label: Label | None, column: str) -> NDArray[Any]:
@@ -140,19 +143,35 @@ def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None
 
 
 def near_duplicates(
-    features: Sequence[Feature], splits: Mapping[str, NDArray[np.int64]]
+    features: Sequence[Feature],
+    splits: Mapping[str, NDArray[np.int64]],
+    loaded: dict[int, Any],
 ) -> dict[str, int] | None:
-    """Count the rows of each split that equal one of train after rounding; None for windows."""
+    """Count the rows of each split that equal one of train after rounding; None for windows.
+
+    Args:
+        features: whose rows, side by side.
+        splits: positions of rows by split, train first.
+        loaded: values by the id of their Feature, see `sampling.values_of`.
+    """
     if any(f.recipe().windows is not None or f.dataset.typ != "tabular" for f in features):
         return None
-    frame = pd.concat([feature.to_df() for feature in features], axis=1)
-    codes = [
+    codes = [_codes(sampling.values_of(feature, loaded)) for feature in features]
+    return leaks.near_duplicates(codes[0] if len(codes) == 1 else np.hstack(codes), splits)
+
+
+def _codes(frame: pd.DataFrame) -> NDArray[np.float64]:
+    """Return a table as floats, `(samples, columns)`: numbers, or the number of what is none."""
+    dtypes = set(frame.dtypes)
+    if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype.kind in "biuf":
+        return frame.to_numpy(dtype=float)
+    columns = [
         column.to_numpy(dtype=float, na_value=float("nan"))
         if pd.api.types.is_numeric_dtype(column.dtype)
         else pd.factorize(column)[0].astype(float)
         for _, column in frame.items()
     ]
-    return leaks.near_duplicates(pd.DataFrame(dict(enumerate(codes))).to_numpy(), splits)
+    return np.column_stack(columns)
 
 
 def sizes_of(

@@ -7,7 +7,11 @@ store that lies there.
 
 from __future__ import annotations
 
+import logging
 import os
+import sqlite3
+from contextlib import closing, contextmanager
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
@@ -16,11 +20,17 @@ from peewee import SqliteDatabase
 from aiqc_core import config
 
 if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
+logger = logging.getLogger(__name__)
+
 BUSY_TIMEOUT_SECONDS = 30.0
+PAGE_BYTES = 2**16  # blobs are written twice as fast as in pages of 4 KiB
+PAGES_HELD = 256
+PAGES_TO_CHECKPOINT = 500
+LARGE_BYTES = 2**24
+CHECKPOINT = "aiqc-checkpoint"  # the name of the thread that copies the log into the file
 
 
 class Metastore(SqliteDatabase):
@@ -30,9 +40,12 @@ class Metastore(SqliteDatabase):
         super().__init__(
             "unopened",
             pragmas={
+                "page_size": PAGE_BYTES,  # of a new file; others keep theirs
+                "cache_size": PAGES_HELD,
                 "busy_timeout": int(BUSY_TIMEOUT_SECONDS * 1000),
                 "journal_mode": "wal",
                 "synchronous": "normal",
+                "wal_autocheckpoint": PAGES_TO_CHECKPOINT,
                 "foreign_keys": 1,
             },
             lock_type="IMMEDIATE",
@@ -87,3 +100,38 @@ class Metastore(SqliteDatabase):
 
 
 metastore = Metastore()
+
+
+@contextmanager
+def checkpoint_later(size: int) -> Generator[None]:
+    """Commit what is written within to the log alone, where it is large.
+
+    SQLite would copy the log into the file before the commit returns. Here a thread does that
+    beside whatever comes next; what was committed can be read at once, and outlives this process,
+    either way.
+
+    Args:
+        size: of what is about to be written, in bytes.
+    """
+    if size < LARGE_BYTES:
+        yield
+        return
+    metastore.execute_sql("PRAGMA wal_autocheckpoint = 0")
+    try:
+        yield
+    finally:
+        metastore.execute_sql(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
+        Thread(target=copy_log, args=(config.database_path(),), name=CHECKPOINT).start()
+
+
+def copy_log(path: Path) -> None:
+    """Copy a store's log into its file; a store that is gone stays so.
+
+    Args:
+        path: of the file.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except sqlite3.OperationalError as error:  # the store was deleted, or the next commit does it
+        logger.debug("The log of %s was not copied into it now: %s.", path, error)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from peewee import BooleanField, CharField, IntegerField, fn
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import arrays, content, images
+from aiqc_core.ingest import arrays, content, images, outside
 from aiqc_core.ingest.content import Content, Source
 from aiqc_core.ingest.selection import checked_columns
+from aiqc_core.orm import blobs
 from aiqc_core.orm.base import BaseModel, rowmethod
-from aiqc_core.orm.database import metastore
-from aiqc_core.orm.fields import BlobField, JSONField, PickleField
+from aiqc_core.orm.database import checkpoint_later, metastore
+from aiqc_core.orm.fields import BlobField, JSONField, PickleField, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -256,10 +257,9 @@ class Dataset(BaseModel):
         name: str | None = None,
         description: str | None = None,
     ) -> Dataset:
-        sha256 = found.digest()
-        data = found.to_bytes() if ingest else None
-        with metastore.atomic():
-            same = cls._same_content(name, found.kind, sha256)
+        sealed = found.sealed(ingest=ingest)
+        with checkpoint_later(len(sealed.data or b"")), metastore.atomic():
+            same = cls._same_content(name, found.kind, sealed.sha256)
             if same is not None:
                 logger.info("Dataset %r has this content already: version %s.", name, same.version)
                 return same
@@ -271,12 +271,12 @@ class Dataset(BaseModel):
                 columns=found.columns,
                 dtypes=found.dtypes,
                 shape=found.shape,
-                sha256_hexdigest=sha256,
+                sha256_hexdigest=sealed.sha256,
                 memory_MB=found.memory_mb,
                 contains_nan=found.contains_nan,
                 header=cls.header.store(source and source.header),
                 is_ingested=ingest,
-                blob=None if data is None else cls.blob.store(data),
+                blob=sealed.data and blobs.put(sealed.data, sealed.address),
                 name=name,
                 description=description,
                 version=cls._next_version(name),
@@ -378,11 +378,11 @@ class Dataset(BaseModel):
         """Return the values of a selection: a DataFrame of a table, else an array."""
         chosen = self._checked_columns(columns)
         if self.is_ingested:
-            values = content.from_bytes(self.typ, self.blob, chosen)
+            values = content.from_bytes(self.typ, blobs.read(digest_of(self, "blob")), chosen)
             return content.take(values, self.columns, samples, chosen)
         urls = None if self.urls is None else tuple(self.urls)
         source = Source(self.typ, self.source_path, urls, self.header)
-        return content.read_part(
+        return outside.read_part(
             source, self.columns, self.dtypes, self.sha256_hexdigest,
             columns=chosen, samples=samples,
         )  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
 
 from aiqc_core.errors import PreprocessError
+from aiqc_core.ingest.selection import listed
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
@@ -149,7 +150,7 @@ class FeatureCoder(BaseModel):
                 original_filter={
                     "include": include,
                     "dtypes": column_filter.dtype_names(dtypes),
-                    "columns": columns,
+                    "columns": listed(columns),
                 },
                 encoding_dimension=fitted.dimension,
                 only_fit_train=not categorical,

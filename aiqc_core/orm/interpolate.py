@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from peewee import BooleanField, ForeignKeyField, IntegerField
 
 from aiqc_core.errors import PreprocessError
+from aiqc_core.ingest.selection import listed
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
@@ -48,17 +49,19 @@ class LabelInterpolater(BaseModel):
                 in both directions, which smooths (`method='linear'` goes through the points).
 
         Raises:
-            PreprocessError: a column is not floating, unknown arguments, or the Label has one.
+            PreprocessError: a column is not floating, arguments that cannot be, or the Label has
+                one.
         """
         label = Label.get_by_id(label_id)
         if list(label.labelinterpolaters):
             message = f"label_id: Label {label.id} has a LabelInterpolater; make another Label."
             raise PreprocessError(message)
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
+        separately = interpolate.checked_separately(process_separately)
         chosen = interpolate.matching(label.get_dtypes(), columns=label.columns)
         with metastore.atomic():
             return cls.create(
-                process_separately=process_separately,
+                process_separately=separately,
                 interpolate_kwargs=kwargs,
                 matching_columns=chosen.matching,
                 label=label,
@@ -108,11 +111,12 @@ class FeatureInterpolater(BaseModel):
             verbose: whether the match is logged at INFO, else at DEBUG.
 
         Raises:
-            PreprocessError: a column is not floating, or unknown arguments.
+            PreprocessError: a column is not floating, or arguments that cannot be.
             SelectionError: the filter matches nothing, or what an earlier one took.
         """
         feature = Feature.get_by_id(feature_id)
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
+        separately = interpolate.checked_separately(process_separately)
         earlier = feature.ordered_interpolaters()
         taken = [name for row in earlier for name in row.matching_columns]
         chosen = interpolate.matching(
@@ -129,7 +133,7 @@ class FeatureInterpolater(BaseModel):
         with metastore.atomic():
             return cls.create(
                 idx=len(earlier),
-                process_separately=process_separately,
+                process_separately=separately,
                 interpolate_kwargs=kwargs,
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,
@@ -137,7 +141,7 @@ class FeatureInterpolater(BaseModel):
                 original_filter={
                     "include": True,
                     "dtypes": dtype_names(dtypes),
-                    "columns": columns,
+                    "columns": listed(columns),
                 },
                 feature=feature,
             )

@@ -10,18 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from aiqc_core import cache, config
-from aiqc_core.errors import SelectionError
-from aiqc_core.orm import blobs, signing
+from aiqc_core.errors import PreprocessError, SelectionError
+from aiqc_core.orm import blobs, newdata, signing
 from aiqc_core.orm.fields import digest_of
 from aiqc_core.preprocess import pipeline, samples
+from aiqc_core.preprocess.values import row_major
 from aiqc_core.train.backend import get_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -107,25 +111,24 @@ def clear_all() -> None:
 
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int, Any]) -> None:
+    if splitset.predictor is not None:
+        fitted: Any = splitset.fitted
+        cache.write(folder, [_as_trained(splitset)], {FITTED_FILE: signing.dumps(fitted)})
+        return
     splits = (fold or splitset).positions()
-    known: Fitted | None = None if splitset.predictor is None else splitset.fitted
-    features = (
-        [
-            samples.prepare(_values(feature, loaded), feature.recipe(), splits)
-            for feature in splitset.features
-        ]
-        if known is None
-        else _as_trained(splitset, known, splits)
-    )
-    label = None if splitset.label is None else _PreparedLabel(splitset.label, splits, known)
-    fitted = known or Fitted(
+    features = [_prepared(feature, loaded, splits, fold) for feature in splitset.features]
+    label = None if splitset.label is None else _PreparedLabel(splitset.label, splits)
+    fitted = Fitted(
         features=tuple(feature.fitted for feature in features),
         label=None if label is None else label.fitted,
     )
 
     def arrays() -> Iterator[tuple[str, dict[str, NDArray[Any]]]]:
         for split in splits:
-            named = {f"feature_{i}": f.samples(split) for i, f in enumerate(features)}
+            named: dict[str, NDArray[Any]] = {}
+            for i, feature in enumerate(features):
+                with _named(splitset.feature_ids[i], fold):
+                    named[f"feature_{i}"] = feature.samples(split)
             if label is not None:
                 named["label"] = label.samples(split)
             elif splitset.supervision == "unsupervised":
@@ -135,18 +138,34 @@ def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int
     cache.write(folder, arrays(), {FITTED_FILE: signing.dumps(fitted)})
 
 
+def _as_trained(splitset: Splitset) -> tuple[str, dict[str, NDArray[Any]]]:
+    """Return the one split of an inference Splitset, prepared as its Predictor's were."""
+    offers = [newdata.of_row(feature) for feature in splitset.features]
+    label = None if splitset.label is None else newdata.of_row(splitset.label)
+    batches = newdata.batches(splitset.predictor, offers)
+    named = {f"feature_{i}": f.batch(0, f.count) for i, f in enumerate(batches.features)}
+    truth = newdata.truth(splitset.predictor, batches, label)
+    return next(iter(splitset.sizes)), named | ({} if truth is None else {"label": truth})
+
+
+@contextmanager
+def _named(feature_id: int, fold: Fold | None) -> Generator[None]:
+    """Say of which Feature, and in which Fold, samples cannot be made."""
+    try:
+        yield
+    except PreprocessError as error:
+        where = "" if fold is None else f", fold {fold.idx} (id {fold.id})"
+        message = f"Feature {feature_id}{where}: {error}"
+        raise PreprocessError(message) from error
+
+
 class _PreparedLabel:
     """A label that was filled and fitted, ready to give the samples of any split."""
 
-    def __init__(
-        self, label: Label, splits: Mapping[str, NDArray[np.int64]], known: Fitted | None
-    ) -> None:
+    def __init__(self, label: Label, splits: Mapping[str, NDArray[np.int64]]) -> None:
         frame = label.to_df()
         train = next(iter(splits.values()))
         self.filled = samples.fill_rows(frame, label.fills(), splits)
-        if known is not None and known.label is not None:
-            self.fitted = known.label
-            return
         whole = samples.with_filled(frame, splits, self.filled)
         self.fitted = pipeline.fit_label(whole, label.step(), train, classes=label.classes())
 
@@ -155,26 +174,22 @@ class _PreparedLabel:
         return pipeline.apply_label(self.fitted, self.filled[split])
 
 
-def _values(feature: Feature, loaded: dict[int, Any]) -> Any:
+def _prepared(
+    feature: Feature,
+    loaded: dict[int, Any],
+    splits: Mapping[str, NDArray[np.int64]],
+    fold: Fold | None,
+) -> samples.Prepared:
+    with _named(feature.id, fold):
+        return samples.prepare(values_of(feature, loaded), feature.recipe(), splits)
+
+
+def values_of(feature: Feature, loaded: dict[int, Any]) -> Any:
+    """Return all rows of a Feature's columns, read unless they are among `loaded` by its id."""
     if feature.id not in loaded:
-        loaded[feature.id] = feature.dataset.load(feature.columns, None)
+        values = feature.dataset.load(feature.columns, None)
+        loaded[feature.id] = row_major(values) if isinstance(values, pd.DataFrame) else values
     return loaded[feature.id]
-
-
-def _as_trained(
-    splitset: Splitset, known: Fitted, splits: Mapping[str, NDArray[np.int64]]
-) -> list[samples.Prepared]:
-    """Prepare the Features of an inference Splitset as those of its Predictor were."""
-    trained = splitset.predictor.job.queue.splitset.features
-    return [
-        samples.prepare_as(
-            new.dataset.load(old.columns, None),
-            replace(old.recipe(), windows=new.recipe().windows),
-            fitted,
-            splits,
-        )
-        for new, old, fitted in zip(splitset.features, trained, known.features, strict=True)
-    ]
 
 
 def _target(feature: samples.Prepared, split: str) -> NDArray[Any]:

@@ -6,7 +6,6 @@ import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField, IntegerField
 
 from aiqc_core import cache
@@ -30,7 +29,6 @@ from aiqc_core.orm.fields import (
     JSONField,
     PickleField,
     PositionsField,
-    digest_of,
     positions_of,
 )
 from aiqc_core.orm.label import Label
@@ -39,6 +37,7 @@ from aiqc_core.split.cut import Cut, cut
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.sampling import Fitted
@@ -138,7 +137,7 @@ class Splitset(BaseModel):
         }
         if predictor_id is not None:
             inference.refuse_cut(asked | {"groups": groups, "stratify": unsupervised_stratify_col})
-            return cls._to_predict(predictor_id, features, label, name, description)
+            return cls._to_predict(predictor_id, features, label, (name, description))
         if label is None:
             refuse_as_own_target(features)
         drawn = secrets.randbelow(SEED_LIMIT) if seed is None else seed
@@ -178,35 +177,34 @@ class Splitset(BaseModel):
 
     @classmethod
     def _to_predict(
-        cls,
-        predictor_id: int,
-        features: list[Feature],
-        label: Label | None,
-        name: str | None,
-        description: str | None,
+        cls, predictor_id: int, features: list[Feature], label: Label | None, called: Any
     ) -> Splitset:
         predictor = cls.predictor.rel_model.get_by_id(predictor_id)
-        trained = predictor.job.queue.splitset
-        inference.match(trained, features, label)
-        samples = features[0].sample_count()
-        split = f"infer_{predictor.inference_splitsets.count()}"
-        made = Cut({split: np.arange(samples)}, [], None)
+        inference.match(predictor.job.queue.splitset, features, label)
         with metastore.atomic():
-            splitset = cls.create(
-                samples=cls.samples.store(made.splits),
-                sizes=sizes_of(made.splits, samples),
-                supervision=trained.supervision,
-                has_validation=False,
-                seed=trained.seed,
-                version=_next_version(cls, name),
-                name=name,
-                description=description,
-                label=label,
-                predictor=predictor,
-                fitted_preprocessing=digest_of(predictor, "fitted_preprocessing"),
-            )
+            made, columns = inference.uncut(predictor, features[0].sample_count())
+            columns |= {"name": called[0], "description": called[1], "label": label}
+            splitset = cls.create(version=_next_version(cls, called[0]), **columns)
             _add_parts(splitset, features, made)
         return splitset
+
+    @rowmethod
+    def infer(self, force: bool = False) -> Any:
+        """Predict the samples with the Predictor that they were matched to, and store that.
+
+        New rows are filled among themselves; those of the very Dataset that trained, as then.
+
+        Args:
+            force: predict again, in the place of the Prediction that there is.
+
+        Returns:
+            The Prediction: of the split `infer_<i>`, with metrics where a label is known.
+
+        Raises:
+            SplitError: this Splitset was made without `predictor_id`.
+            PreprocessError: a category or class that training did not see, or blanks.
+        """
+        return inference.infer(self, force=force)
 
     @property
     def judged_on(self) -> str:
@@ -269,7 +267,7 @@ class Splitset(BaseModel):
         for fold in self.parts():
             sampling.ensure(self, fold, loaded)
         if self.near_duplicates is None and self.features[0].dataset.typ == "tabular":
-            self.near_duplicates = near_duplicates(self.features, self.positions())
+            self.near_duplicates = near_duplicates(self.features, self.positions(), loaded)
             self.save(only=["near_duplicates", "time_updated"])
 
     @rowmethod
@@ -386,7 +384,7 @@ def _same_cut(
 ) -> Splitset | None:
     if name is None:
         return None
-    for row in table.select().where(table.name == name):
+    for row in table.select().where(table.name == name, table.predictor.is_null()):
         same = all(getattr(row, column) == value for column, value in columns.items())
         if same and seed in (None, row.seed) and row.feature_ids == [f.id for f in features]:
             return row

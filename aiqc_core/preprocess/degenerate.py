@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONE_HOT = (preprocessing.OneHotEncoder, preprocessing.LabelBinarizer)
+HEAD_ROWS = 1000
 MANY = 1000  # categories from which on a one-hot table is more likely a mistake
 SAID_BETTER = r"Bins whose width|Feature \d+ is constant|Some values in column \d+ of the inverse"
 
@@ -43,13 +44,19 @@ def settle(encoder: Any, columns: Sequence[str], values: NDArray[Any]) -> None:
         return
     _tell_many(encoder, columns)
     if len(table) > 1 and not is_categorical(encoder) and table.dtype.kind in "iuf":
-        constant = [columns[int(i)] for i in np.flatnonzero((table == table[0]).all(axis=0))]
+        constant = [columns[i] for i in _constant(table)]
         if constant:
             warnings.warn(
                 f"columns {constant} are constant in the rows that {encoder!r} was fitted on: "
                 "encoded they teach nothing. Leave them out with exclude_columns.",
                 stacklevel=5,
             )
+
+
+def _constant(table: NDArray[Any]) -> list[int]:
+    """Return the positions of constant columns; most vary within the first rows already."""
+    likely = np.flatnonzero((table[:HEAD_ROWS] == table[0]).all(axis=0)).tolist()
+    return [i for i in likely if (table[:, i] == table[0, i]).all()]
 
 
 def _tell_many(encoder: Any, columns: Sequence[str]) -> None:

@@ -111,7 +111,8 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
         _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
     try:
         with np.errstate(all="ignore"):  # what overflows is infinite, and refused as such
-            encoded = np.hstack(list(_blocks(fitted, rows)))
+            blocks = list(_blocks(fitted, rows))
+            encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
     except Exception as error:  # a FunctionTransformer raises what its user wrote
         _refuse_unseen(fitted, rows)
         raise PreprocessError(

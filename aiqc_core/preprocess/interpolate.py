@@ -6,6 +6,9 @@ not go through the known points, nor on a straight line between them. `linear` g
 
 from __future__ import annotations
 
+import logging
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +19,23 @@ from aiqc_core.preprocess.columns import Selection, select
 from aiqc_core.preprocess.interpolate_kwargs import DEFAULTS, checked_kwargs, least_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["DEFAULTS", "checked_kwargs", "fill_splits", "fill_tables", "matching"]
+__all__ = [
+    "DEFAULTS",
+    "checked_kwargs",
+    "checked_separately",
+    "fill_splits",
+    "fill_tables",
+    "matching",
+]
+
+logger = logging.getLogger(__name__)
 
 FLOATING = ("float16", "float32", "float64", "Float32", "Float64")
+UNSETTLED = "There is an approximation"  # how FITPACK ends what it says of a smoothing spline
 TABLE_DIMENSIONS = 3  # samples, rows, columns
 
 
@@ -61,6 +74,17 @@ def matching(
     selection = select(available, dtypes=dtypes, columns=columns, taken=taken)
     _refuse_other_dtypes({name: available[name] for name in selection.matching})
     return selection
+
+
+def checked_separately(given: object) -> bool:
+    """Return whether training rows are filled among themselves, or refuse what says neither.
+
+    Raises:
+        PreprocessError: neither True nor False; any text would count as true.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise PreprocessError(f"process_separately: {given!r}; give True or False.")
+    return bool(given)
 
 
 def fill_splits(
@@ -234,12 +258,32 @@ def _fill(
         )
     by_position: dict[str, Any] = {**kwargs, "method": "index" if method == "linear" else method}
     try:
-        filled = pd.DataFrame(series, index=positions).interpolate(**by_position)
+        with _told_by_name(name, method, where(0)):
+            filled = pd.DataFrame(series, index=positions).interpolate(**by_position)
     except Exception as error:  # FITPACK's has no narrower base
         raise PreprocessError(
             f"column {name!r}: method {method!r} does not fit {where(0)}: {error}. Use 'linear'."
         ) from error
     return filled.to_numpy()
+
+
+@contextmanager
+def _told_by_name(name: str, method: str, place: str) -> Generator[None]:
+    """Log by the column's name what FITPACK says of a spline that it could not smooth as asked."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    for warning in said:
+        if UNSETTLED not in str(warning.message):
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    if any(UNSETTLED in str(warning.message) for warning in said):
+        logger.warning(
+            "column %r: method %r did not reach the smoothness asked for in %s, and the nearest "
+            "curve was taken. Use 'linear', or another s or order in interpolate_kwargs.",
+            name, method, place,
+        )  # fmt: skip
 
 
 def _refuse_left(

@@ -81,14 +81,16 @@ class FittedLabel:
     classes: tuple[Any, ...] | None
 
 
-def fit_feature(frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64]) -> FittedFeature:
+def fit_feature(
+    frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64] | None
+) -> FittedFeature:
     """Fit a feature's encoders.
 
     Args:
         frame: all rows of the feature.
         plan: what to do to which columns.
         train: positions of the training rows; nothing else teaches, except categorical encoders,
-            which see all rows.
+            which see all rows. None when the frame holds the training rows alone.
 
     Raises:
         PreprocessError: an encoder that cannot be fitted.
@@ -239,9 +241,11 @@ def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
     return values
 
 
-def _fit_step(frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64]) -> FittedEncoder:
+def _fit_step(
+    frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64] | None
+) -> FittedEncoder:
     rows = frame.loc[:, list(step.columns)]
-    taught = rows if step.fit_on_all else rows.iloc[train]
+    taught = rows if step.fit_on_all or train is None else rows.iloc[train]
     return encode.fit(taught, step.encoder, dimension=step.dimension)
 
 
@@ -283,6 +287,9 @@ def _refuse_missing_label(frame: pd.DataFrame) -> None:
 def _refuse_not_finite(values: NDArray[Any], names: Sequence[str]) -> None:
     if values.dtype.kind != "f":
         return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum()):  # which a missing or infinite value never leaves finite
+            return
     counts = (~np.isfinite(values)).sum(axis=0)
     if counts.any():
         found = {names[int(i)]: int(counts[i]) for i in np.flatnonzero(counts)}

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from aiqc_core.preprocess import interpolate, pipeline, reshape
+from aiqc_core.preprocess.nearest import nearest_codes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -106,14 +107,20 @@ class Target:
     reshape_indices: tuple[Any, ...] | None
 
     def decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn what a model gives back into the feature's own units, `(samples, …, columns)`."""
+        """Turn what a model gives back into the feature's own units, `(samples, …, columns)`.
+
+        Of objects where a column holds words; samples that are not finite are NaN.
+        """
         if self.reshape_indices is not None:
             values = reshape.restore(values, self.shape, self.reshape_indices)
         rows = values.reshape(-1, values.shape[-1])
         finite = np.isfinite(rows).all(axis=1)
         back = np.full((len(rows), len(self.fitted.columns)), np.nan)
         if finite.any():
-            back[finite] = pipeline.invert_feature(self.fitted, rows[finite])
+            meant = nearest_codes(self.fitted.encoders, rows[finite])
+            found = pipeline.invert_feature(self.fitted, meant)
+            back = back if found.dtype.kind in "biuf" else back.astype(object)
+            back[finite] = found
         return back.reshape(*values.shape[:-1], len(self.fitted.columns))
 
 
@@ -135,16 +142,20 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
     [0.0, 1.0, 2.0]
     """
     rows = _rows(recipe, splits)
-    if isinstance(values, pd.DataFrame):
-        filled = fill_rows(values, recipe.fills, rows)
+    first = next(iter(rows))
+    array = None if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
+    filled = _filled(values if array is None else array, recipe, rows)
+    if not any(step.fit_on_all for step in recipe.plan.steps):
+        train = filled[first]
+        taught = train if array is None else _table(train, recipe.plan.columns)
+        fitted = pipeline.fit_feature(taught, recipe.plan, None)
+    elif array is None:
         taught = with_filled(values, rows, filled) if recipe.fills else values
-        train = rows[next(iter(rows))]
+        fitted = pipeline.fit_feature(taught, recipe.plan, rows[first])
     else:
-        array = _filled_tables(values, recipe)
-        filled = {split: array[positions] for split, positions in rows.items()}
         taught = _table(array, recipe.plan.columns)
-        train = _flat_positions(rows[next(iter(rows))], array.shape)
-    fitted = pipeline.fit_feature(taught, recipe.plan, train)
+        train = _flat_positions(rows[first], array.shape)
+        fitted = pipeline.fit_feature(taught, recipe.plan, train)
     return Prepared(fitted, recipe, dict(splits), rows, filled)
 
 
@@ -160,12 +171,15 @@ def prepare_as(
         splits: positions of samples a split.
     """
     rows = _rows(recipe, splits)
-    if isinstance(values, pd.DataFrame):
-        filled = fill_rows(values, recipe.fills, rows)
-    else:
-        array = _filled_tables(values, recipe)
-        filled = {split: array[positions] for split, positions in rows.items()}
-    return Prepared(fitted, recipe, dict(splits), rows, filled)
+    whole = values if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
+    return Prepared(fitted, recipe, dict(splits), rows, _filled(whole, recipe, rows))
+
+
+def _filled(whole: Any, recipe: FeatureRecipe, rows: Splits) -> dict[str, Any]:
+    """Return the rows of each split: of a table filled here, of an array that is filled."""
+    if isinstance(whole, pd.DataFrame):
+        return fill_rows(whole, recipe.fills, rows)
+    return {split: whole[positions] for split, positions in rows.items()}
 
 
 def _rows(recipe: FeatureRecipe, splits: Splits) -> dict[str, NDArray[np.int64]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pandas.api import types
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
+
+BLOCK_ROWS = 2**12  # written at once, so that they stay in a processor's cache
 
 
 def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
@@ -20,7 +22,6 @@ def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
         exact: whether columns of different dtypes keep their values as objects, so that 1 does
             not become 1.0.
 
-    >>> import pandas as pd
     >>> table(pd.DataFrame({"a": [1], "b": [0.5]})).tolist()
     [[1.0, 0.5]]
     """
@@ -49,3 +50,24 @@ def plain(column: pd.Series) -> NDArray[Any]:
     if values.dtype.kind in "biuf":
         return values
     return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=object)
+
+
+def row_major(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose rows lie together in memory, where its columns share a plain dtype.
+
+    Rows are taken from it by position several times faster, and its arrays are in C order, so
+    that a batch of samples is read from one place. Other frames come back as they are.
+
+    >>> row_major(pd.DataFrame({"a": [1.0], "b": [2.0]})).to_numpy().flags.c_contiguous
+    True
+    """
+    dtypes = set(frame.dtypes)
+    dtype = next(iter(dtypes), None)
+    if len(dtypes) > 1 or not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
+        return frame
+    columns = [column.to_numpy() for _, column in frame.items()]
+    values = np.empty(frame.shape, dtype)
+    for start in range(0, len(frame), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        values[rows] = np.column_stack([column[rows] for column in columns])
+    return pd.DataFrame(values, columns=frame.columns, copy=False)

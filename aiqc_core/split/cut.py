@@ -43,7 +43,7 @@ class Cut:
 def cut(  # noqa: PLR0913 - what Splitset.make can be told
     samples: int,
     *,
-    stratify_by: NDArray[Any] | None = None,
+    stratify_by: stratify.Basis | None = None,
     size_test: float | None = None,
     size_validation: float | None = None,
     bin_count: int | None = None,
@@ -57,9 +57,8 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
 
     Args:
         samples: how many.
-        stratify_by: what each sample is stratified by, `(samples,)` or one-hot
-            `(samples, classes)`; without, the cut is purely random. Cuts in order or by groups
-            are not stratified, and use it for the warning only.
+        stratify_by: what each sample is stratified by; without, the cut is purely random. Cuts
+            in order or by groups are not stratified, and use it for the warning only.
         size_test: share for test, in (0, 1).
         size_validation: share of the whole for validation, in (0, 1).
         bin_count: see `stratify.strata`.
@@ -74,7 +73,9 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
     """
     generator(seed)  # refuses what is no seed, whether or not this cut draws
     _refuse_together(groups, gap, time_ordered=time_ordered)
-    strata = _strata(stratify_by, bin_count, whole=not time_ordered and groups is None)
+    is_stratified = not time_ordered and groups is None
+    _refuse_bins_of_nothing(bin_count, is_stratified=is_stratified, has_basis=bool(stratify_by))
+    strata = _strata(stratify_by, bin_count, is_stratified=is_stratified)
     sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}
     if time_ordered:
         splits = ordered.split_in_order(samples, **sizes, gap=gap)
@@ -111,7 +112,9 @@ def per_sample(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(commonest)
 
 
-def _refuse_together(groups: object, gap: int, *, time_ordered: bool) -> None:
+def _refuse_together(groups: object, gap: int, *, time_ordered: object) -> None:
+    if not isinstance(time_ordered, bool | np.bool_):
+        raise SplitError(f"time_ordered: {time_ordered!r}; give True or False.")
     if groups is not None and time_ordered:
         raise SplitError("groups and time_ordered: give one of the two, not both.")
     if gap and not time_ordered:
@@ -120,13 +123,33 @@ def _refuse_together(groups: object, gap: int, *, time_ordered: bool) -> None:
         )
 
 
+def _refuse_bins_of_nothing(
+    bin_count: int | None, *, is_stratified: bool, has_basis: bool
+) -> None:
+    if bin_count is None or (is_stratified and has_basis):
+        return
+    why = (
+        "there is no Label and no unsupervised_stratify_col"
+        if is_stratified
+        else "cuts by time_ordered or groups are not stratified"
+    )
+    raise SplitError(
+        f"bin_count: {bin_count}, but nothing is cut by quantiles: {why}. Leave it out."
+    )
+
+
 def _strata(
-    values: NDArray[Any] | None, bin_count: int | None, *, whole: bool
+    basis: stratify.Basis | None, bin_count: int | None, *, is_stratified: bool
 ) -> stratify.Strata | None:
     """Return what to stratify by; for a cut that does not stratify, the classes to look for."""
-    if values is None or not (whole or values.ndim > 1 or values.dtype.kind != "f"):
+    if basis is None:
         return None
-    return stratify.strata(values, bin_count=bin_count if whole else None)
+    has_classes = basis.values.ndim > 1 or basis.values.dtype.kind != "f"
+    if not (is_stratified or has_classes):
+        return None
+    return stratify.strata(
+        basis.values, bin_count=bin_count, names=basis.names, argument=basis.argument
+    )
 
 
 def _warn_of_absent(

@@ -39,8 +39,27 @@ class Strata:
     bin_count: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What samples are stratified by.
+
+    Attributes:
+        values: `(samples,)`, or one-hot `(samples, classes)`.
+        names: of the columns of one-hot values; their numbers by default.
+        argument: which of a user's arguments chose it, for messages.
+    """
+
+    values: NDArray[Any]
+    names: tuple[str, ...] | None = None
+    argument: str = "label_id"
+
+
 def strata(
-    values: NDArray[Any], *, bin_count: int | None = None, names: Sequence[str] | None = None
+    values: NDArray[Any],
+    *,
+    bin_count: int | None = None,
+    names: Sequence[str] | None = None,
+    argument: str = "label_id",
 ) -> Strata:
     """Return the strata of a label.
 
@@ -51,6 +70,7 @@ def strata(
         values: `(samples,)`, or one-hot `(samples, classes)`.
         bin_count: quantiles, at least 2; 3 by default, enough to tell low, middle and high.
         names: of the columns of one-hot values; their numbers by default.
+        argument: which of a user's arguments chose the values, for messages.
 
     Raises:
         SplitError: a missing value, or a `bin_count` that cannot be.
@@ -61,11 +81,12 @@ def strata(
     [0, 0, 1, 1, 2, 2]
     """
     if values.ndim > 1 and values.shape[1] > 1:
+        _refuse_bins_of_classes(bin_count)
         codes = np.asarray(values).astype(float).argmax(axis=1)
         columns = range(values.shape[1]) if names is None else names
         return Strata(codes.astype(np.int64), tuple(map(str, columns)), None)
     column = pd.Series(values.ravel()).infer_objects()
-    _refuse_missing(column)
+    _refuse_missing(column, argument)
     _refuse_bins(column, bin_count)
     if types.is_float_dtype(column.dtype) or bin_count is not None:
         return _quantiles(column.to_numpy(dtype=float), bin_count or DEFAULT_BINS)
@@ -131,11 +152,12 @@ def absent(strata: Strata, splits: Mapping[str, NDArray[np.int64]]) -> list[tupl
     return [(name, strata.names[code]) for name, codes in missing.items() for code in codes]
 
 
-def _refuse_missing(column: pd.Series) -> None:
+def _refuse_missing(column: pd.Series, argument: str) -> None:
     rows = np.flatnonzero(column.isna())
     if len(rows):
+        what = "the label" if argument == "label_id" else "a sample's value"
         raise SplitError(
-            f"label_id: the label is missing in {len(rows)} rows, the first are "
+            f"{argument}: {what} is missing in {len(rows)} rows, the first are "
             f"{rows[:SHOWN].tolist()}. Fill them or leave them out before the split."
         )
 
@@ -146,6 +168,11 @@ def _refuse_bins(column: pd.Series, bin_count: int | None) -> None:
     if not is_whole(bin_count) or bin_count < LEAST_BINS:
         raise SplitError(f"bin_count: {bin_count!r}; give a whole number of at least 2.")
     if not types.is_any_real_numeric_dtype(column.dtype):
+        _refuse_bins_of_classes(bin_count)
+
+
+def _refuse_bins_of_classes(bin_count: int | None) -> None:
+    if bin_count is not None:
         raise SplitError(
             f"bin_count: {bin_count} quantiles of a label that holds no numbers but classes; "
             "leave bin_count out, classes are strata."

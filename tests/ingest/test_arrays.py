@@ -99,6 +99,11 @@ def test_retype_keeps_every_value_or_refuses(array: np.ndarray, dtype: str) -> N
         assert all(old == new or (old != old and new != new) for old, new in pairs)  # noqa: PLR0124
 
 
+def test_text_that_is_no_unicode_becomes_no_number() -> None:
+    with pytest.raises(IngestError, match="text that is no Unicode cannot become float64"):
+        arrays.conform(np.array([[["\ud800"]]]), ndim=3, retype="float64")
+
+
 @pytest.mark.parametrize("retype", [np.float32, "float32", np.dtype(">f4")])
 def test_a_type_or_its_name_retypes_all_columns(retype: Any) -> None:
     assert str(arrays.conform(SEQUENCE, ndim=3, retype=retype)[0].dtype) == "float32"

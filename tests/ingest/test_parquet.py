@@ -13,6 +13,7 @@ from strategies import frames
 
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.ingest import tabular
+from aiqc_core.ingest.parquet import from_parquet, to_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,3 +78,18 @@ def test_a_file_with_an_index_or_repeated_names_or_no_parquet_is_refused(tmp_pat
     path.write_bytes(b"a,b\n1,2\n")
     with pytest.raises(IngestError, match="no readable Parquet"):
         tabular.read_table(path)
+
+
+@pytest.mark.parametrize("name", ["a.b", "ü", "a b", "", "x" * 300, "a.list.element"])
+def test_any_name_may_be_a_columns(name: str) -> None:
+    """Compression is set by column, whose name Parquet reads as a path."""
+    frame = pd.DataFrame({name: np.random.default_rng(0).normal(size=5000), "z": [0.5] * 5000})
+    pd.testing.assert_frame_equal(from_parquet(to_parquet(frame)), frame)
+
+
+def test_only_what_compresses_is_compressed() -> None:
+    random = np.random.default_rng(0).normal(size=10_000)
+    data = to_parquet(pd.DataFrame({"random": random, "same": [0.5] * 10_000}))
+    columns = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
+    assert [columns.column(i).compression for i in (0, 1)] == ["UNCOMPRESSED", "LZ4"]
+    assert columns.column(1).total_compressed_size < 2_000

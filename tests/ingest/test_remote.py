@@ -58,6 +58,17 @@ def drip(answers: Answers, body: bytes) -> None:
         answers.wfile.write(b"x")
 
 
+def drip_headers(answers: Answers, body: bytes) -> None:
+    answers.wfile.write(b"HTTP/1.0 200 OK\r\nX-Slow: ")
+    while not answers.is_stopped_within(0.1):
+        answers.wfile.write(b"x")
+
+
+def drip_redirects(answers: Answers, body: bytes) -> None:
+    answers.is_stopped_within(0.2)
+    answers.reply(302, b"", Location=f"/around/{answers.asked.total()}")
+
+
 def endless(answers: Answers, body: bytes) -> None:
     answers.send_response(200)  # HTTP/1.0 lets a body end with the connection
     answers.end_headers()
@@ -78,6 +89,8 @@ MANNERS: dict[str, Callable[[Answers, bytes], object]] = {
     ),
     "silence": lambda answers, _: answers.is_stopped_within(5),
     "drip": drip,
+    "headers": drip_headers,
+    "around": drip_redirects,
     "endless": endless,
     "ftp": lambda answers, _: answers.reply(302, b"", Location="ftp://localhost/a.png"),
     "file": lambda answers, _: answers.reply(302, b"", Location="file:///a.png"),
@@ -152,7 +165,7 @@ def test_a_body_shorter_than_announced_is_no_body(server: str) -> None:
         remote.fetch_urls([f"{server}/cut/1"], retries=1)
 
 
-@pytest.mark.parametrize("manner", ["silence", "drip"])
+@pytest.mark.parametrize("manner", ["silence", "drip", "headers", "around"])
 def test_a_slow_server_is_given_up_on(server: str, manner: str) -> None:
     started = time.monotonic()
     with pytest.raises(IngestError, match=r"no full answer within 0\.3 s"):

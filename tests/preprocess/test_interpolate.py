@@ -376,3 +376,19 @@ def test_a_filter_that_cannot_work_is_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         matching(AVAILABLE, **filters)
+
+
+def test_a_spline_that_is_less_smooth_than_asked_is_told_by_its_column(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """FITPACK warns of it without a name; a warning of ours would fail this test."""
+    values = np.random.default_rng(0).normal(size=9) * 100
+    values[8] = NAN
+    with pytest.warns(UserWarning, match="maximal number of iterations"):
+        pd.DataFrame({"a": values}).interpolate(**DEFAULTS)
+    with caplog.at_level("WARNING"):
+        fill(values.tolist(), DEFAULTS)
+    (record,) = caplog.records
+    told = record.getMessage()
+    assert told.startswith("column 'a': method 'spline' did not reach the smoothness asked for in")
+    assert "split 'train'" in told

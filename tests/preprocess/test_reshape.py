@@ -82,6 +82,19 @@ def test_a_reshape_is_undone(case: tuple[tuple[int, ...], tuple[Any, ...]]) -> N
     assert np.array_equal(reshape.restore(moved, shape, indices), array)
 
 
+@given(reshapes(), st.integers(1, 9))
+def test_a_reshape_that_was_planned_fits_any_number_of_columns(
+    case: tuple[tuple[int, ...], tuple[Any, ...]], width: int
+) -> None:
+    """A quantile encoder may make fewer columns of a Fold's rows than of all rows."""
+    shape, indices = case
+    planned = reshape.plan(shape, indices)
+    moved = reshape.apply(numbered(*shape[:-1], width), indices)
+    expected = list(planned.new_shape)
+    expected[planned.column_position] = width
+    assert moved.shape == tuple(expected)
+
+
 def test_other_samples_than_those_planned_for_are_restored() -> None:
     predicted = numbered(7, 1, 5, 4)
     assert reshape.restore(predicted, (2, 5, 4), (0, "1", 1, 2)).shape == (7, 5, 4)

@@ -41,7 +41,7 @@ WAYS = ["alter", "shuffle", "delete"]
 INNER = {"sequence": (6,), "image": (2, 6), "windows of a sequence": (3,)}
 SIZE, SHIFT = 3, 2
 FEW = settings(max_examples=5, deadline=None)
-pytestmark = pytest.mark.filterwarnings("ignore:column", r"ignore:\s*The maximal number of")
+pytestmark = pytest.mark.filterwarnings("ignore:column")
 
 
 def test_every_encoder_that_is_accepted_is_proved_here_or_excepted() -> None:
