@@ -24,7 +24,7 @@ export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test lint format ui bench install lock clean
+.PHONY: help demo gallery test lint format ui bench install lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,9 @@ demo: $(STAMP) | .stores ## train the breast_cancer experiment through Dagster a
 	@started=$$(date +%FT%T); \
 	  $(BIN)/dagster job execute -m aiqc_dagster.definitions -j retrain_breast_cancer; \
 	  $(BIN)/aiqc leaderboard breast_cancer --since "$$started"
+
+gallery: $(STAMP) | .stores ## write docs/gallery: every figure of the demo experiments
+	$(BIN)/python docs/make_gallery.py $(ARGS)
 
 ui: $(STAMP) | .stores ## open Dagster's UI and start its daemon (Ctrl-C ends both)
 	$(BIN)/dagster dev -w workspace.yaml

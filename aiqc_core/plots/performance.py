@@ -1,0 +1,204 @@
+"""Every model of a Queue: loss against score, a point for each split."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import plotly.graph_objects as go
+
+HEIGHT = 560
+LINKED_MODELS = 20
+NAMED_MODELS = 5
+LOG_RATIO = 100.0
+
+
+def data(
+    models: Sequence[Mapping[str, Any]],
+    score_type: str,
+    *,
+    max_loss: float | None = None,
+    min_score: float | None = None,
+) -> dict[str, Any]:
+    """Choose the models to show.
+
+    A model is shown when the loss and the score of all its splits keep to the limits; NaN keeps to
+    none. Without limits only the points that are NaN are left out.
+
+    Args:
+        models: of each its `predictor_id`, `about` (for people) and `metrics`,
+            `{split: {metric: value}}` with `loss` and the score.
+        score_type: which metric is the score.
+        max_loss: no split may have a higher loss.
+        min_score: no split may have a lower score.
+
+    Returns:
+        `points`, a dict for each split of each model with `predictor_id, about, split, loss,
+        score`, and `notes`, what was left out and why.
+
+    Raises:
+        SelectionError: an unknown metric, or no model is left.
+    """
+    if not models:
+        raise SelectionError("models: none are given; train some first.")
+    _refuse_unknown(models, score_type)
+    kept: list[dict[str, Any]] = []
+    beyond, undefined, not_drawn = 0, [], []
+    for model in models:
+        points = [
+            {
+                "predictor_id": model["predictor_id"],
+                "about": model["about"],
+                "split": split,
+                "loss": values["loss"],
+                "score": values[score_type],
+            }
+            for split, values in model["metrics"].items()
+        ]
+        finite = [p for p in points if math.isfinite(p["loss"]) and math.isfinite(p["score"])]
+        limited = _limits(points, max_loss, min_score)
+        if any(math.isnan(value) for value, _ in limited):
+            undefined.append(model["predictor_id"])
+        elif not all(holds for _, holds in limited):
+            beyond += 1
+        else:
+            kept += finite
+            if len(finite) < len(points):
+                not_drawn.append(model["predictor_id"])
+    if not kept:
+        raise SelectionError(
+            _none_left(models, score_type, max_loss=max_loss, min_score=min_score)
+        )
+    return {"score_type": score_type, "points": kept} | {
+        "notes": _notes(beyond, undefined, not_drawn)
+    }
+
+
+def figure(
+    found: Mapping[str, Any],
+    about: str = "",
+    *,
+    height: int | None = None,
+    units: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Draw loss against score.
+
+    Args:
+        found: what `data` gave.
+        about: whose models these are.
+        height: in pixels; 560 by default.
+        units: `{metric: unit}` for the titles of the axes.
+    """
+    points, score_type, known = found["points"], found["score_type"], units or {}
+    drawn = theme.blank(
+        "Performance of each model",
+        " · ".join([about, *found["notes"]] if about else found["notes"]),
+        x=_titled("loss", known),
+        y=_titled(score_type, known),
+        height=HEIGHT if height is None else height,
+    )
+    losses = [p["loss"] for p in points]
+    if min(losses) > 0 and max(losses) > LOG_RATIO * min(losses):
+        drawn.update_xaxes(type="log")
+    scores = {p["score"] for p in points}
+    if len(scores) == 1:  # plotly would show a whole unit above and below
+        (only,) = scores
+        drawn.update_yaxes(range=[only - 0.1, only + 0.1])
+    if len({p["predictor_id"] for p in points}) <= LINKED_MODELS:
+        _link(drawn, points)
+    for split in dict.fromkeys(p["split"] for p in points):
+        of_it = [p for p in points if p["split"] == split]
+        drawn.add_scatter(
+            x=[p["loss"] for p in of_it],
+            y=[p["score"] for p in of_it],
+            mode="markers",
+            name=theme.escaped(split),
+            marker={
+                "color": theme.split_color(split),
+                "symbol": theme.SYMBOLS.get(split, "circle"),
+                "size": 9,
+                "opacity": 0.85,
+            },
+            text=[_hover(p, score_type) for p in of_it],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    return drawn
+
+
+def _refuse_unknown(models: Sequence[Mapping[str, Any]], score_type: str) -> None:
+    known = {name for model in models for values in model["metrics"].values() for name in values}
+    scores = sorted(known - {"loss"})
+    if score_type not in scores:
+        raise SelectionError(f"score_type: {score_type!r}; choose among {scores}.")
+
+
+def _limits(
+    points: Sequence[Mapping[str, Any]], max_loss: float | None, min_score: float | None
+) -> list[tuple[float, bool]]:
+    """Return each value that has a limit, and whether it keeps to it."""
+    losses = [] if max_loss is None else [(p["loss"], p["loss"] <= max_loss) for p in points]
+    scores = [] if min_score is None else [(p["score"], p["score"] >= min_score) for p in points]
+    return losses + scores
+
+
+def _notes(beyond: int, undefined: list[int], not_drawn: list[int]) -> list[str]:
+    notes = [f"{beyond} beyond the limits"] if beyond else []
+    if undefined:
+        notes.append(f"left out for NaN: {_named(undefined)}")
+    if not_drawn:
+        notes.append(f"splits without a finite loss and score: {_named(not_drawn)}")
+    return notes
+
+
+def _named(ids: list[int]) -> str:
+    more = f" and {len(ids) - NAMED_MODELS} more" if len(ids) > NAMED_MODELS else ""
+    return f"Predictor {', '.join(map(str, ids[:NAMED_MODELS]))}{more}"
+
+
+def _none_left(
+    models: Sequence[Mapping[str, Any]],
+    score_type: str,
+    *,
+    max_loss: float | None,
+    min_score: float | None,
+) -> str:
+    losses = [[values["loss"] for values in m["metrics"].values()] for m in models]
+    scores = [[values[score_type] for values in m["metrics"].values()] for m in models]
+    loss = min((max(of) for of in losses if all(map(math.isfinite, of))), default=math.nan)
+    score = max((min(of) for of in scores if all(map(math.isfinite, of))), default=math.nan)
+    return (
+        f"max_loss={max_loss}, min_score={min_score}: none of {len(models)} models is left. In "
+        f"all its splits one has a loss of at most {theme.number(loss)}, another a {score_type} "
+        f"of at least {theme.number(score)}; NaN keeps to no limit. Widen the "
+        "limits, or leave them out."
+    )
+
+
+def _titled(metric: str, units: Mapping[str, str]) -> str:
+    return f"{metric} ({units[metric]})" if metric in units else metric
+
+
+def _link(drawn: go.Figure, points: Sequence[Mapping[str, Any]]) -> None:
+    """Join the splits of each model by a thin line."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for idx in dict.fromkeys(p["predictor_id"] for p in points):
+        of_it = [p for p in points if p["predictor_id"] == idx]
+        x += [*(p["loss"] for p in of_it), None]
+        y += [*(p["score"] for p in of_it), None]
+    line = {"color": theme.GREY, "width": 0.6}
+    drawn.add_scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
+
+
+def _hover(point: Mapping[str, Any], score_type: str) -> str:
+    return (
+        f"<b>Predictor {point['predictor_id']}</b><br>{theme.escaped(point['about'])}"
+        f"<br>split: {theme.escaped(point['split'])}<br>loss: {theme.number(point['loss'])}"
+        f"<br>{score_type}: {theme.number(point['score'])}"
+    )

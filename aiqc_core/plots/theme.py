@@ -1,0 +1,160 @@
+"""What all figures share: colours, titles that fit, names that do not overlap."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+HEIGHT = 480
+# Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, DARK, GREY = "#56B4E9", "#E69F00", "#333333", "#9AA0A6"
+CYCLE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, DARK)
+DASHES = ("solid", "dash", "dot", "dashdot")
+SPLIT_COLORS = {
+    "train": BLUE,
+    "folds_train_combined": BLUE,
+    "validation": ORANGE,
+    "fold_validation": ORANGE,
+    "test": GREEN,
+}
+SYMBOLS = {"validation": "diamond", "fold_validation": "diamond", "test": "square"}
+CHANCE = {"color": GREY, "width": 1.5, "dash": "dash"}
+SUBTITLE_CHARACTERS = 110
+LABEL_CHARACTERS = 28
+ELLIPSIS = "…"
+SIDE_BY_SIDE = 90  # characters
+
+
+def split_color(split: str) -> str:
+    """Return the colour of a split, the same in every figure; of an inference purple."""
+    return SPLIT_COLORS.get(split, PURPLE)
+
+
+def style(idx: int) -> dict[str, Any]:
+    """Return the line of the n-th of several things: colours first, then dashes."""
+    dash = DASHES[idx // len(CYCLE) % len(DASHES)]
+    return {"color": CYCLE[idx % len(CYCLE)], "dash": dash, "width": 2}
+
+
+def shorten(text: str, limit: int) -> str:
+    """Return a text with its middle left out where it is longer than the limit.
+
+    >>> shorten("mean radius (worst)", 11)
+    'mean …orst)'
+    """
+    if len(text) <= limit:
+        return text
+    head = limit // 2
+    tail = limit - 1 - head
+    return text[:head] + ELLIPSIS + (text[-tail:] if tail else "")
+
+
+def labels(values: Sequence[str], limit: int = LABEL_CHARACTERS) -> list[str]:
+    """Return what to write for some names: short, escaped, and each one once.
+
+    >>> labels(["<=50K", "<=50K "], 8)
+    ['&lt;=50K', '&lt;=50K ']
+    """
+    shown: dict[str, None] = {}
+    for value in values:
+        name = short = shorten(value, limit)
+        number = 1
+        while name in shown:
+            number += 1
+            name = f"{short} ({number})"
+        shown[name] = None
+    return [escaped(text) for text in shown]
+
+
+def escaped(text: str) -> str:
+    """Return a text that plotly shows as it is: it reads a part of HTML."""
+    return html.escape(text, quote=False)
+
+
+def blank(title: str, about: str = "", *, x: str, y: str, height: int | None = None) -> go.Figure:
+    """Return an empty figure.
+
+    Args:
+        title: what is shown.
+        about: whose it is, below the title; shortened to 110 characters.
+        x: title of the x axis, with its unit.
+        y: title of the y axis, with its unit.
+        height: in pixels; 480 by default.
+    """
+    subtitle = {"text": escaped(shorten(about, SUBTITLE_CHARACTERS)), "font": {"size": 12}}
+    heading = {"text": title, "subtitle": subtitle, "x": 0.01, "xanchor": "left"}
+    axis = {"automargin": True, "zeroline": False, "linecolor": GREY, "ticks": "outside"}
+    return go.Figure(
+        layout={
+            "template": "plotly_white",
+            "title": heading | {"y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}},
+            "xaxis": axis | {"title": {"text": x}},
+            "yaxis": axis | {"title": {"text": y}},
+            "height": HEIGHT if height is None else height,
+            "margin": {"l": 60, "r": 20, "t": 72, "b": 50},
+            "legend": {"font": {"size": 12}},
+            "hoverlabel": {"align": "left", "namelength": -1},
+            "colorway": CYCLE,
+        }
+    )
+
+
+def name_ticks(
+    figure: go.Figure, axis: str, values: Sequence[str], limit: int = LABEL_CHARACTERS
+) -> None:
+    """Make an axis one of names, in the order given; long ones are shortened, or tilted on x.
+
+    Args:
+        figure: whose axis.
+        axis: `'x'` or `'y'`.
+        values: the names, as the traces hold them.
+        limit: characters shown of each.
+    """
+    shown = labels(values, limit)
+    named: dict[str, Any] = {
+        "type": "category",
+        "categoryorder": "array",
+        "categoryarray": list(values),
+        "tickmode": "array",
+        "tickvals": list(values),
+        "ticktext": shown,
+    }
+    longest = max((len(text) for text in shown), default=0)
+    if axis == "x" and (longest + 2) * len(shown) > SIDE_BY_SIDE:
+        named["tickangle"] = -45
+    figure.update_layout({f"{axis}axis": named})
+
+
+def chance_line(figure: go.Figure, name: str, x: Sequence[float], y: Sequence[float]) -> None:
+    """Draw a dashed grey line that says what knowing nothing would give."""
+    figure.add_scatter(
+        x=list(x), y=list(y), mode="lines", line=CHANCE, name=name, hoverinfo="skip"
+    )
+
+
+def legend_below(figure: go.Figure) -> None:
+    """Put the legend, whose names are long, below the plot."""
+    figure.update_layout(
+        showlegend=True,
+        legend={"orientation": "h", "x": 0, "y": -0.2, "yref": "paper", "yanchor": "top"},
+    )
+
+
+def told(values: Mapping[str, Any]) -> str:
+    """Return a combination of hyperparameters as text.
+
+    >>> told({"neurons": 16, "rate": 0.01})
+    'neurons=16, rate=0.01'
+    """
+    return ", ".join(f"{name}={value}" for name, value in values.items())
+
+
+def number(value: float) -> str:
+    """Return a number in four significant digits, and `undefined` for NaN."""
+    return "undefined" if value != value else f"{value:.4g}"  # noqa: PLR0124 - true for NaN alone
