@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.evaluate.leading import lower_is_better
+from aiqc_core.orm import comparison
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,31 +60,49 @@ class Standing:
 
 
 def entries(queue: Queue, metric: str) -> list[Entry]:
-    """Return every trained model of a Queue, in the order of its Jobs."""
+    """Return every trained model of a Queue, in the order of its Jobs; one query.
+
+    Raises:
+        SelectionError: no model has this metric; the message says which there are.
+    """
     return [
         Entry(
-            predictor_id=predictor.id,
-            job_key=job.key,
-            combo_key=job.combo_key,
-            hyperparameters=job.hyperparameters,
-            fold=None if job.fold is None else job.fold.idx,
-            scores={split: m[metric] for split, m in predictor.predictions[0].metrics.items()},
-            seconds=sum(predictor.seconds.values()),
-            time_succeeded=predictor.time_succeeded,
+            predictor_id=row["predictor_id"],
+            job_key=f"{_fold_key(row['fold_index'])}_{row['combo_key']}",
+            combo_key=row["combo_key"],
+            hyperparameters=row["hyperparameters"],
+            fold=row["fold_index"],
+            scores={split: _value(values, metric) for split, values in row["metrics"].items()},
+            seconds=sum(row["seconds"].values()),
+            time_succeeded=row["time_succeeded"],
         )
-        for job in queue.jobs
-        for predictor in job.predictors
+        for row in comparison.trained(queue)
     ]
 
 
-def standings(trained: list[Entry], judged_on: str) -> list[Standing]:
+def _fold_key(index: int | None) -> str:
+    return "nofold" if index is None else f"f{index}"
+
+
+def _value(values: dict[str, float], metric: str) -> float:
+    if metric not in values:
+        message = f"metric: {metric!r} is none of {sorted(values)}."
+        raise SelectionError(message)
+    return values[metric]
+
+
+def standings(
+    trained: list[Entry], judged_on: str, *, metric: str | None = None
+) -> list[Standing]:
     """Rank combinations by their mean score on the split that judges training, best first.
 
     The test split is shown and never ranks: a champion that it chose would be judged too well.
+    A combination that lacks folds, for it was stopped or failed, comes behind those that have all.
 
     Args:
         trained: what `entries` gave.
         judged_on: the split that ranks, `Splitset.key_evaluation`; NaN ranks last.
+        metric: what the scores are; of an error, such as the loss, the lowest is best.
     """
     grouped: dict[str, list[Entry]] = {}
     for entry in trained:
@@ -95,8 +118,12 @@ def standings(trained: list[Entry], judged_on: str) -> list[Standing]:
         )
         for key, group in grouped.items()
     ]
-    return sorted(ranked, key=lambda s: _descending(s.scores[judged_on]))
+    sign = 1 if metric is not None and lower_is_better(metric) else -1
+    folds = {key: len({entry.fold for entry in group}) for key, group in grouped.items()}
 
+    def place(standing: Standing) -> tuple[bool, bool, float]:
+        score = standing.scores[judged_on]
+        lacks = folds[standing.combo_key] < max(folds.values())
+        return (math.isnan(score), lacks, sign * score)
 
-def _descending(score: float) -> tuple[bool, float]:
-    return (score != score, -score)  # noqa: PLR0124 - true for NaN alone, which comes last
+    return sorted(ranked, key=place)

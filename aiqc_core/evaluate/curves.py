@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn import metrics
 
+from aiqc_core.evaluate import calibration
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+MOST_POINTS = 2000
 
 
 def plot_data(
@@ -28,7 +32,10 @@ def plot_data(
     Returns:
         `confusion_matrix`: classes × classes, rows true, columns predicted.
         `roc_curve`, `precision_recall`: `{class: {x name: […], y name: […]}}`, for two classes of
-        class 1 alone; a class that is absent, or alone, has none.
+        class 1 alone; a class that is absent, or alone, has none. A curve of more than 2000
+        points keeps as many, evenly, and says `thinned_from`.
+        Of class 1 where there are two: `calibration` and `thresholds`, see `calibration`; the
+        latter is empty where a class is absent.
     """
     classes = list(range(class_count))
     matrix = metrics.confusion_matrix(truth, predicted, labels=classes)
@@ -39,6 +46,10 @@ def plot_data(
     }
     if probabilities is None or not np.isfinite(probabilities).all():
         return data
+    if probabilities.ndim == 1:
+        both = 0 < truth.sum() < len(truth)
+        data["calibration"] = calibration.calibration(truth, probabilities)
+        data["thresholds"] = calibration.thresholds(truth, probabilities) if both else {}
     scores = {1: probabilities} if probabilities.ndim == 1 else dict(enumerate(probabilities.T))
     for code, score in scores.items():
         is_class = truth == code
@@ -46,9 +57,15 @@ def plot_data(
             continue
         fpr, tpr, _ = metrics.roc_curve(is_class, score)
         precision, recall, _ = metrics.precision_recall_curve(is_class, score)
-        data["roc_curve"][code] = {"fpr": fpr.tolist(), "tpr": tpr.tolist()}
-        data["precision_recall"][code] = {
-            "precision": precision.tolist(),
-            "recall": recall.tolist(),
-        }
+        data["roc_curve"][code] = _curve(fpr=fpr, tpr=tpr)
+        data["precision_recall"][code] = _curve(precision=precision, recall=recall)
     return data
+
+
+def _curve(**axes: NDArray[np.float64]) -> dict[str, Any]:
+    """Return the points of a curve, of a long one every so many with both its ends."""
+    count = len(next(iter(axes.values())))
+    if count <= MOST_POINTS:
+        return {name: values.tolist() for name, values in axes.items()}
+    kept = np.linspace(0, count - 1, MOST_POINTS).round().astype(int)
+    return {name: values[kept].tolist() for name, values in axes.items()} | {"thinned_from": count}

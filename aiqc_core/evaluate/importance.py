@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,30 @@ def permutation_importance(
             median = float(statistics.median(impacts))
             result[index][name] = {"median": median, "loss_impacts": impacts}
     return result
+
+
+def ranked(
+    importance: Mapping[int, Mapping[str, Mapping[str, Any]]],
+) -> list[tuple[int, str, float, float, float]]:
+    """Return columns by importance, the highest median first; NaN comes last.
+
+    Args:
+        importance: `{feature id: {column: {median, loss_impacts}}}`.
+
+    Returns:
+        Of each column its feature's id, name, median, and mean and standard deviation (of the
+        population) of its loss impacts.
+
+    >>> ranked({1: {"a": {"median": 1.0, "loss_impacts": [0.0, 2.0]}}})
+    [(1, 'a', 1.0, 1.0, 1.0)]
+    """
+    rows = [
+        (feature, name, float(entry["median"]), float(np.mean(impacts)), float(np.std(impacts)))
+        for feature, columns in importance.items()
+        for name, entry in columns.items()
+        if (impacts := entry["loss_impacts"])
+    ]
+    return sorted(rows, key=lambda row: (math.isnan(row[2]), -row[2]))
 
 
 def _permuted(

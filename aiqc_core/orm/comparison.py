@@ -8,9 +8,13 @@ import pandas as pd
 from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.evaluate.compare import Candidate, Comparison, best_two
+from aiqc_core.evaluate.leading import leading_metric
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from peewee import Field
 
     from aiqc_core.orm.queue import Queue
 
@@ -34,7 +38,7 @@ def metrics(
     """Return a row for each split of each Predictor; see `Queue.metrics_df`."""
     rows = [
         identity | {"split": split} | values
-        for identity, prediction in _recorded(queue)
+        for identity, prediction in _recorded(queue, "metrics")
         for split, values in prediction["metrics"].items()
     ]
     known = {*_identity_columns(queue), "split"}
@@ -55,7 +59,7 @@ def aggregates(
     """Return a row for each metric of each Predictor; see `Queue.metricsAggregate_df`."""
     rows = [
         identity | {"metric": metric} | values
-        for identity, prediction in _recorded(queue)
+        for identity, prediction in _recorded(queue, "metrics_aggregate")
         for metric, values in prediction["metrics_aggregate"].items()
     ]
     known = list(dict.fromkeys(row["metric"] for row in rows))
@@ -66,41 +70,120 @@ def aggregates(
     return _sorted(frame, sort_by, ascending=ascending)
 
 
-def _identity_columns(queue: Queue) -> list[str]:
-    fold = ["fold_index"] if queue.splitset.fold_count else []
-    repeat = ["repeat_index"] if queue.repeat_count > 1 else []
-    return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
+def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
+    """Compare the best combination with the second; see `Queue.compare_best`."""
+    chosen = metric or leading_metric(queue.algorithm.analysis_type)
+    split = queue.splitset.judged_on
+    rows = trained(queue)
+    if not rows:
+        raise TrainingError(_untrained(queue))
+    values = {row["combo_key"]: row["hyperparameters"] for row in rows}
+    names = _names(values)
+    scores: dict[str, dict[int, list[float]]] = {key: {} for key in values}
+    for row in rows:
+        measured = row["metrics"][split]
+        _chosen("metric", [chosen], list(measured))
+        by_fold = scores[row["combo_key"]]
+        by_fold.setdefault(row["fold_index"] or 0, []).append(measured[chosen])
+    return best_two(
+        [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
+        metric=chosen,
+        split=split,
+        test_share=_test_share(queue),
+        level=level,
+    )
 
 
-def _recorded(queue: Queue) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield what names each Predictor, and its metrics, in one query without blobs."""
+def trained(queue: Queue) -> list[dict[str, Any]]:
+    """Return what a comparison needs of each Predictor, in one query and without blobs.
+
+    Returns:
+        In the order of Jobs and repeats: `job_id, fold_index, predictor_id, repeat_index,
+        combo_key, hyperparameters, seconds, time_succeeded, metrics`.
+    """
+    job, _, predictor, prediction, combo = _tables(queue)
+    query = _joined(
+        queue,
+        combo.key.alias("combo_key"),
+        combo.hyperparameters,
+        predictor.seconds,
+        predictor.time_succeeded,
+        prediction.metrics,
+    )
+    rows = list(query.order_by(job.id, predictor.repeat_index).dicts())
+    for row in rows:
+        if row["combo_key"] is None:  # the Queue has no hyperparameters
+            row |= {"combo_key": "default", "hyperparameters": {}}
+    return rows
+
+
+def _test_share(queue: Queue) -> float:
+    """Return rows that judge over rows that train, mean over the Folds."""
+    splitset = queue.splitset
+    judge, train = splitset.judged_on, splitset.key_train or ""
+    cuts = [fold.positions() for fold in splitset.ordered_folds]
+    shares = [len(cut[judge]) / len(cut[train]) for cut in cuts]
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return what combinations are called: by what differs between them, and their hash."""
+    known = dict.fromkeys(name for each in values.values() for name in each)
+    differing = [n for n in known if len({repr(v.get(n)) for v in values.values()}) > 1]
+    return {
+        key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
+        for key, each in values.items()
+    }
+
+
+def _tables(queue: Queue) -> tuple[Any, Any, Any, Any, Any]:
+    """Return the tables below a Queue: Job, Fold, Predictor, Prediction, Hyperparamcombo."""
     job = type(queue).jobs.rel_model
-    fold = job.fold.rel_model
     predictor = job.predictors.rel_model
-    prediction = predictor.predictions.rel_model
-    query = (
+    combo = job.hyperparamcombo.rel_model
+    return job, job.fold.rel_model, predictor, predictor.predictions.rel_model, combo
+
+
+def _joined(queue: Queue, *columns: Field) -> Any:
+    """Return the query of what names each Predictor of a Queue, and of further columns."""
+    job, fold, predictor, prediction, combo = _tables(queue)
+    return (
         prediction.select(
             job.hyperparamcombo.alias("hyperparamcombo_id"),
             fold.idx.alias("fold_index"),
             job.id.alias("job_id"),
             predictor.repeat_index,
             predictor.id.alias("predictor_id"),
-            prediction.metrics,
-            prediction.metrics_aggregate,
+            *columns,
         )
         .join(predictor)
         .join(job)
         .join(fold, JOIN.LEFT_OUTER)
-        .where(job.queue == queue)
-        .order_by(predictor.id)
+        .switch(job)
+        .join(combo, JOIN.LEFT_OUTER)
+        .where(job.queue == queue, prediction.splitset.is_null())  # none of new data
     )
+
+
+def _identity_columns(queue: Queue) -> list[str]:
+    fold = ["fold_index"] if queue.splitset.fold_count else []
+    repeat = ["repeat_index"] if queue.repeat_count > 1 else []
+    return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
+
+
+def _recorded(queue: Queue, column: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield what names each Predictor, and one column of its Prediction."""
+    _, _, predictor, prediction, _ = _tables(queue)
     columns = _identity_columns(queue)
-    rows = list(query.dicts())
+    rows = list(_joined(queue, getattr(prediction, column)).order_by(predictor.id).dicts())
     if not rows:
-        message = f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
-        raise TrainingError(message)
+        raise TrainingError(_untrained(queue))
     for row in rows:
         yield {name: row[name] for name in columns}, row
+
+
+def _untrained(queue: Queue) -> str:
+    return f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
 
 
 def _chosen(argument: str, asked: Sequence[str] | None, known: list[str]) -> list[str]:

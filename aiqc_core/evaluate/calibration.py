@@ -1,0 +1,92 @@
+"""Whether probabilities of two classes mean what they say, and what each threshold would do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+BIN_COUNT = 10
+HALF = 0.5
+MOST_THRESHOLDS = 200
+
+
+def calibration(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, Any]:
+    """Return what was predicted beside what came true, in ten bins of equal width.
+
+    Sources: the bins and the expected calibration error, the mean gap weighted by samples, of
+    Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3, here for the
+    probability of class 1; the Brier score, the mean squared gap of each sample, of Brier (1950).
+
+    Args:
+        truth: 0 or 1, `(samples,)`.
+        probabilities: of class 1, finite, `(samples,)`.
+
+    Returns:
+        `predicted` (mean probability), `observed` (share of class 1) and `counts` (samples) of
+        each bin that holds a sample, and `brier_score`, `expected_calibration_error`.
+
+    >>> calibration(np.array([0, 1, 1]), np.array([0.05, 0.85, 0.88]))["observed"]
+    [0.0, 1.0]
+    """
+    edges = np.linspace(0, 1, BIN_COUNT + 1)[1:-1]
+    bins = np.digitize(probabilities, edges, right=True)  # a bin has its upper edge, as in Guo
+    counts = np.bincount(bins, minlength=BIN_COUNT)
+    held = counts > 0
+    predicted = np.bincount(bins, probabilities, BIN_COUNT)[held] / counts[held]
+    observed = np.bincount(bins, truth, BIN_COUNT)[held] / counts[held]
+    gaps = np.abs(predicted - observed)
+    return {
+        "predicted": predicted.tolist(),
+        "observed": observed.tolist(),
+        "counts": counts[held].tolist(),
+        "brier_score": float(np.mean((probabilities - truth) ** 2)),
+        "expected_calibration_error": float(np.average(gaps, weights=counts[held])),
+    }
+
+
+def thresholds(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, list[float]]:
+    """Return what precision and recall would be if class 1 began at another probability.
+
+    As in the default prediction, a sample is called positive where p > threshold, so that the row
+    of 0.5 holds the metrics of the split; it is always there. Ratios whose denominator is 0 are
+    0, as in the metrics.
+
+    Args:
+        truth: 0 or 1, both present, `(samples,)`.
+        probabilities: of class 1, finite, `(samples,)`.
+
+    Returns:
+        `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and the
+        distinct probabilities, of which quantiles where there are more.
+
+    >>> thresholds(np.array([0, 1]), np.array([0.2, 0.9]))["threshold"]
+    [0.0, 0.2, 0.5]
+    """
+    steps = _steps(probabilities)
+    positive = np.sort(probabilities[truth == 1])
+    negative = np.sort(probabilities[truth == 0])
+    hits = len(positive) - np.searchsorted(positive, steps, side="right")
+    alarms = len(negative) - np.searchsorted(negative, steps, side="right")
+    called = hits + alarms
+    table = {
+        "threshold": steps,
+        "precision": hits / np.maximum(called, 1),
+        "recall": hits / len(positive),
+        "f1": 2 * hits / (called + len(positive)),
+        "specificity": 1 - alarms / len(negative),
+    }
+    return {name: values.tolist() for name, values in table.items()}
+
+
+def _steps(probabilities: Floats) -> Floats:
+    distinct = np.unique(probabilities)[:-1]  # beyond the highest none is called positive
+    room = MOST_THRESHOLDS - 2
+    if len(distinct) > room:
+        distinct = distinct[np.linspace(0, len(distinct) - 1, room).round().astype(int)]
+    return np.unique([0.0, HALF, *distinct])

@@ -1,0 +1,235 @@
+"""Whether the best of two models is better than chance: the corrected resampled t-test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import stats
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.evaluate.leading import lower_is_better
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+NAN = math.nan
+LEAST_FOLDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One combination and what it scored.
+
+    Attributes:
+        name: how the verdict calls it.
+        scores: `{fold index: [score of each repeat]}` of one metric on one split.
+    """
+
+    name: str
+    scores: Mapping[int, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The best combination against the second.
+
+    Attributes:
+        metric: by which they are compared.
+        split: on which.
+        best: the best combination's name; None where nothing is trained.
+        second: the second's name; None where there is no second.
+        folds: how many folds both were judged on.
+        difference: mean over folds of best - second, in the metric's own units: negative where
+            lower is better.
+        standard_error: of the difference, corrected for what the folds share.
+        t: difference / standard error.
+        df: degrees of freedom, folds - 1.
+        p_value: two-sided: how often chance alone gives a difference so large.
+        low: lower end of the difference's confidence interval.
+        high: upper end.
+        level: of the interval; 1 - level is the p-value below which the best counts as better.
+        is_better: whether the best beats the second; None when that cannot be told.
+        verdict: the outcome as a sentence.
+    """
+
+    metric: str
+    split: str
+    best: str | None
+    second: str | None
+    folds: int
+    difference: float
+    standard_error: float
+    t: float
+    df: int
+    p_value: float
+    low: float
+    high: float
+    level: float
+    is_better: bool | None
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class TTest:
+    """What `corrected_t` found: see the attributes of `Comparison`."""
+
+    difference: float
+    standard_error: float
+    t: float
+    df: int
+    p_value: float
+    low: float
+    high: float
+
+
+def corrected_t(
+    differences: NDArray[np.float64], *, test_share: float, level: float = 0.95
+) -> TTest:
+    """Test whether the mean of differences over folds is zero, two-sided.
+
+    Nadeau & Bengio (2003), "Inference for the Generalization Error", Machine Learning 52,
+    section 4.2: training sets of folds overlap, so the variance of the mean is taken as
+    (1/J + n_test/n_train) S² rather than S²/J; t has J - 1 degrees of freedom.
+
+    Args:
+        differences: one a fold, `(folds,)`, at least 2, not all equal.
+        test_share: n_test / n_train: rows that judge a fold over rows that train it.
+        level: of the confidence interval.
+
+    >>> round(corrected_t(np.array([1.0, 2.0, 3.0]), test_share=0.5).t, 4)
+    2.1909
+    """
+    count = len(differences)
+    mean, variance = float(differences.mean()), float(differences.var(ddof=1))
+    error = math.sqrt((1 / count + test_share) * variance)
+    t, df = mean / error, count - 1
+    reach = float(stats.t.ppf((1 + level) / 2, df)) * error
+    p_value = float(2 * stats.t.sf(abs(t), df))
+    return TTest(mean, error, t, df, p_value, mean - reach, mean + reach)
+
+
+def best_two(
+    candidates: Sequence[Candidate],
+    *,
+    metric: str,
+    split: str,
+    test_share: float,
+    level: float = 0.95,
+) -> Comparison:
+    """Compare the best combination with the second, over the folds that both have.
+
+    The repeats of a fold are averaged first: they learn from the same rows and differ in their
+    seed alone, so they are no further sample of the data.
+
+    Args:
+        candidates: the combinations; ranked by the mean over folds of their means over repeats.
+        metric: by which they are ranked; of errors the lowest is best.
+        split: on which it was measured.
+        test_share: n_test / n_train, mean over folds.
+        level: of the interval and the verdict, between 0 and 1.
+
+    Raises:
+        SelectionError: a level out of range.
+
+    >>> pair = [Candidate("a", {0: [0.7], 1: [0.6]}), Candidate("b", {0: [0.9], 1: [0.7]})]
+    >>> best_two(pair, metric="accuracy", split="fold_validation", test_share=1.0).best
+    'b'
+    """
+    if not 0 < level < 1:
+        message = f"level: {level!r}; give a number between 0 and 1, such as 0.95."
+        raise SelectionError(message)
+    ranked = _ranked(candidates, metric)
+    names = [candidate.name for candidate in ranked[:2]]
+    best, second = [*names, None, None][:2]
+    shared = _shared_folds(ranked)
+    means = np.array([[_mean(c, f) for f in shared] for c in ranked[:2]]).reshape(
+        len(names), len(shared)
+    )
+    differences = means[0] - means[1] if shared else np.empty(0)
+    reason = _cannot_tell(ranked, means, metric)
+    test = (
+        corrected_t(differences, test_share=test_share, level=level)
+        if reason is None
+        else _no_test(differences)
+    )
+    is_better = None if reason else bool(test.p_value < 1 - level)
+    verdict = f"Cannot tell because {reason}." if reason else _sentence(names, metric, test, level)
+    return Comparison(
+        metric, split, best, second, len(shared), test.difference, test.standard_error, test.t,
+        test.df, test.p_value, test.low, test.high, level, is_better, verdict,
+    )  # fmt: skip
+
+
+def _mean(candidate: Candidate, fold: int) -> float:
+    return float(np.mean(candidate.scores[fold]))
+
+
+def _ranked(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
+    """Return the combinations best first.
+
+    Behind the others come those that lack folds, for these may have been hard, then a NaN.
+    """
+    sign = 1 if lower_is_better(metric) else -1
+    most = max((len(candidate.scores) for candidate in candidates), default=0)
+
+    def place(candidate: Candidate) -> tuple[bool, bool, float]:
+        mean = float(np.mean([_mean(candidate, fold) for fold in candidate.scores]))
+        return (math.isnan(mean), len(candidate.scores) < most, sign * mean)
+
+    return sorted((c for c in candidates if c.scores), key=place)
+
+
+def _shared_folds(ranked: Sequence[Candidate]) -> list[int]:
+    if len(ranked) < 2:  # noqa: PLR2004 - a pair
+        return []
+    return sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
+
+
+def _no_test(differences: NDArray[np.float64]) -> TTest:
+    mean = float(differences.mean()) if len(differences) else NAN
+    return TTest(mean, NAN, NAN, max(len(differences) - 1, 0), NAN, NAN, NAN)
+
+
+def _cannot_tell(
+    ranked: Sequence[Candidate], means: NDArray[np.float64], metric: str
+) -> str | None:
+    if len(ranked) < 2:  # noqa: PLR2004 - a pair
+        only = f"only {ranked[0].name} is trained" if ranked else "nothing is trained"
+        return f"{only}: there is no second combination to compare with"
+    pair, count = f"{ranked[0].name} and {ranked[1].name}", means.shape[1]
+    if count < LEAST_FOLDS:
+        return (
+            f"{pair} were judged on {count} shared fold(s), and what chance does shows only "
+            "between folds (repeats differ in their seed alone). Cut the Splitset with "
+            "fold_count=5, say"
+        )
+    faults = int((~np.isfinite(means)).any(axis=0).sum())
+    if faults:
+        return f"{metric} of {pair} is not finite in {faults} fold(s)"
+    differences = means[0] - means[1]
+    rounding = 8 * np.finfo(float).eps * float(np.abs(means).max())
+    if float(np.ptp(differences)) <= rounding:
+        return (
+            f"the difference of {pair} is the same, {differences[0]:.6g}, in all {count} folds, "
+            "so its spread is unknown"
+        )
+    return None
+
+
+def _sentence(names: Sequence[str], metric: str, test: TTest, level: float) -> str:
+    better = test.p_value < 1 - level
+    claim = (
+        f"{names[0]} beats {names[1]}"
+        if better
+        else f"{names[0]} leads {names[1]}, which may be chance"
+    )
+    return (
+        f"{claim}: {metric} differs by {test.difference:+.4g} ({level:.0%} interval "
+        f"{test.low:+.4g} to {test.high:+.4g}) over {test.df + 1} folds, p = {test.p_value:.3g} "
+        "(corrected resampled t-test)."
+    )
