@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiqc_core.train.torch_callbacks import TrainingCallback
 from aiqc_core.train.torch_fit import fit
 
-__all__ = ["fit"]
+__all__ = ["TrainingCallback", "fit"]

@@ -309,3 +309,61 @@ def test_counts_below_one_are_refused(options: dict[str, Any], told: str) -> Non
 def test_features_and_labels_have_to_pair() -> None:
     with pytest.raises(ValueError, match=r"\[4, 5\] samples"):
         trained(Recorder(), nn.MSELoss(), data(4)[0], data(5)[1])
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_linear_relation_is_learned_to_less_than_a_hundredth_of_the_variance(
+    columns: int,
+) -> None:
+    x = torch.randn(200, columns)
+    y = x @ torch.arange(1.0, columns + 1)[:, None] + 0.5
+    model = nn.Linear(columns, 1)
+    history = trained(model, nn.MSELoss(), x, y, epochs=20, batch_size=10)
+    assert history["loss"][-1] < 0.01 * float(y.var())
+
+
+def test_a_linear_relation_of_two_features_is_learned() -> None:
+    class Sum(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(1, 1), nn.Linear(2, 1)
+
+        def forward(self, one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
+            """Add what is made of each feature."""
+            return self.left(one) + self.right(two)
+
+    one, two = torch.randn(200, 1), torch.randn(200, 2)
+    y = one * 3 - two[:, :1] + 2 * two[:, 1:]
+    arrays = [one, two], y, [one[:50], two[:50]], y[:50]
+    history = trained(Sum(), nn.MSELoss(), *arrays, epochs=20, batch_size=10)
+    assert history["loss"][-1] < 0.01 * float(y.var())
+    assert history["val_loss"][-1] < 0.01 * float(y.var())
+
+
+def test_batch_norm_learns_nothing_from_evaluation_data() -> None:
+    def statistics(evaluation: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        torch.manual_seed(4)
+        norm = nn.BatchNorm1d(2)
+        model = nn.Sequential(norm, nn.Linear(2, 1))
+        trained(model, nn.MSELoss(), x, y, *evaluation, epochs=3, batch_size=5)
+        return torch.cat([norm.running_mean, norm.running_var])  # type: ignore[list-item]
+
+    x, y = data(20)
+    assert torch.equal(statistics(()), statistics((x + 1000, y)))
+
+
+def test_two_metrics_of_one_class_have_names_of_their_own() -> None:
+    x, y = data(9, classes=3)
+    accuracy = {
+        average: torchmetrics.Accuracy(task="multiclass", num_classes=3, average=average)
+        for average in ("micro", "macro")
+    }
+    both = trained(Recorder(3), CategoricalLoss(), x, y, epochs=1, metrics=[*accuracy.values()])
+    assert list(both) == ["loss", "MulticlassAccuracy", "MulticlassAccuracy_2"]
+
+
+def test_a_metric_of_several_numbers_is_refused() -> None:
+    x, y = data(9, classes=3)
+    each = torchmetrics.Accuracy(task="multiclass", num_classes=3, average="none")
+    with pytest.raises(ValueError, match=r"MulticlassAccuracy gives tensor.*another average"):
+        trained(Recorder(3), CategoricalLoss(), x, y, epochs=1, metrics=[each])

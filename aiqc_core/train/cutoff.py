@@ -1,0 +1,81 @@
+"""Thresholds on the history of a training, at which it is good enough to stop."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KEYS = {"metric", "cutoff", "above_or_below"}
+SIDES = ("above", "below")
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """One metric and the value that it has to reach.
+
+    Attributes:
+        metric: a name in the history, such as `val_loss`.
+        cutoff: the value.
+        above: whether the metric has to be at least the cutoff; else at most.
+    """
+
+    metric: str
+    cutoff: float
+    above: bool
+
+    def holds(self, value: float) -> bool:
+        """Say whether a value is at the cutoff or beyond it; NaN never is."""
+        return value >= self.cutoff if self.above else value <= self.cutoff
+
+
+def thresholds(given: Sequence[Mapping[str, Any]]) -> tuple[Threshold, ...]:
+    """Check thresholds as a user gives them.
+
+    Args:
+        given: dicts `{metric, cutoff, above_or_below}`, the last `'above'` or `'below'`.
+
+    Raises:
+        ValueError: none at all, other keys, a cutoff that is no finite number, another side.
+
+    >>> thresholds([{"metric": "loss", "cutoff": 0.1, "above_or_below": "below"}])[0].holds(0.1)
+    True
+    """
+    listed = [given] if isinstance(given, dict) else list(given)
+    if not listed:
+        raise ValueError("thresholds: none given; list dicts of metric, cutoff, above_or_below.")
+    return tuple(_threshold(one) for one in listed)
+
+
+def all_hold(wanted: Sequence[Threshold], latest: Mapping[str, float]) -> bool:
+    """Say whether every threshold holds for the values of an epoch.
+
+    Raises:
+        ValueError: a metric that the history lacks; the message lists those there are.
+    """
+    unknown = sorted({one.metric for one in wanted} - set(latest))
+    if unknown:
+        raise ValueError(
+            f"metric: {', '.join(map(repr, unknown))} is not in the history, which has "
+            f"{sorted(latest)}. Name one of these; val_* needs evaluation samples."
+        )
+    return all(one.holds(float(latest[one.metric])) for one in wanted)
+
+
+def _threshold(one: Any) -> Threshold:
+    if not isinstance(one, dict) or set(one) != KEYS:
+        raise ValueError(
+            f"thresholds: {one!r}; give dicts with the keys {sorted(KEYS)} and no others."
+        )
+    metric, cutoff, side = one["metric"], one["cutoff"], one["above_or_below"]
+    if not isinstance(metric, str):
+        raise ValueError(f"metric: {metric!r}; give its name in the history.")  # noqa: TRY004
+    number = isinstance(cutoff, int | float) and not isinstance(cutoff, bool)
+    if not number or not math.isfinite(cutoff):
+        raise ValueError(f"cutoff: {cutoff!r}; give a finite number.")
+    if side not in SIDES:
+        raise ValueError(f"above_or_below: {side!r}; give 'above' or 'below'.")
+    return Threshold(metric, float(cutoff), side == "above")

@@ -1,0 +1,100 @@
+"""What losses and metrics compare: labels and outputs in equal shapes, never broadcast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+    from torchmetrics import Metric
+
+    Loss = Callable[[Tensor, Tensor], Tensor]
+
+CLASS_INDEX_LOSSES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+
+
+def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
+    """Return the label in the shape that the loss compares with the output.
+
+    Raises:
+        ValueError: the shapes differ in more than axes of length 1: a loss would broadcast them.
+    """
+    if _takes_class_index(loser) and _is_ordinal(output, label):
+        return label.reshape(len(label)).long()
+    if isinstance(loser, torch.nn.NLLLoss) and output.shape == label.shape:
+        return label.argmax(dim=1)  # one-hot, which CrossEntropyLoss takes as it is
+    if output.shape == label.shape:
+        return label
+    if [n for n in output.shape if n != 1] == [n for n in label.shape if n != 1]:
+        return label.reshape(output.shape)
+    raise ValueError(
+        f"the model's output has shape {tuple(output.shape)}, the label {tuple(label.shape)}: a "
+        "loss would broadcast them silently. Let the model end with label_shape outputs."
+    )
+
+
+def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
+    """Return the loss of outputs; NaN for a model that diverged, where the loss would raise.
+
+    Raises:
+        ValueError: label and output have shapes that would broadcast, or outputs are no
+            probabilities where the loss takes such.
+    """
+    paired_label = paired(output, label, loser)
+    try:
+        return loser(output, paired_label)
+    except RuntimeError as error:
+        if output.isnan().any():  # BCELoss refuses NaN, though nothing but divergence is wrong
+            return output.sum()
+        if not isinstance(loser, torch.nn.BCELoss) or (output.min() >= 0 and output.max() <= 1):
+            raise
+        raise ValueError(
+            f"BCELoss takes probabilities, and the model gives values in [{output.min():.4g}, "
+            f"{output.max():.4g}]. End the model with nn.Sigmoid(), or let fn_lose return "
+            "nn.BCEWithLogitsLoss()."
+        ) from error
+
+
+def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[str, float]:
+    """Return each metric over all samples of a split; nothing of an earlier split is kept.
+
+    Raises:
+        ValueError: a metric that gives several numbers.
+    """
+    values: dict[str, float] = {}
+    for name, metric in metrics.items():
+        metric.reset()
+        metric.update(*_for_metric(metric, output, label))
+        value = metric.compute()
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise ValueError(
+                f"metrics: {name} gives {value}, where history takes one number an epoch. Use "
+                "another average, or a metric of one number."
+            )
+        values[name] = float(value)
+    return values
+
+
+def _takes_class_index(loser: object) -> bool:
+    return isinstance(loser, CLASS_INDEX_LOSSES) or getattr(loser, "takes_class_index", False)
+
+
+def _is_ordinal(output: Tensor, label: Tensor) -> bool:
+    return output.ndim > 1 and output.shape[1] > 1 and label.numel() == len(label)
+
+
+def _for_metric(metric: Metric, output: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output and label as a metric takes them: classes as whole numbers."""
+    if not type(metric).__module__.startswith("torchmetrics.classification"):
+        return output, paired(output, label, None)
+    if output.ndim > 1 and output.shape[1] > 1:
+        one_hot = label.ndim > 1 and label.shape[1] > 1
+        multilabel = "Multilabel" in type(metric).__name__
+        if multilabel:
+            return output, label.long()
+        return output, (label.argmax(dim=1) if one_hot else label.reshape(len(label))).long()
+    return output.reshape(-1), label.reshape(-1).long()
