@@ -1,22 +1,33 @@
-"""New samples for a trained Predictor: matched to what it was trained on, by name."""
+"""Inference on registered data: a Splitset for a Predictor, and what it predicts of it."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
 
-from pandas.api import types
+import numpy as np
 
-from aiqc_core.errors import SelectionError, SplitError
+from aiqc_core.errors import SplitError
+from aiqc_core.orm import matching, newdata
+from aiqc_core.orm.cutting import sizes_of
+from aiqc_core.orm.fields import digest_of
+from aiqc_core.split.cut import Cut
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
+    from aiqc_core.orm.prediction import Prediction
+    from aiqc_core.orm.predictor import Predictor
     from aiqc_core.orm.splitset import Splitset
+    from aiqc_core.train.judging import Judge
+    from aiqc_core.train.scoring import SplitScores
 
 logger = logging.getLogger(__name__)
+
+NO_LABEL = "no label was given, so nothing was scored"
+FUTURE = "what comes after the last window is not known, so nothing was scored"
 
 
 def refuse_cut(asked: Mapping[str, Any]) -> None:
@@ -33,61 +44,83 @@ def refuse_cut(asked: Mapping[str, Any]) -> None:
         raise SplitError(message)
 
 
-def match(trained: Splitset, features: Sequence[Feature], label: Label | None) -> None:
-    """Check that Features give what a Predictor was trained on.
-
-    Columns are matched by name: another order is fine, and what the Predictor does not know is
-    left out, which the log says.
+def refuse_training(splitset: Splitset) -> None:
+    """Refuse to train on samples that are only to be predicted.
 
     Raises:
-        SelectionError: another number of Features, or all that is missing or incompatible.
+        SplitError: the Splitset was made for a Predictor.
     """
-    known = trained.features
-    if len(known) != len(features):
-        message = f"feature_ids: {len(features)} Features; the Predictor takes {len(known)}."
-        raise SelectionError(message)
-    for new, old in zip(features, known, strict=True):
-        faults = [*_axis_faults(new, old), *_column_faults(new.get_dtypes(), old.get_dtypes())]
-        if faults:
-            message = (
-                f"feature_ids: Feature {new.id} is not what the Predictor was trained on (Feature "
-                f"{old.id}): {'; '.join(faults)}."
-            )
-            raise SelectionError(message)
-        extra = [name for name in new.columns if name not in old.columns]
-        if extra:
-            logger.info("Feature %d: columns %s are unknown to the Predictor.", new.id, extra)
-    if label is not None and (trained.label is None or label.columns != trained.label.columns):
-        wanted = None if trained.label is None else trained.label.columns
-        message = f"label_id: its columns are {label.columns}; the Predictor's label is {wanted}."
-        raise SelectionError(message)
+    if splitset.predictor_id is not None:
+        message = (
+            f"splitset_id: Splitset {splitset.id} holds new data for Predictor "
+            f"{splitset.predictor_id} and is not cut. Make one without predictor_id to train."
+        )
+        raise SplitError(message)
 
 
-def _axis_faults(new: Feature, old: Feature) -> list[str]:
-    faults: list[str] = []
-    if new.dataset.typ != old.dataset.typ:
-        return [f"it is {new.dataset.typ}, not {old.dataset.typ}"]
-    sizes = [[row.size_window for row in feature.windows] for feature in (new, old)]
-    if sizes[0] != sizes[1]:
-        faults.append(f"its window is {sizes[0] or None}, not {sizes[1] or None}")
-    for axis in ("channels", "rows"):
-        found, wanted = new.dataset.shape.get(axis), old.dataset.shape.get(axis)
-        if found != wanted:
-            faults.append(f"it has {found} {axis}, not {wanted}")
-    return faults
+def match(trained: Splitset, features: Sequence[Feature], label: Label | None) -> None:
+    """Check that Features and a Label give what a Predictor was trained on.
+
+    Raises:
+        SelectionError: see `matching.match`.
+    """
+    offers = [newdata.of_row(feature) for feature in features]
+    matching.match(trained, offers, None if label is None else newdata.of_row(label))
 
 
-def _column_faults(new: dict[str, str], old: dict[str, str]) -> list[str]:
-    missing = [name for name in old if name not in new]
-    other = {
-        name: f"{new[name]}, not {dtype}"
-        for name, dtype in old.items()
-        if name in new and _is_number(new[name]) != _is_number(dtype)
+def uncut(predictor: Predictor, samples: int) -> tuple[Cut, dict[str, Any]]:
+    """Return the one split of samples to be predicted, and the columns of its Splitset."""
+    trained = predictor.job.queue.splitset
+    made = Cut({f"infer_{predictor.inference_splitsets.count()}": np.arange(samples)}, [], None)
+    columns: dict[str, Any] = {
+        "samples": type(trained).samples.store(made.splits),
+        "sizes": sizes_of(made.splits, samples),
+        "supervision": trained.supervision,
+        "has_validation": False,
+        "seed": trained.seed,
+        "predictor": predictor,
+        "fitted_preprocessing": digest_of(predictor, "fitted_preprocessing"),
     }
-    faults = [f"columns {missing} are missing"] if missing else []
-    return [*faults, f"dtypes differ: {other}"] if other else faults
+    return made, columns
 
 
-def _is_number(dtype: str) -> bool:
-    parsed = types.pandas_dtype(dtype)
-    return types.is_numeric_dtype(parsed) or types.is_bool_dtype(parsed)
+def infer(splitset: Splitset, *, force: bool) -> Prediction:
+    """Predict the samples of an inference Splitset; see `Splitset.infer`."""
+    predictor: Predictor | None = splitset.predictor
+    if predictor is None:
+        message = (
+            f"infer: Splitset {splitset.id} was cut to train. Make one of the new data with "
+            "Splitset.make(feature_ids, predictor_id=…)."
+        )
+        raise SplitError(message)
+    table = type(predictor).predictions.rel_model
+    found = table.get_or_none(table.splitset == splitset)
+    if found is not None and not force:
+        logger.info("Splitset %d is predicted already: Prediction %d.", splitset.id, found.id)
+        return found
+    features = [newdata.of_row(feature) for feature in splitset.features]
+    label = None if splitset.label is None else newdata.of_row(splitset.label)
+    scores, notes = predicted(predictor, features, label)
+    return table.record_inference(splitset, scores, notes, force=force)
+
+
+def predicted(
+    predictor: Predictor,
+    features: Sequence[newdata.Offer],
+    label: newdata.Offer | None,
+    judge: Judge | None = None,
+) -> tuple[SplitScores, dict[str, str]]:
+    """Return what a Predictor says of matched data, and notes on what could not be scored.
+
+    All of it is encoded before the model is loaded, so that what cannot be predicted is refused
+    before anything is.
+    """
+    stored = predictor.stored()
+    batches = newdata.batches(predictor, features)
+    parts = batches.checked(stored.shapes)
+    encoded = newdata.truth(predictor, batches, label)
+    scores = stored.score(parts, encoded, judge)
+    if encoded is not None:
+        return scores, scores.notes
+    supervised = predictor.job.queue.splitset.label is not None
+    return scores, scores.notes | {"label": NO_LABEL if supervised else FUTURE}

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from peewee import ForeignKeyField, IntegerField
 
-from aiqc_core.orm.base import BaseModel
+from aiqc_core.errors import AlgorithmError, SelectionError, TrainingError
+from aiqc_core.evaluate import metrics
+from aiqc_core.evaluate.importance import ranked
+from aiqc_core.orm import judged
+from aiqc_core.orm.base import BaseModel, rowmethod
+from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField, PickleField
 from aiqc_core.orm.predictor import Predictor
+from aiqc_core.orm.splitset import Splitset
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
     from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.train.scoring import SplitScores
+
+IMPORTANCE_COLUMNS = ("feature_id", "column", "median", "mean", "pstdev")
 
 
 class Prediction(BaseModel):
@@ -25,6 +37,7 @@ class Prediction(BaseModel):
         metric_notes: `{split: {metric: reason}}` for each NaN.
         metrics_aggregate: `{metric: {mean, median, pstdev, minimum, maximum}}` over the splits.
         feature_importance: `{feature id: {column: {median, loss_impacts}}}` on the train split.
+        splitset: the inference Splitset that was predicted; None for the Prediction of a training.
     """
 
     predictions = PickleField()
@@ -36,6 +49,7 @@ class Prediction(BaseModel):
     metrics_aggregate = JSONField()
     plot_data = PickleField()
     predictor = ForeignKeyField(Predictor, backref="predictions")
+    splitset = ForeignKeyField(Splitset, backref="predictions", null=True, unique=True)
 
     @classmethod
     def record(cls, predictor: Predictor, outcome: JobOutcome) -> Prediction:
@@ -52,6 +66,226 @@ class Prediction(BaseModel):
             plot_data=cls.plot_data.store(outcome.plot_data),
             predictor=predictor,
         )
+
+    @classmethod
+    def record_inference(
+        cls, splitset: Splitset, scores: SplitScores, notes: dict[str, str], *, force: bool
+    ) -> Prediction:
+        """Write what was predicted of an inference Splitset, once, or again with `force`."""
+        (split,) = splitset.sizes
+        measured = {split: scores.values}
+        sure = {} if scores.probabilities is None else {split: scores.probabilities}
+        columns: dict[str, Any] = {
+            "predictions": cls.predictions.store({split: scores.predictions}),
+            "probabilities": cls.probabilities.store(sure or None),
+            "permute_count": 0,
+            "metrics": measured,
+            "metric_notes": {split: notes} if notes else {},
+            "metrics_aggregate": metrics.aggregate(measured),
+            "plot_data": cls.plot_data.store({split: d} if (d := scores.plot_data) else {}),
+        }
+        with metastore.atomic():
+            found = cls.get_or_none(cls.splitset == splitset)
+            if found is None:
+                return cls.create(predictor=splitset.predictor, splitset=splitset, **columns)
+            if force:
+                for name, value in columns.items():
+                    setattr(found, name, value)
+                found.save()
+            return found
+
+    @rowmethod
+    def calc_featureImportance(
+        self, permute_count: int, split_name: str | None = None
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Measure how much the loss of the stored model grows when a column is permuted.
+
+        The encoded columns of a column move together; of sequences and windows a column's whole
+        series moves between samples. Images have no columns: they are left out, which the log
+        says. The same call gives the same numbers: permutations follow from the Predictor's seed.
+
+        Args:
+            permute_count: permutations of each column; the importance is the median over them.
+            split_name: whose samples are permuted; by default those that trained, as during
+                training, and only these are stored in `feature_importance`.
+
+        Returns:
+            `{feature id: {column: {median, loss_impacts}}}`; positive matters.
+
+        Raises:
+            AlgorithmError: not a whole number of at least 1.
+            SelectionError: no such split.
+        """
+        count = permute_count
+        if isinstance(count, bool) or int(count) != count or count < 1:
+            message = f"permute_count: {permute_count!r}; give a whole number of at least 1."
+            raise AlgorithmError(message)
+        found = judged.importance(self, split_name, int(permute_count))
+        trained_on = self.predictor.job.queue.splitset.key_train
+        if found and split_name in {None, trained_on}:
+            self.feature_importance, self.permute_count = found, int(permute_count)
+            self.save(only=["feature_importance", "permute_count", "time_updated"])
+        return found
+
+    @rowmethod
+    def importance_df(
+        self, top_n: int | None = None, feature_id: int | None = None
+    ) -> pd.DataFrame:
+        """Return the columns by importance, the highest median first.
+
+        Args:
+            top_n: only so many columns.
+            feature_id: only those of this Feature.
+
+        Returns:
+            `feature_id, column, median, mean, pstdev` (of the loss impacts).
+
+        Raises:
+            TrainingError: no importance was measured.
+            SelectionError: no such Feature among those that were measured, or `top_n` below 1.
+        """
+        if not self.feature_importance:
+            message = (
+                f"Prediction {self.id} has no feature importance: its Queue's permute_count was "
+                "0, or no Feature has columns. Run prediction.calc_featureImportance(3)."
+            )
+            raise TrainingError(message)
+        known = [int(key) for key in self.feature_importance]
+        if feature_id is not None and feature_id not in known:
+            message = f"feature_id: {feature_id!r}; importance was measured of Features {known}."
+            raise SelectionError(message)
+        if top_n is not None and (isinstance(top_n, bool) or top_n < 1):
+            message = f"top_n: {top_n!r}; give a whole number of at least 1, or None for all."
+            raise SelectionError(message)
+        wanted = known if feature_id is None else [feature_id]
+        chosen = {key: self.feature_importance[str(key)] for key in wanted}
+        return pd.DataFrame(ranked(chosen)[:top_n], columns=list(IMPORTANCE_COLUMNS))
+
+    @rowmethod
+    def metrics_interval(
+        self,
+        split_name: str | None = None,
+        level: float = 0.95,
+        resamples: int = 1000,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Return how sure each metric is: its bootstrap interval, from what is stored.
+
+        Samples are drawn again with replacement; where the Splitset has `groups`, whole groups;
+        where it is ordered by time or windowed, runs of neighbours, which wrap around. The
+        interval runs between percentiles of the metric over these (Efron & Tibshirani 1993,
+        section 13.3). It says what another draw of samples would change, not another training.
+
+        Args:
+            split_name: one split; all by default.
+            level: the share of intervals that hold the truth in the long run.
+            resamples: how many draws; more make the ends steadier.
+            seed: of the draws; by default it follows from the Predictor's.
+
+        Returns:
+            A row for each metric of each split: `split, metric, value, low, high, level,
+            resamples` (over how many it is), `undefined` (how many more gave NaN: a class was not
+            drawn), `note` (why there is no interval, say) and `drawn` (what was drawn). The loss
+            has none, since the model's outputs are not stored.
+
+        Raises:
+            SelectionError: no such split, or a level or count out of range.
+        """
+        return judged.metrics_interval(
+            self, split_name, level=level, resamples=resamples, seed=seed
+        )
+
+    @rowmethod
+    def plot_feature_importance(
+        self,
+        call_display: bool = True,
+        top_n: int | None = 10,
+        height: int | None = None,
+        margin_left: int | None = None,
+    ) -> list[Figure] | None:
+        """Plot the importance of the columns, a figure for each Feature.
+
+        Args:
+            call_display: display the figures, else return a list of them.
+            top_n: how many columns; all where there are fewer, or for None.
+            height: in pixels; by default as high as the columns need.
+            margin_left: pixels for the columns' names; by default as wide as the longest.
+
+        Raises:
+            TrainingError: no importance was calculated.
+            SelectionError: `top_n` below 1.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        drawn = figures.importances(self, top_n, height, margin_left)
+        return figures.given(drawn, call_display)
+
+    @rowmethod
+    def plot_roc_curve(self, call_display: bool = True) -> Figure | None:
+        """Plot the receiver operating curves of every split, of several classes a line each.
+
+        Args:
+            call_display: display the figure, else return it.
+
+        Raises:
+            SelectionError: a regression, or no split has a curve.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        return figures.given(figures.roc(self), call_display)
+
+    @rowmethod
+    def plot_precision_recall(self, call_display: bool = True) -> Figure | None:
+        """Plot precision over recall of every split, of several classes a line each.
+
+        Args:
+            call_display: display the figure, else return it.
+
+        Raises:
+            SelectionError: a regression, or no split has a curve.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        return figures.given(figures.precision_and_recall(self), call_display)
+
+    @rowmethod
+    def plot_confusion_matrix(self, call_display: bool = True) -> list[Figure] | None:
+        """Plot the confusion matrix of each split: rows true, columns predicted, classes sorted.
+
+        Args:
+            call_display: display the figures, else return a list of them.
+
+        Raises:
+            SelectionError: a regression, or no split has a label.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        return figures.given(figures.confusion_matrices(self), call_display)
+
+    @rowmethod
+    def plot_confidence(
+        self,
+        prediction_index: int = 0,
+        height: int = 175,
+        call_display: bool = True,
+        split_name: str | None = None,
+    ) -> Figure | None:
+        """Plot the probability of each class for one sample.
+
+        Args:
+            prediction_index: which sample of the split, from 0.
+            height: in pixels.
+            call_display: display the figure, else return it.
+            split_name: which split; by default the first of `probabilities`.
+
+        Raises:
+            SelectionError: a regression, no such split, or the index is out of range.
+            TrainingError: the model gives no probabilities.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        drawn = figures.confidence_of(self, prediction_index, split_name, height)
+        return figures.given(drawn, call_display)
 
 
 def _by_feature_id(outcome: JobOutcome, feature_ids: list[int]) -> dict[str, object] | None:

@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from peewee import BooleanField, FloatField, ForeignKeyField, IntegerField
 
+from aiqc_core.orm import predicting
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.fields import BlobField, JSONField, PickleField, TimeField, digest_of
-from aiqc_core.orm.job import Job
+from aiqc_core.orm.job import Job, own_target
 from aiqc_core.train import runner
+from aiqc_core.train.judging import StoredModel
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+    from aiqc_core.orm.prediction import Prediction
     from aiqc_core.train.outcome import JobOutcome
 
 
@@ -95,3 +100,91 @@ class Predictor(BaseModel):
         """
         values = self.job.hyperparameters
         return pd.DataFrame([values]) if as_pandas else values
+
+    @rowmethod
+    def predict(self, features: Any, label: Any = None, *, store: bool = False) -> Any:
+        """Predict new data in one call, by the preprocessing that the training fitted.
+
+        Columns are matched by name, in any order, and what training did not know is left out; an
+        array has its columns in the order of training. Rows that an interpolater fills are
+        filled among themselves, in their order. Data is read batch by batch: one row or a million.
+
+        Args:
+            features: a DataFrame, an array, the path of a file or folder, or a Dataset; a list of
+                them for a Predictor of several Features, in their order. Where training had a
+                Window, rows: each window of them is a sample, and the last ends with the last
+                row, so that a forecast of what comes next is the last one.
+            label: the truth, when it is known: a DataFrame, a Series, an array, a list or a path.
+            store: whether data and Prediction are written to the store.
+
+        Returns:
+            A DataFrame under the index of `features`, with the predictions in a column named as
+            the label (as the feature's columns without a label, `prediction` where a label is
+            one-hot), and for a classification `probability_<class>` of each class.
+            `frame.attrs["metrics"]` holds the metrics, where they can be measured.
+            An array `(samples, …, columns)` in the original units where that is no table: windows
+            `(windows, size_window, columns)`, sequences `(samples, rows, columns)`, images
+            `(samples, channels, rows, columns)`.
+            With `store` the Prediction, whose Splitset holds the new data.
+
+        Raises:
+            SelectionError: columns are missing or incompatible, or windows, rows or channels
+                differ; the message lists all of them.
+            PreprocessError: a category or class that training did not see, by column and value,
+                or blanks.
+        """
+        return predicting.predict(self, features, label, store=store)
+
+    @rowmethod
+    def plot_learning_curve(
+        self, skip_head: bool = True, call_display: bool = True
+    ) -> list[Figure] | None:
+        """Plot the history over the epochs, a figure for each train-evaluation pair of metrics.
+
+        Args:
+            skip_head: leave out the first 15 % of the epochs, whose losses hide the rest.
+            call_display: display the figures, else return a list of them.
+
+        Raises:
+            TrainingError: the training returned no history.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        return figures.given(figures.learning_curves(self, skip_head), call_display)
+
+    @rowmethod
+    def as_estimator(self) -> Any:
+        """Return the Predictor with the face of a fitted scikit-learn estimator.
+
+        It has `predict`, `predict_proba`, `classes_`, `feature_names_in_` and `score`, and works
+        with `sklearn.inspection` and `sklearn.metrics`. It is trained: `fit` does nothing.
+
+        Raises:
+            SelectionError: several Features, or no Label.
+        """
+        from aiqc_core.orm.estimator import estimator_of  # noqa: PLC0415 - it imports scikit-learn
+
+        return estimator_of(self)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The Prediction that came with the training; those of `infer` have a Splitset."""
+        table = type(self).predictions.rel_model
+        return self.predictions.where(table.splitset.is_null()).get()
+
+    def stored(self) -> StoredModel:
+        """Return all that it takes to predict with this model, as a value."""
+        queue = self.job.queue
+        fitted: Any = self.fitted_preprocessing
+        return StoredModel(
+            library=queue.algorithm.library,
+            analysis_type=queue.algorithm.analysis_type,
+            functions=queue.algorithm.payloads(),
+            hyperparameters=self.job.hyperparameters,
+            seed=self.seed,
+            model=self.model_file,
+            features_shapes=self.features_shapes,
+            label_shape=self.label_shape,
+            label=fitted.label or own_target(queue.splitset, fitted),
+            sources=queue.algorithm.sources,
+        )

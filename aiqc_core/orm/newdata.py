@@ -1,0 +1,137 @@
+"""New data for a Predictor, preprocessed as what it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.evaluate import decode
+from aiqc_core.preprocess import pipeline, unseen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.feature import Feature
+    from aiqc_core.orm.label import Label
+    from aiqc_core.orm.predictor import Predictor
+    from aiqc_core.orm.sampling import Fitted
+    from aiqc_core.orm.splitset import Splitset
+    from aiqc_core.preprocess.window import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What is offered in the place of a Feature or a Label; registered or not.
+
+    Attributes:
+        called: what messages call it.
+        typ: `'tabular'`, `'sequence'` or `'image'`.
+        shape: `{axis: length}`.
+        dtypes: `{column: dtype}`.
+        load: gives all rows of some columns.
+        digest: gives the SHA-256 of the whole content.
+        windows: over its rows, if any.
+    """
+
+    called: str
+    typ: str
+    shape: dict[str, int]
+    dtypes: dict[str, str]
+    load: Callable[[list[str]], Any]
+    digest: Callable[[], str]
+    windows: Windows | None = None
+
+    @property
+    def count(self) -> int:
+        """How many samples it gives: windows where it has them, else rows."""
+        return self.shape["samples"] if self.windows is None else self.windows.count
+
+
+def of_row(row: Feature | Label) -> Offer:
+    """Return what a Feature or a Label offers."""
+    dataset = row.dataset
+    rules = [window.rule() for window in getattr(row, "windows", ())]
+    return Offer(
+        called=f"{type(row).__name__} {row.id}",
+        typ=dataset.typ,
+        shape=dataset.shape,
+        dtypes=row.get_dtypes(),
+        load=lambda columns: dataset.load(columns, None),
+        digest=lambda: dataset.sha256_hexdigest,
+        windows=rules[0] if rules else None,
+    )
+
+
+def batches(predictor: Predictor, features: Sequence[Offer]) -> unseen.Batches:
+    """Return the samples of matched data, as the Predictor takes them."""
+    known: Fitted = predictor.fitted_preprocessing
+    trained = predictor.job.queue.splitset
+    parts = [
+        _new_samples(predictor, *each)
+        for each in zip(features, trained.features, known.features, strict=True)
+    ]
+    shapes = predictor.features_shapes
+    listed = shapes if isinstance(shapes, list) else [shapes]
+    return unseen.Batches(parts, unseen.size_of_batches(listed))
+
+
+def truth(
+    predictor: Predictor, prepared: unseen.Batches, label: Offer | None
+) -> NDArray[Any] | None:
+    """Return what the Predictor's model should say of matched data; None where it is not known.
+
+    Raises:
+        PreprocessError: a class that training did not see, naming it.
+    """
+    if label is not None:
+        return _encoded_label(predictor, label)
+    is_own = predictor.job.queue.splitset.label is None and prepared.features[0].knows_target
+    return prepared.target() if is_own else None
+
+
+def _encoded_label(predictor: Predictor, label: Offer) -> NDArray[Any]:
+    queue = predictor.job.queue
+    old: Any = queue.splitset.label
+    known: Any = predictor.fitted_preprocessing.label
+    fills = old.fills()
+    trained = _then(predictor, label, old) if fills else None
+    frame: pd.DataFrame = unseen.filled_rows(label.load(old.columns), fills, trained)
+    is_class = queue.algorithm.analysis_type != "regression"
+    if is_class:
+        unseen.refuse_unknown_classes(frame, known)
+    encoded = pipeline.apply_label(known, frame)
+    if is_class:
+        decode.refuse_other_codes(encoded, len(known.classes or ()))
+    return encoded
+
+
+def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> unseen.NewSamples:
+    recipe = replace(old.recipe(), windows=new.windows)
+    return unseen.prepare(
+        new.load(old.columns),
+        recipe,
+        fit,
+        new.count,
+        _then(predictor, new, old) if recipe.fills and new.typ == "tabular" else None,
+        forecasts=_forecasts(predictor.job.queue.splitset),
+    )
+
+
+def _forecasts(trained: Splitset) -> bool:
+    """Say whether training learned windows from the windows before them."""
+    return trained.label is None and any(row.record_shifted for row in trained.features[0].windows)
+
+
+def _then(predictor: Predictor, new: Offer, old: Feature | Label) -> unseen.Trained | None:
+    """Return how rows were split in training, where the data is the very one that trained."""
+    windows = of_row(old).windows
+    strides = [
+        None if w is None else (w.size_window, w.size_shift) for w in (windows, new.windows)
+    ]
+    if strides[0] != strides[1] or new.digest() != old.dataset.sha256_hexdigest:
+        return None
+    job = predictor.job
+    return unseen.Trained((job.fold or job.queue.splitset).positions(), windows)

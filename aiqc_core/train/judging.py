@@ -1,0 +1,204 @@
+"""A model with all that turns what it gives into predictions, just trained or loaded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.train import functions, scoring
+from aiqc_core.train.backend import Backend, get_backend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.preprocess.pipeline import FittedLabel
+    from aiqc_core.preprocess.samples import Target
+    from aiqc_core.train.scoring import SplitScores
+
+    # The samples part by part, each part an array a feature; it is walked more than once.
+    Parts = Iterable[list[NDArray[Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """A model in use.
+
+    Attributes:
+        backend: its framework.
+        model: the model.
+        loser: the algorithm's own loss.
+        fn_predict: the user's function; None for the default.
+        analysis_type: what was learned.
+        label: what was fitted on the label, or on the feature that is its own target.
+    """
+
+    backend: Backend
+    model: Any
+    loser: Any
+    fn_predict: Callable[..., Any] | None
+    analysis_type: str
+    label: FittedLabel | Target
+
+    def score(self, parts: Parts, encoded: NDArray[Any]) -> SplitScores:
+        """Return predictions and how right they are.
+
+        Args:
+            parts: the samples, in order.
+            encoded: their label as the model sees it, `(samples, …)`.
+
+        Raises:
+            TrainingError: what the model gives is no prediction.
+            ValueError: label and output have shapes that would broadcast.
+        """
+        output = self._outputs(parts)
+        (target,) = self.backend.from_arrays([encoded])
+        loss = self.backend.loss_of(self.model, self.loser, output, target)
+        raw = self._predictions(parts, lambda: output)
+        return scoring.score(self.analysis_type, self.label, raw, encoded, loss)
+
+    def predict(self, parts: Parts, label_shape: tuple[int, ...]) -> SplitScores:
+        """Return predictions of samples whose label is not known; there are no metrics.
+
+        Args:
+            parts: the samples, in order.
+            label_shape: of what the model gives for one sample.
+        """
+        raw = self._predictions(parts, lambda: self._outputs(parts))
+        return scoring.unjudged(self.analysis_type, self.label, raw, label_shape)
+
+    def _outputs(self, parts: Parts) -> NDArray[Any]:
+        given = [self.backend.outputs(self.model, features) for features in self._copies(parts)]
+        return given[0] if len(given) == 1 else np.concatenate(given)
+
+    def _predictions(self, parts: Parts, outputs: Callable[[], NDArray[Any]]) -> tuple[Any, Any]:
+        with self.backend.in_use(self.model):
+            return scoring.predict(
+                self.analysis_type,
+                self.fn_predict,
+                self.model,
+                (
+                    b
+                    for part in self._copies(parts)
+                    for b in self.backend.batches(self.model, part)
+                ),
+                outputs,
+                logits=self.backend.takes_logits(self.loser),
+            )
+
+    def _batches(self, parts: Parts) -> Iterator[Any]:
+        for features in self._copies(parts):
+            yield from self.backend.batches(self.model, features)
+
+    def _copies(self, parts: Parts) -> Iterator[list[Any]]:
+        """Yield copies: each reader has its own, as user code may change them."""
+        return map(self.backend.from_arrays, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """All that it takes to use a model that was trained earlier; no database beside it.
+
+    Attributes:
+        library: `'keras'` or `'pytorch'`.
+        analysis_type: what was learned.
+        functions: `{role: payload of functions.capture}`, None where the default is used.
+        hyperparameters: what the functions get.
+        seed: of the training; `fn_build` draws the weights that the stored ones replace.
+        model: the model as `Backend.save` gave it.
+        features_shapes: of one sample, of each feature when there are several.
+        label_shape: of what the model gives for one sample.
+        label: what was fitted on the label, or on the feature that is its own target.
+        sources: the text of the functions, so that tracebacks show their lines.
+        threads: of the framework, as in training, so that sums come out the same.
+    """
+
+    library: str
+    analysis_type: str
+    functions: Mapping[str, bytes | None]
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    model: bytes
+    features_shapes: Any
+    label_shape: tuple[int, ...]
+    label: FittedLabel | Target
+    sources: Mapping[str, str | None] = field(default_factory=dict)
+    threads: int = 1
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one sample of each feature."""
+        given = self.features_shapes
+        return [tuple(s) for s in given] if isinstance(given, list) else [tuple(given)]
+
+    def load(self) -> Judge:
+        """Load the model, on the CPU."""
+        backend = get_backend(self.library)
+        user = restored(self.functions, self.sources)
+        backend.seed(self.seed)
+        loaded = backend.load(
+            self.model,
+            lambda: user["fn_build"](
+                self.features_shapes, self.label_shape, **self.hyperparameters
+            ),
+            lambda built: backend.optimizer(user["fn_optimize"], built, self.hyperparameters),
+        )
+        model = loaded if backend.is_model(loaded) else loaded[0]
+        loser = loser_of(
+            backend, user["fn_lose"], self.analysis_type, width_of(self.label),
+            self.hyperparameters,
+        )  # fmt: skip
+        return Judge(backend, model, loser, user["fn_predict"], self.analysis_type, self.label)
+
+    def score(
+        self, parts: Parts, encoded: NDArray[Any] | None = None, judge: Judge | None = None
+    ) -> SplitScores:
+        """Predict samples, and judge the predictions where their label is known.
+
+        The process is left as it was: generators, thread counts, memory.
+
+        Args:
+            parts: the samples, in order.
+            encoded: their label as the model sees it, None when it is not known.
+            judge: the model, when it is loaded already.
+        """
+        with get_backend(self.library).isolated(self.threads):
+            used = judge or self.load()
+            if encoded is None:
+                return used.predict(parts, self.label_shape)
+            return used.score(parts, encoded)
+
+
+def restored(
+    payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Return the user's functions by role; None where the default is used."""
+    texts = sources or {}
+    return {
+        role: None if payload is None else functions.restore(payload, texts.get(role))
+        for role, payload in payloads.items()
+    }
+
+
+def loser_of(
+    backend: Backend,
+    fn_lose: Callable[..., Any] | None,
+    analysis_type: str,
+    label_width: int,
+    hyperparameters: Mapping[str, Any],
+) -> Any:
+    """Return the user's loss, or the default one."""
+    if fn_lose is None:
+        return backend.default_lose(analysis_type, label_width)
+    return fn_lose(**hyperparameters)
+
+
+def width_of(label: FittedLabel | Target) -> int:
+    """Return how many columns an encoded label has."""
+    encoder = getattr(label, "encoder", None)
+    if encoder is not None:
+        return len(encoder.output_columns)
+    return len(getattr(label, "columns", ())) or 1
