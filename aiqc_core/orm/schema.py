@@ -6,11 +6,12 @@ from peewee import CharField, Model, TextField
 
 from aiqc_core.config import database_path
 from aiqc_core.errors import MetastoreError
+from aiqc_core.orm import migrations
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.blobs import Blob, BlobChunk
 from aiqc_core.orm.database import metastore
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class StoreInfo(Model):
@@ -29,7 +30,7 @@ def tables() -> list[type[Model]]:
 
 
 def prepare() -> None:
-    """Make the tables of an empty store, and refuse one of another version.
+    """Make the tables of an empty store, migrate an older one, and refuse one that is newer.
 
     Raises:
         MetastoreError: when the store was made by a newer version, or has no known version.
@@ -43,14 +44,19 @@ def prepare() -> None:
     if StoreInfo._meta.table_name not in existing:
         message = f"metastore: {database_path()} is no store of AIQC. Set AIQC_HOME elsewhere."
         raise MetastoreError(message)
-    found = int(StoreInfo.get_by_id("schema_version").value)
-    if found != SCHEMA_VERSION:
+    known = StoreInfo.get_by_id("schema_version")
+    found = int(known.value)
+    if not 0 < found <= SCHEMA_VERSION:
         message = (
             f"metastore: {database_path()} has schema version {found}, this program knows "
             f"{SCHEMA_VERSION}. "
-            + ("Upgrade the program." if found > SCHEMA_VERSION else "The store is damaged.")
+            + ("Upgrade the program." if found > 0 else "The store is damaged.")
         )
         raise MetastoreError(message)
+    if found < SCHEMA_VERSION:
+        migrations.migrate(found, SCHEMA_VERSION)
+        known.value = str(SCHEMA_VERSION)
+        known.save()
     _refuse_missing_columns()
 
 
