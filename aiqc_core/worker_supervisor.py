@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe, connection
 from typing import TYPE_CHECKING, Literal
 
+import psutil
+
 from aiqc_core.worker_process import READY, STOP, TAKEN, Answer, describe
 
 if TYPE_CHECKING:
@@ -30,24 +32,30 @@ _GRACE_SECONDS = 5.0  # between asking a worker to end and killing it
 _PATIENCE_SECONDS = 0.1  # a busy worker that frees itself at once is cheaper than a new one
 _GLANCE_SECONDS = 0.2  # a dead worker's grandchildren can hold its socket open
 _FAILED_STARTS = 3  # in a row, a place in the pool: then no worker will ever start
+_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteError:
-    """Why a task gave no value: it raised, its worker died, or it was cancelled."""
+    """Why a task gave no value: it raised, its worker died, it was cancelled, or took too long."""
 
-    kind: Literal["exception", "died", "cancelled"]
+    kind: Literal["exception", "died", "cancelled", "time_limit"]
     message: str
     traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task that is over: its value, or the error that took the value's place."""
+    """A task that is over: its value, or the error that took the value's place.
+
+    `peak_memory_mb` is the most memory (MiB) that its worker was seen to hold during the task,
+    looked at five times a second; None for one that never ran.
+    """
 
     key: str
     value: object
     error: RemoteError | None
+    peak_memory_mb: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Task:
 
     key: str
     payload: bytes
+    time_limit: float | None = None
     since: float = field(default_factory=time.monotonic)
 
 
@@ -67,6 +76,31 @@ class _Worker:
     task: Task | None = None
     taken: bool = False  # whether it has begun the task
     kill_at: float | None = None  # set once the worker was asked to end
+    limit_at: float | None = None  # when the time of its task is over
+    peak_memory_mb: float | None = None  # of its task
+
+    def begin(self) -> None:
+        """Note that the worker has begun its task, and when it has to be done."""
+        self.taken = True
+        if self.task is not None and self.task.time_limit is not None:
+            self.limit_at = time.monotonic() + self.task.time_limit
+
+    def release(self) -> Task | None:
+        """Return the task that the worker is done with, one way or the other."""
+        task, self.task, self.limit_at = self.task, None, None
+        return task
+
+    def overran(self) -> bool:
+        """Say whether the time of the task is over."""
+        return self.limit_at is not None and time.monotonic() > self.limit_at
+
+    def measure(self) -> None:
+        """Note how much memory the worker holds, where that can be seen."""
+        if self.taken and self.task is not None:
+            with contextlib.suppress(psutil.Error):
+                resident = psutil.Process(self.process.pid).memory_info().rss / _MEBIBYTE
+                # A process that has ended and is not yet buried holds 0.
+                self.peak_memory_mb = max(resident, self.peak_memory_mb or 0.0) or None
 
     def ask_to_end(self) -> None:
         """Ask nicely, by message when idle and by SIGTERM when in a task; see `kill_at`."""
@@ -81,7 +115,8 @@ class _Worker:
 
     def bury(self) -> int:
         """End the worker and what it started, for certain; return its exit code."""
-        if self.kill_at is None:  # it seems dead: let it be, so that the code is its own
+        seems_dead = self.kill_at is None and not self.overran()
+        if seems_dead:  # let it be, so that the exit code is its own
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_GLANCE_SECONDS)
         # The worker leads its own process group, which lives on while it has members.
@@ -140,11 +175,12 @@ class Supervisor(threading.Thread):
         if self._bell_reader in ready:
             self._listen()
         for worker in list(self._workers):
+            worker.measure()
             overdue = worker.kill_at is not None and time.monotonic() > worker.kill_at
             ended = worker.process.poll() is not None
-            if ended and worker.pipe.poll():
+            if (ended or worker.overran()) and worker.pipe.poll():
                 self._hear(worker)  # its last word may be a result
-            elif ended or overdue:
+            elif ended or overdue or worker.overran():
                 self._lose(worker)
 
     def _pause(self) -> float | None:
@@ -194,6 +230,7 @@ class Supervisor(threading.Thread):
                 self._lose(worker)
                 continue
             worker.task, worker.taken = self._waiting.popleft(), False
+            worker.peak_memory_mb = None
             self._workers.remove(worker)
             self._workers.append(worker)
 
@@ -214,29 +251,37 @@ class Supervisor(threading.Thread):
         if message == READY:
             worker.ready, self._failed_starts = True, 0
             return
-        if message == TAKEN or (task := worker.task) is None:
-            worker.taken = True
+        if message == TAKEN:
+            worker.begin()
             return
-        worker.task = None
+        if (task := worker.release()) is None:
+            return
         value, error = _unpack(message)
         if worker.kill_at is not None:  # its SIGTERM may still be under way: not used again
             error = error and RemoteError("cancelled", "Cancelled while it ran.", error.traceback)
             with contextlib.suppress(OSError):
                 worker.pipe.send_bytes(STOP)
-        self._finish(task, error, value)
+        self._finish(task, error, value, worker.peak_memory_mb)
 
     def _lose(self, worker: _Worker) -> None:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
-        reason = _obituary(worker.bury())
-        if worker.task is not None:
+        overran = worker.overran()
+        reason = _obituary(worker.bury(), worker.peak_memory_mb)
+        if (task := worker.release()) is not None:
             if worker.kill_at is not None:
-                self._finish(worker.task, RemoteError("cancelled", "Cancelled while it ran."))
-            elif worker.taken:
-                self._finish(worker.task, RemoteError("died", reason))
+                error = RemoteError("cancelled", "Cancelled while it ran.")
+            elif overran:
+                error = RemoteError(
+                    "time_limit", f"stopped after its time limit of {task.time_limit:g} s"
+                )
             else:
-                self._waiting.appendleft(worker.task)
+                error = RemoteError("died", reason)
+            if worker.taken or worker.kill_at is not None:
+                self._finish(task, error, peak_memory_mb=worker.peak_memory_mb)
+            else:
+                self._waiting.appendleft(task)
         if not worker.ready and worker.kill_at is None:
             self._failed_starts += 1
             alive = any(other.ready for other in self._workers)
@@ -249,8 +294,14 @@ class Supervisor(threading.Thread):
         while self._waiting:
             self._finish(self._waiting.popleft(), RemoteError("died", message))
 
-    def _finish(self, task: Task, error: RemoteError | None, value: object = None) -> None:
-        self.finished.put(Finished(task.key, None if error else value, error))
+    def _finish(
+        self,
+        task: Task,
+        error: RemoteError | None,
+        value: object = None,
+        peak_memory_mb: float | None = None,
+    ) -> None:
+        self.finished.put(Finished(task.key, None if error else value, error, peak_memory_mb))
 
 
 def _start(environment: dict[str, str]) -> _Worker:
@@ -278,7 +329,7 @@ def _unpack(message: bytes) -> tuple[object, RemoteError | None]:
     return None, RemoteError("exception", answer.fault, answer.traceback)
 
 
-def _obituary(code: int) -> str:
+def _obituary(code: int, peak_memory_mb: float | None) -> str:
     if code >= 0:
         return f"The worker process ended with exit code {code} in the middle of the task."
     try:
@@ -287,5 +338,7 @@ def _obituary(code: int) -> str:
         name = "unknown"
     text = f"The worker process was ended by signal {-code} ({name}) in the middle of the task."
     if -code == signal.SIGKILL:
-        text += " Possibly out of memory: use fewer workers, or smaller batches or models."
+        text += " Perhaps out of memory: use fewer workers, or smaller batches or models."
+    if peak_memory_mb is not None:
+        text += f" It was seen to hold {peak_memory_mb:,.0f} MiB."
     return text

@@ -71,17 +71,24 @@ class WarmPool:
         """Keys that were submitted and not yet returned by `wait`, oldest first."""
         return list(self._outstanding)
 
-    def submit(self, key: str, target: str, *args: object) -> None:
+    def submit(
+        self, key: str, target: str, *args: object, time_limit: float | None = None
+    ) -> None:
         """Queue a task; it starts as soon as a worker is free.
 
         Args:
             key: Names the task in `wait` and `cancel`.
             target: The function to call in the worker, as "package.module:function".
             args: Picklable arguments, of types that a module defines (not `__main__`).
+            time_limit: Seconds that the task may run, waiting not counted. Then its worker is
+                killed and replaced, and `wait` returns an error of kind "time_limit". None for
+                no limit.
 
         Raises:
-            TrainingError: The pool has ended, the key is in use, or the target is malformed.
+            TrainingError: The pool has ended, the key is in use, the target is malformed, or the
+                time limit is no positive number.
         """
+        _refuse_time_limit(time_limit)
         if not self._supervisor.is_alive():
             raise TrainingError(
                 f"The task {key!r} came after the WarmPool ended. Make a new pool."
@@ -95,7 +102,7 @@ class WarmPool:
             raise TrainingError(f"target={target!r}: write it as 'package.module:function'.")
         payload = pickle.dumps((target, args))
         self._outstanding[key] = None
-        self._supervisor.post("submit", Task(key, payload))
+        self._supervisor.post("submit", Task(key, payload, time_limit))
 
     def wait(self, timeout: float) -> list[Finished]:
         """Return the tasks that are over, waiting up to `timeout` seconds for the first.
@@ -142,6 +149,14 @@ class WarmPool:
     ) -> None:
         """Close the pool."""
         self.close()
+
+
+def _refuse_time_limit(given: object) -> None:
+    fits = isinstance(given, int | float) and not isinstance(given, bool) and given > 0
+    if given is not None and not fits:
+        raise TrainingError(
+            f"time_limit={given!r}: give a number of seconds above 0, or None for no limit."
+        )
 
 
 def _worker_environment(threads: int, extra: dict[str, str]) -> dict[str, str]:

@@ -1,8 +1,10 @@
-"""A sweep of 24 small models, all-in: `run_jobs`, Dagster, and joblib over a bare loop.
+"""A sweep of 24 small models, all-in: `run_jobs`, Dagster; joblib and Optuna over a bare loop.
 
 Each side trains the same 24 multi-layer perceptrons for 30 epochs on the breast cancer data on two
 processes, starting from nothing: process start, import of torch, encoding, training, scoring. The
-bare loop keeps nothing; the others record every model, its metrics and its predictions.
+bare loop under joblib keeps nothing, under Optuna parameters and scores (24 queued trials in a
+journal file that two processes share); the others record every model, its metrics and its
+predictions. The sides take turns, so that one run's ratios are of the same machine and load.
 
     python bench/sweep.py [--rounds N] [--json]
 """
@@ -24,7 +26,12 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-SIDES = {"joblib": "joblib, bare loop", "run_jobs": "run_jobs(workers=2)", "dagster": "Dagster"}
+SIDES = {
+    "joblib": "joblib, bare loop",
+    "optuna": "Optuna, bare loop",
+    "run_jobs": "run_jobs(workers=2)",
+    "dagster": "Dagster",
+}
 
 
 def main() -> None:
@@ -62,15 +69,20 @@ def report(seconds: dict[str, float], *, as_json: bool) -> None:
     """Print a table; with `--json` one object on the last line."""
     bare = seconds["joblib"]
     table = Table(title="24 models x 30 epochs, all-in, median")
-    for column in ("side", "seconds", "ratio to joblib"):
+    for column in ("side", "seconds", "ratio to joblib", "ratio to Optuna"):
         table.add_column(column, justify="left" if column == "side" else "right")
     for side, value in seconds.items():
-        table.add_row(SIDES[side], f"{value:.1f}", f"{value / bare:.2f}")
+        ratios = (f"{value / seconds[other]:.2f}" for other in ("joblib", "optuna"))
+        table.add_row(SIDES[side], f"{value:.1f}", *ratios)
     Console().print(table)
     if as_json:
         figures = {f"{side}_seconds": value for side, value in seconds.items()}
         figures |= {
             f"{side}_ratio": value / bare for side, value in seconds.items() if side != "joblib"
+        }
+        figures |= {
+            f"{side}_optuna_ratio": seconds[side] / seconds["optuna"]
+            for side in ("run_jobs", "dagster")
         }
         sys.stdout.write(json.dumps(figures) + "\n")
 

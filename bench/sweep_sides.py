@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import sys
+import tempfile
 from typing import Any
 
 GRID = {
@@ -33,9 +34,8 @@ def bare_model(neurons: int, learning_rate: float, data: dict[str, Any]) -> floa
         return ((model(test_x) > 0.5) == test_y).float().mean().item()
 
 
-def run_joblib() -> None:
-    """Encode by hand, then train the grid on two processes."""
-    from joblib import Parallel, delayed
+def encoded() -> dict[str, Any]:
+    """Split and scale the data by hand."""
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import train_test_split
     from sklearn.preprocessing import StandardScaler
@@ -44,16 +44,70 @@ def run_joblib() -> None:
     x, test_x, y, test_y = train_test_split(x, y, test_size=0.2, stratify=y, random_state=SEED)
     x, eval_x, y, eval_y = train_test_split(x, y, test_size=0.25, stratify=y, random_state=SEED)
     scaler = StandardScaler().fit(x)
-    data = {
+    return {
         "x": scaler.transform(x), "y": y[:, None],
         "eval_x": scaler.transform(eval_x), "eval_y": eval_y[:, None],
         "test_x": scaler.transform(test_x), "test_y": test_y[:, None],
     }  # fmt: skip
-    scores = Parallel(n_jobs=2)(
-        delayed(bare_model)(neurons, rate, data)
-        for neurons, rate in itertools.product(*GRID.values())
-    )
+
+
+def grid() -> list[dict[str, Any]]:
+    """Return the 24 combinations."""
+    return [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
+
+
+def run_joblib() -> None:
+    """Train the grid on two processes; nothing is kept."""
+    from joblib import Parallel, delayed
+
+    data = encoded()
+    scores = Parallel(n_jobs=2)(delayed(bare_model)(**values, data=data) for values in grid())
+    assert len(scores) == len(grid())
     assert max(scores) > 0.9
+
+
+def run_optuna() -> None:
+    """Train the grid as the trials of an Optuna study that two processes share by a file.
+
+    The trials are queued beforehand, so that they are the same 24; each process takes its half,
+    one after another. Parameters and scores are kept, models and predictions are not.
+    """
+    import optuna
+    from joblib import Parallel, delayed
+
+    data = encoded()
+    with tempfile.TemporaryDirectory() as folder:
+        study = optuna.create_study(
+            study_name="sweep", storage=journal(folder), direction="maximize"
+        )
+        for values in grid():
+            study.enqueue_trial(values)
+        half = len(grid()) // 2
+        Parallel(n_jobs=2)(delayed(optuna_worker)(folder, half, data) for _ in range(2))
+        tried = [tuple(trial.params.values()) for trial in study.trials]
+        assert len(set(tried)) == len(tried) == len(grid())
+        assert study.best_value > 0.9
+
+
+def journal(folder: str) -> Any:
+    """Open the file that the processes share, as Optuna advises for several of them."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(f"{folder}/study.log"))
+
+
+def optuna_worker(folder: str, trials: int, data: dict[str, Any]) -> None:
+    """Take trials of the shared study and train them."""
+    import optuna
+
+    def objective(trial: optuna.Trial) -> float:
+        neurons = trial.suggest_categorical("neurons", GRID["neurons"])
+        rate = trial.suggest_categorical("learning_rate", GRID["learning_rate"])
+        return bare_model(neurons, rate, data)
+
+    study = optuna.load_study(study_name="sweep", storage=journal(folder))
+    study.optimize(objective, n_trials=trials)
 
 
 def run_queue() -> None:
@@ -66,4 +120,4 @@ def run_queue() -> None:
 
 
 if __name__ == "__main__":
-    {"joblib": run_joblib, "run_jobs": run_queue}[sys.argv[1]]()
+    {"joblib": run_joblib, "optuna": run_optuna, "run_jobs": run_queue}[sys.argv[1]]()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -172,7 +172,7 @@ def test_a_killed_worker_is_reported_and_replaced(pool: WarmPool) -> None:
     fault = error(pool, "signal:raise_signal", signal.SIGKILL)
     assert fault.kind == "died"
     assert "signal 9 (SIGKILL)" in fault.message
-    assert "out of memory" in fault.message
+    assert "Perhaps out of memory" in fault.message
     pool.submit("a", "os:getpid")
     pool.submit("b", "os:getpid")
     assert all(item.error is None for item in collect(pool).values())
@@ -235,6 +235,81 @@ def test_a_running_task_can_be_cancelled(pool: WarmPool, tmp_path: Path) -> None
     assert cancelled is not None
     assert cancelled.kind == "cancelled"
     assert ended(pid)
+    assert value(pool, "1 + 1") == 2
+
+
+def test_a_task_past_its_time_limit_is_killed_and_spoils_no_other(
+    pool: WarmPool, tmp_path: Path
+) -> None:
+    """B85: also one that hears no signal; its worker is replaced, what it started ends too."""
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); subprocess.Popen(['sleep', '60'])"
+    statement = report_and_sleep(tmp_path / "pid", ignore)
+    pool.submit("neighbour", "builtins:eval", "__import__('time').sleep(1) or 'done'")
+    pool.submit("endless", "builtins:exec", statement, time_limit=0.5)
+    pid = read_pid(tmp_path / "pid")
+    child = psutil.Process(pid).children()[0].pid
+    finished = collect(pool)
+    assert finished["endless"].error == RemoteError(
+        "time_limit", "stopped after its time limit of 0.5 s"
+    )
+    assert finished["neighbour"].value == "done"
+    assert ended(pid)
+    assert eventually(lambda: ended(child))
+    assert value(pool, "1 + 1") == 2
+
+
+def test_waiting_for_a_worker_does_not_count_as_running(pool: WarmPool) -> None:
+    for number in range(4):
+        pool.submit(str(number), "time:sleep", 0.5, time_limit=2)
+    assert [item.error for item in collect(pool).values()] == [None] * 4
+
+
+def test_a_task_within_its_time_limit_leaves_none_for_the_next(pool: WarmPool) -> None:
+    pool.submit("quick", "os:getpid", time_limit=0.4)
+    first = collect(pool)["quick"].value
+    pool.submit(
+        "slow", "builtins:eval", "__import__('time').sleep(.8) or __import__('os').getpid()"
+    )
+    assert collect(pool)["slow"].value == first
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, True, "5", float("nan")])
+def test_a_time_limit_that_is_no_positive_number_is_refused(pool: WarmPool, limit: Any) -> None:
+    with pytest.raises(TrainingError, match="time_limit="):
+        pool.submit("key", "os:getpid", time_limit=limit)
+    assert pool.busy == []
+
+
+def test_what_a_worker_held_is_told_also_when_it_died(pool: WarmPool) -> None:
+    code = (
+        "import os, time; held = bytearray(200 * 2**20); time.sleep(.6); os.kill(os.getpid(), 9)"
+    )
+    pool.submit("greedy", "builtins:exec", code)
+    pool.submit("modest", "time:sleep", 0.5)
+    finished = collect(pool)
+    greedy, modest = (finished[key].peak_memory_mb for key in ("greedy", "modest"))
+    assert greedy is not None
+    assert modest is not None
+    assert greedy > 200 > modest > 1
+    assert finished["greedy"].error is not None
+    assert f"seen to hold {greedy:,.0f} MiB" in finished["greedy"].error.message
+
+
+def test_a_thread_that_a_task_left_keeps_no_worker(pool: WarmPool) -> None:
+    """A09: the worker goes on, and ends when it is told to."""
+    code = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
+    pool.submit("leaving", "builtins:exec", code)
+    assert collect(pool)["leaving"].error is None
+    pid = value(pool, "__import__('os').getpid()")
+    assert isinstance(pid, int)
+    pool.close()
+    assert ended(pid)
+
+
+def test_what_a_task_prints_or_closes_does_not_disturb(pool: WarmPool) -> None:
+    code = "import sys; print('x' * 100_000); sys.stdout.close(); sys.stdout = None"
+    pool.submit("printing", "builtins:exec", code)
+    assert collect(pool)["printing"].error is None
     assert value(pool, "1 + 1") == 2
 
 

@@ -22,6 +22,7 @@ from aiqc_core.orm.signing import trust
 from aiqc_core.orm.snapshot import Declared, Snapshot
 from aiqc_core.orm.splitset import Fold, Splitset, clear_cache_all
 from aiqc_core.orm.window import Window
+from aiqc_core.train.pruning import MedianPruner
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -42,6 +43,7 @@ __all__ = [
     "Label",
     "LabelCoder",
     "LabelInterpolater",
+    "MedianPruner",
     "Prediction",
     "Predictor",
     "Queue",

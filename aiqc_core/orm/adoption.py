@@ -47,8 +47,7 @@ def adopt(queue: Queue, *, but: Collection[str] = ()) -> int:
         taken = [(lacking[key], found[key]) for key in lacking if key in found]
         for job, predictor in taken:
             copy = _copied(predictor, job=job, adopted_from=predictor.id)
-            for prediction in predictor.predictions:
-                _copied(prediction, predictor=copy)
+            _copied(predictor.prediction, predictor=copy)
     return len(taken)
 
 

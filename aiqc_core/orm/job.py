@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import socket
+import logging
+import shutil
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from peewee import CharField, ForeignKeyField, IntegerField, TextField
+from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeException, TextField
 
-from aiqc_core.config import timezone_now
-from aiqc_core.orm import sampling
+from aiqc_core.config import checkpoint_path, timezone_now
+from aiqc_core.errors import UnrecordedError
+from aiqc_core.orm import liveness, sampling, spill
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField, TimeField
@@ -23,11 +23,17 @@ from aiqc_core.seeds import derive
 from aiqc_core.train.outcome import JobSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from aiqc_core.orm.sampling import Fitted
     from aiqc_core.orm.splitset import Splitset
     from aiqc_core.train.outcome import JobOutcome
 
+logger = logging.getLogger(__name__)
+
 RUNNING, SUCCEEDED, FAILED, LOST = "running", "succeeded", "failed", "lost"
+PRUNED = "pruned"  # never begun, as its combination would not win: it counts as done
+MEMORY = "out_of_memory"
 
 
 class Job(BaseModel):
@@ -59,9 +65,11 @@ class Job(BaseModel):
         return derive(self.queue.seed, self.key, repeat_index)
 
     def missing(self) -> list[int]:
-        """Return the repeat indices that have no Predictor."""
-        trained = {predictor.repeat_index for predictor in self.predictors}
-        return [index for index in range(self.repeat_count) if index not in trained]
+        """Return the repeat indices that have no Predictor and were not pruned."""
+        done = {predictor.repeat_index for predictor in self.predictors}
+        pruned = Attempt.select().where(Attempt.job == self, Attempt.status == PRUNED)
+        done |= {attempt.repeat_index for attempt in pruned}
+        return [index for index in range(self.repeat_count) if index not in done]
 
     def claim(self, repeat_index: int) -> Attempt | None:
         """Take one training for this process, or return None when it is done or another's.
@@ -71,15 +79,35 @@ class Job(BaseModel):
         with metastore.atomic():
             if repeat_index not in self.missing():
                 return None
-            running = (Attempt.job == self) & (Attempt.repeat_index == repeat_index)
-            for attempt in Attempt.select().where(running, Attempt.status == RUNNING):
+            for attempt in self._running(repeat_index):
                 if attempt.is_alive():
                     return None
                 attempt.finish(LOST, "its process ended before it was recorded")
-            return Attempt.create(job=self, repeat_index=repeat_index, **_this_process())
+            return Attempt.create(
+                job=self, repeat_index=repeat_index, owner=liveness.this_process()
+            )
 
-    def spec(self, repeat_index: int) -> JobSpec:
-        """Return all that training needs, as a value that another process can take."""
+    def training_name(self, repeat_index: int) -> str:
+        """Return what names one training in logs and files: of ids and content, no path in it."""
+        return f"q{self.queue_id}_{self.key}_r{repeat_index}"
+
+    def spec(
+        self,
+        repeat_index: int,
+        *,
+        checkpoint_seconds: float | None = None,
+        pruner: bytes | None = None,
+        rivals: Sequence[dict[str, list[float]]] = (),
+    ) -> JobSpec:
+        """Return all that training needs, as a value that another process can take.
+
+        Args:
+            repeat_index: which of the Job's trainings.
+            checkpoint_seconds: between two checkpoints; None writes none, but a training that was
+                killed goes on from the one that it left.
+            pruner: the captured function that may stop a training early.
+            rivals: the histories that the pruner compares with.
+        """
         queue, splitset, fold = self.queue, self.queue.splitset, self.fold
         folder = sampling.ensure(splitset, fold)
         fitted: Any = (fold or splitset).fitted
@@ -87,7 +115,7 @@ class Job(BaseModel):
         return JobSpec(
             job_id=self.id,
             repeat_index=repeat_index,
-            name=f"q{queue.id}_{self.key}_r{repeat_index}",
+            name=self.training_name(repeat_index),
             library=queue.algorithm.library,
             analysis_type=queue.algorithm.analysis_type,
             functions=queue.algorithm.payloads(),
@@ -97,38 +125,100 @@ class Job(BaseModel):
             key_train=splitset.key_train or "",
             key_evaluation=splitset.key_evaluation,
             feature_count=len(fitted.features),
-            label=fitted.label or _own_target(splitset, fitted),
+            label=fitted.label or own_target(splitset, fitted),
             feature_columns=tuple(feature.output_columns for feature in fitted.features),
             column_groups=_column_groups(splitset, fitted),
             permute_count=queue.permute_count,
             sources=queue.algorithm.sources,
+            checkpoint=str(checkpoint_path(self.training_name(repeat_index))),
+            checkpoint_seconds=checkpoint_seconds,
+            pruner=pruner,
+            rivals=tuple(rivals),
         )
 
     def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:
         """Store what came of a training: a Predictor with its Prediction, or the failure.
 
-        One transaction, and idempotent: a Predictor that is there already stays.
+        One transaction, and idempotent: a Predictor that is there already stays. The training's
+        checkpoint goes, unless memory ran out, which may go better another time.
+
+        Raises:
+            UnrecordedError: what was trained cannot be written (a full disk, a read-only store).
+                It is kept in a file that the error names, and `recover` records it later.
         """
+        if outcome.failure is not None:
+            attempt.finish(
+                FAILED, outcome.failure.message, outcome.failure.traceback,
+                kind=outcome.failure.kind, peak_memory_mb=outcome.peak_memory_mb,
+            )  # fmt: skip
+            if outcome.failure.kind != MEMORY:
+                self._forget_checkpoint(outcome.repeat_index)
+            return None
+        try:
+            predictor = self._record_trained(outcome, attempt)
+        except BaseException as error:
+            kept = spill.keep(self, outcome, error)
+            if not isinstance(error, Exception):
+                raise  # Ctrl-C: the next run finds the file
+            attempt.release(f"could not be recorded and is kept in {kept}")
+            raise UnrecordedError(spill.describe(self, outcome, error, kept)) from error
+        self._forget_checkpoint(outcome.repeat_index)
+        return predictor
+
+    def recover(self, repeat_index: int) -> JobOutcome | None:
+        """Record what was trained already but could not be recorded then; None where nothing was.
+
+        Raises:
+            UnrecordedError: it still cannot be written; the file stays.
+        """
+        found = spill.find(self, repeat_index)
+        if found is None:
+            return None
+        path, outcome = found
+        try:
+            self._record_trained(outcome)
+        except Exception as error:
+            raise UnrecordedError(spill.describe(self, outcome, error, path)) from error
+        spill.forget(path)
+        self._forget_checkpoint(repeat_index)
+        logger.info("Job %d (%s): recorded what was kept in %s.", self.id, self.key, path)
+        return outcome
+
+    def _record_trained(self, outcome: JobOutcome, attempt: Attempt | None = None) -> BaseModel:
+        """Write the Predictor, and end the attempts that trained it: this one, or those left."""
         with metastore.atomic():
-            if outcome.failure is not None:
-                attempt.finish(FAILED, outcome.failure.message, outcome.failure.traceback)
-                return None
             found = [p for p in self.predictors if p.repeat_index == outcome.repeat_index]
             predictor = (
                 found[0] if found else type(self).predictors.rel_model.record(self, outcome)
             )
-            attempt.finish(SUCCEEDED)
+            for each in self._running(outcome.repeat_index) if attempt is None else [attempt]:
+                each.finish(SUCCEEDED, peak_memory_mb=outcome.peak_memory_mb)
             return predictor
+
+    def _running(self, repeat_index: int) -> list[Attempt]:
+        of_this = (Attempt.job == self) & (Attempt.repeat_index == repeat_index)
+        return list(Attempt.select().where(of_this, Attempt.status == RUNNING))
+
+    def _forget_checkpoint(self, repeat_index: int) -> None:
+        shutil.rmtree(checkpoint_path(self.training_name(repeat_index)), ignore_errors=True)
 
 
 class Attempt(BaseModel):
-    """One try at one training: which process, and how it ended."""
+    """One try at one training: which process, and how it ended.
+
+    Attributes:
+        kind: of a failure: `'exception'`, `'out_of_memory'`, `'exit'`, `'bad_result'`, `'died'` or
+            `'time_limit'`.
+        peak_memory_mb: the most memory (MiB) that its process held; None where it was not seen.
+    """
 
     repeat_index = IntegerField()
     status = CharField(default=RUNNING)
     owner = JSONField()
+    kind = CharField(null=True)
     reason = TextField(null=True)
     traceback = TextField(null=True)
+    peak_memory_mb = FloatField(null=True)
     time_finished = TimeField(null=True)
     job = ForeignKeyField(Job, backref="attempts")
 
@@ -137,22 +227,37 @@ class Attempt(BaseModel):
 
         Of a process on another host nothing can be seen from here: it counts as alive.
         """
-        if self.owner["host"] != socket.gethostname():
-            return True
-        try:
-            started = psutil.Process(self.owner["pid"]).create_time()
-        except psutil.NoSuchProcess:
-            return False
-        return abs(started - self.owner["started"]) < 1.0
+        return liveness.is_alive(self.owner)
 
-    def finish(self, status: str, reason: str | None = None, traceback: str | None = None) -> None:
+    def finish(
+        self,
+        status: str,
+        reason: str | None = None,
+        traceback: str | None = None,
+        *,
+        kind: str | None = None,
+        peak_memory_mb: float | None = None,
+    ) -> None:
         """Record how the attempt ended."""
         self.status, self.reason, self.traceback = status, reason, traceback
+        self.kind, self.peak_memory_mb = kind, peak_memory_mb
         self.time_finished = timezone_now()
         self.save()
 
+    def release(self, reason: str) -> None:
+        """Give the claim back, so that the next run takes it at once.
 
-def _own_target(splitset: Splitset, fitted: Fitted) -> Target:
+        Where the store cannot be written this is only logged: something else went wrong before,
+        which must not be hidden.
+        """
+        try:
+            self.finish(LOST, reason)
+        except PeeweeException as error:
+            liveness.abandon(self.owner)
+            logger.warning("The claim of Job %d could not be given back: %s", self.job_id, error)
+
+
+def own_target(splitset: Splitset, fitted: Fitted) -> Target:
     """Return what a Splitset without a Label learns: its Feature itself."""
     (feature,) = splitset.features
     recipe = feature.recipe()
@@ -171,9 +276,3 @@ def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] |
         else pipeline.column_groups(fit)
         for feature, fit in zip(splitset.features, fitted.features, strict=True)
     )
-
-
-def _this_process() -> dict[str, dict[str, object]]:
-    pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return {"owner": {"host": socket.gethostname(), "pid": pid, "started": started}}

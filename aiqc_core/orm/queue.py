@@ -7,14 +7,14 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from pandas.api import types
-from peewee import ForeignKeyField, IntegerField
+from peewee import ForeignKeyField, IntegerField, chunked
 
 from aiqc_core.errors import AlgorithmError, TrainingError
-from aiqc_core.orm import comparison
+from aiqc_core.orm import comparison, inference
 from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
-from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
+from aiqc_core.orm.hyperparameter import ROWS_A_STATEMENT, Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.preprocess import encode
 from aiqc_core.seeds import SEED_BITS
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
+    from plotly.graph_objects import Figure
 
+    from aiqc_core.evaluate.compare import Comparison
     from aiqc_core.orm.label import Label
     from aiqc_core.orm.running import RunSummary
+    from aiqc_core.train.pruning import Pruner
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +67,17 @@ class Queue(BaseModel):
             description: what is particular about this experiment.
             seed: from which each Job's seed follows; `None` draws one, which is stored.
 
+        The combinations of a search by TPE, and their Jobs, come one by one while it runs;
+        `total_runs` counts them from the start.
+
         Raises:
             AlgorithmError: the label does not go with the analysis type, a column is neither
                 numeric nor encoded, or a count is out of range.
         """
         algorithm = Algorithm.get_by_id(algorithm_id)
         splitset = Splitset.get_by_id(splitset_id)
-        combos = _combos(algorithm, hyperparamset_id)
+        inference.refuse_training(splitset)
+        combos, count = _combos(algorithm, hyperparamset_id)
         _refuse_below("repeat_count", repeat_count, 1)
         _refuse_below("permute_count", permute_count, 0)
         compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
@@ -79,7 +86,7 @@ class Queue(BaseModel):
         with metastore.atomic():
             queue = cls.create(
                 repeat_count=int(repeat_count),
-                total_runs=len(combos) * len(parts) * int(repeat_count),
+                total_runs=count * len(parts) * int(repeat_count),
                 permute_count=int(permute_count),
                 seed=secrets.randbits(SEED_BITS) if seed is None else int(seed),
                 algorithm=algorithm,
@@ -87,15 +94,7 @@ class Queue(BaseModel):
                 hyperparamset=hyperparamset_id,
                 description=description,
             )
-            job_table = cls.jobs.rel_model
-            for combo in combos:
-                for fold in parts:
-                    job_table.create(
-                        repeat_count=int(repeat_count),
-                        queue=queue,
-                        hyperparamcombo=combo,
-                        fold=fold,
-                    )
+            queue.add_jobs(combos)
         return queue
 
     @property
@@ -103,27 +102,73 @@ class Queue(BaseModel):
         """How many Predictors are recorded."""
         return comparison.predictors_of(self).count()
 
+    @property
+    def runs_pruned(self) -> int:
+        """How many runs a pruner stopped before they began; they count as done."""
+        from aiqc_core.orm.lacking import pruned_of  # noqa: PLC0415 - it reads tables below
+
+        return pruned_of(self).count()
+
+    def add_jobs(self, combos: Sequence[int | None]) -> None:
+        """Write a Job for each combination on each Fold, inside the caller's transaction."""
+        rows = (
+            {
+                "repeat_count": self.repeat_count,
+                "queue": self.id,
+                "hyperparamcombo": combo,
+                "fold": fold and fold.id,
+            }
+            for parts in [self.splitset.parts()]
+            for combo in combos
+            for fold in parts
+        )
+        for chunk in chunked(rows, ROWS_A_STATEMENT):
+            type(self).jobs.rel_model.insert_many(chunk).execute()
+
     @rowmethod
     def run_jobs(
-        self, workers: int | None = None, *, raise_on_error: bool = True, progress: bool = True
+        self,
+        workers: int | None = None,
+        *,
+        raise_on_error: bool = True,
+        progress: bool = True,
+        time_limit: float | None = None,
+        checkpoint_seconds: float | None = None,
+        stack: bool = False,
+        pruner: Pruner | None = None,
     ) -> RunSummary:
         """Train what has no Predictor yet; a finished Queue trains nothing and says so.
+
+        Ctrl-C records what is done and gives the rest back; the next call goes on with it.
 
         Args:
             workers: processes that train side by side; `None` or 1 trains in this process.
             raise_on_error: raise at the end when a Job failed, else return the summary.
             progress: show a bar with the best score so far.
+            time_limit: seconds that one training may take; then it has failed. Training is then
+                in a process of its own, with one worker too.
+            checkpoint_seconds: keep the state of each training that often (0: after each epoch),
+                so that it goes on from there when it was killed.
+            stack: train together what differs only in numbers (PyTorch); the log says why where
+                that cannot be. The results equal those of training alone within rounding.
+            pruner: stops what will not win, a training after an epoch and a combination after a
+                fold, such as `MedianPruner()`. See `train.pruning`.
 
         Returns:
-            How many were trained, found and failed.
+            How many were trained, found, pruned and failed.
 
         Raises:
-            TrainingError: at the end, when Jobs failed; it lists each with its reason. The others
-                are recorded, and the next call tries the failed ones again.
+            TrainingError: an argument is out of range, before anything is written; or at the end,
+                when Jobs failed: it lists each with its reason. The others are recorded, and the
+                next call tries the failed ones again.
         """
-        from aiqc_core.orm.running import run  # noqa: PLC0415 - it reads every table of a run
+        from aiqc_core.orm.running import Options, run  # noqa: PLC0415 - it reads tables below
 
-        summary = run(self, workers=workers, progress=progress)
+        options = Options.checked(
+            workers=workers, progress=progress, time_limit=time_limit,
+            checkpoint_seconds=checkpoint_seconds, stack=stack, pruner=pruner,
+        )  # fmt: skip
+        summary = run(self, options)
         if summary.failures and raise_on_error:
             raise TrainingError(summary.describe())
         return summary
@@ -164,10 +209,59 @@ class Queue(BaseModel):
             self, selected_metrics, selected_stats, sort_by, ascending=ascending
         )
 
+    @rowmethod
+    def plot_performance(
+        self,
+        call_display: bool = True,
+        max_loss: float | None = None,
+        min_score: float | None = None,
+        score_type: str | None = None,
+        height: int | None = None,
+    ) -> Figure | None:
+        """Plot loss against score of every model, a point for each split.
 
-def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> list[Hyperparamcombo | None]:
+        Args:
+            call_display: display the figure, else return it.
+            max_loss: leave out models of which a split has a higher loss, or NaN.
+            min_score: leave out models of which a split has a lower score, or NaN.
+            score_type: a metric; by default accuracy, or r2 for a regression.
+            height: in pixels; 560 by default.
+
+        Raises:
+            TrainingError: nothing is trained yet.
+            SelectionError: an unknown metric, or no model is left.
+        """
+        from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
+
+        drawn = figures.of_queue(self, max_loss, min_score, score_type, height)
+        return figures.given(drawn, call_display)
+
+    @rowmethod
+    def compare_best(self, metric: str | None = None, level: float = 0.95) -> Comparison:
+        """Say whether the best combination beats the second, or whether that may be chance.
+
+        Both are compared on the Folds that they share, on the split that judges training, by the
+        corrected resampled t-test of Nadeau & Bengio (2003).
+
+        Args:
+            metric: what ranks them; by default accuracy, or r2 for a regression.
+            level: of the interval; 1 - level is the p-value below which the best counts as better.
+
+        Returns:
+            The difference with its error, t, p and interval, and `verdict`, a sentence; where
+            nothing can be told (one combination, no Folds) it begins "Cannot tell because".
+
+        Raises:
+            TrainingError: nothing is trained yet.
+            SelectionError: an unknown metric, or a level out of range.
+        """
+        return comparison.paired(self, metric, level)
+
+
+def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> tuple[list[int | None], int]:
+    """Return the ids of the combinations that are there, and how many there will be."""
     if hyperparamset_id is None:
-        return [None]
+        return [None], 1
     hyperparamset = Hyperparamset.get_by_id(hyperparamset_id)
     if hyperparamset.algorithm_id != algorithm.id:
         message = (
@@ -175,7 +269,11 @@ def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> list[Hyperpar
             f"{hyperparamset.algorithm_id}, not to Algorithm {algorithm.id}."
         )
         raise AlgorithmError(message)
-    return list(hyperparamset.hyperparamcombos.order_by(Hyperparamcombo.idx))
+    if hyperparamset.is_adaptive:
+        return [], hyperparamset.planned().count
+    query = hyperparamset.hyperparamcombos.order_by(Hyperparamcombo.idx)
+    ids = [combo for (combo,) in query.select(Hyperparamcombo.id).tuples()]
+    return ids, len(ids)
 
 
 def _refuse_below(argument: str, given: Any, least: int) -> None:

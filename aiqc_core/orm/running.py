@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tqdm.auto import tqdm
-
-from aiqc_core.errors import TrainingError
-from aiqc_core.evaluate.leading import leading_metric
-from aiqc_core.orm.job import FAILED, LOST, Attempt, Job
+from aiqc_core import config
+from aiqc_core.errors import UnrecordedError
+from aiqc_core.orm.job import FAILED, Attempt, Job
+from aiqc_core.orm.lacking import lacking
+from aiqc_core.orm.options import Options
+from aiqc_core.orm.progress import JobFailure, Progress, RunSummary
+from aiqc_core.orm.schedule import Schedule
+from aiqc_core.orm.scores import Measure
 from aiqc_core.train import runner
 from aiqc_core.workers import WarmPool
 
@@ -21,85 +23,50 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.queue import Queue
     from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.workers import Finished
+
+__all__ = ["JobFailure", "Options", "RunSummary", "pending", "run", "train_one"]
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 TRAIN = "aiqc_core.train.runner:run"
+TRAIN_STACK = "aiqc_core.train.stacked:run_stacked"
 
 
-@dataclass(frozen=True, slots=True)
-class JobFailure:
-    """A training that failed: which Job, and why."""
-
-    job_id: int
-    job_key: str
-    hyperparameters: dict[str, object]
-    reason: str
-
-
-@dataclass(slots=True)
-class RunSummary:
-    """What one call of `run_jobs` did."""
-
-    queue_id: int
-    total: int
-    found: int
-    trained: int = 0
-    held: int = 0
-    best: float | None = None
-    failures: list[JobFailure] = field(default_factory=list)
-
-    def describe(self) -> str:
-        """Return one line for people, and one more for each failure."""
-        if self.found == self.total:
-            return f"Queue {self.queue_id}: nothing to do, all {self.total} runs are trained."
-        text = (
-            f"Queue {self.queue_id}: {self.trained} trained, {self.found} found, of {self.total}"
-        )
-        if self.held:
-            text += f"; {self.held} are being trained by another process"
-        if not self.failures:
-            return f"{text}."
-        lines = [
-            f"  Job {f.job_id} ({f.job_key}) {f.hyperparameters}: {f.reason}"
-            for f in self.failures
-        ]
-        return "\n".join([f"{text}; {len(self.failures)} failed, run again to retry:", *lines])
-
-
-def run(queue: Queue, *, workers: int | None, progress: bool) -> RunSummary:
+def run(queue: Queue, options: Options) -> RunSummary:
     """Train what a Queue lacks; see `Queue.run_jobs`."""
-    size = _checked_workers(workers)
     todo = pending(queue)
-    summary = RunSummary(queue.id, total=queue.total_runs, found=queue.total_runs - len(todo))
-    if not todo:
+    summary = RunSummary(
+        queue.id,
+        total=queue.total_runs,
+        found=queue.runs_completed,
+        pruned=queue.runs_pruned,
+    )
+    if summary.found + summary.pruned >= summary.total:
         logger.info(summary.describe())
         return summary
     queue.splitset.cache_samples()
-    with tqdm(
-        total=queue.total_runs,
-        initial=summary.found,
-        desc=f"Queue {queue.id}",
-        disable=not progress,
-        unit="model",
-    ) as bar:
-        if size == 1:
-            _train_here(todo, summary, bar)
-        else:
-            _train_on_pool(todo, summary, bar, size)
-    logger.info(summary.describe())
+    measure = Measure.of_queue(queue)
+    with Progress(queue, summary, measure, shown=options.progress) as progress:
+        schedule = Schedule(queue, todo, options, progress)
+        _Run(schedule, progress, options).train()
     return summary
 
 
 def pending(queue: Queue) -> list[tuple[Job, int]]:
-    """Return the trainings without a Predictor, Job by Job."""
-    jobs = queue.jobs.order_by(Job.id)
-    return [(job, index) for job in jobs for index in job.missing()]
+    """Return the trainings that are lacking, Job by Job; those kept in a file are recorded now."""
+    todo = lacking(queue)
+    if not any(folder.is_dir() for folder in config.spill_paths()):
+        return todo  # as nearly always: ten thousand Jobs need not look one by one
+    return [(job, index) for job, index in todo if job.recover(index) is None]
 
 
 def train_one(job: Job, repeat_index: int) -> JobOutcome | None:
     """Claim, train and record one training in this process; None when it is another's."""
+    recovered = job.recover(repeat_index)
+    if recovered is not None:
+        return recovered
     attempt = job.claim(repeat_index)
     if attempt is None:
         return None
@@ -109,59 +76,156 @@ def train_one(job: Job, repeat_index: int) -> JobOutcome | None:
     return outcome
 
 
-def _train_here(todo: list[tuple[Job, int]], summary: RunSummary, bar: tqdm) -> None:
-    for job, index in todo:
-        _count(summary, bar, job, train_one(job, index))
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A training that this process has taken."""
+
+    job: Job
+    repeat_index: int
+    attempt: Attempt
 
 
-def _train_on_pool(todo: list[tuple[Job, int]], summary: RunSummary, bar: tqdm, size: int) -> None:
-    waiting = deque(todo)
-    flying: dict[str, tuple[Job, Attempt]] = {}
-    attempts: list[Attempt] = []
-    with WarmPool(min(size, len(todo))) as pool, _released_when_interrupted(attempts):
-        while waiting or flying:
-            # One more than there are workers, so that none waits for the next specification.
-            while waiting and len(flying) <= size:
-                job, index = waiting.popleft()
-                attempt = job.claim(index)
+class _Run:
+    """One call of `run_jobs`: takes what the schedule hands out, and records what comes of it."""
+
+    def __init__(self, schedule: Schedule, progress: Progress, options: Options) -> None:
+        self.schedule = schedule
+        self.progress = progress
+        self.options = options
+        self.attempts: list[Attempt] = []  # claims that are neither recorded nor given back
+
+    def train(self) -> None:
+        """Train until nothing is left."""
+        if not self.options.pooled:
+            with _released_when_interrupted(self.attempts):
+                while (claims := self.next_claims()) is not None:
+                    self.train_here(claims)
+            return
+        flying: dict[str, list[_Claim]] = {}
+        with (
+            WarmPool(self.options.workers) as pool,
+            _released_when_interrupted(self.attempts),
+            self.recording_what_is_done(pool, flying),
+        ):
+            while self.has_submitted(pool, flying):
+                for finished in pool.wait(POLL_SECONDS):
+                    self.receive(flying.pop(finished.key), finished)
+
+    def next_claims(self) -> list[_Claim] | None:
+        """Claim the next trainings; those of other processes are left to them."""
+        while (unit := self.schedule.next()) is not None:
+            claims: list[_Claim] = []
+            for job, repeat_index in unit:
+                attempt = job.claim(repeat_index)
                 if attempt is None:
-                    _count(summary, bar, job, None)
-                    continue
-                attempts.append(attempt)
-                flying[str(attempt.id)] = (job, attempt)
-                pool.submit(str(attempt.id), TRAIN, job.spec(index))
-            for finished in pool.wait(POLL_SECONDS):
-                job, attempt = flying.pop(finished.key)
-                outcome: Any = finished.value
-                if finished.error is not None:
-                    attempt.finish(FAILED, finished.error.message, finished.error.traceback)
-                    _fail(summary, bar, job, finished.error.message)
+                    self.progress.held()
+                    self.schedule.settled(job, None)
                 else:
-                    job.record(attempt, outcome)
-                    _count(summary, bar, job, outcome)
-                attempts.remove(attempt)
+                    self.attempts.append(attempt)
+                    claims.append(_Claim(job, repeat_index, attempt))
+            if claims:
+                return claims
+        return None
 
+    def train_here(self, claims: list[_Claim]) -> None:
+        """Train in this process and record."""
+        specs = [self.schedule.spec(claim.job, claim.repeat_index) for claim in claims]
+        if len(specs) == 1:
+            self.record(claims[0], runner.run(specs[0]))
+            return
+        from aiqc_core.train import stacked  # noqa: PLC0415 - it imports torch
 
-def _count(summary: RunSummary, bar: tqdm, job: Job, outcome: JobOutcome | None) -> None:
-    if outcome is None:
-        summary.held += 1
-    elif outcome.failure is not None:
-        _fail(summary, bar, job, outcome.failure.message)
-        return
-    else:
-        summary.trained += 1
-        metric = leading_metric(job.queue.algorithm.analysis_type)
-        split = job.queue.splitset.judged_on
-        score = outcome.metrics[split][metric]
-        summary.best = score if summary.best is None else max(summary.best, score)
-        bar.set_postfix_str(f"best {split} {metric} {summary.best:.4f}")
-    bar.update()
+        try:
+            outcomes = stacked.run_stacked(specs)
+        except Exception as error:  # noqa: BLE001 - memory, say; then each is trained alone
+            self.separate(claims, f"{type(error).__name__}: {error}")
+            return
+        for claim, outcome in zip(claims, outcomes, strict=True):
+            self.record(claim, outcome)
 
+    def has_submitted(self, pool: WarmPool, flying: dict[str, list[_Claim]]) -> bool:
+        """Keep the workers busy; False when nothing is left, in flight neither."""
+        # One more than there are workers, so that none waits for the next specification.
+        while len(flying) <= self.options.workers and (claims := self.next_claims()) is not None:
+            specs = [self.schedule.spec(claim.job, claim.repeat_index) for claim in claims]
+            limit = self.options.time_limit
+            key = str(claims[0].attempt.id)
+            flying[key] = claims
+            target, payload = (TRAIN, specs[0]) if len(specs) == 1 else (TRAIN_STACK, specs)
+            whole = None if limit is None else limit * len(specs)
+            pool.submit(key, target, payload, time_limit=whole)
+        return bool(flying)
 
-def _fail(summary: RunSummary, bar: tqdm, job: Job, reason: str) -> None:
-    summary.failures.append(JobFailure(job.id, job.key, job.hyperparameters, reason))
-    logger.error("Job %d (%s) failed: %s", job.id, job.key, reason)
-    bar.update()
+    def receive(self, claims: list[_Claim], finished: Finished) -> None:
+        """Record what came back from a worker."""
+        if finished.error is not None and len(claims) > 1:
+            self.separate(claims, finished.error.message)
+        elif finished.error is not None:
+            self.fail(claims[0], finished)
+        else:
+            value: Any = finished.value
+            outcomes = value if len(claims) > 1 else [value]
+            for claim, outcome in zip(claims, outcomes, strict=True):
+                self.record(claim, outcome)
+
+    def record(self, claim: _Claim, outcome: JobOutcome) -> None:
+        """Record one outcome; where the store cannot be written, nothing more is begun."""
+        try:
+            claim.job.record(claim.attempt, outcome)
+        except UnrecordedError as error:
+            self.progress.failed(claim.job, str(error))
+            self.schedule.stop()  # what is in flight ends, and is kept as this one is
+        else:
+            if outcome.failure is None:
+                self.progress.trained(outcome)
+            else:
+                self.progress.failed(claim.job, outcome.failure.message)
+        self.done(claim, outcome)
+
+    def fail(self, claim: _Claim, finished: Finished) -> None:
+        """Record that the worker did not come to an end."""
+        error = finished.error
+        if error is None:
+            return
+        chosen = ", ".join(
+            f"{name}={value!r}" for name, value in claim.job.hyperparameters.items()
+        )
+        reason = f"{error.message} (hyperparameters: {chosen or 'none'})"
+        claim.attempt.finish(
+            FAILED,
+            reason,
+            error.traceback,
+            kind=error.kind,
+            peak_memory_mb=finished.peak_memory_mb,
+        )
+        self.progress.failed(claim.job, reason)
+        self.done(claim, None)
+
+    def separate(self, claims: list[_Claim], reason: str) -> None:
+        """Give back what could not be trained together, to be trained one by one."""
+        logger.warning("stack: %d are trained one by one: %s", len(claims), reason)
+        for claim in claims:
+            self.attempts.remove(claim.attempt)
+            claim.attempt.release(f"trained alone, as together it failed: {reason}")
+        self.schedule.again([(claim.job, claim.repeat_index) for claim in claims])
+
+    def done(self, claim: _Claim, outcome: JobOutcome | None) -> None:
+        """Forget a claim."""
+        self.attempts.remove(claim.attempt)
+        self.schedule.settled(claim.job, outcome)
+
+    @contextmanager
+    def recording_what_is_done(
+        self, pool: WarmPool, flying: dict[str, list[_Claim]]
+    ) -> Generator[None]:
+        """Record, when this process is stopped, what the workers have brought to an end."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            for finished in pool.wait(0):
+                if finished.error is None and finished.key in flying:
+                    self.receive(flying.pop(finished.key), finished)
+            raise
 
 
 @contextmanager
@@ -171,14 +235,5 @@ def _released_when_interrupted(attempts: list[Attempt]) -> Generator[None]:
         yield
     except BaseException as error:
         for attempt in attempts:
-            attempt.finish(LOST, f"stopped by {type(error).__name__}")
+            attempt.release(f"stopped by {type(error).__name__}")
         raise
-
-
-def _checked_workers(workers: int | None) -> int:
-    if workers is None:
-        return 1
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
-        message = f"workers: {workers!r}; give a whole number of at least 1, or None."
-        raise TrainingError(message)
-    return workers

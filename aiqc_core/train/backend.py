@@ -45,6 +45,10 @@ class Backend(Protocol):
         """Make the optimizer: the user's, or Adamax with a learning rate of 0.01."""
         ...
 
+    def is_model(self, value: Any) -> bool:
+        """Say whether a value is a model of this framework."""
+        ...
+
     def model_and_history(self, returned: Any) -> tuple[Any, Mapping[str, Sequence[Any]]]:
         """Tell the model and its history from what `fn_train` returned."""
         ...
@@ -67,6 +71,10 @@ class Backend(Protocol):
 
     def loss(self, model: Any, loser: Any, features: Sequence[Any], label: Any) -> float:
         """Return the mean loss over samples, as in use."""
+        ...
+
+    def loss_of(self, model: Any, loser: Any, output: NDArray[Any], label: Any) -> float:
+        """Return the mean loss of what `outputs` gave."""
         ...
 
     def save(self, model: Any, optimizer: Any) -> bytes:

@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import random
 import tempfile
+import zipfile
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from pathlib import Path
@@ -89,6 +91,11 @@ def optimizer(
     return fn_optimize(**hyperparameters)
 
 
+def is_model(value: Any) -> bool:
+    """Say whether a value is a Keras model."""
+    return isinstance(value, keras.Model)
+
+
 def model_and_history(returned: Any) -> tuple[keras.Model, Mapping[str, Sequence[Any]]]:
     """Accept `model`, `(model, history)` or `(history, model)`; else take the model's own."""
     parts = returned if isinstance(returned, tuple) else (returned,)
@@ -143,10 +150,32 @@ def loss(
     model: keras.Model, loser: Any, features: Sequence[NDArray[Any]], label: NDArray[Any]
 ) -> float:
     """Return the mean loss over samples."""
-    predicted = outputs(model, features)
+    return loss_of(model, loser, outputs(model, features), label)
+
+
+def loss_of(model: keras.Model, loser: Any, output: NDArray[Any], label: NDArray[Any]) -> float:
+    """Return the mean loss of what `outputs` gave.
+
+    Raises:
+        ValueError: label and output have shapes that would broadcast.
+    """
+    del model
     if loser is None or isinstance(loser, str):
         loser = keras.losses.get(loser)
-    return float(np.mean(keras.ops.convert_to_numpy(loser(label, predicted))))
+    _refuse_broadcast(loser, output, label)
+    return float(np.mean(keras.ops.convert_to_numpy(loser(label, output))))
+
+
+def _refuse_broadcast(loser: Any, output: NDArray[Any], label: NDArray[Any]) -> None:
+    """Refuse shapes that a loss of Keras would broadcast; of a user's loss nothing is known."""
+    name = getattr(loser, "__name__", type(loser).__name__).lower()
+    if not loser.__module__.startswith("keras.") or "sparse" in name or "ctc" in name:
+        return
+    if [n for n in output.shape if n != 1] != [n for n in label.shape if n != 1]:
+        raise ValueError(
+            f"the model's output has shape {output.shape}, the label {label.shape}: a loss would "
+            "broadcast them silently. Let the model end with label_shape outputs."
+        )
 
 
 def save(model: keras.Model, made: Any) -> bytes:
@@ -164,8 +193,11 @@ def load(data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) 
     A file that names classes of the user is read into the model that `fn_build` makes.
 
     Raises:
-        TrainingError: `fn_build` makes another architecture than the one that was saved.
+        TrainingError: `fn_build` makes another architecture than the one that was saved, or the
+            bytes are damaged.
     """
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        raise TrainingError("the stored model cannot be read: its bytes are damaged.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / FILE
         path.write_bytes(data)

@@ -39,6 +39,11 @@ class JobSpec:
         permute_count: permutations of each column for its importance.
         sources: the text of the functions, so that tracebacks show their lines.
         threads: of the framework, fixed so that sums come out the same everywhere.
+        checkpoint: the folder of this training's checkpoint; None keeps none.
+        checkpoint_seconds: between two checkpoints; None writes none, but goes on from one that is
+            there.
+        pruner: `functions.capture` of `pruner(history, rivals)`, which may stop a training early.
+        rivals: histories of the trainings recorded already, for the pruner.
     """
 
     job_id: int
@@ -59,6 +64,10 @@ class JobSpec:
     permute_count: int
     threads: int = 1
     sources: dict[str, str | None] = field(default_factory=dict)
+    checkpoint: str | None = None
+    checkpoint_seconds: float | None = None
+    pruner: bytes | None = None
+    rivals: tuple[dict[str, list[float]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +75,8 @@ class Failure:
     """Why a training failed.
 
     Attributes:
-        kind: `'exception'`, `'out_of_memory'`, `'exit'` or `'bad_result'`.
+        kind: `'exception'`, `'out_of_memory'`, `'exit'` or `'bad_result'`; where the worker
+            process ended, `'died'` or `'time_limit'`.
         message: the reason, with the hyperparameters.
         traceback: where it happened.
     """
@@ -87,7 +97,10 @@ class JobOutcome:
         metric_notes: `{split: {metric: reason}}` where a value is NaN or by convention.
         feature_importance: `{feature index: {column: {median, loss_impacts}}}`.
         diverged: whether a loss or a prediction is not finite.
-        seconds: by phase: load, build, train, evaluate, permute, save.
+        pruned: whether the pruner stopped the training early.
+        seconds: by phase: load, build, train, evaluate, permute, save; of a clock that never goes
+            back.
+        time_succeeded: the start and the seconds since, so that it is never before the start.
     """
 
     job_id: int
@@ -107,6 +120,7 @@ class JobOutcome:
     plot_data: dict[str, Any] = field(default_factory=dict)
     feature_importance: dict[int, dict[str, dict[str, Any]]] | None = None
     diverged: bool = False
+    pruned: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)

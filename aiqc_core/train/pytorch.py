@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import io
+import pickle
 import random
+import zipfile
 from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ import torch
 from torch import nn
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import torch_fit
+from aiqc_core.train import torch_fit, torch_loss
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.functions import takes_model_first
 
@@ -68,9 +70,17 @@ def isolated(threads: int) -> Generator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002 - user code draws from this one
         torch.random.set_rng_state(states[2])
-        if torch.cuda.is_initialized():
-            gc.collect()
-            torch.cuda.empty_cache()
+        _free_devices()
+
+
+def _free_devices() -> None:
+    """Give back what torch keeps of a device's memory, for other Jobs and other processes."""
+    if torch.cuda.is_initialized():
+        gc.collect()
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        gc.collect()
+        torch.mps.empty_cache()
 
 
 def seed(value: int) -> None:
@@ -109,6 +119,11 @@ def optimizer(
             "function that takes the parameters and returns one."
         )
     return made
+
+
+def is_model(value: Any) -> bool:
+    """Say whether a value is a module."""
+    return isinstance(value, nn.Module)
 
 
 def model_and_history(returned: Any) -> tuple[nn.Module, Mapping[str, Sequence[Any]]]:
@@ -163,6 +178,14 @@ def loss(model: nn.Module, loser: Any, features: Sequence[Tensor], label: Tensor
     return torch_fit.mean_loss(model, loser, samples)
 
 
+def loss_of(model: nn.Module, loser: Any, output: NDArray[Any], label: Tensor) -> float:
+    """Return the mean loss of what `outputs` gave."""
+    device = _device(model)
+    with torch.no_grad():
+        given = torch.from_numpy(output).to(device)
+        return torch_loss.loss_of(loser, given, label.to(device)).mean().item()
+
+
 def save(model: nn.Module, made: torch.optim.Optimizer) -> bytes:
     """Return the states of model and optimizer; they load without running any code."""
     buffer = io.BytesIO()
@@ -177,9 +200,10 @@ def load(
     """Build the model again and fill in its state; it comes in eval mode.
 
     Raises:
-        TrainingError: `fn_build` makes another architecture than the one that was saved.
+        TrainingError: `fn_build` makes another architecture than the one that was saved; or the
+            bytes are damaged or hold code, which is never run.
     """
-    state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    state = _read(data)
     model = build()
     try:
         model.load_state_dict(state["model"])
@@ -191,6 +215,24 @@ def load(
     made = optimize(model)
     made.load_state_dict(state["optimizer"])
     return model.eval(), made
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    unreadable = TrainingError(
+        "the stored model cannot be read: its bytes are damaged, or hold code, which is never run."
+    )
+    if not zipfile.is_zipfile(io.BytesIO(data)):  # torch would try its older formats
+        raise unreadable
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise unreadable from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise TrainingError(
+            f"the stored model has format {found!r}, this program reads {FORMAT}. Upgrade it."
+        )
+    return state
 
 
 def versions() -> dict[str, str]:

@@ -7,11 +7,10 @@ import platform
 import time
 import traceback
 from contextlib import contextmanager
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil
 
 from aiqc_core import cache
 from aiqc_core.config import timezone_now
@@ -19,17 +18,17 @@ from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import decode, metrics
 from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.seeds import derive
-from aiqc_core.train import functions, scoring
+from aiqc_core.train import checkpoint, functions, memory, observer
 from aiqc_core.train.backend import Backend, get_backend
+from aiqc_core.train.history import plain_history
+from aiqc_core.train.judging import Judge, loser_of, restored
 from aiqc_core.train.outcome import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
+from aiqc_core.train.threads import refuse_left_threads
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 logger = logging.getLogger(__name__)
-
-MEBIBYTE = 2**20
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "oom when allocating")
 
 
 def run(spec: JobSpec) -> JobOutcome:
@@ -38,17 +37,18 @@ def run(spec: JobSpec) -> JobOutcome:
     Whatever the user's functions do, `sys.exit` included, becomes a recorded failure; a
     `KeyboardInterrupt` passes.
     """
-    started = timezone_now()
+    started, clock = timezone_now(), time.perf_counter()
     outcome = JobOutcome(spec.job_id, spec.repeat_index, started, started)
-    _reset_peak_memory()
+    memory.reset_peak()
     try:
         backend = get_backend(spec.library)
         with backend.isolated(spec.threads):
             _attempt(spec, backend, outcome)
     except Exception as error:  # noqa: BLE001 - a library that is not installed, say
         outcome.failure = _failure(spec, error)
-    outcome.time_succeeded = timezone_now()
-    outcome.peak_memory_mb = _peak_memory_mb()
+    # Not the clock of the day, which may have been set back in between.
+    outcome.time_succeeded = started + timedelta(seconds=time.perf_counter() - clock)
+    outcome.peak_memory_mb = memory.peak_mb()
     return outcome
 
 
@@ -78,7 +78,7 @@ def load_model(
         The compiled Keras model; for PyTorch `(model, optimizer)`, the model in eval mode.
     """
     backend = get_backend(library)
-    user = _restored(payloads)
+    user = restored(payloads)
     return backend.load(
         model,
         lambda: user["fn_build"](features_shapes, label_shape, **hyperparameters),
@@ -93,7 +93,7 @@ class _Training:
         self.spec = spec
         self.backend = backend
         self.outcome = outcome
-        self.user = _restored(spec.functions, spec.sources)
+        self.user = restored(spec.functions, spec.sources)
 
     def run(self) -> None:
         """Run every phase."""
@@ -146,13 +146,10 @@ class _Training:
         self.outcome.label_shape = self.label_shape()
         self.backend.seed(spec.seed)
         self.model = self.build_model()
-        lose = self.user["fn_lose"]
-        width = self.labels[spec.key_train].shape[1]
-        self.loser = (
-            self.backend.default_lose(spec.analysis_type, width)
-            if lose is None
-            else lose(**spec.hyperparameters)
-        )
+        self.loser = loser_of(
+            self.backend, self.user["fn_lose"], spec.analysis_type,
+            self.labels[spec.key_train].shape[1], spec.hyperparameters,
+        )  # fmt: skip
         self.optimizer = self.make_optimizer(self.model)
 
     def label_shape(self) -> tuple[int, ...]:
@@ -172,8 +169,8 @@ class _Training:
         model = self.user["fn_build"](
             self.outcome.features_shapes, self.outcome.label_shape, **self.spec.hyperparameters
         )
-        if model is None:
-            raise TrainingError("fn_build: returned None; return the model.")
+        if not self.backend.is_model(model):
+            raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
         return model
 
     def make_optimizer(self, model: Any) -> Any:
@@ -181,11 +178,26 @@ class _Training:
         return self.backend.optimizer(self.user["fn_optimize"], model, self.spec.hyperparameters)
 
     def train(self) -> None:
-        """Call the user's `fn_train`, seeded anew, and take its history as plain numbers."""
+        """Call the user's `fn_train`, watched, and take its history as plain numbers."""
+        spec, pruner = self.spec, self.spec.pruner
+        looking_on = observer.Observer(
+            spec.name, None if pruner is None else functions.restore(pruner), spec.rivals
+        )
+        folder, seconds = spec.checkpoint, spec.checkpoint_seconds
+        kept = None if folder is None else checkpoint.Checkpoint(folder, seconds)
+        with refuse_left_threads(), observer.opened(looking_on), checkpoint.opened(kept):
+            returned = self.call_train()
+        if returned is None:
+            raise TrainingError("fn_train: returned None; return the model, or (history, model).")
+        self.model, history = self.backend.model_and_history(returned)
+        self.outcome.history = plain_history(history)
+        self.outcome.pruned = looking_on.pruned
+
+    def call_train(self) -> Any:
+        """Call `fn_train`, seeded apart so that its draws do not follow from those of building."""
         spec, judged_on = self.spec, self.spec.key_evaluation
-        # Seeded apart, so that the draws of training do not follow from those of building.
         self.backend.seed(derive(spec.seed, "train"))
-        returned = self.user["fn_train"](
+        return self.user["fn_train"](
             self.model,
             self.loser,
             self.optimizer,
@@ -195,21 +207,16 @@ class _Training:
             None if judged_on is None else self.target(judged_on),
             **spec.hyperparameters,
         )
-        if returned is None:
-            raise TrainingError("fn_train: returned None; return the model, or (history, model).")
-        self.model, history = self.backend.model_and_history(returned)
-        self.outcome.history = _plain_history(history)
 
     def evaluate(self) -> None:
         """Judge the model on every split."""
         outcome, scored = self.outcome, {}
+        judge = Judge(
+            self.backend, self.model, self.loser, self.user["fn_predict"],
+            self.spec.analysis_type, self.spec.label,
+        )  # fmt: skip
         for split in self.spec.samples:
-            features = self.features(split)
-            loss = self.backend.loss(self.model, self.loser, features, self.target(split))
-            scored[split] = scoring.score(
-                self.spec.analysis_type, self.spec.label, self.predict(features),
-                self.labels[split], loss,
-            )  # fmt: skip
+            scored[split] = judge.score([self.arrays[split]], self.labels[split])
         outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
         outcome.metrics = {s: scores.values for s, scores in scored.items()}
         outcome.metric_notes = {s: scores.notes for s, scores in scored.items() if scores.notes}
@@ -219,18 +226,6 @@ class _Training:
             outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
         outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
         outcome.diverged = self.has_diverged()
-
-    def predict(self, features: list[Any]) -> tuple[Any, Any]:
-        """Return what the model predicts for samples."""
-        with self.backend.in_use(self.model):
-            return scoring.predict(
-                self.spec.analysis_type,
-                self.user["fn_predict"],
-                self.model,
-                self.backend.batches(self.model, features),
-                lambda: self.backend.outputs(self.model, features),
-                logits=self.backend.takes_logits(self.loser),
-            )
 
     def has_diverged(self) -> bool:
         """Say whether a loss or a prediction is not finite."""
@@ -266,45 +261,14 @@ class _Training:
         outcome.versions |= self.backend.versions()
 
 
-def _restored(
-    payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
-) -> dict[str, Any]:
-    texts = sources or {}
-    return {
-        role: None if payload is None else functions.restore(payload, texts.get(role))
-        for role, payload in payloads.items()
-    }
-
-
 def _bare(parts: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else parts
-
-
-def _plain_history(history: Mapping[Any, Any]) -> dict[str, list[float]]:
-    """Turn numpy scalars, arrays and tensors into Python's numbers."""
-    return {str(name): _plain_numbers(name, values) for name, values in history.items()}
-
-
-def _plain_numbers(name: object, values: Any) -> list[float]:
-    try:
-        if not isinstance(values, list | tuple):  # one tensor, array, or number
-            return [float(value) for value in np.atleast_1d(np.asarray(_on_cpu(values)))]
-        return [float(np.asarray(_on_cpu(value)).reshape(())) for value in values]
-    except (TypeError, ValueError) as error:
-        raise TrainingError(
-            f"fn_train: history[{name!r}] holds {str(values)[:80]}; give a list of numbers, one "
-            "an epoch."
-        ) from error
-
-
-def _on_cpu(value: Any) -> Any:
-    return value.detach().cpu() if hasattr(value, "detach") else value
 
 
 def _failure(spec: JobSpec, error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         kind, reason = "exit", f"user code called sys.exit({error.code})"
-    elif _is_out_of_memory(error):
+    elif memory.ran_out(error):
         kind, reason = "out_of_memory", f"out of memory: {error}"
     elif isinstance(error, TrainingError):
         kind, reason = "bad_result", str(error)
@@ -314,27 +278,3 @@ def _failure(spec: JobSpec, error: BaseException) -> Failure:
     message = f"{reason} (hyperparameters: {chosen or 'none'})"
     logger.warning("%s failed: %s", spec.name, message)
     return Failure(kind, message, "".join(traceback.format_exception(error)))
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    names = {kind.__name__ for kind in type(error).__mro__}
-    text = str(error).lower()
-    return bool(names & {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}) or (
-        isinstance(error, RuntimeError) and any(words in text for words in MEMORY_WORDS)
-    )
-
-
-def _reset_peak_memory() -> None:
-    """Start the kernel's high-water mark anew, so that it is this Job's; Linux only."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        logger.debug("The peak of memory cannot be reset here; the present use is recorded.")
-
-
-def _peak_memory_mb() -> float:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-    except (OSError, StopIteration):
-        return psutil.Process().memory_info().rss / MEBIBYTE

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.evaluate import curves, decode, metrics
-from aiqc_core.preprocess import encode
+from aiqc_core.evaluate import curves, decode, metrics, units
 from aiqc_core.preprocess.samples import Target
 from aiqc_core.train.outcome import BINARY, REGRESSION
 
@@ -74,6 +73,37 @@ def score(
     return SplitScores(scored.predictions, scored.probabilities, values, notes, scored.plot_data)
 
 
+def unjudged(
+    analysis_type: str,
+    label: FittedLabel | Target,
+    raw: tuple[Any, Any],
+    label_shape: tuple[int, ...],
+) -> SplitScores:
+    """Return the predictions of samples whose label is not known, without metrics.
+
+    Args:
+        analysis_type: what was learned.
+        label: see `score`.
+        raw: see `score`.
+        label_shape: of what the model gives for one sample.
+
+    Raises:
+        TrainingError: predictions or probabilities that cannot be such.
+    """
+    if analysis_type == REGRESSION or isinstance(label, Target):
+        predicted = units.decoded(label, _shaped(raw[0], (len(raw[0]), *label_shape)))
+        unknown = units.unknown(predicted)
+        said = f"{unknown} of {predicted.size} values are not finite"
+        return SplitScores(
+            _shown(predicted), None, {}, {"predictions": said} if unknown else {}, None
+        )
+    classes = label.classes or ()
+    predicted, probabilities = decode.checked_classes(
+        *raw, len(classes), binary=analysis_type == BINARY
+    )
+    return SplitScores(decode.to_classes(predicted, classes), probabilities, {}, {}, None)
+
+
 def predict(
     analysis_type: str,
     fn_predict: Callable[..., Any] | None,
@@ -94,13 +124,14 @@ def predict(
         logits: whether a binary model gives logits, for its loss applies the sigmoid.
     """
     if fn_predict is not None:
-        given = [_pair(fn_predict(model, batch)) for batch in batches]
-        predictions = np.concatenate([_array(p) for p, _ in given])
+        given = [_asked(fn_predict, model, batch) for batch in batches]
+        predictions = np.concatenate([p for p, _ in given])
         if analysis_type == REGRESSION:
             return predictions, None
-        if any(probabilities is None for _, probabilities in given):
+        told = [probabilities for _, probabilities in given if probabilities is not None]
+        if len(told) < len(given):
             raise TrainingError("fn_predict: return (predictions, probabilities) to classify.")
-        return predictions, np.concatenate([_array(p) for _, p in given])
+        return predictions, np.concatenate(told)
     output = outputs().astype(np.float64)
     if analysis_type == REGRESSION:
         return output, None
@@ -109,6 +140,20 @@ def predict(
         probabilities = 0.5 + 0.5 * np.tanh(output / 2) if logits else output  # the sigmoid
         return (probabilities > HALF).astype(np.int64), probabilities
     return output.argmax(axis=1), _distributions(output)
+
+
+def _asked(
+    fn_predict: Callable[..., Any], model: Any, batch: Any
+) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    predictions, probabilities = _pair(fn_predict(model, batch))
+    count = len(batch[0] if isinstance(batch, list) else batch)
+    for name, part in (("predictions", predictions), ("probabilities", probabilities)):
+        shape = _array(part).shape
+        if shape[:1] != (count,) and not (part is None and name == "probabilities"):
+            raise TrainingError(
+                f"fn_predict: {name} have shape {shape} for {count} samples; give one for each."
+            )
+    return _array(predictions), None if probabilities is None else _array(probabilities)
 
 
 def _array(value: Any) -> NDArray[Any]:
@@ -151,30 +196,29 @@ def _regression(
     label: FittedLabel | Target, raw: tuple[Any, Any], encoded: NDArray[Any]
 ) -> SplitScores:
     truth = np.asarray(encoded, dtype=np.float64)
-    predicted = np.asarray(raw[0], dtype=np.float64)
-    if predicted.size != truth.size or len(predicted) != len(truth):
-        raise TrainingError(
-            f"fn_predict: predictions have shape {predicted.shape}, the label {truth.shape}."
-        )
-    predicted = predicted.reshape(truth.shape)
+    predicted = _shaped(raw[0], truth.shape)
     scores = metrics.regression(truth, predicted)
     values, notes, decoded = dict(scores.values), dict(scores.notes), predicted
-    if isinstance(label, Target) or label.encoder is not None:
-        decoded, original = _decoded(label, predicted), _decoded(label, truth)
-        in_units = metrics.regression(original, decoded)
-        values |= {f"{name}_decoded": value for name, value in in_units.values.items()}
-        notes |= {f"{name}_decoded": reason for name, reason in in_units.notes.items()}
-    shown = decoded.ravel() if decoded.shape[1:] == (1,) else decoded
-    return SplitScores(shown, None, values, notes, None)
+    if units.is_encoded(label):
+        decoded, original = units.decoded(label, predicted), units.decoded(label, truth)
+        original, said = units.numeric(original, decoded)
+        if original.size:
+            in_units = metrics.regression(original, said)
+            values |= {f"{name}_decoded": value for name, value in in_units.values.items()}
+            notes |= {f"{name}_decoded": reason for name, reason in in_units.notes.items()}
+    return SplitScores(_shown(decoded), None, values, notes, None)
 
 
-def _decoded(label: FittedLabel | Target, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return label.decode(values) if isinstance(label, Target) else _inverted(label, values)
+def _shaped(given: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return predictions in the shape of their label; axes of length 1 may differ."""
+    predicted = np.asarray(given, dtype=np.float64)
+    if predicted.size != math.prod(shape) or len(predicted) != shape[0]:
+        raise TrainingError(
+            f"fn_predict: predictions have shape {predicted.shape}, the label {shape}."
+        )
+    return predicted.reshape(shape)
 
 
-def _inverted(label: FittedLabel, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    finite = np.isfinite(values).all(axis=1)
-    back = np.full((len(values), len(label.columns)), np.nan)
-    if finite.any() and label.encoder is not None:
-        back[finite] = encode.invert(label.encoder, values[finite]).to_numpy(dtype=np.float64)
-    return back
+def _shown(decoded: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return predictions of one column as `(samples,)`."""
+    return decoded.ravel() if decoded.shape[1:] == (1,) else decoded

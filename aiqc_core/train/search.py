@@ -1,54 +1,145 @@
-"""Which combinations of hyperparameters are tried."""
+"""Which combinations of hyperparameters are tried: all, a seeded draw, or as results suggest."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
-import logging
-import math
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiqc_core.errors import AlgorithmError
+from aiqc_core.train import space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-logger = logging.getLogger(__name__)
-
+GRID, RANDOM, TPE = SEARCHES = ("grid", "random", "tpe")
 MOST_COMBINATIONS = 100_000
 LEAST_COUNT = 2
 
 
-def grid(hyperparameters: dict[str, Any] | None) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a search will try.
+
+    Attributes:
+        search: `'grid'`, `'random'` or `'tpe'`.
+        count: how many combinations.
+        combinations: which; None where results have yet to suggest them.
+    """
+
+    search: str
+    count: int
+    combinations: list[dict[str, Any]] | None
+
+
+def plan(
+    hyperparameters: Mapping[str, Any] | None,
+    *,
+    search: str | None = None,
+    search_count: int | None = None,
+    search_percent: float | None = None,
+    seed: int,
+) -> Plan:
+    """Decide what is tried.
+
+    Args:
+        hyperparameters: `{name: [value, …] | range}`, see `train.space`.
+        search: `'grid'` tries every combination, `'random'` a draw of them, `'tpe'` those that the
+            results so far suggest. `None` draws when a count is given.
+        search_count: how many combinations, at least 2; more than there are means all.
+        search_percent: the share of the combinations, in (0, 1], rounded up.
+        seed: of the draw.
+
+    Raises:
+        AlgorithmError: impossible hyperparameters, an unknown search, or counts that do not go
+            with it.
+    """
+    kind = _kind(search, search_count, search_percent)
+    dimensions = space.parse(hyperparameters)
+    available = space.size(dimensions)
+    if kind == GRID or (kind == RANDOM and available is not None and _few(available)):
+        counts: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}
+        chosen = sample(grid(hyperparameters), **counts, seed=seed)
+        return Plan(kind, len(chosen), chosen)
+    count = _count(available, search_count, search_percent)
+    if not _few(count):
+        message = f"search_count: {count:,}; at most {MOST_COMBINATIONS:,} are tried."
+        raise AlgorithmError(message)
+    return Plan(kind, count, None if kind == TPE else _drawn(dimensions, count, seed))
+
+
+def _kind(search: Any, search_count: Any, search_percent: Any) -> str:
+    counted = search_count is not None or search_percent is not None
+    if search is None:
+        return RANDOM if counted else GRID
+    if search not in SEARCHES:
+        message = f"search: {search!r}; choose among {SEARCHES}, or None."
+        raise AlgorithmError(message)
+    if counted == (search == GRID):
+        fix = (
+            "tries every combination; leave search_count and search_percent out"
+            if counted
+            else "tries as many as it is told; give a search_count"
+        )
+        message = f"search: {search!r} {fix}."
+        raise AlgorithmError(message)
+    return search
+
+
+def _few(count: int) -> bool:
+    return count <= MOST_COMBINATIONS
+
+
+def _drawn(
+    dimensions: Mapping[str, space.Dimension], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """Draw combinations one by one, from more than can be listed; a double is drawn again."""
+    generator = np.random.default_rng(seed)
+    found: dict[str, dict[str, Any]] = {}
+    while len(found) < count:
+        drawn = space.draw(dimensions, generator)
+        found.setdefault(space.canonical(drawn), drawn)
+    return list(found.values())
+
+
+def grid(hyperparameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return every combination of the values, the last name varying fastest.
 
     Values are told apart as JSON (`1`, `1.0` and `true` differ); a repeated one is used once.
 
     Args:
-        hyperparameters: `{name: [value, …]}`; a value that is no list counts as a list of one.
-            None or an empty dictionary is one combination of nothing.
+        hyperparameters: `{name: [value, …]}`; a value that is no list counts as a list of one, and
+            a range with a step (see `train.space`) as the list of its numbers. None or an empty
+            dictionary is one combination of nothing.
 
     Raises:
         AlgorithmError: an empty list, a value that JSON would change (tuple, integer key, NaN,
-            numpy scalar), or more combinations than 100,000.
+            numpy scalar), a range of real numbers, or more combinations than 100,000.
 
     >>> grid({"neurons": [8, 16], "bias": True})
     [{'neurons': 8, 'bias': True}, {'neurons': 16, 'bias': True}]
     """
-    named = hyperparameters or {}
-    values = [_unique(name, given) for name, given in named.items()]
-    count = math.prod(map(len, values))
+    dimensions = space.parse(hyperparameters)
+    count = space.size(dimensions)
+    if count is None:
+        named = [name for name, dimension in dimensions.items() if dimension.size is None]
+        message = (
+            f"hyperparameters: {named} are ranges of real numbers, which have no grid. Give them "
+            "a 'step', or use search='random' or search='tpe' with a search_count."
+        )
+        raise AlgorithmError(message)
     if count > MOST_COMBINATIONS:
         message = (
             f"hyperparameters: {count:,} combinations; at most {MOST_COMBINATIONS:,} are allowed. "
-            "Give fewer values for some names."
+            "Give fewer values for some names, or draw: search='random' or search='tpe'."
         )
         raise AlgorithmError(message)
-    return [dict(zip(named, chosen, strict=True)) for chosen in itertools.product(*values)]
+    values = [dimension.values for dimension in dimensions.values()]
+    return [dict(zip(dimensions, chosen, strict=True)) for chosen in itertools.product(*values)]
 
 
 def sample(
@@ -79,10 +170,10 @@ def sample(
 
 def combination_key(combination: dict[str, Any]) -> str:
     """Return 8 hex digits that follow from the content, whatever the order of its names."""
-    return hashlib.sha256(_canonical(combination).encode()).hexdigest()[:8]
+    return hashlib.sha256(space.canonical(combination).encode()).hexdigest()[:8]
 
 
-def _count(available: int, search_count: Any, search_percent: Any) -> int:
+def _count(available: int | None, search_count: Any, search_percent: Any) -> int:
     if search_count is not None and search_percent is not None:
         message = (
             f"search_count: {search_count!r} and search_percent: {search_percent!r}; give one."
@@ -95,7 +186,10 @@ def _count(available: int, search_count: Any, search_percent: Any) -> int:
                 "or None for all combinations."
             )
             raise AlgorithmError(message)
-        return min(search_count, available)
+        return search_count if available is None else min(search_count, available)
+    if available is None:
+        message = "search_percent: a range of real numbers has no share; give a search_count."
+        raise AlgorithmError(message)
     if search_percent is not None:
         if type(search_percent) not in {int, float} or not 0 < search_percent <= 1:
             message = f"search_percent: {search_percent!r}; give a share above 0 and up to 1.0."
@@ -104,48 +198,3 @@ def _count(available: int, search_count: Any, search_percent: Any) -> int:
         share = Decimal(repr(search_percent)) * available
         return int(share.to_integral_value(ROUND_CEILING))
     return available
-
-
-def _unique(name: Any, given: Any) -> list[Any]:
-    if not isinstance(name, str):
-        message = f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
-        raise AlgorithmError(message)
-    values = given if isinstance(given, list) else [given]
-    if not values:
-        message = f"hyperparameters: {name!r} has no values; give at least one, or leave it out."
-        raise AlgorithmError(message)
-    for value in values:
-        for part, fix in _changed_by_json(value):
-            message = (
-                f"hyperparameters: {name!r} holds {part!r} ({type(part).__name__}), which JSON "
-                f"would change; {fix}."
-            )
-            raise AlgorithmError(message)
-    unique = list({_canonical(value): value for value in values}.values())
-    if len(unique) < len(values):
-        logger.warning("hyperparameters: repeated values of %r are used once: %r", name, unique)
-    return unique
-
-
-def _changed_by_json(value: Any) -> Iterator[tuple[Any, str]]:
-    """Yield each part that would come back from JSON as something else, with the remedy."""
-    if type(value) is list:
-        for part in value:
-            yield from _changed_by_json(part)
-    elif type(value) is dict:
-        for key, part in value.items():
-            if type(key) is not str:
-                yield key, "use string keys"
-            yield from _changed_by_json(part)
-    elif type(value) is float and not math.isfinite(value):
-        yield value, "use None or a string, and turn it into a float inside the function"
-    elif isinstance(value, tuple):
-        yield value, "use a list, and tuple(…) inside the function"
-    elif isinstance(value, np.generic | np.ndarray):
-        yield value, "use .tolist()"
-    elif value is not None and type(value) not in {str, int, float, bool}:
-        yield value, "use a string, and look the object up inside the function"
-
-
-def _canonical(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))

@@ -17,6 +17,8 @@ HEAVY = ("torch", "tensorflow", "keras", "torchmetrics", "dagster")
 FRAMEWORK_MODULES = (
     "aiqc_core.train.keras",
     "aiqc_core.train.pytorch",
+    "aiqc_core.train.stacked",
+    "aiqc_core.train.tensorflow_",
     "aiqc_core.train.torch_",
     "aiqc_core.utils.pytorch",
     "aiqc_core.utils.tensorflow",

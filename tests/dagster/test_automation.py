@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
-STORE = {"metastore": resources.MetastoreResource()}
+STORE = {"metastore": resources.MetastoreResource(), "cache": resources.CacheResource()}
 
 
 @pytest.fixture

@@ -130,7 +130,10 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
         }
     )
     built = assets.build(small, training.steps(works.ExperimentWork(small)))
-    store = {"metastore": resources.MetastoreResource(home=str(home))}
+    store = {
+        "metastore": resources.MetastoreResource(home=str(home)),
+        "cache": resources.CacheResource(),
+    }
     combo = small.combo_keys()[0]
     with use_home(str(home)), dg.DagsterInstance.ephemeral() as instance:
         partitions.add_snapshot(instance, small, "s1")

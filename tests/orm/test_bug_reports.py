@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from sklearn import preprocessing as sk
 
 from aiqc_core import config
 from aiqc_core.errors import IngestError, PreprocessError
+from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.orm import (
     Dataset,
     Feature,
@@ -25,11 +27,13 @@ from aiqc_core.orm import (
     Splitset,
     Window,
     blobs,
+    clear_cache_all,
     metastore,
 )
-from aiqc_core.preprocess import encode
+from aiqc_core.preprocess import encode, pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 CLASSES = pd.DataFrame({"y": np.arange(12) % 2})
@@ -85,6 +89,25 @@ def test_a_constant_column_is_scaled_to_nothing_and_named(home: Path, scaler: An
         splitset.cache_samples()
     for split in ("train", "test"):
         assert np.abs(splitset.fetch_cache(split, "features")[:, 0]).max() < 1e-9
+
+
+def test_a_constant_column_has_no_importance(home: Path) -> None:
+    """B84: neither encoded, nor to a model that gives it the largest weight."""
+    frame = pd.DataFrame({"useful": np.arange(100.0), "same": [14.62] * 100})
+    with pytest.warns(UserWarning, match="'same'"):
+        splitset = cut(frame, sk.StandardScaler())
+    with pytest.warns(UserWarning, match="'same'"):
+        splitset.cache_samples()
+    features = splitset.fetch_cache("train", "features")
+    groups = pipeline.column_groups(splitset.fitted.features[0])
+
+    def loss(arrays: list[Any]) -> float:
+        (array,) = arrays
+        return float(np.mean((array @ [1.0, 1e3] - features[:, 0]) ** 2))
+
+    found = permutation_importance([features], [groups], loss, permute_count=5, seed=1)[0]
+    assert found["same"] == {"median": 0.0, "loss_impacts": [0.0] * 5}
+    assert found["useful"]["median"] > 0.5
 
 
 @pytest.mark.parametrize("bins", [3, 5])
@@ -250,24 +273,68 @@ def test_what_is_deleted_of_a_hot_cache_is_built_again(home: Path, part: str) ->
     assert splitset.cache_hot
 
 
-@pytest.mark.parametrize("kind", ["rows.csv", "walk.npy"])
+@pytest.mark.parametrize("clear", [Splitset.clear_cache, lambda _: clear_cache_all()])
+def test_a_cleared_cache_is_cold_and_built_again(
+    home: Path, clear: Callable[[Splitset], None]
+) -> None:
+    """B77: with Folds, each of which is asked for by itself."""
+    frame = pd.DataFrame({"a": np.arange(12.0)})
+    splitset = cut(frame, sk.StandardScaler(), fold_count=3)
+    splitset.cache_samples()
+    one, *others = splitset.ordered_folds
+    before = np.array(splitset.fetch_cache("fold_validation", "features", one.id))
+    clear(splitset)
+    assert (splitset.cache_hot, Splitset.get_by_id(splitset.id).cache_hot) == (False, False)
+    after = splitset.fetch_cache("fold_validation", "features", one.id)
+    np.testing.assert_array_equal(after, before)
+    assert not splitset.cache_hot  # the other Folds are missing still
+    for other in others:
+        splitset.fetch_cache("test", "label", other.id)
+    assert splitset.cache_hot
+
+
+def test_a_cleared_cache_whose_source_is_gone_says_so(home: Path, tmp_path: Path) -> None:
+    """B77: an error with the source's name, and nothing that looks like samples."""
+    path = tmp_path / "rows.csv"
+    pd.DataFrame({"a": np.arange(12.0)}).to_csv(path, index=False)
+    feature = Feature.from_dataset(Dataset.Tabular.from_path(path, ingest=False).id)
+    label = Label.from_dataset(Dataset.Tabular.from_df(CLASSES).id)
+    splitset = Splitset.make([feature.id], label.id, size_test=0.25, seed=1)
+    splitset.cache_samples()
+    path.unlink()
+    assert len(splitset.fetch_cache("test", "features")) == 3  # the samples are all there
+    splitset.clear_cache()
+    with pytest.raises(IngestError, match=r"there is no file .*rows\.csv"):
+        splitset.fetch_cache("test", "features")
+    assert not splitset.cache_hot
+
+
+@pytest.mark.parametrize("kind", ["rows.csv", "walk.npy", "images"])
 def test_a_source_that_changed_is_refused_before_samples_are_made(
     home: Path, tmp_path: Path, kind: str
 ) -> None:
     """A11: no samples of the new rows under the old row's name, and the row stays as it was."""
 
     def write(values: np.ndarray) -> None:
-        if kind.endswith("csv"):
+        if kind == "images":
+            (tmp_path / kind).mkdir(exist_ok=True)
+            for row, value in enumerate(values.astype(np.float32)):
+                Image.fromarray(np.full((2, 2), value)).save(tmp_path / kind / f"{row}.tiff")
+        elif kind.endswith("csv"):
             pd.DataFrame({"a": values}).to_csv(tmp_path / kind, index=False)
         else:
             np.save(tmp_path / kind, values.reshape(-1, 1, 1))
 
     write(np.arange(12.0))
-    register = Dataset.Tabular.from_path if kind.endswith("csv") else Dataset.Sequence.from_numpy
+    register = {
+        "rows.csv": Dataset.Tabular.from_path,
+        "walk.npy": Dataset.Sequence.from_numpy,
+        "images": Dataset.Image.from_folder,
+    }[kind]
     dataset = register(tmp_path / kind, ingest=False)
     label = Label.from_dataset(Dataset.Tabular.from_df(CLASSES).id)
     splitset = Splitset.make([Feature.from_dataset(dataset.id).id], label.id, seed=1)
-    write(np.arange(12.0) + np.eye(12)[5] * 1e-9)
+    write(np.arange(12.0) + np.eye(12)[5] * 1e-5)
     with pytest.raises(IngestError, match=rf"{kind} has changed since it was registered"):
         splitset.cache_samples()
     assert not splitset.cache_hot

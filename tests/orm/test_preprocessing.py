@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, MinMaxScaler, OrdinalEncoder, StandardScaler
 
 from aiqc_core.errors import PreprocessError, SelectionError, SplitError
 from aiqc_core.orm import (
@@ -16,6 +16,7 @@ from aiqc_core.orm import (
     FeatureCoder,
     FeatureInterpolater,
     FeatureShaper,
+    Fold,
     Label,
     LabelCoder,
     LabelInterpolater,
@@ -302,3 +303,68 @@ def test_an_interpolater_added_later_never_meets_stale_samples(home: Path) -> No
     key = splitset.cache_path
     FeatureInterpolater.from_feature(feature.id)
     assert Splitset.get_by_id(splitset.id).cache_path != key
+
+
+def test_a_filter_is_noted_as_lists(home: Path) -> None:
+    feature = Feature.from_dataset(Dataset.Tabular.from_df(series()).id)
+    coder = FeatureCoder.from_feature(feature.id, StandardScaler(), columns="phase")
+    wanted = {"include": True, "dtypes": None, "columns": ["phase"]}
+    assert FeatureCoder.get_by_id(coder.id).original_filter == wanted
+    filled = FeatureInterpolater.from_feature(feature.id, dtypes="float64")
+    wanted = {"include": True, "dtypes": ["float64"], "columns": None}
+    assert FeatureInterpolater.get_by_id(filled.id).original_filter == wanted
+    other = Feature.from_dataset(feature.dataset_id, ["wave"])
+    named = FeatureInterpolater.from_feature(other.id, columns=("wave",))
+    assert named.original_filter["columns"] == ["wave"]
+
+
+@pytest.mark.filterwarnings("ignore:fold_count", "ignore:Splitset.make. the split")
+def test_a_reshape_fits_a_fold_whose_quantiles_are_fewer(home: Path) -> None:
+    """All rows have four quantiles; rows that lack the only ones above 0 have fewer."""
+    frame = pd.DataFrame({"a": [0.0] * 15 + [1.0, 2.0, 3.0, 4.0, 5.0] * 3, "y": [0, 1] * 15})
+    dataset = Dataset.Tabular.from_df(frame)
+    feature = Feature.from_dataset(dataset.id, ["a"])
+    binned = KBinsDiscretizer(6, encode="onehot-dense", quantile_method="averaged_inverted_cdf")
+    with pytest.warns(UserWarning, match="bins"):
+        FeatureCoder.from_feature(feature.id, binned)
+    FeatureShaper.from_feature(feature.id, (0, "1", 1))
+    splitset = Splitset.make([feature.id], time_ordered=True, fold_count=2)
+    widths = []
+    for fold in splitset.ordered_folds:
+        with pytest.warns(UserWarning, match="bins"):
+            train = splitset.fetch_cache("folds_train_combined", "features", fold.id)
+        width = len(Fold.get_by_id(fold.id).fitted.features[0].output_columns)
+        assert train.shape[1:] == (1, width)
+        widths.append(width)
+    assert widths == sorted(widths)
+    assert widths[0] < feature.preprocessed_shape()[-1]
+
+
+@pytest.mark.filterwarnings("ignore:fold_count")
+def test_what_cannot_be_prepared_is_told_by_feature_and_fold(home: Path) -> None:
+    wave = np.arange(30.0)
+    wave[1:10] = np.nan
+    dataset = Dataset.Tabular.from_df(pd.DataFrame({"wave": wave, "other": wave[::-1]}))
+    fine, feature = (Feature.from_dataset(dataset.id, [c]) for c in ("other", "wave"))
+    for each in (fine, feature):
+        FeatureInterpolater.from_feature(each.id, interpolate_kwargs={"method": "pchip"})
+    label = Label.from_dataset(Dataset.Tabular.from_df(pd.DataFrame({"y": [0, 1] * 15})).id)
+    splitset = Splitset.make([fine.id, feature.id], label.id, time_ordered=True, fold_count=2)
+    (first, *_) = splitset.ordered_folds
+    told = rf"^Feature {feature.id}, fold 0 \(id {first.id}\): column 'wave': 1 known points"
+    with pytest.raises(PreprocessError, match=told):
+        splitset.cache_samples()
+    assert not splitset.cache_hot
+
+
+def test_classes_of_a_one_hot_label_are_told_by_their_columns(home: Path) -> None:
+    hot = pd.DataFrame({"cat": [1] * 20 + [0] * 4, "dog": [0] * 20 + [1] * 4, "x": range(24)})
+    dataset = Dataset.Tabular.from_df(hot)
+    feature = Feature.from_dataset(dataset.id, ["x"])
+    label = Label.from_dataset(dataset.id, ["cat", "dog"])
+    with pytest.warns(UserWarning, match="'train' has no sample of class 'dog'"):
+        Splitset.make([feature.id], label.id, size_test=0.25, time_ordered=True)
+    rare = hot.assign(cat=[1] * 23 + [0], dog=[0] * 23 + [1])
+    label = Label.from_dataset(Dataset.Tabular.from_df(rare).id, ["cat", "dog"])
+    with pytest.raises(SplitError, match="class 'dog' has 1"):
+        Splitset.make([feature.id], label.id, size_test=0.25)

@@ -378,14 +378,20 @@ Queue.get_by_id({queue}).run_jobs(progress=False)
 
 @pytest.mark.slow
 def test_a_killed_run_is_finished_by_the_next_one(home: Path) -> None:
-    """B08, B15: what was recorded is not trained again, the rest is."""
-    row = queue(repeat_count=2)
+    """B08, B15, B64: what was recorded is not trained again, the rest is, as if never killed."""
+    row, whole = queue(repeat_count=2), queue(repeat_count=2)
+    whole.run_jobs(progress=False)
+    before = Predictor.select().count()
     code = textwrap.dedent(KILLED.format(tests=str(Path(__file__).parent), queue=row.id))
     done = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
     assert done.returncode == -signal.SIGKILL
-    kept = [p.id for p in Predictor.select()]
+    kept = [p.id for p in Predictor.select()][before:]
     assert len(kept) == 2
     summary = row.run_jobs(progress=False)
     assert (summary.trained, summary.found) == (6, 2)
-    assert kept == [p.id for p in Predictor.select()][:2]
+    assert kept == [p.id for p in Predictor.select()][before : before + 2]
     assert row.runs_completed == row.total_runs == 8
+    expected, found = predictions(whole), predictions(row)
+    assert expected.keys() == found.keys()
+    for key, probabilities in expected.items():
+        np.testing.assert_array_equal(found[key], probabilities)

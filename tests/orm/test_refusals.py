@@ -362,6 +362,18 @@ STEPS: list[Refused] = [
         lambda s: LabelCoder.from_label(s.labelled("a").id, sk.FunctionTransformer(np.log1p)),
     ),
     (
+        "feature separately",
+        PreprocessError,
+        "process_separately: 'no'; give True or False",
+        lambda s: FeatureInterpolater.from_feature(s.of("gap").id, process_separately="no"),
+    ),
+    (
+        "label separately",
+        PreprocessError,
+        "process_separately: 0; give True or False",
+        lambda s: LabelInterpolater.from_label(s.labelled("gap").id, process_separately=0),
+    ),
+    (
         "B52 Binarizer",
         PreprocessError,
         "no inverse",
@@ -508,6 +520,48 @@ CUTS: list[Refused] = [
         PreprocessError,
         "no inverse",
         cut(label_id=None, feature_ids=lambda s: [s.lossy.id]),
+    ),
+    (
+        "order of a text",
+        SplitError,
+        r"time_ordered: 'no'; give True or False",
+        cut(time_ordered="no", size_test=0.2),
+    ),
+    ("order of a number", SplitError, "time_ordered: 1", cut(time_ordered=1, size_test=0.2)),
+    (
+        "bins of nothing",
+        SplitError,
+        "bin_count: 3, but .* no Label and no unsupervised_stratify_col",
+        cut(label_id=None, bin_count=3, size_test=0.2),
+    ),
+    (
+        "bins in order",
+        SplitError,
+        "bin_count: 3, but .* time_ordered or groups",
+        cut(bin_count=3, size_test=0.2, time_ordered=True),
+    ),
+    (
+        "bins of groups",
+        SplitError,
+        "bin_count: 3, but .* time_ordered or groups",
+        cut(bin_count=3, size_test=0.2, groups="n"),
+    ),
+    (
+        "bins of one-hot",
+        SplitError,
+        "bin_count: 3 quantiles of a label that holds no numbers but classes",
+        cut(label_id=lambda s: s.labelled("y", "hot").id, bin_count=3, size_test=0.2),
+    ),
+    (
+        "a stratum missing",
+        SplitError,
+        r"^unsupervised_stratify_col: a sample's value is missing in .* rows, the first are \[3",
+        cut(
+            label_id=None,
+            feature_ids=lambda s: [s.of("gap").id],
+            unsupervised_stratify_col="gap",
+            size_test=0.2,
+        ),
     ),
     ("stratum beside label", SplitError, "Label stratifies", cut(unsupervised_stratify_col="a")),
     (

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,12 @@ from hypothesis import strategies as st
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError, TrustError
-from aiqc_core.orm import Dataset, Feature, Label, blobs, metastore, signing, trust
+from aiqc_core.orm import Dataset, Feature, Label, blobs, database, metastore, signing, trust
 from aiqc_core.orm.fields import PositionsField, positions_of
 from aiqc_core.orm.schema import StoreInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0, 1, 0]})
@@ -170,13 +172,65 @@ def test_bytes_come_back_as_they_went_in(
     digest = blobs.put(data)
     assert blobs.put(data) == digest
     assert blobs.get(digest) == data
+    assert blobs.read(digest) == data
 
 
-def test_damaged_bytes_are_noticed(home: Path) -> None:
+@pytest.mark.parametrize("reading", [blobs.get, blobs.read])
+@pytest.mark.parametrize("damage", [b"previous", b"pre", b"precious precious", b""])
+@pytest.mark.parametrize("chunk", [4, 100])
+def test_damaged_bytes_are_noticed(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reading: Callable[[str], object],
+    damage: bytes,
+    chunk: int,
+) -> None:
+    monkeypatch.setattr(blobs, "CHUNK_BYTES", chunk)
     digest = blobs.put(b"precious")
-    blobs.BlobChunk.update(data=b"previous").execute()
+    blobs.BlobChunk.update(data=damage).where(blobs.BlobChunk.idx == 0).execute()
     with pytest.raises(MetastoreError, match="missing or damaged"):
-        blobs.get(digest)
+        reading(digest)
+
+
+def test_bytes_that_were_never_stored_are_missed(home: Path) -> None:
+    with pytest.raises(MetastoreError, match="missing or damaged"):
+        blobs.read("0" * 64)
+
+
+def test_a_large_write_reaches_the_file_beside_what_follows(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LARGE_BYTES", 1000)
+    data = os.urandom(2**22)
+    with database.checkpoint_later(len(data)), metastore.atomic():
+        digest = blobs.put(data)
+    for thread in threading.enumerate():
+        if thread.name == database.CHECKPOINT:
+            thread.join()
+    assert config.database_path().stat().st_size > len(data)
+    assert blobs.get(digest) == data
+    pages = metastore.execute_sql("PRAGMA wal_autocheckpoint").fetchone()
+    assert pages == (database.PAGES_TO_CHECKPOINT,)
+
+
+def test_what_fails_within_a_large_write_leaves_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LARGE_BYTES", 0)
+
+    def write_and_fail() -> None:
+        with database.checkpoint_later(1), metastore.atomic():
+            blobs.put(b"precious")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail()
+    assert blobs.Blob.select().count() == 0
+
+
+def test_a_store_that_was_deleted_needs_no_checkpoint(tmp_path: Path) -> None:
+    database.copy_log(tmp_path / "gone" / "aiqc.sqlite")
+    assert not (tmp_path / "gone").exists()
 
 
 def test_larger_than_one_sqlite_value_may_be(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,69 @@
+"""Which process holds a claim, told so that neither a reused id nor a clock set anew deceives."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+SAME_START_SECONDS = 1.0
+_abandoned: set[str] = set()  # claims of this process that it could not give back in the store
+
+
+def this_process() -> dict[str, Any]:
+    """Return host, id, start and boot of this process, and a name for one claim of it."""
+    pid = os.getpid()
+    return {
+        "host": socket.gethostname(),
+        "pid": pid,
+        "started": _started(pid),
+        "boot": _boot(),
+        "claim": uuid.uuid4().hex,
+    }
+
+
+def abandon(owner: dict[str, Any]) -> None:
+    """Count a claim of this process as void from now on, whatever the store says."""
+    _abandoned.add(owner["claim"])
+
+
+def is_alive(owner: dict[str, Any]) -> bool:
+    """Say whether a process that `this_process` told of still runs.
+
+    Of a process on another host nothing can be seen from here: it counts as alive.
+    """
+    if owner["host"] != socket.gethostname():
+        return True
+    if owner.get("claim") in _abandoned:
+        return False
+    try:
+        started = _started(owner["pid"])
+    except psutil.NoSuchProcess:
+        return False
+    same_start = abs(started - owner["started"]) < SAME_START_SECONDS
+    return same_start and owner.get("boot") == _boot()
+
+
+def _started(pid: int) -> float:
+    """Return when a process started, in seconds since the boot on Linux, else since the epoch.
+
+    Not psutil's `create_time` on Linux: it is of the clock of the day, which a time server sets,
+    and a claim of a living process would then look void.
+    """
+    try:
+        # After the name in parentheses, which may hold spaces; the 22nd field of proc(5).
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return psutil.Process(pid).create_time()
+
+
+def _boot() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None

@@ -1,0 +1,59 @@
+"""The arguments of `Queue.run_jobs`, checked before anything is written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.train import pruning
+
+if TYPE_CHECKING:
+    from aiqc_core.train.pruning import Pruner
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a Queue is run; see `Queue.run_jobs`."""
+
+    workers: int = 1
+    progress: bool = True
+    time_limit: float | None = None
+    checkpoint_seconds: float | None = None
+    stack: bool = False
+    pruner: Pruner | None = None
+    captured_pruner: bytes | None = None
+
+    @classmethod
+    def checked(cls, *, workers: Any, pruner: Any, **given: Any) -> Options:
+        """Return the options, refusing what is out of range.
+
+        Raises:
+            TrainingError: the message names the argument and what is allowed.
+        """
+        if workers is not None and (type(workers) is not int or workers < 1):
+            message = f"workers: {workers!r}; give a whole number of at least 1, or None."
+            raise TrainingError(message)
+        _refuse_seconds("time_limit", given["time_limit"], zero=False)
+        _refuse_seconds("checkpoint_seconds", given["checkpoint_seconds"], zero=True)
+        for name in ("stack", "progress"):
+            if not isinstance(given[name], bool):
+                message = f"{name}: {given[name]!r}; give True or False."
+                raise TrainingError(message)
+        payload = None if pruner is None else pruning.captured(pruner)
+        return cls(workers=workers or 1, pruner=pruner, captured_pruner=payload, **given)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether training is in other processes; a time limit can only be held there."""
+        return self.workers > 1 or self.time_limit is not None
+
+
+def _refuse_seconds(name: str, given: Any, *, zero: bool) -> None:
+    number = type(given) in {int, float} and math.isfinite(given)
+    if given is None or (number and (given > 0 or (zero and given == 0))):
+        return
+    least = "of at least 0" if zero else "above 0"
+    message = f"{name}: {given!r}; give a number of seconds {least}, or None."
+    raise TrainingError(message)

@@ -1,0 +1,143 @@
+"""What one call of `run_jobs` did, and the bar that shows it while it does."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+from tqdm.auto import tqdm
+
+if TYPE_CHECKING:
+    from aiqc_core.orm.job import Job
+    from aiqc_core.orm.queue import Queue
+    from aiqc_core.orm.scores import Measure
+    from aiqc_core.train.outcome import JobOutcome
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    """A training that failed: which Job, and why."""
+
+    job_id: int
+    job_key: str
+    hyperparameters: dict[str, object]
+    reason: str
+
+
+@dataclass(slots=True)
+class RunSummary:
+    """What one call of `run_jobs` did.
+
+    Attributes:
+        queue_id: of which Queue.
+        total: the runs of the Queue in all.
+        found: those that had a Predictor before.
+        trained: those that got one now.
+        held: those that a living process is training.
+        pruned: those that a pruner stopped before they began, now or before.
+        best: the best score of the leading metric on the split that judges; None before there is a
+            finite one.
+        failures: those that failed now.
+    """
+
+    queue_id: int
+    total: int
+    found: int
+    trained: int = 0
+    held: int = 0
+    pruned: int = 0
+    best: float | None = None
+    failures: list[JobFailure] = field(default_factory=list)
+
+    def describe(self) -> str:
+        """Return one line for people, and one more for each failure."""
+        pruned = f", {self.pruned} pruned" if self.pruned else ""
+        if self.found + self.pruned == self.total and not self.trained:
+            done = f"{self.found} trained{pruned}" if pruned else "trained"
+            return f"Queue {self.queue_id}: nothing to do, all {self.total} runs are {done}."
+        text = (
+            f"Queue {self.queue_id}: {self.trained} trained, {self.found} found{pruned}, "
+            f"of {self.total}"
+        )
+        if self.held:
+            text += f"; {self.held} are being trained by another process"
+        if not self.failures:
+            return f"{text}."
+        lines = [
+            f"  Job {f.job_id} ({f.job_key}) {f.hyperparameters}: {f.reason}"
+            for f in self.failures
+        ]
+        return "\n".join([f"{text}; {len(self.failures)} failed, run again to retry:", *lines])
+
+
+class Progress:
+    """Counts what is done into a summary, and shows it with the best score so far.
+
+    Args:
+        queue: whose runs.
+        summary: to count into.
+        measure: what is best.
+        shown: whether to show a bar.
+    """
+
+    def __init__(
+        self, queue: Queue, summary: RunSummary, measure: Measure, *, shown: bool
+    ) -> None:
+        """Show the bar, with what was found already done."""
+        self.summary = summary
+        self._measure = measure
+        self._bar = tqdm(
+            total=summary.total,
+            initial=summary.found + summary.pruned,
+            desc=f"Queue {queue.id}",
+            disable=not shown,
+            unit="model",
+        )
+
+    def __enter__(self) -> Self:
+        """Return the progress."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the bar as it is, and log what was done."""
+        self._bar.close()
+        logger.info(self.summary.describe())
+
+    def seen(self, score: float) -> None:
+        """Take a score into account; one that is not finite is never the best."""
+        if not math.isfinite(score):
+            return
+        best = self.summary.best
+        if best is None or self._measure.is_better(score, best):
+            self.summary.best = score
+        measure = self._measure
+        self._bar.set_postfix_str(
+            f"best {measure.split} {measure.metric} {self.summary.best:.4f}", refresh=False
+        )
+
+    def held(self) -> None:
+        """Count a training that another process holds."""
+        self.summary.held += 1
+        self._bar.update()
+
+    def trained(self, outcome: JobOutcome) -> None:
+        """Count a training that is recorded."""
+        self.summary.trained += 1
+        self.seen(self._measure.of(outcome.metrics))
+        self._bar.update()
+
+    def pruned(self) -> None:
+        """Count a training that will not be done."""
+        self.summary.pruned += 1
+        self._bar.update()
+
+    def failed(self, job: Job, reason: str) -> None:
+        """Count a training that failed."""
+        failure = JobFailure(job.id, job.key, job.hyperparameters, reason)
+        self.summary.failures.append(failure)
+        logger.error("Job %d (%s) failed: %s", job.id, job.key, reason)
+        self._bar.update()

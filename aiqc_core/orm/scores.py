@@ -1,0 +1,125 @@
+"""The scores of a Queue by combination, fold and repeat: what a search and a pruner go by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, Self
+
+from aiqc_core.evaluate.leading import leading_metric, lower_is_better
+from aiqc_core.orm.job import Job
+from aiqc_core.orm.prediction import Prediction
+from aiqc_core.orm.predictor import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from aiqc_core.orm.queue import Queue
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """The number by which trainings of a Queue are judged.
+
+    Attributes:
+        metric: the leading metric of the analysis type.
+        split: the split that judges training.
+    """
+
+    metric: str
+    split: str
+
+    @classmethod
+    def of_queue(cls, queue: Queue) -> Self:
+        """Return what judges the trainings of a Queue."""
+        return cls(leading_metric(queue.algorithm.analysis_type), queue.splitset.judged_on)
+
+    @property
+    def lower_is_better(self) -> bool:
+        """Whether the metric counts errors."""
+        return lower_is_better(self.metric)
+
+    def of(self, metrics: Mapping[str, Mapping[str, float]]) -> float:
+        """Return the number among the metrics of a Prediction."""
+        return metrics[self.split][self.metric]
+
+    def is_better(self, score: float, than: float) -> bool:
+        """Compare two numbers that are not NaN."""
+        return score < than if self.lower_is_better else score > than
+
+
+@dataclass(slots=True)
+class Scores:
+    """The scores that are recorded.
+
+    Attributes:
+        repeat_count: scores that a fold has when it is complete.
+        by_combo: `{combination: {fold: {repeat: score}}}` by ids; None stands for a Queue without
+            combinations, or without folds.
+    """
+
+    repeat_count: int
+    by_combo: dict[int | None, dict[int | None, dict[int, float]]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, queue: Queue, measure: Measure) -> Self:
+        """Read all scores of a Queue in one query."""
+        query: Any = (
+            Prediction.select(
+                Job.hyperparamcombo, Job.fold, Predictor.repeat_index, Prediction.metrics
+            )
+            .join(Predictor)
+            .join(Job)
+            .where(Job.queue == queue, Prediction.splitset.is_null())  # none of new data
+            .tuples()
+        )
+        scores = cls(queue.repeat_count)
+        for combo, fold, repeat_index, metrics in query:
+            scores.put(combo, fold, repeat_index, measure.of(metrics))
+        return scores
+
+    def put(self, combo: int | None, fold: int | None, repeat_index: int, score: float) -> None:
+        """Add a score."""
+        self.by_combo.setdefault(combo, {}).setdefault(fold, {})[repeat_index] = score
+
+    def all(self) -> list[float]:
+        """Return every score."""
+        return [
+            score
+            for folds in self.by_combo.values()
+            for repeats in folds.values()
+            for score in repeats.values()
+        ]
+
+    def complete(self, combo: int | None, folds: Sequence[int | None]) -> list[int | None]:
+        """Return which of the folds have the scores of all repeats."""
+        found = self.by_combo.get(combo, {})
+        return [fold for fold in folds if len(found.get(fold, ())) == self.repeat_count]
+
+    def running_means(
+        self, combo: int | None, folds: Sequence[int | None]
+    ) -> tuple[float, ...] | None:
+        """Return the mean over repeats and the first fold, the first two, and so on.
+
+        None where one of the folds is not complete.
+        """
+        found = self.by_combo.get(combo, {})
+        if any(len(found.get(fold, ())) < self.repeat_count for fold in folds):
+            return None
+        means = [fmean(found[fold].values()) for fold in folds]
+        return tuple(fmean(means[: count + 1]) for count in range(len(means)))
+
+
+def histories(queue: Queue) -> dict[Any, list[dict[str, list[float]]]]:
+    """Return the histories of the Predictors of a Queue by the id of their fold, in one query."""
+    query: Any = (
+        Predictor.select(Job.fold, Predictor.history)
+        .join(Job)
+        .where(Job.queue == queue)
+        .order_by(Predictor.id)
+        .tuples()
+    )
+    found: dict[Any, list[dict[str, list[float]]]] = {}
+    for fold, history in query:
+        found.setdefault(fold, []).append(history)
+    return found

@@ -1,0 +1,232 @@
+"""The space of hyperparameters: for each name its choices, or a range of numbers.
+
+A range goes beyond the reference: a bare dictionary `{"low": …, "high": …}` with `"log": True` or
+`"step": …` where wanted. It is of whole numbers when all of its numbers are; both ends belong to
+it. A dictionary that is meant as a value stands in a list.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+RANGE_KEYS = {"low", "high", "log", "step"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Values without an order, told apart as JSON."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def size(self) -> int:
+        """How many values there are."""
+        return len(self.values)
+
+    def value(self, position: float) -> Any:
+        """Return the value at a position."""
+        return self.values[int(position)]
+
+    def position(self, value: Any) -> int:
+        """Return where a value stands."""
+        return [canonical(v) for v in self.values].index(canonical(value))
+
+    def draw(self, generator: np.random.Generator) -> Any:
+        """Draw a value, each as likely."""
+        return self.values[int(generator.integers(self.size))]
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from `low` to `high`: with a `step` the grid on it, else all of them.
+
+    Attributes:
+        log: whether equal ratios are as likely as each other, rather than equal differences.
+        step: None for real numbers; whole numbers have one, 1 at least.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    @property
+    def size(self) -> int | None:
+        """How many numbers there are; None when they are real numbers."""
+        if self.step is None:
+            return None
+        width = Decimal(repr(self.high)) - Decimal(repr(self.low))
+        return int(width // Decimal(repr(self.step))) + 1
+
+    def value(self, position: float) -> float:
+        """Return the number at a step, counted from 0; without one, and with log, the position."""
+        if self.step is None:
+            return float(position)
+        if self.log:
+            return int(position)
+        if isinstance(self.low, int) and isinstance(self.step, int):
+            return self.low + int(position) * self.step
+        # In decimals, as 3 * 0.1 is 0.30000000000000004 in binary.
+        return float(Decimal(repr(self.low)) + int(position) * Decimal(repr(self.step)))
+
+    def position(self, value: float) -> float:
+        """Return the step on which a number stands: the inverse of `value`."""
+        if self.step is None or self.log:
+            return value
+        return round((value - self.low) / self.step)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """Every number of a range with a step, from low to high."""
+        first = self.low if self.log else 0
+        return tuple(self.value(first + step) for step in range(self.size or 0))
+
+    def draw(self, generator: np.random.Generator) -> float:
+        """Draw a number, uniformly or with `log` uniformly in its logarithm."""
+        if not self.log:
+            if self.size is not None:
+                return self.value(int(generator.integers(self.size)))
+            return float(generator.uniform(self.low, self.high))
+        whole = self.step is not None
+        margin = 0.5 if whole else 0.0  # so that the ends come up as often as their neighbours
+        ends = math.log(self.low - margin), math.log(self.high + margin)
+        drawn = math.exp(generator.uniform(*ends))
+        return min(max(round(drawn) if whole else drawn, self.low), self.high)
+
+
+Dimension = Choices | Range
+
+
+def parse(hyperparameters: Mapping[str, Any] | None) -> dict[str, Dimension]:
+    """Read `{name: [value, …] | range | value}`; a value that is no list is the only choice.
+
+    Raises:
+        AlgorithmError: an empty list, a value that JSON would change (tuple, integer key, NaN,
+            numpy scalar), or an impossible range.
+
+    >>> parse({"bias": True, "rate": {"low": 0.001, "high": 0.1, "log": True}})[
+    ...     "rate"
+    ... ].size is None
+    True
+    """
+    return {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
+
+
+def size(dimensions: Mapping[str, Dimension]) -> int | None:
+    """Return how many combinations there are; None when a range of real numbers is among them."""
+    sizes = [dimension.size for dimension in dimensions.values()]
+    return None if None in sizes else math.prod(s for s in sizes if s is not None)
+
+
+def draw(dimensions: Mapping[str, Dimension], generator: np.random.Generator) -> dict[str, Any]:
+    """Draw one combination."""
+    return {name: dimension.draw(generator) for name, dimension in dimensions.items()}
+
+
+def canonical(value: Any) -> str:
+    """Return the JSON by which values and combinations are told apart."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def is_range(given: object) -> bool:
+    """Say whether something is meant as a range."""
+    return isinstance(given, Mapping) and {"low", "high"} <= set(given)
+
+
+def _dimension(name: Any, given: Any) -> Dimension:
+    if not isinstance(name, str):
+        message = f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
+        raise AlgorithmError(message)
+    return _range(name, given) if is_range(given) else Choices(tuple(_unique(name, given)))
+
+
+def _range(name: str, given: Mapping[str, Any]) -> Range:
+    low, high, log, step = _parts(given)
+    wrong = next(_faults_of_range(given), None)
+    if wrong is not None:
+        message = (
+            f"hyperparameters: the range {dict(given)!r} of {name!r} {wrong}. A range is "
+            "{'low': …, 'high': …} with 'log': True or 'step': … where wanted; a dictionary that "
+            "is meant as a value stands in a list."
+        )
+        raise AlgorithmError(message)
+    if type(low) is int and type(high) is int and (step is None or type(step) is int):
+        return Range(low, high, bool(log), 1 if step is None else step)
+    return Range(float(low), float(high), bool(log), None if step is None else float(step))
+
+
+def _parts(given: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
+    return given["low"], given["high"], given.get("log"), given.get("step")
+
+
+def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong; what comes later relies on what came before."""
+    low, high, log, step = _parts(given)
+    numbers = [low, high] if step is None else [low, high, step]
+    if unknown := sorted(map(str, set(given) - RANGE_KEYS)):
+        yield f"has unknown keys {unknown}"
+    if not all(type(n) in {int, float} and math.isfinite(n) for n in numbers):
+        yield "holds what is no finite int or float of Python"
+    if not low < high:
+        yield "has a low that is not below its high"
+    if log not in {None, True, False}:
+        yield f"has log={log!r}, which is neither True nor False"
+    if step is not None and not 0 < step <= high - low:
+        yield f"has step={step!r}, which is not above 0 and up to high - low"
+    if log and step is not None:
+        yield "has both log and step"
+    if log and low <= 0:
+        yield "has log, for which low must be above 0"
+
+
+def _unique(name: str, given: Any) -> list[Any]:
+    values = given if isinstance(given, list) else [given]
+    if not values:
+        message = f"hyperparameters: {name!r} has no values; give at least one, or leave it out."
+        raise AlgorithmError(message)
+    for value in values:
+        for part, fix in _changed_by_json(value):
+            message = (
+                f"hyperparameters: {name!r} holds {part!r} ({type(part).__name__}), which JSON "
+                f"would change; {fix}."
+            )
+            raise AlgorithmError(message)
+    unique = list({canonical(value): value for value in values}.values())
+    if len(unique) < len(values):
+        logger.warning("hyperparameters: repeated values of %r are used once: %r", name, unique)
+    return unique
+
+
+def _changed_by_json(value: Any) -> Iterator[tuple[Any, str]]:
+    """Yield each part that would come back from JSON as something else, with the remedy."""
+    if type(value) is list:
+        for part in value:
+            yield from _changed_by_json(part)
+    elif type(value) is dict:
+        for key, part in value.items():
+            if type(key) is not str:
+                yield key, "use string keys"
+            yield from _changed_by_json(part)
+    elif type(value) is float and not math.isfinite(value):
+        yield value, "use None or a string, and turn it into a float inside the function"
+    elif isinstance(value, tuple):
+        yield value, "use a list, and tuple(…) inside the function"
+    elif isinstance(value, np.generic | np.ndarray):
+        yield value, "use .tolist()"
+    elif value is not None and type(value) not in {str, int, float, bool}:
+        yield value, "use a string, and look the object up inside the function"
