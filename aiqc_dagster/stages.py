@@ -125,6 +125,9 @@ def _hyperparamcombo(experiment: Experiment, _: str, combo_key: str) -> Cell:
     hyperparamset = chain.hyperparamset(experiment)
     if hyperparamset is None:
         return Cell({"hyperparameters": {}}, combo_key)
+    if experiment.is_adaptive:
+        shown = {"search": experiment.training.search, "space": hyperparamset.hyperparameters}
+        return Cell(shown, f"{hyperparamset.id}_{combo_key}")
     row = hyperparamset.hyperparamcombos.where(Hyperparamcombo.key == combo_key).get()
     shown = {"hyperparamcombo_id": row.id, "hyperparameters": row.hyperparameters}
     return Cell(shown, combo_key)

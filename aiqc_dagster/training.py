@@ -45,8 +45,12 @@ class Work(Protocol):
         """Return what names each selected Job: of a target, or of the run's partitions."""
         ...
 
-    def jobs(self, names: Sequence[Names]) -> list[Job]:
-        """Return the Jobs with these names."""
+    def job(self, names: Names) -> Job:
+        """Return the Job with this name, which is about to be trained."""
+        ...
+
+    def jobs(self, names: Sequence[Names]) -> Sequence[Job | None]:
+        """Return the Jobs with these names; None for what a search has yet to suggest."""
         ...
 
     def cell(self, names: Names) -> str:
@@ -84,7 +88,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
         selection = work.select(context, target, force=config.force)
         lacking = 0
         for names, job in zip(selection, work.jobs(selection), strict=True):
-            if job.missing():
+            if job is None or job.missing():
                 lacking += 1
                 yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
             else:
@@ -106,7 +110,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
     )
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:
         """Train one Job and report its cell the moment it is recorded."""
-        (job,) = work.jobs([names])
+        job = work.job(names)
         missing = job.missing()
         for repeat_index in missing:
             _refuse_failure(job, train_one(job, repeat_index))
@@ -132,7 +136,7 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         """Count what is recorded, and fail when anything that was selected is missing."""
         *cells, planned, is_walk = selection
         pairs = zip(cells, work.jobs(cells), strict=True)
-        lacking = [names for names, job in pairs if job.missing()]
+        lacking = [names for names, job in pairs if job is None or job.missing()]
         if lacking or len(trained) != planned:
             raise dg.Failure(_lacking(work, lacking, len(cells)), allow_retries=False)
         context.log.info(_finished(work, len(trained), len(cells)))

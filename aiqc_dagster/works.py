@@ -10,6 +10,7 @@ from aiqc_core import chain
 from aiqc_core.orm import Queue
 from aiqc_core.orm.planned import jobs_of, jobs_with_indices
 from aiqc_dagster import partitions
+from aiqc_dagster.executor import worker_count
 from aiqc_dagster.stages import asset_key
 
 if TYPE_CHECKING:
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
     from aiqc_core.orm import Job
     from aiqc_dagster.training import Names
+
+
+ADAPTIVE = (
+    "force: a search that results steer is not trained again by parts; change the experiment's "
+    "seed to search anew."
+)
 
 
 class ExperimentWork:
@@ -39,6 +46,8 @@ class ExperimentWork:
             cells = [partitions.split_cell(key, partitions.JOB) for key in context.partition_keys]
             names = [list(cell) for cell in cells]
         for snapshot in dict.fromkeys(name[0] for name in names):
+            if force and self.experiment.is_adaptive:
+                raise dg.Failure(ADAPTIVE, allow_retries=False)
             if force:
                 chosen = {key for other, key in names if other == snapshot}
                 chain.renew(self.experiment, snapshot, chosen)
@@ -46,9 +55,14 @@ class ExperimentWork:
                 chain.queue(self.experiment, snapshot)
         return names
 
-    def jobs(self, names: Sequence[Names]) -> list[Job]:
+    def job(self, names: Names) -> Job:
+        """Return one Job; of a search that results steer, its combination is suggested now."""
+        snapshot, key = names
+        return chain.job(self.experiment, snapshot, key, in_flight=worker_count(None))
+
+    def jobs(self, names: Sequence[Names]) -> list[Job | None]:
         """Return the Jobs with these names, a query for each snapshot."""
-        found: dict[tuple[str, str], Job] = {}
+        found: dict[tuple[str, str], Job | None] = {}
         for snapshot in dict.fromkeys(name[0] for name in names):
             keys = [key for other, key in names if other == snapshot]
             rows = chain.jobs(self.experiment, snapshot, keys)
@@ -82,6 +96,10 @@ class NotebookWork:
         keys = [_key(job) for job in jobs_of(Queue.get_by_id(int(target)))]
         partitions.add_notebook_jobs(context.instance, keys)
         return [[key] for key in keys]
+
+    def job(self, names: Names) -> Job:
+        """Return one Job."""
+        return self.jobs([names])[0]
 
     def jobs(self, names: Sequence[Names]) -> list[Job]:
         """Return the Jobs with these names, a query for each Queue."""

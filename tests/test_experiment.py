@@ -95,10 +95,11 @@ def test_a_random_search_draws_the_same_combinations_each_time() -> None:
     assert small_experiment.declare(**changed(**ranged), seed=6).combo_keys() != keys
 
 
-def test_a_search_that_results_lead_knows_no_cell_before() -> None:
+def test_a_search_that_results_lead_numbers_its_cells() -> None:
     guided = small_experiment.declare(**changed(search="tpe", search_count=2))
-    with pytest.raises(AlgorithmError, match=r"Train it with Experiment\.run, or use 'random'"):
-        guided.job_keys()
+    assert guided.job_keys() == ["f0_t000", "f1_t000", "f0_t001", "f1_t001"]
+    with pytest.raises(AlgorithmError, match="as results come, so none is known before"):
+        guided.combinations()
 
 
 FIELD = [

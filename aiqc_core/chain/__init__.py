@@ -11,7 +11,7 @@ from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, 
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
 from aiqc_core.chain.due import Due, due, newest_snapshot, source_digest
 from aiqc_core.chain.stage import today
-from aiqc_core.chain.training import hyperparamset, jobs, prepare, queue, renew, run
+from aiqc_core.chain.training import hyperparamset, job, jobs, prepare, queue, renew, run
 from aiqc_core.chain.versions import code_version
 from aiqc_core.chain.watch import champion_sound, drift, fresh, jobs_present
 
@@ -31,6 +31,7 @@ __all__ = [
     "feature",
     "fresh",
     "hyperparamset",
+    "job",
     "jobs",
     "jobs_present",
     "label",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.chain import data
 from aiqc_core.chain.stage import find_or_make, row_of, today
 from aiqc_core.errors import TrainingError
-from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
+from aiqc_core.orm import (
+    Algorithm,
+    Declared,
+    Hyperparamset,
+    Job,
+    Queue,
+    Snapshot,
+    Splitset,
+    searching,
+)
 from aiqc_core.orm.adoption import adopt
 from aiqc_core.orm.planned import jobs_of, jobs_with_keys
 from aiqc_core.train.fingerprint import fingerprint
@@ -51,13 +60,15 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
     return find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
 
 
-def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job]:
-    """Return the Jobs with these keys in a snapshot's Queue, in one query.
+def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:
+    """Return the Jobs with these keys in a snapshot's Queue; None for what is not suggested yet.
 
     Raises:
         TrainingError: the Queue has no such Job; the message lists those there are.
     """
     row = row_of(experiment, snapshot, Queue, "queue")
+    if experiment.is_adaptive:
+        return _suggested(row, job_keys)
     found = jobs_with_keys(row, job_keys)
     unknown = [key for key in job_keys if key not in found]
     if unknown:
@@ -65,6 +76,39 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
         message = f"job: {unknown[:10]} are no Jobs of Queue {row.id}; those are {known}."
         raise TrainingError(message)
     return [found[key] for key in job_keys]
+
+
+def job(experiment: Experiment, snapshot: str, job_key: str, *, in_flight: int = 1) -> Job:
+    """Return one Job; of a search that results steer, suggest its combination when it is due.
+
+    Args:
+        experiment: the declaration.
+        snapshot: whose Queue.
+        job_key: which Job.
+        in_flight: how many Jobs train at a time, see `searching.ask`.
+    """
+    (found,) = jobs(experiment, snapshot, [job_key])
+    while found is None:
+        row = row_of(experiment, snapshot, Queue, "queue")
+        if not searching.ask(row, in_flight=in_flight):
+            message = f"job: the search of Queue {row.id} suggests no {job_key!r}."
+            raise TrainingError(message)
+        (found,) = jobs(experiment, snapshot, [job_key])
+    return found
+
+
+def _suggested(row: Queue, job_keys: Sequence[str]) -> list[Job | None]:
+    """Return the Jobs of suggestions by their numbers, such as `f0_t003`."""
+    trials = searching.trial_ids(row)
+    by_place = {
+        (job.hyperparamcombo_id, "nofold" if job.fold is None else f"f{job.fold.idx}"): job
+        for job in jobs_of(row)
+    }
+    places = [(int(key.rpartition("_t")[2]), key.partition("_")[0]) for key in job_keys]
+    return [
+        by_place.get((trials[number], fold)) if number < len(trials) else None
+        for number, fold in places
+    ]
 
 
 def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Queue:

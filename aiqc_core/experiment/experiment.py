@@ -150,13 +150,24 @@ class Experiment(Declared):
         if plan.combinations is None:
             message = (
                 f"search: {plan.search!r} of {self.name!r} suggests combinations as results come, "
-                "so none is known before. Train it with Experiment.run, or use 'random'."
+                "so none is known before."
             )
             raise AlgorithmError(message)
         return plan.combinations
 
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether results suggest the combinations, so that none is known before."""
+        training = self.training
+        return bool(training.hyperparameters) and training.plan(self.seed).combinations is None
+
     def combo_keys(self) -> list[str]:
-        """Return the key of each combination: a short hash of its content."""
+        """Return the key of each combination: a short hash of its content.
+
+        Of a search that results steer, the number of each suggestion: `t000`, `t001`…
+        """
+        if self.is_adaptive:
+            return [f"t{number:03d}" for number in range(self.training.plan(self.seed).count)]
         return [combination_key(c) for c in self.combinations()] or ["default"]
 
     def fold_keys(self) -> list[str]:
@@ -165,7 +176,7 @@ class Experiment(Declared):
         return [f"f{i}" for i in range(count)] if count else ["nofold"]
 
     def job_keys(self) -> list[str]:
-        """Return the key of each Job, as `Job.key` gives it."""
+        """Return the key of each Job: its Fold's and its combination's."""
         return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 from aiqc_core.train.backend import PREDICTION_BATCH
+from aiqc_core.train.tensorflow_memory import gradients_forgotten
 
 DEFAULT_RATE = 0.01
 FILE = "model.keras"
@@ -50,7 +51,8 @@ def isolated(threads: int) -> Generator[None]:
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_op_determinism()
     try:
-        yield
+        with gradients_forgotten():
+            yield
     finally:
         keras.backend.clear_session()
         gc.collect()

@@ -109,9 +109,6 @@ BROKEN = {
     "a near type": (
         GOOD.format(name="b").replace("tComp", "Comp"), "defs.yaml:1", "give 'aiqc_dagster.",
     ),
-    "a search": (
-        GOOD.format(name="b") + "    search: tpe\n    search_count: 2\n", "b:-", "Experiment.run",
-    ),
 }  # fmt: skip
 
 

@@ -111,3 +111,31 @@ def test_trained_cells_are_trained_again_only_when_forced(instance: dg.DagsterIn
     assert retrain().success
     assert Snapshot.of("updown", "s1").rows["queue"] == renewed
     assert Predictor.select().count() == 8
+
+
+def test_a_search_that_results_steer_fills_cells_named_by_their_number(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker, so that the notebook's search and Dagster's know the same results."""
+    monkeypatch.setenv("AIQC_WORKERS", "1")
+    small = declare()
+    ranged: dict[str, Any] = {"epochs": {"low": 1, "high": 9}}
+    training = small.training.model_copy(
+        update={"search": "tpe", "search_count": 3, "hyperparameters": ranged}
+    )
+    experiment = small.model_copy(update={"training": training, "name": "guided"})
+    assert experiment.job_keys()[:3] == ["f0_t000", "f1_t000", "f0_t001"]
+    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    config = {"ops": {"guided_open_snapshot": {"config": {"snapshot": "s1"}}}}
+    job = defs.resolve_job_def("retrain_guided")
+    assert job.execute_in_process(instance=instance, run_config=config).success
+    cells = instance.get_materialized_partitions(dg.AssetKey(["guided", "predictor"]))
+    assert {cell.split("|")[0] for cell in cells} == set(experiment.job_keys())
+    done = Queue.get_by_id(Snapshot.of("guided", "s1").rows["queue"])
+    assert done.runs_completed == done.total_runs == 6
+    assert job.execute_in_process(instance=instance, run_config=config).success
+    assert Predictor.select().count() == 6
+
+    alone = chain.run(experiment.model_copy(update={"name": "alone"}), snapshot="s1")
+    tried = [[job.hyperparameters for job in queue.jobs] for queue in (done, alone)]
+    assert tried[0] == tried[1]

@@ -64,8 +64,10 @@ def test_each_class_gives_its_share_and_train_lacks_none(
         n, strata=stratify.strata(codes), size_test=test, size_validation=validation, seed=seed
     )
     held = Counter(codes[cut["test"]].tolist())
+    # A rare class gives less than its share, for train needs it; the others fill its place.
+    slack = 1 if min(counts) > 6 else len(counts)
     for code, count in enumerate(counts):
-        assert abs(held[code] - count * len(cut["test"]) / n) < 1 or count <= 6
+        assert abs(held[code] - count * len(cut["test"]) / n) < slack or count <= 6
     assert set(codes[cut["train"]].tolist()) == set(range(len(counts)))
 
 
