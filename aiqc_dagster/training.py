@@ -91,8 +91,10 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
             if job is None or job.missing():
                 lacking += 1
                 yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
-            else:
+            elif job.predictors.count():
                 _log_cell(context, work, names, job, found=True)
+            else:
+                context.log.info("%s: %s was pruned; it has no model to show", work.name, names)
         context.log.info("%s: %d of %d Jobs are to be trained", work.name, lacking, len(selection))
         yield dg.Output([*selection, lacking, bool(target)], "selection")
 

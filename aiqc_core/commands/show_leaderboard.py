@@ -44,7 +44,7 @@ def show(
         return
     console = Console()
     _print_table(console, experiment, queue, chosen, trained)
-    _print_champion(console, queue, ranked, judged_on, trained, since)
+    _print_champion(console, queue, ranked, trained, metric=chosen, since=since)
 
 
 def _queue(experiment: str, snapshot: str | None) -> Queue:
@@ -95,17 +95,20 @@ def _print_champion(
     console: Console,
     queue: Queue,
     ranked: list[leaderboard.Standing],
-    judged_on: str,
     trained: list[leaderboard.Entry],
+    *,
+    metric: str,
     since: datetime | None,
 ) -> None:
     if ranked:
+        judged_on = queue.splitset.judged_on
         best = ranked[0]
         scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
         console.print(
             f"Champion by mean {_short(judged_on)} score over {best.models} model(s): "
             f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
         )
+        console.print(queue.compare_best(metric).verdict, highlight=False)
     if since is not None:
         new = sum(entry.time_succeeded.timestamp() >= since.timestamp() for entry in trained)
         nothing = "" if new else " Nothing to do: every model was trained before."

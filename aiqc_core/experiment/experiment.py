@@ -60,7 +60,7 @@ class Experiment(Declared):
         owner: a team (`team:…`) or an e-mail address, shown beside the assets.
         schedule: when to look for new content, as cron tells it; None for no schedule.
         timezone: in which the schedule is told.
-        freshness: how old the newest snapshot may become before a check turns amber: a timedelta,
+        freshness: how old the newest snapshot may become before a check turns red: a timedelta,
             or a number of hours; None does not ask.
         promotion: when a new best model takes the champion's place.
     """
