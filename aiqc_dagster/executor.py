@@ -174,7 +174,9 @@ class _WarmStepHandler(StepHandler):
         try:
             self._finished |= {finished.key: finished for finished in self.pool.wait(0)}
         except TrainingError as fault:  # the pool broke: no step of this run can end any more
-            return CheckStepHealthResult.unhealthy(f"{fault} {fault.__cause__!r}")
+            return CheckStepHealthResult.unhealthy(
+                f"{fault} {type(fault.__cause__).__name__}: {fault.__cause__}"
+            )
         if key not in self._finished:
             return CheckStepHealthResult.healthy()
         if key not in self._suspects:

@@ -40,6 +40,7 @@ class Work(Protocol):
     asset: dg.AssetKey
     metric: str | None
     time_limit: float | None
+    checkpoint_seconds: float | None
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return what names each selected Job: of a target, or of the run's partitions."""
@@ -115,7 +116,8 @@ def _train_job(work: Work) -> dg.OpDefinition:
         job = work.job(names)
         missing = job.missing()
         for repeat_index in missing:
-            _refuse_failure(job, train_one(job, repeat_index))
+            outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
+            _refuse_failure(job, outcome)
         predictor = _log_cell(context, work, names, job, found=not missing)
         context.log.info(_line(work, job, predictor))
         return predictor.id

@@ -36,6 +36,7 @@ class ExperimentWork:
         self.asset = asset_key(experiment, "predictor")
         self.metric: str | None = experiment.leading_metric
         limit, repeats = experiment.training.time_limit, experiment.training.repeat_count
+        self.checkpoint_seconds = experiment.training.checkpoint_seconds
         self.time_limit = None if limit is None else limit * repeats
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
@@ -82,6 +83,7 @@ class NotebookWork:
     asset = dg.AssetKey(["notebook", "predictor"])
     metric: str | None = None
     time_limit: float | None = None
+    checkpoint_seconds: float | None = None
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return every Job of the Queue `target`, made known to Dagster, or the run's cells."""

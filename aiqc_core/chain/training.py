@@ -148,7 +148,11 @@ def run(
     """
     training = experiment.training
     row = prepare(experiment, snapshot or today())
-    row.run_jobs(workers=workers or training.workers, time_limit=training.time_limit)
+    row.run_jobs(
+        workers=workers or training.workers,
+        time_limit=training.time_limit,
+        checkpoint_seconds=training.checkpoint_seconds,
+    )
     return row
 
 

@@ -45,7 +45,7 @@ attributes:
   seed: 7
   # schedule: "30 6 * * 1-5" # look for new data at 6:30 on working days
   # timezone: Europe/Berlin
-  # freshness: 48 # hours until a check turns amber
+  # freshness: 48 # hours until a check turns red
   # promotion: {{ metric: f1, min_improvement: 0.01 }} # when a new best model takes over
 """
 

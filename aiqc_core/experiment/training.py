@@ -30,6 +30,8 @@ class Training(Declared):
         workers: processes that `Experiment.run` trains on side by side; None for this process
             alone. Dagster has its own setting, `AIQC_WORKERS`.
         time_limit: seconds after which a Job is stopped and counts as failed.
+        checkpoint_seconds: between two checkpoints, from which a Job that was killed goes on; None
+            writes none.
     """
 
     library: Literal["keras", "pytorch"]
@@ -47,6 +49,7 @@ class Training(Declared):
     permute_count: Annotated[int, Field(ge=0)] = 3
     workers: Annotated[int, Field(ge=1)] | None = None
     time_limit: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = None
 
     @field_validator("hyperparameters")
     @classmethod

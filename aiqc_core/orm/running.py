@@ -62,8 +62,16 @@ def pending(queue: Queue) -> list[tuple[Job, int]]:
     return [(job, index) for job, index in todo if job.recover(index) is None]
 
 
-def train_one(job: Job, repeat_index: int) -> JobOutcome | None:
-    """Claim, train and record one training in this process; None when it is another's."""
+def train_one(
+    job: Job, repeat_index: int, *, checkpoint_seconds: float | None = None
+) -> JobOutcome | None:
+    """Claim, train and record one training in this process; None when it is another's.
+
+    Args:
+        job: whose training.
+        repeat_index: which of its trainings.
+        checkpoint_seconds: between two checkpoints; None writes none.
+    """
     recovered = job.recover(repeat_index)
     if recovered is not None:
         return recovered
@@ -71,7 +79,7 @@ def train_one(job: Job, repeat_index: int) -> JobOutcome | None:
     if attempt is None:
         return None
     with _released_when_interrupted([attempt]):
-        outcome = runner.run(job.spec(repeat_index))
+        outcome = runner.run(job.spec(repeat_index, checkpoint_seconds=checkpoint_seconds))
         job.record(attempt, outcome)
     return outcome
 

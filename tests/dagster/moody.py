@@ -9,7 +9,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from small_experiment import declare, fn_build
+from small_experiment import declare, fn_build, source
 
 from aiqc_dagster import definitions
 
@@ -24,7 +24,12 @@ def build_unless_moody(features_shape: tuple[int], label_shape: tuple[int], **hp
     return fn_build(features_shape, label_shape, **hp)
 
 
-demo = declare()
+def read() -> Any:
+    """Read one row more once there is a second file beside the first."""
+    return source(60 + os.path.exists(f"{os.environ[FLAG_VARIABLE]}.grown"))  # noqa: PTH110
+
+
+demo = declare(source=read)
 training = demo.training.model_copy(update={"fn_build": build_unless_moody})
 EXPERIMENT = demo.model_copy(
     update={"name": "moody", "training": training, "schedule": "* * * * *"}

@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import dagster as dg
 import pytest
 from playwright.sync_api import expect
+from small_experiment import declare
+from ui_steps import launch
 
 from aiqc_core.orm import Attempt, Predictor, Snapshot
 
@@ -52,20 +55,21 @@ def test_a_failing_combination_is_red_with_its_reason_and_mended_alone(
     page: Page, flag: Path, pictures: Path
 ) -> None:
     page.goto("/assets/moody/predictor?view=partitions")
-    materialise_all(page)
+    launch(page, declare().job_keys(), "s1", button="Launch backfill")
     expect(page.get_by_text("Failed (2)")).to_be_visible(timeout=RUN_MILLISECONDS)
     expect(page.get_by_text("Materialized (2)")).to_be_visible()
     page.screenshot(path=pictures / "failed_combination.png")
 
-    page.goto("/runs")
-    page.get_by_role("link").filter(has_text="moody").first.wait_for()
-    page.locator("a[href^='/runs/']").first.click()
-    expect(page.get_by_text("four epochs put me in a mood").first).to_be_visible()
+    with dg.DagsterInstance.get() as instance:
+        failed = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+        (run,) = instance.get_runs(failed)
+    page.goto(f"/runs/{run.run_id}")
+    expect(page.get_by_text("four epochs put me in a mood").first).to_be_visible(timeout=20_000)
     page.screenshot(path=pictures / "failed_reason.png")
 
     flag.unlink()
     page.goto("/assets/moody/predictor?view=partitions")
-    materialise_all(page)
+    launch(page, declare().job_keys(), "s1", button="Launch backfill")
     expect(page.get_by_text("Materialized (4)")).to_be_visible(timeout=RUN_MILLISECONDS)
     succeeded = [a.job_id for a in Attempt.select().where(Attempt.status == "succeeded")]
     assert len(succeeded) == len(set(succeeded)) == Predictor.select().count() == 4
@@ -74,7 +78,8 @@ def test_a_failing_combination_is_red_with_its_reason_and_mended_alone(
 def test_a_schedule_turned_on_adds_the_days_snapshot_and_trains(
     page: Page, flag: Path, pictures: Path
 ) -> None:
-    """The daemon ticks in real time; nobody helps."""
+    """The daemon ticks in real time; nobody helps. What is trained already it would skip."""
+    flag.with_suffix(".grown").touch()
     page.goto("/locations/moody/schedules/moody_schedule")
     expect(page.get_by_text("moody_schedule").first).to_be_visible()
     page.get_by_role("switch").or_(page.locator("label:has(input[type=checkbox])")).first.click()
@@ -97,12 +102,3 @@ def test_the_figures_of_a_champion_are_pictures_in_the_page(page: Page, pictures
 def _scheduled() -> list[Snapshot]:
     rows = Snapshot.select().where(Snapshot.experiment == "moody", Snapshot.key != "s1")
     return [row for row in rows if "queue" in row.rows]
-
-
-def materialise_all(page: Page) -> None:
-    """Choose every cell in the dialog, and launch one run."""
-    page.get_by_role("button", name="Materialize…").click()
-    dialog = page.get_by_role("dialog")
-    for button in dialog.get_by_text("All", exact=True).all():
-        button.click()
-    dialog.get_by_role("button", name="Launch").click()

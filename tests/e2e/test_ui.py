@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from ui_steps import launch
 
 from aiqc_core.orm import Predictor
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
@@ -89,25 +90,6 @@ def test_a_cell_of_an_unprepared_snapshot_fails_and_says_what_to_do(
     wanted = "materialise breast_cancer/splitset for this snapshot first"
     expect(page.get_by_text(wanted).first).to_be_visible(timeout=BACKFILL_MILLISECONDS)
     page.screenshot(path=pictures / "unprepared_snapshot.png")
-
-
-def launch(
-    page: Page, jobs: list[str], snapshot: str, *, button: str, is_new: bool = False
-) -> None:
-    """Choose cells in the dialog of the asset that the page shows, and launch them."""
-    page.get_by_role("button", name="Materialize…").click()
-    dialog = page.get_by_role("dialog")
-    if is_new:
-        dialog.get_by_text("Add a partition").click()
-        page.get_by_placeholder("name", exact=True).fill(snapshot)
-        page.get_by_role("button", name="Save").click()
-        expect(page.get_by_role("button", name="Save")).to_have_count(0)
-    for keys in (jobs, [snapshot]):  # the dimensions, in the order of their names
-        dialog.get_by_text("Select a partition or create one").first.click()
-        for key in keys:
-            page.get_by_role("menuitem", name=key).click()
-        page.keyboard.press("Escape")
-    dialog.get_by_role("button", name=button).click()
 
 
 def cell(page: Page, key: str) -> Locator:

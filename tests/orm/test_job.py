@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import psutil
-import pytest
 
 from aiqc_core import config
 from aiqc_core.orm import (
@@ -25,6 +24,8 @@ from aiqc_core.orm import (
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from aiqc_core.orm import Job
 
@@ -99,7 +100,7 @@ def test_each_failure_is_recorded_with_kind_reason_and_memory(home: Path) -> Non
 
 
 def test_only_what_may_go_better_another_time_keeps_its_checkpoint(home: Path) -> None:
-    """What an error ended would end at once again; where memory ran out, the machine may differ."""
+    """What an error ended would end so again; with more memory, training may go on."""
     row = queue("exit", "memory", "works")
     row.run_jobs(progress=False, raise_on_error=False)
     assert checkpoints(home) == [row.jobs[1].training_name(0)]
