@@ -55,8 +55,8 @@ ui: $(STAMP) | .stores ## open Dagster's UI and start its daemon (Ctrl-C ends bo
 	$(BIN)/dagster dev -w workspace.yaml
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
-test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones)
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .
