@@ -77,6 +77,20 @@ def show_leaderboard(
         command.show(experiment, snapshot, metric, since, as_json=as_json)
 
 
+@app.command("gc")
+def collect_garbage(
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be freed.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Free bytes, cached samples and checkpoints that no row of the store uses any more."""
+    from aiqc_core.commands import collect
+
+    with _told():
+        collect.show(dry_run=dry_run, as_json=as_json)
+
+
 @contextmanager
 def _told() -> Generator[None]:
     """Print an error of ours as one line, and end with exit code 1."""

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import assets, checks, execution, inference, jobs, schedules, sensors, training
+from aiqc_dagster import (
+    assets,
+    checks,
+    execution,
+    inference,
+    jobs,
+    schedules,
+    sensors,
+    training,
+    upkeep,
+)
 from aiqc_dagster.notify import NotifierResource, on_failure
 from aiqc_dagster.resources import CacheResource, MetastoreResource
 from aiqc_dagster.works import ExperimentWork, NotebookWork
@@ -47,6 +57,7 @@ def of_everything() -> dg.Definitions:
             "cache": CacheResource(),
             "notifier": NotifierResource(),
         },
+        jobs=[upkeep.job()],
         sensors=[on_failure()],
         executor=execution.chosen(),
     )

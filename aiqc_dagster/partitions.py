@@ -34,7 +34,12 @@ SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 def snapshots(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
     """Return the snapshots of an experiment."""
-    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_snapshot")
+    return dg.DynamicPartitionsDefinition(name=snapshots_name(experiment.name))
+
+
+def snapshots_name(experiment: str) -> str:
+    """Return what Dagster calls the snapshots of an experiment."""
+    return f"{experiment}_snapshot"
 
 
 def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
