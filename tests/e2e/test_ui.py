@@ -75,7 +75,7 @@ def test_a_run_of_the_job_completes_what_clicks_began(
     page.goto("/runs")
     page.get_by_text("Hide navigation").click()  # the graph is laid out in the room there is
     page.goto("/locations/aiqc_dagster/asset-groups/breast_cancer")
-    expect(page.get_by_text("100% filled")).to_have_count(8)
+    expect(page.get_by_text("100% filled")).to_have_count(9)
     expect(page.get_by_text("12 partitions", exact=True)).to_be_visible()
     page.screenshot(path=pictures / "asset_graph.png")
 
