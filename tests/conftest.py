@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[variable] = str(folder / variable.lower())
     (folder / "dagster_home").mkdir()
     shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", folder / "dagster_home")
+    if hasattr(config, "workerinput"):
+        # One of several processes: xdist has it ignore Ctrl-C, and so would all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 

@@ -71,7 +71,7 @@ def test_a_run_of_the_job_completes_what_clicks_began(
     assert f"{12 - found} trained, {found} found, of 12 Jobs" in log
     assert Predictor.select().count() == 12
 
-    page.set_viewport_size({"width": 1600, "height": 620})
+    page.set_viewport_size({"width": 2400, "height": 900})
     page.goto("/runs")
     page.get_by_text("Hide navigation").click()  # the graph is laid out in the room there is
     page.goto("/locations/aiqc_dagster/asset-groups/breast_cancer")
