@@ -9,7 +9,7 @@ from peewee import JOIN
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.job import Job
-from aiqc_core.orm.planned import jobs_of
+from aiqc_core.orm.lacking import lacking
 from aiqc_core.orm.predictor import Predictor
 from aiqc_core.orm.queue import Queue
 from aiqc_core.orm.splitset import Fold
@@ -34,17 +34,12 @@ def adopt(queue: Queue, *, but: Collection[str] = ()) -> int:
     Returns:
         How many Predictors were taken over.
     """
-    lacking = {
-        (job.key, index): job
-        for job in jobs_of(queue)
-        if job.key not in but
-        for index in job.missing()
-    }
-    if not lacking:
+    wanted = {(job.key, i): job for job, i in lacking(queue) if job.key not in but}
+    if not wanted:
         return 0
     with metastore.atomic():
         found = {(p.job.key, p.repeat_index): p for p in _equals(queue)}
-        taken = [(lacking[key], found[key]) for key in lacking if key in found]
+        taken = [(wanted[key], found[key]) for key in wanted if key in found]
         for job, predictor in taken:
             copy = _copied(predictor, job=job, adopted_from=predictor.id)
             _copied(predictor.prediction, predictor=copy)
