@@ -19,7 +19,7 @@ from aiqc_dagster import (
     upkeep,
 )
 from aiqc_dagster.notify import NotifierResource, on_failure
-from aiqc_dagster.resources import CacheResource, MetastoreResource
+from aiqc_dagster.resources import CacheResource, MetastoreResource, handed_on
 from aiqc_dagster.works import ExperimentWork, NotebookWork
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def of_everything() -> dg.Definitions:
             "metastore": MetastoreResource(),
             "cache": CacheResource(),
             "notifier": NotifierResource(),
+            **handed_on(),
         },
         jobs=[upkeep.job()],
         sensors=[on_failure()],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aiqc_core.errors import TrainingError
+from aiqc_dagster import pods
 from aiqc_dagster.executor import warm_pool_executor
 from aiqc_dagster.gpu import DEFAULT_QUEUE
 
@@ -46,7 +47,16 @@ def _celery() -> dg.ExecutorDefinition:
 
 
 def _k8s() -> dg.ExecutorDefinition:
-    return _installed("dagster_k8s", "k8s_job_executor", "k8s")
+    executor = _installed("dagster_k8s", "k8s_job_executor", "k8s")
+    environment = pods.executor_config()
+    if not environment:
+        return executor
+    # By a function, so that run config can still say max_concurrent, and wins.
+    return executor.configured(
+        lambda given: environment | given,
+        config_schema=executor.config_schema.as_field(),
+        name="k8s",
+    )
 
 
 def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition:

@@ -16,13 +16,11 @@ import os
 from typing import Any
 
 from aiqc_core.errors import TrainingError
+from aiqc_dagster import pods
 
 GPUS_VARIABLE = "AIQC_GPUS_PER_JOB"
-NODE_SELECTOR_VARIABLE = "AIQC_GPU_NODE_SELECTOR"
-TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
 TRAIN_POOL = "train"
 GPU_QUEUE, DEFAULT_QUEUE = "gpu", "default"
-GPU_RESOURCE = "nvidia.com/gpu"
 TIME_LIMIT_TAG = "aiqc/time_limit"
 
 
@@ -43,36 +41,13 @@ def train_tags(time_limit: float | None = None) -> dict[str, Any]:
     """Return the tags of the step that trains; each executor reads its own.
 
     Args:
-        time_limit: seconds that one Job may take, heeded by the warm pool.
+        time_limit: seconds that one Job may take, heeded by the warm pool and by Kubernetes.
     """
     count = gpus_per_job()
     queue = GPU_QUEUE if count else DEFAULT_QUEUE
     tags: dict[str, Any] = {"dagster-celery/queue": queue}
-    if count:
-        tags["dagster-k8s/config"] = json.dumps(_pod(count))
+    if pod := pods.of_training(count, time_limit):
+        tags["dagster-k8s/config"] = json.dumps(pod)
     if time_limit is not None:
         tags[TIME_LIMIT_TAG] = str(time_limit)
     return tags
-
-
-def _pod(count: int) -> dict[str, Any]:
-    """Return what Kubernetes has to give the pod of a training."""
-    spec: dict[str, Any] = {}
-    selector = os.environ.get(NODE_SELECTOR_VARIABLE)
-    if selector:
-        spec["node_selector"] = dict([_pair(NODE_SELECTOR_VARIABLE, selector)])
-    toleration = os.environ.get(TOLERATION_VARIABLE, GPU_RESOURCE)
-    if toleration:
-        spec["tolerations"] = [{"key": toleration, "operator": "Exists", "effect": "NoSchedule"}]
-    return {
-        "container_config": {"resources": {"limits": {GPU_RESOURCE: str(count)}}},
-        "pod_spec_config": spec,
-    }
-
-
-def _pair(variable: str, text: str) -> tuple[str, str]:
-    key, found, value = text.partition("=")
-    if not (key and found and value):
-        message = f"{variable}={text!r}: give a label as key=value."
-        raise TrainingError(message)
-    return key, value

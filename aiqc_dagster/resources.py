@@ -15,6 +15,8 @@ from aiqc_core.orm import Champion, Dataset, clear_cache_all
 if TYPE_CHECKING:
     from pathlib import Path
 
+ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
+
 
 class MetastoreResource(dg.ConfigurableResource[None]):
     """The store in which every row lies; its processes find it by `AIQC_HOME`.
@@ -90,3 +92,15 @@ class CacheResource(dg.ConfigurableResource[None]):
     def clear(self) -> None:
         """Delete all of it."""
         clear_cache_all()
+
+
+def handed_on() -> dict[str, dg.FilesystemIOManager]:
+    """Return where steps leave what they hand on: beside the artifacts, if those are shared.
+
+    Steps of one run on several machines have no folder in common. What they hand on is small,
+    names of Jobs and ids of rows; the default, a folder of Dagster's home, serves one machine.
+    """
+    artifacts = os.environ.get(ARTIFACTS_VARIABLE)
+    if not artifacts:
+        return {}
+    return {"io_manager": dg.FilesystemIOManager(base_dir=f"{artifacts.rstrip('/')}/steps")}

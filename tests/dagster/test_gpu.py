@@ -9,7 +9,7 @@ import pytest
 from small_experiment import declare
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster import bundle, execution, gpu
+from aiqc_dagster import bundle, execution, gpu, pods
 from aiqc_dagster.executor import warm_pool_executor
 
 
@@ -33,11 +33,11 @@ def test_a_training_without_accelerator_asks_for_none(monkeypatch: pytest.Monkey
 
 
 def test_nodes_are_selected_and_tolerated_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpu.NODE_SELECTOR_VARIABLE, "accelerator=h100")
+    monkeypatch.setenv(pods.NODE_SELECTOR_VARIABLE, "accelerator=h100")
     spec = json.loads(gpu.train_tags()["dagster-k8s/config"])["pod_spec_config"]
     assert spec["node_selector"] == {"accelerator": "h100"}
     assert spec["tolerations"][0]["key"] == "nvidia.com/gpu"
-    monkeypatch.setenv(gpu.NODE_SELECTOR_VARIABLE, "h100")
+    monkeypatch.setenv(pods.NODE_SELECTOR_VARIABLE, "h100")
     with pytest.raises(TrainingError, match="give a label as key=value"):
         gpu.train_tags()
 
