@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeException, TextField
@@ -24,6 +25,7 @@ from aiqc_core.train.outcome import JobSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from aiqc_core.orm.sampling import Fitted
     from aiqc_core.orm.splitset import Splitset
@@ -108,10 +110,27 @@ class Job(BaseModel):
             pruner: the captured function that may stop a training early.
             rivals: the histories that the pruner compares with.
         """
-        queue, splitset, fold = self.queue, self.queue.splitset, self.fold
+        splitset, fold = self.queue.splitset, self.fold
         folder = sampling.ensure(splitset, fold)
         fitted: Any = (fold or splitset).fitted
-        positions = (fold or splitset).positions()
+        return replace(
+            self.spec_over(repeat_index, folder, fitted),
+            checkpoint=str(checkpoint_path(self.training_name(repeat_index))),
+            checkpoint_seconds=checkpoint_seconds,
+            pruner=pruner,
+            rivals=tuple(rivals),
+        )
+
+    def spec_over(self, repeat_index: int, folder: Path, fitted: Fitted) -> JobSpec:
+        """Return what training needs over samples that lie anywhere, without a checkpoint.
+
+        Args:
+            repeat_index: which of the Job's trainings.
+            folder: holds a folder of samples for each split.
+            fitted: the preprocessing that made them.
+        """
+        queue, splitset = self.queue, self.queue.splitset
+        positions = (self.fold or splitset).positions()
         return JobSpec(
             job_id=self.id,
             repeat_index=repeat_index,
@@ -130,10 +149,6 @@ class Job(BaseModel):
             column_groups=_column_groups(splitset, fitted),
             permute_count=queue.permute_count,
             sources=queue.algorithm.sources,
-            checkpoint=str(checkpoint_path(self.training_name(repeat_index))),
-            checkpoint_seconds=checkpoint_seconds,
-            pruner=pruner,
-            rivals=tuple(rivals),
         )
 
     def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:

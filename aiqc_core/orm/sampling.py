@@ -115,6 +115,23 @@ def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int
         fitted: Any = splitset.fitted
         cache.write(folder, [_as_trained(splitset)], {FITTED_FILE: signing.dumps(fitted)})
         return
+    fitted, arrays = prepared(splitset, fold, loaded)
+    cache.write(folder, arrays, {FITTED_FILE: signing.dumps(fitted)})
+
+
+def prepared(
+    splitset: Splitset, fold: Fold | None, loaded: dict[int, Any]
+) -> tuple[Fitted, Iterator[tuple[str, dict[str, NDArray[Any]]]]]:
+    """Fit the preprocessing on the training rows, and make the samples split by split.
+
+    Args:
+        splitset: whose samples; one that was cut to train.
+        fold: which Fold, if there are any.
+        loaded: see `ensure`.
+
+    Returns:
+        What was fitted, and pairs of a split's name and its arrays, made as they are asked for.
+    """
     splits = (fold or splitset).positions()
     features = [_prepared(feature, loaded, splits, fold) for feature in splitset.features]
     label = None if splitset.label is None else _PreparedLabel(splitset.label, splits)
@@ -135,7 +152,7 @@ def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int
                 named["label"] = _target(features[0], split)
             yield split, named
 
-    cache.write(folder, arrays(), {FITTED_FILE: signing.dumps(fitted)})
+    return fitted, arrays()
 
 
 def _as_trained(splitset: Splitset) -> tuple[str, dict[str, NDArray[Any]]]:
