@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import typer
-from sklearn.datasets import load_wine
 
 from aiqc_core.commands.project import defs_folder, shown
 from aiqc_core.errors import DeclarationError
@@ -117,6 +116,8 @@ def make(name: str, into: Path | None) -> None:
 
 
 def _data() -> Any:
+    from sklearn.datasets import load_wine
+
     bunch: Any = load_wine(as_frame=True)
     named = {column: column.replace("/", "_") for column in bunch.data}
     cultivars = bunch.target.map(dict(enumerate(("barolo", "grignolino", "barbera"))))

@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sklearn.preprocessing import StandardScaler
-
 from aiqc_core.declaration import names
 from aiqc_core.declaration.faults import Fault, did_you_mean, dotted, of_exception
 from aiqc_core.ingest.tabular import FORMATS
@@ -109,14 +107,14 @@ class Builder:
             message = (
                 f"{named!r}; give an import path such as sklearn.preprocessing.OneHotEncoder."
             )
-            return self._instead(place, message, StandardScaler())
+            return self._instead(place, message, None)
         found = self._found(place, named)
         if found is None:
-            return StandardScaler()
+            return None
         arguments = described.get("args") or {}
         if not isinstance(arguments, dict):
             message = f"args: {arguments!r}; give a mapping of names to values."
-            return self._instead((*place, "args"), message, StandardScaler())
+            return self._instead((*place, "args"), message, None)
         return self._called(place, named, found, self._arguments(place, arguments))
 
     def _called(self, place: Place, named: str, found: Any, arguments: dict[str, Any]) -> Any:
@@ -125,13 +123,13 @@ class Builder:
                 f"{named!r} is no class; give an encoder of sklearn.preprocessing, such as "
                 "sklearn.preprocessing.StandardScaler."
             )
-            return self._instead(place, message, StandardScaler())
+            return self._instead(place, message, None)
         try:
             return found(**arguments)
         except TypeError as error:
             known = list(inspect.signature(found).parameters)
             message = f"{named} with args {arguments}: {error}. Its arguments: {', '.join(known)}."
-            return self._instead((*place, "args"), message, StandardScaler())
+            return self._instead((*place, "args"), message, None)
 
     def _arguments(self, place: Place, given: dict[str, Any]) -> dict[str, Any]:
         """Return arguments in which `{import: path}` is replaced by what the path names."""

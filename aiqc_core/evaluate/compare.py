@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import stats
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate.leading import lower_is_better
@@ -104,6 +103,8 @@ def corrected_t(
     >>> round(corrected_t(np.array([1.0, 2.0, 3.0]), test_share=0.5).t, 4)
     2.1909
     """
+    from scipy import stats
+
     count = len(differences)
     mean, variance = float(differences.mean()), float(differences.var(ddof=1))
     error = math.sqrt((1 / count + test_share) * variance)

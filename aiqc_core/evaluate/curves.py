@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import metrics
 
 from aiqc_core.evaluate import calibration
 
@@ -37,6 +36,8 @@ def plot_data(
         Of class 1 where there are two: `calibration` and `thresholds`, see `calibration`; the
         latter is empty where a class is absent.
     """
+    from sklearn import metrics
+
     classes = list(range(class_count))
     matrix = metrics.confusion_matrix(truth, predicted, labels=classes)
     data: dict[str, Any] = {

@@ -133,7 +133,7 @@ def _column(name: str, before: Any, now: Any) -> ColumnDrift:
 
 
 def _numbers(before: pd.Series, now: pd.Series) -> tuple[NDArray[Any], tuple[str, float, float]]:
-    from scipy import stats  # noqa: PLC0415 - half a second that other users need not wait for
+    from scipy import stats
 
     a, b = before.to_numpy(dtype=float), now.to_numpy(dtype=float)
     edges = np.unique(np.quantile(a, np.linspace(0, 1, BINS + 1)[1:-1]))
@@ -150,7 +150,7 @@ def _numbers(before: pd.Series, now: pd.Series) -> tuple[NDArray[Any], tuple[str
 def _categories(
     before: pd.Series, now: pd.Series
 ) -> tuple[NDArray[Any], tuple[str, float, float]]:
-    from scipy import stats  # noqa: PLC0415 - half a second that other users need not wait for
+    from scipy import stats
 
     texts = [series.astype(str) for series in (before, now)]
     values = sorted(set(texts[0]) | set(texts[1]))

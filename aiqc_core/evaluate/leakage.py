@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
 from aiqc_core.preprocess import samples
 from aiqc_core.preprocess.encoders import is_categorical
@@ -192,7 +191,7 @@ def _same(a: Any, b: Any, noise: float) -> bool:
 
 def _opened(value: Any) -> Any:
     """Return numbers as an array, and the parts of what has parts by name."""
-    if sparse.issparse(value):
+    if hasattr(value, "toarray"):  # sparse
         return value.toarray()
     if isinstance(value, int | float | np.number):
         return np.asarray(value)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import metrics
-from sklearn.exceptions import UndefinedMetricWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +54,8 @@ def classification(
         denominator is 0, as scikit-learn's `zero_division=0`. ROC AUC of several classes is one
         against the rest, weighted; it is NaN where a class is absent.
     """
+    from sklearn import metrics
+
     average = "binary" if binary else "weighted"
     options: dict[str, Any] = {"average": average, "zero_division": 0}
     if not binary:
@@ -97,6 +97,8 @@ def regression(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Sc
     if reason:
         undefined = ("explained_variance", "r2")
         return Scores(values | dict.fromkeys(undefined, NAN), dict.fromkeys(undefined, reason))
+    from sklearn import metrics
+
     explained = float(metrics.explained_variance_score(truth, predicted))
     return Scores(
         values | {"explained_variance": explained, "r2": float(metrics.r2_score(truth, predicted))}
@@ -143,6 +145,9 @@ def _roc_auc(
     absent = sorted(set(range(class_count)) - set(truth.tolist()))
     if absent:
         return NAN, f"classes {absent} have no sample in this split"
+    from sklearn import metrics
+    from sklearn.exceptions import UndefinedMetricWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         if binary:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
+    from scipy import sparse
 
     Floats = NDArray[np.float64]
     Metrics = Callable[[Floats], dict[str, Floats]]
@@ -103,6 +103,8 @@ def regression(truth: Floats, predicted: Floats) -> Metrics:
 
 
 def _one_hot(codes: NDArray[np.int64], values: Floats, class_count: int) -> sparse.csr_array:
+    from scipy import sparse
+
     rows = np.arange(len(codes))
     return sparse.csr_array((values, (rows, codes)), shape=(len(codes), class_count))
 

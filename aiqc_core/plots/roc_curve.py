@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.metrics import auc
-
 from aiqc_core.plots import by_split, theme
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ def data(
     Returns:
         `split, class, fpr, tpr` and `auc`, the area below the curve by the trapezoidal rule.
     """
+    from sklearn.metrics import auc
+
     return [
         {
             "split": split,

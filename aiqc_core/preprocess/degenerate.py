@@ -7,16 +7,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import preprocessing
 
-from aiqc_core.preprocess.encoders import has_inverse, is_categorical, known_categories
+from aiqc_core.preprocess.encoders import has_inverse, is_a, is_categorical, known_categories
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from numpy.typing import NDArray
 
-ONE_HOT = (preprocessing.OneHotEncoder, preprocessing.LabelBinarizer)
+ONE_HOT = ("OneHotEncoder", "LabelBinarizer")
 HEAD_ROWS = 1000
 MANY = 1000  # categories from which on a one-hot table is more likely a mistake
 SAID_BETTER = r"Bins whose width|Feature \d+ is constant|Some values in column \d+ of the inverse"
@@ -39,7 +38,7 @@ def settle(encoder: Any, columns: Sequence[str], values: NDArray[Any]) -> None:
         values: what it was fitted on, `(samples, columns)` or `(samples,)`.
     """
     table = values.reshape(len(values), -1)
-    if isinstance(encoder, preprocessing.KBinsDiscretizer):
+    if is_a(encoder, "KBinsDiscretizer"):
         _settle_bins(encoder, columns, table)
         return
     _tell_many(encoder, columns)
@@ -60,7 +59,7 @@ def _constant(table: NDArray[Any]) -> list[int]:
 
 
 def _tell_many(encoder: Any, columns: Sequence[str]) -> None:
-    if isinstance(encoder, ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
+    if is_a(encoder, *ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
         for name, known in zip(columns, known_categories(encoder) or [], strict=True):
             if len(known) > MANY:
                 warnings.warn(

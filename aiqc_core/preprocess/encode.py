@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from pandas.api import types
-from scipy import sparse
-from sklearn import preprocessing
-from sklearn.base import clone
-from sklearn.exceptions import DataConversionWarning
 
 from aiqc_core.errors import PreprocessError
 from aiqc_core.ingest.selection import SHOWN, checked_columns
@@ -22,6 +18,7 @@ from aiqc_core.preprocess.encoders import (
     TARGET_ENCODERS,
     checked,
     has_inverse,
+    is_a,
     is_categorical,
     known_categories,
 )
@@ -72,12 +69,13 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
     Raises:
         PreprocessError: it takes them no way; the message holds each way's reason.
 
+    >>> from sklearn import preprocessing
     >>> fit(pd.DataFrame({"a": ["x", "y"]}), checked(preprocessing.OneHotEncoder())).output_columns
     ('a_x', 'a_y')
     """
     reasons: dict[str, str] = {}
     for tried in DIMENSIONS if dimension is None else (dimension,):
-        if tried == MULTI_COLUMN and isinstance(encoder, TARGET_ENCODERS):
+        if tried == MULTI_COLUMN and is_a(encoder, *TARGET_ENCODERS):
             continue  # they would take (samples, columns) for a multi-label target
         try:
             return _fit(frame, encoder, tried)
@@ -102,12 +100,13 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
         PreprocessError: a category that the fit did not see, where the encoder does not allow it.
         SelectionError: a column is missing.
 
+    >>> from sklearn import preprocessing
     >>> rows = pd.DataFrame({"a": [1.0, 3.0]})
     >>> apply(fit(rows, checked(preprocessing.StandardScaler())), rows).tolist()
     [[-1.0], [1.0]]
     """
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
-    if isinstance(fitted.encoders[0], preprocessing.LabelBinarizer):
+    if is_a(fitted.encoders[0], "LabelBinarizer"):
         _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
     try:
         with np.errstate(all="ignore"):  # what overflows is infinite, and refused as such
@@ -165,6 +164,9 @@ def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
 
 
 def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
+    from sklearn.base import clone
+    from sklearn.exceptions import DataConversionWarning
+
     columns = tuple(map(str, frame.columns))
     parts = list(_parts(frame, encoder, dimension))
     with degenerate.told_by_us(), np.errstate(all="ignore"):
@@ -199,7 +201,7 @@ def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]
     parts = _parts(rows, fitted.encoders[0], fitted.dimension)
     for encoder, part in zip(fitted.encoders, parts, strict=True):
         block: Any = encoder.transform(part)
-        dense = block.toarray() if sparse.issparse(block) else np.asarray(block)
+        dense = block.toarray() if hasattr(block, "toarray") else np.asarray(block)  # sparse
         dense = dense.reshape(-1, 1) if dense.ndim == 1 else dense
         if dense.ndim != TABLE_AXES or len(dense) != len(rows):
             raise ValueError(f"it makes shape {dense.shape} of {len(rows)} rows")
@@ -209,7 +211,7 @@ def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]
 def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray[Any]]:
     """Yield what each clone of an encoder takes."""
     if dimension == MULTI_COLUMN:
-        yield table(rows, exact=isinstance(encoder, COLUMN_CATEGORIES))
+        yield table(rows, exact=is_a(encoder, *COLUMN_CATEGORIES))
     else:
         for name in rows.columns:
             values = plain(rows.loc[:, name])
@@ -219,7 +221,7 @@ def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray
 def _inverted(encoder: Any, part: NDArray[Any], dimension: str) -> NDArray[Any]:
     """Return the original columns of one encoder, `(samples, columns)`."""
     codes = part
-    if isinstance(encoder, preprocessing.LabelEncoder):
+    if is_a(encoder, "LabelEncoder"):
         codes = np.rint(part.ravel()).astype(np.int64)
     elif dimension == ONE_DIMENSION and part.shape[1] == 1:
         codes = part.ravel()

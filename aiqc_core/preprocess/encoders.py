@@ -6,8 +6,6 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import preprocessing
-from sklearn.base import BaseEstimator, clone
 
 from aiqc_core.errors import PreprocessError
 
@@ -17,16 +15,31 @@ if TYPE_CHECKING:
 TEXT_MODULE = "sklearn.feature_extraction.text"
 MODULES = ("sklearn.preprocessing", TEXT_MODULE)
 CATEGORICAL = (
-    preprocessing.OneHotEncoder,
-    preprocessing.OrdinalEncoder,
-    preprocessing.LabelEncoder,
-    preprocessing.LabelBinarizer,
-    preprocessing.MultiLabelBinarizer,
-    preprocessing.Binarizer,
-    preprocessing.FunctionTransformer,
+    "OneHotEncoder",
+    "OrdinalEncoder",
+    "LabelEncoder",
+    "LabelBinarizer",
+    "MultiLabelBinarizer",
+    "Binarizer",
+    "FunctionTransformer",
 )
-TARGET_ENCODERS = (preprocessing.LabelEncoder, preprocessing.LabelBinarizer)
-COLUMN_CATEGORIES = (preprocessing.OneHotEncoder, preprocessing.OrdinalEncoder)
+TARGET_ENCODERS = ("LabelEncoder", "LabelBinarizer")
+COLUMN_CATEGORIES = ("OneHotEncoder", "OrdinalEncoder")
+
+
+def is_a(encoder: object, *names: str) -> bool:
+    """Say whether an encoder is of one of these classes of `sklearn.preprocessing`, or below it.
+
+    Told by name, so that whoever has no encoder need not wait for scikit-learn.
+
+    >>> from sklearn import preprocessing
+    >>> is_a(preprocessing.OneHotEncoder(), "LabelEncoder", "OneHotEncoder"), is_a(None, "object")
+    (True, False)
+    """
+    return any(
+        base.__name__ in names and base.__module__.startswith("sklearn.preprocessing.")
+        for base in type(encoder).__mro__
+    )
 
 
 def checked(encoder: object) -> Any:
@@ -43,9 +56,12 @@ def checked(encoder: object) -> Any:
         PreprocessError: a class instead of an instance, a function, an encoder that learns from
             the label, or something else.
 
+    >>> from sklearn import preprocessing
     >>> checked(preprocessing.OneHotEncoder()).sparse_output
     False
     """
+    from sklearn.base import BaseEstimator
+
     if inspect.isclass(encoder):
         raise PreprocessError(
             f"sklearn_preprocess: the class {encoder.__name__}; give an instance, "
@@ -73,10 +89,11 @@ def checked(encoder: object) -> Any:
 def is_categorical(encoder: object) -> bool:
     """Say whether an encoder is fitted on all rows: it learns categories, or nothing.
 
+    >>> from sklearn import preprocessing
     >>> is_categorical(preprocessing.OneHotEncoder()), is_categorical(preprocessing.MinMaxScaler())
     (True, False)
     """
-    return isinstance(encoder, CATEGORICAL)
+    return is_a(encoder, *CATEGORICAL)
 
 
 def has_inverse(encoder: Any) -> bool:
@@ -85,28 +102,30 @@ def has_inverse(encoder: Any) -> bool:
     Encoders that forget values do not count: those that merge rare categories, that turn a set of
     labels into flags, or that count words.
 
+    >>> from sklearn import preprocessing
     >>> has_inverse(preprocessing.StandardScaler()), has_inverse(preprocessing.Normalizer())
     (True, False)
     """
-    if isinstance(encoder, preprocessing.FunctionTransformer):
+    if is_a(encoder, "FunctionTransformer"):
         return encoder.func is None or encoder.inverse_func is not None
-    if isinstance(encoder, COLUMN_CATEGORIES):
+    if is_a(encoder, *COLUMN_CATEGORIES):
         return encoder.min_frequency is None and encoder.max_categories is None
-    is_lossy = isinstance(encoder, preprocessing.MultiLabelBinarizer) or type(
-        encoder
-    ).__module__.startswith(TEXT_MODULE)
+    is_lossy = is_a(encoder, "MultiLabelBinarizer") or type(encoder).__module__.startswith(
+        TEXT_MODULE
+    )
     return hasattr(encoder, "inverse_transform") and not is_lossy
 
 
 def known_categories(fitted: Any) -> list[NDArray[Any]] | None:
     """Return the categories a fitted encoder knows, one array a column; None if it knows none.
 
+    >>> from sklearn import preprocessing
     >>> known_categories(preprocessing.LabelEncoder().fit(["b", "a"]))[0].tolist()
     ['a', 'b']
     """
-    if isinstance(fitted, TARGET_ENCODERS):
+    if is_a(fitted, *TARGET_ENCODERS):
         return [np.asarray(fitted.classes_)]
-    return list(fitted.categories_) if isinstance(fitted, COLUMN_CATEGORIES) else None
+    return list(fitted.categories_) if is_a(fitted, *COLUMN_CATEGORIES) else None
 
 
 def _learns_from_label(encoder: Any) -> bool:
@@ -116,6 +135,8 @@ def _learns_from_label(encoder: Any) -> bool:
 
 
 def _dense(encoder: Any) -> Any:
+    from sklearn.base import clone
+
     dense: Any = clone(encoder)
     wanted = {"sparse_output": False, "copy": True}  # in place, it would change the caller's rows
     parameters = dense.get_params(deep=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn import preprocessing
+from aiqc_core.preprocess.encoders import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 def of_column(column: str, encoder: Any, width: int) -> list[str]:
     """Name what a fitted encoder makes of one column: `<column>`, or `<column>_<category>`.
 
+    >>> from sklearn import preprocessing
     >>> of_column("a", preprocessing.LabelBinarizer().fit(["x", "y", "z"]), 3)
     ['a_x', 'a_y', 'a_z']
     """
-    if isinstance(encoder, preprocessing.OneHotEncoder):
+    if is_a(encoder, "OneHotEncoder"):
         return [str(name) for name in encoder.get_feature_names_out([column])]
     if width == 1:
         return [column]
@@ -37,6 +38,7 @@ def of_columns(
     Returns:
         The names, and for each column the positions of the names that follow from it.
 
+    >>> from sklearn import preprocessing
     >>> fitted = preprocessing.OneHotEncoder().fit([["x", 1], ["y", 1]])
     >>> of_columns(["a", "b"], fitted, 3)
     (['a_x', 'a_y', 'b_1'], [(0, 1), (2,)])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn import preprocessing
+
+from aiqc_core.preprocess.encoders import is_a
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ def nearest_codes(steps: Sequence[FittedEncoder], values: NDArray[Any]) -> NDArr
         values: `(samples, output columns)`, finite; they are not changed.
 
     >>> import pandas as pd
+    >>> from sklearn import preprocessing
     >>> from aiqc_core.preprocess import encode
     >>> step = encode.fit(pd.DataFrame({"a": ["x", "y", "z"]}), preprocessing.OrdinalEncoder())
     >>> nearest_codes([step], np.array([[1.9], [3.1], [-0.6]])).ravel().tolist()
@@ -46,10 +48,10 @@ def nearest_codes(steps: Sequence[FittedEncoder], values: NDArray[Any]) -> NDArr
 def _code_counts(encoder: Any) -> Sequence[int] | None:
     """Return how many codes each output column has; None where they are no ordinal codes."""
     fitted: Any = encoder  # so that pyright does not ask whether it is fitted
-    if isinstance(encoder, preprocessing.OrdinalEncoder):
+    if is_a(encoder, "OrdinalEncoder"):
         return [len(categories) for categories in fitted.categories_]
-    if isinstance(encoder, preprocessing.LabelEncoder):
+    if is_a(encoder, "LabelEncoder"):
         return [len(fitted.classes_)]
-    if isinstance(encoder, preprocessing.KBinsDiscretizer) and fitted.encode == "ordinal":
+    if is_a(encoder, "KBinsDiscretizer") and fitted.encode == "ordinal":
         return fitted.n_bins_.tolist()
     return None
