@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 HOME_VARIABLE = "AIQC_HOME"
 CACHE_VARIABLE = "AIQC_CACHE"
+ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
 
 
 def home() -> Path:
@@ -38,6 +39,11 @@ def samples_path() -> Path:
     """
     elsewhere = os.environ.get(CACHE_VARIABLE)
     return (Path(elsewhere).absolute() if elsewhere else home() / "cache") / "samples"
+
+
+def artifacts_url() -> str | None:
+    """Return the fsspec URL of the object store, `$AIQC_ARTIFACTS`; None where it is not set."""
+    return os.environ.get(ARTIFACTS_VARIABLE) or None
 
 
 def checkpoint_path(training: str) -> Path:

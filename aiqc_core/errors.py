@@ -11,6 +11,7 @@
     └── MetastoreError    (RuntimeError)    the store itself
         ├── NotFoundError (LookupError)     an id or a name that no row has
         ├── TrustError    (PermissionError) bytes that this store did not sign
+        ├── ArtifactsError (ConnectionError) the object store of its bytes
         └── UnrecordedError                 a training kept in a file, for the store is full
 
 Each also subclasses the builtin that a caller would catch. A message names the argument,
@@ -66,6 +67,12 @@ class TrustError(MetastoreError, PermissionError):
     """Bytes that this store's key did not sign are not unpickled."""
 
     __str__ = Exception.__str__  # PermissionError (OSError) formats its arguments
+
+
+class ArtifactsError(MetastoreError, ConnectionError):
+    """The object store of `AIQC_ARTIFACTS` cannot be reached, or holds other bytes than stored."""
+
+    __str__ = Exception.__str__  # ConnectionError (OSError) formats its arguments
 
 
 class UnrecordedError(MetastoreError):

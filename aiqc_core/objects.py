@@ -1,0 +1,342 @@
+"""An object store by its fsspec URL: objects that are there whole or not at all.
+
+`AIQC_ARTIFACTS` names it: `s3://bucket/prefix`, `file:///folder`, or `memory://name` within one
+process. Passing faults are tried again for some seconds. What fails says which part failed and
+what to do, and shows no credentials.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import re
+import time
+import uuid
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fsspec import config as fsspec_settings
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from aiqc_core import config
+from aiqc_core.errors import ArtifactsError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+PIECE_BYTES = 8 * 2**20  # asked for, and hashed, at a time
+PART_BYTES = 32 * 2**20  # more than this is sent in parts of this size
+AHEAD = 4  # pieces that are fetched beside the one in use
+PAUSES_SECONDS = (0.2, 0.5, 1.2)  # before each further try
+LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+CONNECT_SECONDS, READ_SECONDS = 5, 60
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+EXAMPLES = "s3://bucket/prefix or file:///shared/folder"
+
+
+class Entry(NamedTuple):
+    """An object that lies in the store.
+
+    Attributes:
+        name: below the store's URL.
+        size: in bytes.
+        age_seconds: since it was written, by the store's clock and this machine's.
+    """
+
+    name: str
+    size: int
+    age_seconds: float
+
+
+def configured() -> ObjectStore | None:
+    """Return the store that `AIQC_ARTIFACTS` names, None where it is not set.
+
+    Raises:
+        ArtifactsError: it names no place, holds credentials, or its package is not installed.
+    """
+    url = config.artifacts_url()
+    return None if url is None else _opened(url, os.getpid())
+
+
+@lru_cache(maxsize=8)
+def _opened(url: str, _pid: int) -> ObjectStore:
+    return ObjectStore(url)
+
+
+class ObjectStore:
+    """Objects by name below a URL."""
+
+    def __init__(self, url: str) -> None:
+        _refuse_url(url)
+        self.url = url.rstrip("/")
+        scheme = url.partition("://")[0]
+        try:
+            opened: Any = url_to_fs(url, **_options(scheme))
+        except (ImportError, ValueError) as error:
+            package = PACKAGES.get(scheme)
+            remedy = f"; what reads {scheme}:// comes by: pip install {package}" if package else ""
+            raise ArtifactsError(
+                f"artifacts: {self.url} cannot be used ({error}). Give AIQC_ARTIFACTS as "
+                f"{EXAMPLES}{remedy}."
+            ) from error
+        self._system: Any = opened[0]
+        self._root = str(opened[1]).rstrip("/")
+        self._is_local = isinstance(self._system, LocalFileSystem)
+
+    def shown(self, name: str) -> str:
+        """Return the URL of an object, for messages."""
+        return f"{self.url}/{name}"
+
+    def put(self, name: str, data: bytes | memoryview) -> None:
+        """Write an object, over one of that name; nobody sees a part of it.
+
+        A local file is written beside its place, renamed, and brought to the disk by a thread:
+        SQLite's log (`synchronous=normal`) waits for no disk at a commit either.
+
+        Args:
+            name: of letters, digits, `/`, `.`, `_` and `-`.
+            data: its bytes; much is sent in parts.
+
+        Raises:
+            ArtifactsError: the store cannot be reached or written.
+        """
+        view = memoryview(data).cast("B")
+        path = self._path(name)
+        if self._is_local:
+            call = partial(_write_file, Path(path), view)
+        elif len(view) <= PART_BYTES:
+            call = partial(self._system.pipe_file, path, bytes(view))
+        else:
+            call = partial(self._put_parts, path, view)
+        try:
+            self._tried(call)
+        except FileNotFoundError as error:  # no such bucket
+            raise self._failed(error) from error
+
+    def get(self, name: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            NotFoundError: there is none.
+            ArtifactsError: the store cannot be reached.
+        """
+        return b"".join(self.pieces(name))
+
+    def pieces(self, name: str, size: int | None = None) -> Iterator[bytes]:
+        """Yield an object's bytes in pieces, a few of them fetched ahead; errors as `get`.
+
+        Args:
+            name: of the object.
+            size: its size, where it has been asked for.
+        """
+        size = self.size(name) if size is None else size
+        if size is None:
+            raise self._missing(name)
+        starts = range(0, size, PIECE_BYTES)
+        if len(starts) <= 1:
+            yield self._piece(name, 0, size)
+            return
+        with ThreadPoolExecutor(AHEAD) as pool:
+            waiting = deque(
+                pool.submit(self._piece, name, start, start + PIECE_BYTES)
+                for start in starts[:AHEAD]
+            )
+            for later in (*starts[AHEAD:], *(None,) * AHEAD):
+                if waiting:
+                    yield waiting.popleft().result()
+                if later is not None:
+                    waiting.append(pool.submit(self._piece, name, later, later + PIECE_BYTES))
+
+    def size(self, name: str) -> int | None:
+        """Return an object's size in bytes, None where there is no such object.
+
+        Raises:
+            ArtifactsError: the store cannot be reached.
+        """
+        with suppress(FileNotFoundError):
+            return int(self._tried(partial(self._system.info, self._path(name)))["size"])
+        return None
+
+    def put_file(self, name: str, path: Path) -> None:
+        """Write a file of this machine as an object; see `put`."""
+        self.put(name, path.read_bytes())
+
+    def get_file(self, name: str, path: Path) -> str:
+        """Write an object's bytes to a file of this machine and return their SHA-256."""
+        hasher = hashlib.sha256()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as sink:
+            for piece in self.pieces(name):
+                hasher.update(piece)
+                sink.write(piece)
+        return hasher.hexdigest()
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, in this order; one that is not there is no error.
+
+        Raises:
+            ArtifactsError: the store cannot be reached or written.
+        """
+        for name in names:
+            with suppress(FileNotFoundError):
+                self._tried(partial(self._system.rm_file, self._path(name)))
+
+    def entries(self, prefix: str) -> list[Entry]:
+        """Return what lies below a name, in the order of names; drafts of files aside.
+
+        Raises:
+            ArtifactsError: the store cannot be reached.
+        """
+        try:
+            find = partial(self._system.find, self._path(prefix), detail=True)
+            found: dict[str, dict[str, Any]] = self._tried(find)
+        except FileNotFoundError:
+            return []
+        now = time.time()
+        start = len(self._root) + 1
+        return [
+            Entry(path[start:], int(about["size"]), now - _written(about))
+            for path, about in sorted(found.items())
+            if not path.rsplit("/", 1)[-1].startswith(".")
+        ]
+
+    def _piece(self, name: str, start: int, end: int) -> bytes:
+        try:
+            return self._tried(partial(self._system.cat_file, self._path(name), start, end))
+        except FileNotFoundError as error:
+            raise self._missing(name) from error
+
+    def _put_parts(self, path: str, view: memoryview) -> None:
+        stream = self._system.open(path, "wb", block_size=PART_BYTES, autocommit=False)
+        try:
+            for start in range(0, len(view), PART_BYTES):
+                stream.write(view[start : start + PART_BYTES])
+            stream.close()
+            stream.commit()
+        except BaseException:
+            with suppress(Exception):
+                stream.discard()  # the parts that were sent
+            raise
+
+    def _tried(self, call: Callable[[], Any]) -> Any:
+        """Return what a call gives, tried again after passing faults.
+
+        Raises:
+            FileNotFoundError: there is no such object, or no such bucket.
+            ArtifactsError: it failed each time, or for good.
+        """
+        pauses = iter(PAUSES_SECONDS)
+        while True:
+            try:
+                return call()
+            except FileNotFoundError:
+                raise
+            except Exception as error:
+                pause = next(pauses, None)
+                if pause is None or _is_lasting(error):
+                    raise self._failed(error) from error
+                time.sleep(pause)
+
+    def _failed(self, error: Exception) -> ArtifactsError:
+        reason = redacted(f"{type(error).__name__}: {error}")
+        if _is_lasting(error):
+            what = "See that it exists, has room and may be read and written (AIQC_ARTIFACTS)"
+        else:
+            what = "See that it runs and can be reached (AIQC_ARTIFACTS, AWS_ENDPOINT_URL)"
+        return ArtifactsError(
+            f"artifacts: {self.url} cannot be reached or used ({reason}). {what}; nothing that "
+            "was stored is lost: then run the same again."
+        )
+
+    def _missing(self, name: str) -> NotFoundError:
+        return NotFoundError(f"artifacts: there is no object {self.shown(name)}.")
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+
+def redacted(text: str) -> str:
+    """Return a message without user names and passwords of URLs and the keys of AWS.
+
+    >>> redacted("http://me:secret@host/x")
+    'http://…@host/x'
+    """
+    text = re.sub(r"://[^/@\s]+@", "://…@", text)
+    for name in SECRETS:
+        secret = os.environ.get(name)
+        text = text.replace(secret, "…") if secret else text
+    return text
+
+
+def _options(scheme: str) -> dict[str, Any]:
+    """Return what each file system is opened with; fsspec's own settings go before it."""
+    if PACKAGES.get(scheme) != "s3fs":
+        return {}
+    given: dict[str, Any] = dict(fsspec_settings.conf.get("s3", {}))
+    waits = {
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": READ_SECONDS,
+        "retries": {"max_attempts": 1},  # tried again here, once for all file systems
+    }
+    return {
+        "config_kwargs": waits | given.get("config_kwargs", {}),
+        "retries": 1,
+        "use_listings_cache": False,  # other processes write too
+    }
+
+
+def _refuse_url(url: str) -> None:
+    scheme, mark, place = url.partition("://")
+    if not (mark and scheme and place.strip("/")):
+        raise ArtifactsError(f"AIQC_ARTIFACTS: {redacted(url)!r} names no place; give {EXAMPLES}.")
+    if "@" in place or "?" in place:
+        raise ArtifactsError(
+            f"AIQC_ARTIFACTS: {redacted(url)!r} holds credentials or options, which would be "
+            "shown; give the place alone, and credentials as fsspec and AWS read them "
+            "(AWS_ACCESS_KEY_ID, AWS_PROFILE, a role)."
+        )
+
+
+def _is_lasting(error: Exception) -> bool:
+    lasting = isinstance(
+        error, FileNotFoundError | PermissionError | ValueError | TypeError | NotImplementedError
+    )
+    return lasting or getattr(error, "errno", None) in LASTING
+
+
+def _write_file(path: Path, view: memoryview) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with draft.open("xb") as sink:
+            sink.write(view)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    Thread(target=_to_disk, args=(path,), name="aiqc-to-disk").start()
+
+
+def _to_disk(path: Path) -> None:
+    with suppress(OSError):  # deleted since
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _written(about: dict[str, Any]) -> float:
+    """Return when an object was written, in seconds since 1970, whatever its system calls it."""
+    when = about.get("LastModified") or about.get("mtime") or about.get("created")
+    if isinstance(when, datetime):
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    return float(when) if when is not None else time.time()

@@ -1,0 +1,42 @@
+"""Whose an object store is: that of the store whose key made its mark.
+
+Two stores below one URL would free each other's objects, for neither knows the other's rows.
+Machines that share a store share its key.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from aiqc_core.errors import ArtifactsError, NotFoundError
+from aiqc_core.orm import signing
+
+if TYPE_CHECKING:
+    from aiqc_core.objects import ObjectStore
+
+MARK = "owner"
+
+
+def claim(store: ObjectStore) -> None:
+    """Mark an object store as this store's, or refuse it as another's.
+
+    Raises:
+        ArtifactsError: another store has marked it.
+    """
+    _claimed(store, signing.fingerprint())
+
+
+@lru_cache(maxsize=8)
+def _claimed(store: ObjectStore, own: str) -> None:
+    try:
+        found = store.get(MARK).decode(errors="replace")
+    except NotFoundError:
+        store.put(MARK, own.encode())
+        return
+    if found != own:
+        raise ArtifactsError(
+            f"AIQC_ARTIFACTS: {store.url} belongs to another store ({found[:16]}; this one is "
+            f"{own}), and each would free what the other keeps. Give this store a prefix of its "
+            f"own; where it is the same store under a new key, delete {store.shown(MARK)}."
+        )
