@@ -11,14 +11,11 @@ import dagster as dg
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import pods
 from aiqc_dagster.executor import warm_pool_executor
-from aiqc_dagster.gpu import DEFAULT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXECUTOR_VARIABLE = "AIQC_EXECUTOR"
-BROKER_VARIABLE, BACKEND_VARIABLE = "AIQC_CELERY_BROKER", "AIQC_CELERY_BACKEND"
-LOCAL_BROKER = "redis://localhost:6379/0"
 
 
 def chosen() -> dg.ExecutorDefinition:
@@ -35,15 +32,7 @@ def chosen() -> dg.ExecutorDefinition:
 
 
 def _celery() -> dg.ExecutorDefinition:
-    executor = _installed("dagster_celery", "celery_executor", "celery")
-    broker = os.environ.get(BROKER_VARIABLE, LOCAL_BROKER)
-    backend = os.environ.get(BACKEND_VARIABLE, broker)
-    return executor.configured(
-        {"broker": broker, "backend": backend, "config_source": {
-            "task_default_queue": DEFAULT_QUEUE,
-        }},
-        name="celery",
-    )  # fmt: skip
+    return _installed("aiqc_dagster.celery_executor", "celery_executor", "celery")
 
 
 def _k8s() -> dg.ExecutorDefinition:

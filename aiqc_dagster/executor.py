@@ -152,7 +152,7 @@ class _WarmStepHandler(StepHandler):
         return "warm worker pool"
 
     def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
-        key = _attempt(step_handler_context)
+        key = attempt_key(step_handler_context)
         self._launched.add(key)
         arguments = step_handler_context.execute_step_args
         (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
@@ -168,7 +168,7 @@ class _WarmStepHandler(StepHandler):
         The log may hold the end unread when the task is first seen to be over. It is read once
         more before the next check, so the second look is the one that counts.
         """
-        key = _attempt(step_handler_context)
+        key = attempt_key(step_handler_context)
         if key not in self._launched:
             return CheckStepHealthResult.unhealthy("Its worker ended with an earlier run worker.")
         try:
@@ -187,11 +187,11 @@ class _WarmStepHandler(StepHandler):
     def terminate_step(
         self, step_handler_context: StepHandlerContext
     ) -> Iterator[dg.DagsterEvent]:
-        self.pool.cancel(_attempt(step_handler_context))
+        self.pool.cancel(attempt_key(step_handler_context))
         yield from ()
 
 
-def _attempt(context: StepHandlerContext) -> str:
+def attempt_key(context: StepHandlerContext) -> str:
     """Name one attempt of a step: a retry can start before the pool reports the attempt before."""
     arguments = context.execute_step_args
     step_key = ",".join(arguments.step_keys_to_execute or ())  # always one

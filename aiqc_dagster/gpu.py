@@ -21,6 +21,7 @@ from aiqc_dagster import pods
 GPUS_VARIABLE = "AIQC_GPUS_PER_JOB"
 TRAIN_POOL = "train"
 GPU_QUEUE, DEFAULT_QUEUE = "gpu", "default"
+QUEUE_TAG = "dagster-celery/queue"  # the name that dagster-celery reads, too
 TIME_LIMIT_TAG = "aiqc/time_limit"
 
 
@@ -45,7 +46,7 @@ def train_tags(time_limit: float | None = None) -> dict[str, Any]:
     """
     count = gpus_per_job()
     queue = GPU_QUEUE if count else DEFAULT_QUEUE
-    tags: dict[str, Any] = {"dagster-celery/queue": queue}
+    tags: dict[str, Any] = {QUEUE_TAG: queue}
     if pod := pods.of_training(count, time_limit):
         tags["dagster-k8s/config"] = json.dumps(pod)
     if time_limit is not None:

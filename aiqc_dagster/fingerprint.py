@@ -1,0 +1,107 @@
+"""Which code and libraries a process runs, so that two of them can tell that they differ.
+
+A step that another machine runs trains with what is installed there. Where that differs, a model
+would differ by the machine that took it, and nothing would say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiqc_core
+import aiqc_dagster
+from aiqc_core import config
+from aiqc_core.errors import TrainingError
+
+DATABASE_VARIABLE = "AIQC_DATABASE_URL"
+LIBRARIES = ("dagster", "numpy", "pandas", "scikit-learn", "torch", "tensorflow")
+CODE_KINDS = (".py", ".yaml")
+CODE_DIGITS = 12
+ABSENT = "not installed"
+HOST, STORE, CODE = "host", "store", "code"
+
+
+@lru_cache(maxsize=1)
+def of_this_process() -> dict[str, str]:
+    """Return host, store, code and versions of this process, as they were at the first call.
+
+    A long-lived worker calls this when it starts: code that is edited later is not what it runs.
+    """
+    return {
+        HOST: socket.gethostname(),
+        STORE: _store(),
+        CODE: _code(),
+        "aiqc": aiqc_core.__version__,
+        "python": platform.python_version(),
+        **{name: _version(name) for name in LIBRARIES},
+    }
+
+
+def differences(sender: dict[str, str], worker: dict[str, str]) -> list[str]:
+    """Return in words how two processes differ; nothing when they may work together.
+
+    Stores are compared on one host only: each machine may reach the same store by its own path.
+    """
+    skipped = {HOST} if sender[HOST] == worker[HOST] else {HOST, STORE}
+    return [
+        f"{name} {sender.get(name, ABSENT)} sent, {worker.get(name, ABSENT)} here"
+        for name in dict.fromkeys([*sender, *worker])
+        if name not in skipped and sender.get(name) != worker.get(name)
+    ]
+
+
+def refuse_other(sender: dict[str, str], worker: str) -> None:
+    """Refuse to work for a process that runs something else.
+
+    Args:
+        sender: what `of_this_process` gave there.
+        worker: the name of the worker that refuses.
+
+    Raises:
+        TrainingError: names both hosts, each difference, and the remedy.
+    """
+    here = of_this_process()
+    found = differences(sender, here)
+    if found:
+        message = (
+            f"The worker {worker} on {here[HOST]} runs something else than the run on "
+            f"{sender[HOST]}: {'; '.join(found)}. Install the same requirements.lock and code on "
+            "both, give both the same store, and start the worker again."
+        )
+        raise TrainingError(message)
+
+
+def _version(library: str) -> str:
+    """Return the release of a library; its build (+cpu, +cu126) may be each machine's own."""
+    try:
+        return metadata.version(library).partition("+")[0]
+    except metadata.PackageNotFoundError:
+        return ABSENT
+
+
+def _store() -> str:
+    """Return where the metastore lies, without who logs in there."""
+    url = os.environ.get(DATABASE_VARIABLE)
+    if not url:
+        return str(config.home())
+    parts = urlsplit(url)
+    return f"{parts.hostname}:{parts.port or ''}{parts.path}"
+
+
+def _code() -> str:
+    """Return a digest of both packages' files, the declared experiments included."""
+    digest = hashlib.sha256()
+    for package in (aiqc_core, aiqc_dagster):
+        root = Path(str(package.__file__)).parent
+        for file in sorted(root.rglob("*")):
+            if file.suffix in CODE_KINDS:
+                digest.update(f"{file.relative_to(root)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:CODE_DIGITS]
