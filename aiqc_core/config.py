@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import tempfile
@@ -9,6 +10,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from aiqc_core.errors import MetastoreError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -16,6 +20,10 @@ if TYPE_CHECKING:
 HOME_VARIABLE = "AIQC_HOME"
 CACHE_VARIABLE = "AIQC_CACHE"
 ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
+DATABASE_VARIABLE = "AIQC_DATABASE_URL"
+KEY_VARIABLE = "AIQC_STORE_KEY"
+KEY_BYTES = 32
+POSTGRESQL = ("postgresql", "postgres")
 
 
 def home() -> Path:
@@ -27,8 +35,67 @@ def home() -> Path:
 
 
 def database_path() -> Path:
-    """Return the SQLite file of the metastore."""
+    """Return the SQLite file of the metastore, where `database_url` is None."""
     return home() / "aiqc.sqlite"
+
+
+def database_url() -> str | None:
+    """Return `$AIQC_DATABASE_URL`, where the metastore lies on PostgreSQL; None means SQLite.
+
+    Raises:
+        MetastoreError: it is no URL of a PostgreSQL database.
+    """
+    url = os.environ.get(DATABASE_VARIABLE)
+    if not url:
+        return None
+    parsed_database_url(url, DATABASE_VARIABLE)
+    return url
+
+
+@functools.lru_cache
+def parsed_database_url(url: str, given_as: str) -> SplitResult:
+    """Return the parts of a database's URL.
+
+    Args:
+        url: `postgresql://user:password@host:port/database`.
+        given_as: the variable or option that holds it, for the error's text.
+
+    Raises:
+        MetastoreError: it is none. The text does not show it, for it may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        # More than one @, as in a password that is not encoded, would be split elsewhere.
+        is_whole = parts.port is None or parts.port > 0
+        if parts.scheme in POSTGRESQL and is_whole and parts.netloc.count("@") <= 1:
+            return parts
+    except ValueError:  # of the port, or of brackets
+        parts = None
+    found = f"the scheme {parts.scheme!r}" if parts and parts.scheme else "something else"
+    message = (
+        f"{given_as}: expected postgresql://user:password@host:5432/database, with special "
+        f"characters of the password percent-encoded (@ is %40), but found {found} (not shown "
+        f"here). For SQLite unset {DATABASE_VARIABLE}: the file then lies in {HOME_VARIABLE}."
+    )
+    raise MetastoreError(message)
+
+
+def shown_database(url: str) -> str:
+    """Return host, port and name of a database's URL, and nothing that is secret.
+
+    >>> shown_database("postgresql://me:secret@db.example:5433/aiqc")
+    'db.example:5433/aiqc'
+    """
+    parts = parsed_database_url(url, DATABASE_VARIABLE)
+    place = parts.netloc.rpartition("@")[2] or "localhost"
+    has_port = ":" in place.rpartition("]")[2]
+    return f"{place if has_port else f'{place}:5432'}{parts.path}"
+
+
+def shown_store() -> str:
+    """Return where the metastore lies, for people: a file, or a database without its password."""
+    url = database_url()
+    return str(database_path()) if url is None else f"PostgreSQL at {shown_database(url)}"
 
 
 def samples_path() -> Path:
@@ -63,6 +130,32 @@ def spill_paths() -> tuple[Path, ...]:
 def key_path() -> Path:
     """Return the file of the key that signs what the store pickles."""
     return home() / "store.key"
+
+
+def given_key() -> bytes | None:
+    """Return the key that `$AIQC_STORE_KEY` gives instead of the file; None where it is not set.
+
+    Machines that share a metastore and no folder share their key this way.
+
+    Raises:
+        MetastoreError: it is not 64 hexadecimal digits.
+    """
+    text = os.environ.get(KEY_VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        message = (
+            f"{KEY_VARIABLE}: expected {2 * KEY_BYTES} hexadecimal digits, but found {len(text)} "
+            "characters (not shown here). Of a store that exists they are printed by: "
+            f"python -c \"print(open('{key_path()}', 'rb').read().hex())\"; a new one is made by: "
+            'python -c "import secrets; print(secrets.token_hex(32))".'
+        )
+        raise MetastoreError(message)
+    return key
 
 
 @contextmanager

@@ -10,6 +10,7 @@
     ├── TrainingError     (RuntimeError)    Jobs that failed or cannot start
     └── MetastoreError    (RuntimeError)    the store itself
         ├── NotFoundError (LookupError)     an id or a name that no row has
+        ├── UnreachableError (ConnectionError) the database server is down
         ├── TrustError    (PermissionError) bytes that this store did not sign
         ├── ArtifactsError (ConnectionError) the object store of its bytes
         └── UnrecordedError                 a training kept in a file, for the store is full
@@ -67,6 +68,12 @@ class TrustError(MetastoreError, PermissionError):
     """Bytes that this store's key did not sign are not unpickled."""
 
     __str__ = Exception.__str__  # PermissionError (OSError) formats its arguments
+
+
+class UnreachableError(MetastoreError, ConnectionError):
+    """The database of `AIQC_DATABASE_URL` is down, or went away in the middle."""
+
+    __str__ = Exception.__str__  # ConnectionError (OSError) formats its arguments
 
 
 class ArtifactsError(MetastoreError, ConnectionError):
