@@ -1,0 +1,32 @@
+#!/bin/sh
+# What a container does: a role, or any command (Kubernetes gives `dagster api …` of its own).
+set -eu
+
+workspace="${AIQC_WORKSPACE:-/srv/aiqc/workspace.yaml}"
+[ $# -gt 0 ] || set -- code-server
+
+case "$1" in
+  code-server) # serves the definitions to webserver and daemon
+    shift
+    exec dagster api grpc --host 0.0.0.0 --port "${LISTEN_PORT:-4000}" \
+      --module-name aiqc_dagster.definitions "$@"
+    ;;
+  webserver)
+    shift
+    exec dagster-webserver --host 0.0.0.0 --port "${LISTEN_PORT:-3000}" --workspace "$workspace" "$@"
+    ;;
+  daemon) # schedules, sensors, the queue of runs
+    shift
+    exec dagster-daemon run --workspace "$workspace" "$@"
+    ;;
+  celery) # celery QUEUE CONFIG: one training at a time, on the queue `gpu` or `default`
+    queue="${2:?celery: name the queue, gpu or default}"
+    config="${3:?celery: name the YAML file with broker and backend}"
+    shift 3
+    exec dagster-celery worker start -A dagster_celery.app -y "$config" -n "$queue-$(hostname)" \
+      -q "$queue" -- --concurrency=1 "$@"
+    ;;
+  *)
+    exec "$@"
+    ;;
+esac
