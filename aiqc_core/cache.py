@@ -2,7 +2,8 @@
 
 A folder of the cache holds one subfolder a split, with `label.npy` and `feature_<i>.npy`, files of
 bytes beside them, and `manifest.json` with the size and SHA-256 of each file. The folder is made
-under another name and renamed when it is complete, so that a reader never sees half of it.
+under another name and renamed when it is complete, so that a reader never sees half of it. A copy
+of it on an object store has the same names, its manifest written last.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
-from aiqc_core.errors import MetastoreError
+from aiqc_core.errors import ArtifactsError, MetastoreError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,8 +27,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from aiqc_core.objects import ObjectStore
+
 MANIFEST = "manifest.json"
 BLOCK_BYTES = 8 * 2**20
+CONNECTIONS = 4  # files of one folder that go to or come from an object store at once
 
 
 def write(
@@ -77,6 +81,75 @@ def lock(folder: Path, *, timeout_seconds: float = 3600.0) -> FileLock:
     return FileLock(folder.parent / f".{folder.name}.lock", timeout=timeout_seconds)
 
 
+def publish(folder: Path, store: ObjectStore, name: str) -> None:
+    """Copy a whole folder to an object store, its manifest last: without one there is no copy.
+
+    Args:
+        folder: of the cache.
+        store: where to.
+        name: of the copy, below the store's URL.
+
+    Raises:
+        ArtifactsError: the store cannot be reached or written.
+    """
+    files: list[str] = list(json.loads((folder / MANIFEST).read_text()))
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(lambda file: store.put_file(f"{name}/{file}", folder / file), files))
+    store.put_file(f"{name}/{MANIFEST}", folder / MANIFEST)
+
+
+def retrieve(folder: Path, store: ObjectStore, name: str) -> bool:
+    """Write a folder of the cache from its copy on an object store, whole or not at all.
+
+    Args:
+        folder: where it will stand; a broken one that stands there is replaced.
+        store: where from.
+        name: of the copy, below the store's URL.
+
+    Returns:
+        False where the store has no copy.
+
+    Raises:
+        ArtifactsError: the store cannot be reached, or the copy is not what was written.
+    """
+    try:
+        text = store.get(f"{name}/{MANIFEST}")
+    except NotFoundError:
+        return False
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        _fetch_files(draft, store, name, json.loads(text))
+        (draft / MANIFEST).write_bytes(text)
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+    except (NotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactsError(
+            f"artifacts: the samples {store.shown(name)} are damaged ({error})."
+        ) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return True
+
+
+def withdraw(store: ObjectStore, prefix: str) -> None:
+    """Delete the copies below a name from an object store, their manifests first.
+
+    Raises:
+        ArtifactsError: the store cannot be reached or written.
+    """
+    store.delete(manifests_first([entry.name for entry in store.entries(prefix)]))
+
+
+def manifests_first(names: list[str]) -> list[str]:
+    """Return names in an order of deletion that leaves no copy that looks whole.
+
+    >>> manifests_first(["a/x.npy", "a/manifest.json"])
+    ['a/manifest.json', 'a/x.npy']
+    """
+    return sorted(names, key=lambda name: not name.endswith(f"/{MANIFEST}"))
+
+
 def load(folder: str | Path, name: str) -> NDArray[np.generic]:
     """Map one array of a split's folder into memory, read-only.
 
@@ -102,6 +175,28 @@ def remove(folder: Path) -> None:
     """Delete a folder of the cache; a missing one is no error."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
+
+
+def _fetch_files(
+    draft: Path, store: ObjectStore, name: str, entries: dict[str, dict[str, object]]
+) -> None:
+    """Fetch what a manifest lists into a folder.
+
+    Raises:
+        ValueError: a name that leads elsewhere, or a file that is not what the manifest says.
+    """
+    root = draft.resolve()
+    outside = [f for f in entries if not (root / f).resolve().is_relative_to(root)]
+    if outside:
+        raise ValueError(f"its manifest lists {outside}")
+
+    def fetch(file: str) -> None:
+        if store.get_file(f"{name}/{file}", draft / file) != entries[file]["sha256"]:
+            raise ValueError(f"{file} has changed")
+
+    draft.mkdir()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(fetch, entries))
 
 
 def _written(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 import re
 import time
@@ -109,8 +110,8 @@ class ObjectStore:
         Raises:
             ArtifactsError: the store cannot be reached or written.
         """
-        view = memoryview(data).cast("B")
         path = self._path(name)
+        view = memoryview(data).cast("B")
         if self._is_local:
             call = partial(_write_file, Path(path), view)
         elif len(view) <= PART_BYTES:
@@ -168,7 +169,16 @@ class ObjectStore:
 
     def put_file(self, name: str, path: Path) -> None:
         """Write a file of this machine as an object; see `put`."""
-        self.put(name, path.read_bytes())
+        with path.open("rb") as source:
+            if not path.stat().st_size:
+                self.put(name, b"")
+                return
+            with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                view = memoryview(data)
+                try:
+                    self.put(name, view)
+                finally:
+                    view.release()
 
     def get_file(self, name: str, path: Path) -> str:
         """Write an object's bytes to a file of this machine and return their SHA-256."""
@@ -186,9 +196,13 @@ class ObjectStore:
         Raises:
             ArtifactsError: the store cannot be reached or written.
         """
-        for name in names:
+        paths = [self._path(name) for name in names]
+        if paths and hasattr(self._system, "_bulk_delete"):  # S3: a thousand in one request
+            self._tried(partial(self._system.rm, paths))
+            return
+        for path in paths:
             with suppress(FileNotFoundError):
-                self._tried(partial(self._system.rm_file, self._path(name)))
+                self._tried(partial(self._system.rm_file, path))
 
     def entries(self, prefix: str) -> list[Entry]:
         """Return what lies below a name, in the order of names; drafts of files aside.

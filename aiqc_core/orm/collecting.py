@@ -1,4 +1,4 @@
-"""Freeing what no row uses any more: bytes, cached samples, checkpoints."""
+"""Freeing what no row uses any more: bytes, objects, cached samples, checkpoints."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 from peewee import fn
 
 from aiqc_core import config
-from aiqc_core.orm import sampling
+from aiqc_core.orm import freeing
 from aiqc_core.orm.blobs import Blob, BlobChunk
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import BlobField
+from aiqc_core.orm.freeing import batched
 from aiqc_core.orm.job import Job
 from aiqc_core.orm.schema import tables
-from aiqc_core.orm.splitset import Splitset
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 CHUNK = 500  # digests named in one statement
+GRACE_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class Collected:
 
     Attributes:
         blobs: contents that no row refers to.
-        blob_bytes: their size.
+        blob_bytes: size of those in the metastore.
+        objects: on the object store, of no content and of no Splitset, past the time of grace.
+        object_bytes: their size.
         cache_folders: samples of no Splitset.
         checkpoint_folders: of trainings that have ended or are gone.
         folder_bytes: size of these folders.
@@ -37,12 +41,14 @@ class Collected:
 
     blobs: int
     blob_bytes: int
+    objects: int
+    object_bytes: int
     cache_folders: list[str]
     checkpoint_folders: list[str]
     folder_bytes: int
 
 
-def collect(*, dry_run: bool) -> Collected:
+def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected:
     """Free what no row uses; freed pages are used again by what is stored next.
 
     Bytes are looked up and deleted in one transaction, and rows are written together with their
@@ -50,21 +56,32 @@ def collect(*, dry_run: bool) -> Collected:
 
     Args:
         dry_run: only say what would be freed.
+        grace_seconds: younger objects stay, since a row may be about to follow.
+
+    Raises:
+        ArtifactsError: the object store cannot be reached, or belongs to another store.
     """
+    freeing.refuse_other()
     with metastore.atomic():
         used = _used_digests()
-        blobs: Any = Blob.select(Blob.sha256, Blob.size).tuples()
-        sizes: dict[str, int] = {sha: size for sha, size in blobs if sha not in used}
+        rows: Any = Blob.select(Blob.sha256).tuples()
+        unused = [digest for (digest,) in rows if digest not in used]
+        blob_bytes = sum(_chunk_bytes(some) for some in batched(unused, CHUNK))
         if not dry_run:
-            _delete(list(sizes))
+            _delete(unused)
+    orphans = freeing.orphans(unused, grace_seconds)
+    if not dry_run:
+        freeing.free(orphans)
     caches, checkpoints = _stale_caches(), _stale_checkpoints()
     freed = sum(_size(folder) for folder in (*caches, *checkpoints))
     if not dry_run:
         for folder in (*caches, *checkpoints):
             shutil.rmtree(folder, ignore_errors=True)
     return Collected(
-        blobs=len(sizes),
-        blob_bytes=sum(sizes.values()),
+        blobs=len(unused),
+        blob_bytes=blob_bytes,
+        objects=len(orphans),
+        object_bytes=sum(entry.size for entry in orphans),
         cache_folders=[folder.name for folder in caches],
         checkpoint_folders=[folder.name for folder in checkpoints],
         folder_bytes=freed,
@@ -82,16 +99,23 @@ def _used_digests() -> set[str]:
     return used
 
 
+def _chunk_bytes(digests: Sequence[str]) -> int:
+    chunked = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
+    return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(chunked)).scalar() or 0
+
+
 def _delete(digests: list[str]) -> None:
-    for start in range(0, len(digests), CHUNK):
-        some = digests[start : start + CHUNK]
+    for some in batched(digests, CHUNK):
         BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
         Blob.delete().where(Blob.sha256.in_(some)).execute()
 
 
 def _stale_caches() -> list[Path]:
-    known = {sampling.recipe_key(splitset) for splitset in Splitset.select()}
-    return [f for f in _folders(config.samples_path()) if f.name not in known]
+    folders = _folders(
+        config.samples_path()
+    )  # before the Splitsets: none is made after its folder
+    known = freeing.recipes()
+    return [folder for folder in folders if folder.name not in known]
 
 
 def _stale_checkpoints() -> list[Path]:

@@ -258,6 +258,7 @@ class Dataset(BaseModel):
         description: str | None = None,
     ) -> Dataset:
         sealed = found.sealed(ingest=ingest)
+        blobs.send_ahead(sealed.data or b"", sealed.address)
         with checkpoint_later(len(sealed.data or b"")), metastore.atomic():
             same = cls._same_content(name, found.kind, sealed.sha256)
             if same is not None:
@@ -373,6 +374,13 @@ class Dataset(BaseModel):
             return {column: self.dtypes[column] for column in chosen}
         dtype: str = self.dtypes
         return dict.fromkeys(chosen, dtype)
+
+    @rowmethod
+    def seen(self, row: int) -> Any:
+        """Return which models trained on a row, by its position; see `seeing.Sighting`."""
+        from aiqc_core.orm import seeing  # noqa: PLC0415 - it reads tables below
+
+        return seeing.seen(self, row)
 
     def load(self, columns: Names | None, samples: Positions | None) -> Any:
         """Return the values of a selection: a DataFrame of a table, else an array."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from peewee import CharField, FieldAccessor, TextField
 
+from aiqc_core import config
 from aiqc_core.orm import blobs, signing
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class BlobField(_ReadsAsValue, CharField):
     def store(self, value: Any) -> str:
         """Write the value's bytes to the blob table and return their digest."""
         return blobs.put(self.encode(value))
+
+    def send_ahead(self, value: Any) -> None:
+        """Bring the bytes to the object store, if any, before the transaction of `store`."""
+        if config.artifacts_url() is not None:
+            blobs.send_ahead(self.encode(value))
 
     def encode(self, value: bytes) -> bytes:
         """Turn a value into bytes."""

@@ -201,11 +201,11 @@ class Job(BaseModel):
 
     def _record_trained(self, outcome: JobOutcome, attempt: Attempt | None = None) -> BaseModel:
         """Write the Predictor, and end the attempts that trained it: this one, or those left."""
+        table = type(self).predictors.rel_model
+        table.send_ahead(outcome)
         with metastore.atomic():
             found = [p for p in self.predictors if p.repeat_index == outcome.repeat_index]
-            predictor = (
-                found[0] if found else type(self).predictors.rel_model.record(self, outcome)
-            )
+            predictor = found[0] if found else table.record(self, outcome)
             for each in self._running(outcome.repeat_index) if attempt is None else [attempt]:
                 each.finish(SUCCEEDED, peak_memory_mb=outcome.peak_memory_mb)
             return predictor

@@ -27,16 +27,27 @@ def claim(store: ObjectStore) -> None:
     _claimed(store, signing.fingerprint())
 
 
-@lru_cache(maxsize=8)
-def _claimed(store: ObjectStore, own: str) -> None:
+def refuse_other(store: ObjectStore) -> bool:
+    """Refuse an object store that another store has marked; say whether this one has.
+
+    Raises:
+        ArtifactsError: another store has marked it.
+    """
     try:
         found = store.get(MARK).decode(errors="replace")
     except NotFoundError:
-        store.put(MARK, own.encode())
-        return
+        return False
+    own = signing.fingerprint()
     if found != own:
         raise ArtifactsError(
             f"AIQC_ARTIFACTS: {store.url} belongs to another store ({found[:16]}; this one is "
             f"{own}), and each would free what the other keeps. Give this store a prefix of its "
             f"own; where it is the same store under a new key, delete {store.shown(MARK)}."
         )
+    return True
+
+
+@lru_cache(maxsize=8)
+def _claimed(store: ObjectStore, own: str) -> None:
+    if not refuse_other(store):
+        store.put(MARK, own.encode())

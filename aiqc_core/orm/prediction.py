@@ -20,6 +20,7 @@ from aiqc_core.orm.splitset import Splitset
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from aiqc_core.orm.tracing import Trace
     from aiqc_core.train.outcome import JobOutcome
     from aiqc_core.train.scoring import SplitScores
 
@@ -52,6 +53,13 @@ class Prediction(BaseModel):
     splitset = ForeignKeyField(Splitset, backref="predictions", null=True, unique=True)
 
     @classmethod
+    def send_ahead(cls, outcome: JobOutcome) -> None:
+        """Bring what `record` will store to the object store, before the transaction begins."""
+        cls.predictions.send_ahead(outcome.predictions)
+        cls.probabilities.send_ahead(outcome.probabilities)
+        cls.plot_data.send_ahead(outcome.plot_data)
+
+    @classmethod
     def record(cls, predictor: Predictor, outcome: JobOutcome) -> Prediction:
         """Write the Prediction of a training, inside the transaction of `Job.record`."""
         queue = predictor.job.queue
@@ -75,24 +83,53 @@ class Prediction(BaseModel):
         (split,) = splitset.sizes
         measured = {split: scores.values}
         sure = {} if scores.probabilities is None else {split: scores.probabilities}
+        pickled: dict[str, Any] = {
+            "predictions": {split: scores.predictions},
+            "probabilities": sure or None,
+            "plot_data": {split: d} if (d := scores.plot_data) else {},
+        }
         columns: dict[str, Any] = {
-            "predictions": cls.predictions.store({split: scores.predictions}),
-            "probabilities": cls.probabilities.store(sure or None),
             "permute_count": 0,
             "metrics": measured,
             "metric_notes": {split: notes} if notes else {},
             "metrics_aggregate": metrics.aggregate(measured),
-            "plot_data": cls.plot_data.store({split: d} if (d := scores.plot_data) else {}),
         }
+        fields = cls._meta.fields
+        for name, value in pickled.items():
+            fields[name].send_ahead(value)
         with metastore.atomic():
             found = cls.get_or_none(cls.splitset == splitset)
+            if found is not None and not force:
+                return found
+            columns |= {name: fields[name].store(value) for name, value in pickled.items()}
             if found is None:
                 return cls.create(predictor=splitset.predictor, splitset=splitset, **columns)
-            if force:
-                for name, value in columns.items():
-                    setattr(found, name, value)
-                found.save()
+            for name, value in columns.items():
+                setattr(found, name, value)
+            found.save()
             return found
+
+    @rowmethod
+    def trace(self, row: int, split: str | None = None, check_source: bool = True) -> Trace:
+        """Return one predicted sample with all that it follows from.
+
+        Args:
+            row: the sample's position among those of the Splitset, which without a Window is the
+                row of its Dataset; with `split` its place in that split, as in
+                `predictions[split]`.
+            split: which split `row` counts in; None finds the split that the sample is in.
+            check_source: read the files that the Datasets came from, to see if they still match.
+
+        Returns:
+            What was predicted and what is true, the rows under the sample, the training samples,
+            the model with seed and versions, sources, preprocessing and code.
+
+        Raises:
+            SelectionError: no such split or sample, or the sample lies in a gap.
+        """
+        from aiqc_core.orm import tracing  # noqa: PLC0415 - it reads tables below
+
+        return tracing.trace(self, row, split, look=check_source)
 
     @rowmethod
     def calc_featureImportance(

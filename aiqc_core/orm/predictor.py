@@ -13,11 +13,14 @@ from aiqc_core.orm.fields import BlobField, JSONField, PickleField, TimeField, d
 from aiqc_core.orm.job import Job, own_target
 from aiqc_core.train import runner
 from aiqc_core.train.judging import StoredModel
+from aiqc_core.train.likeness import TOLERANCE
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+    from aiqc_core.orm.differing import Diff
     from aiqc_core.orm.prediction import Prediction
+    from aiqc_core.orm.reproducing import Reproduction
     from aiqc_core.train.outcome import JobOutcome
 
 
@@ -48,6 +51,12 @@ class Predictor(BaseModel):
 
     class Meta:
         indexes = ((("job", "repeat_index"), True),)
+
+    @classmethod
+    def send_ahead(cls, outcome: JobOutcome) -> None:
+        """Bring what `record` will store to the object store, before the transaction begins."""
+        cls.model_file.send_ahead(outcome.model)
+        cls.predictions.rel_model.send_ahead(outcome)
 
     @classmethod
     def record(cls, job: Job, outcome: JobOutcome) -> Predictor:
@@ -151,6 +160,48 @@ class Predictor(BaseModel):
         from aiqc_core.orm import figures  # noqa: PLC0415 - it loads plotly
 
         return figures.given(figures.learning_curves(self, skip_head), call_display)
+
+    @rowmethod
+    def diff(self, other: Predictor | int) -> Diff:
+        """Compare with another Predictor, ancestor by ancestor in the order in which data flows.
+
+        Source, dtypes, columns, interpolaters, encoders, window, shape, split, fold, fit, code,
+        hyperparameters, seed, library versions, weights: by content, never by id or time.
+
+        Args:
+            other: a Predictor, or its id.
+
+        Returns:
+            `first`, the first ancestor that differs, with both values; all `differences`; what is
+            the `same`.
+        """
+        from aiqc_core.orm import differing  # noqa: PLC0415 - it reads tables below
+
+        right = other if isinstance(other, Predictor) else type(self).get_by_id(other)
+        return differing.diff(self, right)
+
+    @rowmethod
+    def reproduce(self, tolerance: float = TOLERANCE) -> Reproduction:
+        """Train again in a new process, from what is stored, and say whether the same comes out.
+
+        Sources are hashed, samples cut, preprocessing fitted, samples built, code and seed checked
+        again; then the model is trained and weights and predictions are compared. The store is
+        only read, and the samples lie in a folder for temporary files.
+
+        Args:
+            tolerance: how far numbers may be apart, times their size (1 for smaller ones).
+
+        Returns:
+            `verdict`: `'bit-equal'`, `'equal within tolerance'` with the `largest` difference of
+            two weights, or `'different'` with the `first_difference`, the stage; each stage; and
+            the library versions that moved since.
+
+        Raises:
+            TrainingError: a tolerance out of range.
+        """
+        from aiqc_core.orm import reproducing  # noqa: PLC0415 - it reads tables below
+
+        return reproducing.reproduce(self, tolerance=tolerance)
 
     @rowmethod
     def as_estimator(self) -> Any:

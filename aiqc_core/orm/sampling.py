@@ -18,7 +18,8 @@ import pandas as pd
 
 from aiqc_core import cache, config
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.orm import blobs, newdata, signing
+from aiqc_core.orm import blobs, newdata, sharing, signing
+from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import digest_of
 from aiqc_core.preprocess import pipeline, samples
 from aiqc_core.preprocess.values import row_major
@@ -76,7 +77,10 @@ def recipe_key(splitset: Splitset) -> str:
 
 
 def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = None) -> Path:
-    """Return the folder of one Fold's samples, built first where it is missing or cut short.
+    """Return the folder of one Fold's samples, made first where it is missing or cut short.
+
+    It is fetched from the object store where another machine has built it (`AIQC_ARTIFACTS`),
+    else built and brought there.
 
     Args:
         splitset: whose samples.
@@ -87,10 +91,20 @@ def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None 
     folder = folder_of(splitset, fold)
     if not cache.is_whole(folder):
         with cache.lock(folder):
-            if not cache.is_whole(folder):
+            if not cache.is_whole(folder) and not sharing.retrieve(folder):
                 _build(splitset, fold, folder, {} if loaded is None else loaded)
+                sharing.publish(folder)
     _remember_fit(fold or splitset, folder)
     return folder
+
+
+def find(splitset: Splitset, fold: Fold | None) -> Path | None:
+    """Return the folder of one Fold's samples, fetched but never built; None without it."""
+    folder = folder_of(splitset, fold)
+    if cache.is_whole(folder):
+        return folder
+    with cache.lock(folder):
+        return folder if cache.is_whole(folder) or sharing.retrieve(folder) else None
 
 
 def fetch(folder: Path, part: str, feature_count: int, library: str | None) -> object:
@@ -106,8 +120,16 @@ def fetch(folder: Path, part: str, feature_count: int, library: str | None) -> o
 
 
 def clear_all() -> None:
-    """Delete the samples of all Splitsets."""
+    """Delete the samples of all Splitsets, here and on the object store."""
     shutil.rmtree(config.samples_path(), ignore_errors=True)
+    sharing.withdraw(config.samples_path())
+
+
+def clear(splitset: Splitset) -> None:
+    """Delete the samples of a Splitset, here and on the object store."""
+    folder = folder_of(splitset)
+    cache.remove(folder)
+    sharing.withdraw(folder)
 
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int, Any]) -> None:
@@ -219,8 +241,10 @@ def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
     data = (folder / FITTED_FILE).read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     if digest_of(row, "fitted_preprocessing") != digest:
-        row.fitted_preprocessing = blobs.put(data)
-        row.save(only=["fitted_preprocessing", "time_updated"])
+        blobs.send_ahead(data, digest)
+        with metastore.atomic():
+            row.fitted_preprocessing = blobs.put(data, digest)
+            row.save(only=["fitted_preprocessing", "time_updated"])
 
 
 def _feature_key(feature: Feature) -> dict[str, Any]:

@@ -154,6 +154,8 @@ class Splitset(BaseModel):
             "groups": groups,
             "unsupervised_stratify_col": unsupervised_stratify_col,
         }
+        for rows in (made.splits, *map(made.fold_splits, range(len(made.folds)))):
+            cls.samples.send_ahead(rows)
         with metastore.atomic():
             found = _same_cut(cls, name, features, seed, columns)
             if found is not None:
@@ -273,7 +275,7 @@ class Splitset(BaseModel):
     @rowmethod
     def clear_cache(self) -> None:
         """Delete the cached samples; the next `fetch_cache` or Job builds them again."""
-        cache.remove(sampling.folder_of(self))
+        sampling.clear(self)
 
     @rowmethod
     def fetch_cache(
