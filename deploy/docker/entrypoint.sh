@@ -19,12 +19,10 @@ case "$1" in
     shift
     exec dagster-daemon run --workspace "$workspace" "$@"
     ;;
-  celery) # celery QUEUE CONFIG: one training at a time, on the queue `gpu` or `default`
+  celery) # celery QUEUE: a worker of the queue `gpu` or `default`, one step at a time
     queue="${2:?celery: name the queue, gpu or default}"
-    config="${3:?celery: name the YAML file with broker and backend}"
-    shift 3
-    exec dagster-celery worker start -A dagster_celery.app -y "$config" -n "$queue-$(hostname)" \
-      -q "$queue" -- --concurrency=1 "$@"
+    shift 2
+    exec celery -A aiqc_dagster.celery_app worker -Q "$queue" -n "$queue@%h" --concurrency 1 "$@"
     ;;
   *)
     exec "$@"

@@ -123,8 +123,8 @@ def test_the_image_has_what_every_executor_and_store_needs() -> None:
     assert len(chosen) == 2
     for extras in chosen:
         needed = [need for extra in extras.split(",") for need in known[extra]]
-        names = {re.split(r"[<>=\[]", need)[0] for need in needed}
-        assert {"dagster-k8s", "dagster-celery", "dagster-postgres", "s3fs"} <= names
+        names = {re.split(r"[<>=~\[]", need)[0] for need in needed}
+        assert {"dagster-k8s", "celery", "dagster-postgres", "s3fs"} <= names
 
 
 def test_hadolint_finds_nothing() -> None:
@@ -145,7 +145,7 @@ ROLES = [
 
 def start(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the entrypoint where Dagster's commands only say how they were called."""
-    for name in ("dagster", "dagster-webserver", "dagster-daemon", "dagster-celery"):
+    for name in ("dagster", "dagster-webserver", "dagster-daemon", "celery"):
         command = folder / name
         command.write_text(f'#!/bin/sh\necho {name} "$@"\n', encoding="utf-8")
         command.chmod(0o755)
@@ -167,9 +167,8 @@ def test_a_container_takes_a_role_or_any_command(
 
 
 def test_a_celery_worker_is_told_its_queue(tmp_path: Path) -> None:
-    told = start(tmp_path, "celery", "gpu", "celery.yaml").stdout
-    assert "-y celery.yaml" in told
-    assert "-q gpu -- --concurrency=1" in told
+    told = start(tmp_path, "celery", "gpu").stdout.strip()
+    assert told == "celery -A aiqc_dagster.celery_app worker -Q gpu -n gpu@%h --concurrency 1"
     refused = start(tmp_path, "celery")
     assert refused.returncode != 0
     assert "name the queue" in refused.stderr
