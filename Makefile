@@ -24,10 +24,10 @@ export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo gallery test lint format ui bench install lock clean
+.PHONY: help demo gallery test lint format ui bench install lock clean up-celery down-celery
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv from the lock (the other targets do it when it is needed)
 
@@ -53,6 +53,13 @@ gallery: $(STAMP) | .stores ## write docs/gallery: every figure of the demo expe
 
 ui: $(STAMP) | .stores ## open Dagster's UI and start its daemon (Ctrl-C ends both)
 	$(BIN)/dagster dev -w workspace.yaml
+
+# Ports by REDIS_PORT, POSTGRES_PORT, UI_PORT; the folder by ARGS='--folder DIR'.
+up-celery: $(STAMP) ## start Redis, PostgreSQL, two Celery workers, webserver and daemon
+	@$(BIN)/python deploy/celery/services.py up $(ARGS)
+
+down-celery: $(STAMP) ## end what up-celery started
+	@$(BIN)/python deploy/celery/services.py down $(ARGS)
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
 test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
@@ -84,7 +91,8 @@ lock: ## resolve pyproject.toml in a fresh environment and write requirements.lo
 	@wc -l requirements.lock
 
 clean: ## remove the environment, the stores in the checkout and what tools left
-	rm -rf .venv .venv-lock .aiqc build dist ./*.egg-info artifacts
+	@test ! -e .celery/env || $(BIN)/python deploy/celery/services.py down
+	rm -rf .venv .venv-lock .aiqc .celery build dist ./*.egg-info artifacts
 	rm -rf .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find .dagster_home -mindepth 1 ! -name dagster.yaml -delete
 	find aiqc_core aiqc_dagster tests -name __pycache__ -type d -prune -exec rm -rf {} +
