@@ -45,7 +45,7 @@ from aiqc_core import config
 from aiqc_core.config import use_home
 from aiqc_core.ingest.parquet import to_parquet
 from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Splitset, Window, blobs
-from aiqc_core.orm.database import PAGE_BYTES
+from aiqc_core.orm.sqlite import PAGE_BYTES
 from aiqc_core.preprocess import samples, window
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import functools
 from types import MethodType
 from typing import TYPE_CHECKING, Any, Self
 
-from peewee import AutoField, BooleanField, CharField, Model, TextField, fn
-from playhouse.sqlite_ext import AutoIncrementField
+from peewee import SQL, AutoField, BooleanField, CharField, Model, NodeList, TextField, fn
 
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import MetastoreError, NotFoundError
@@ -41,10 +40,20 @@ class rowmethod:  # noqa: N801 - reads as `@property` and `@classmethod` do
         return by_id
 
 
+class IdField(AutoField):
+    """Ids that are given out once: a SQLite file has to be told, PostgreSQL counts by itself."""
+
+    def ddl(self, ctx: Any) -> Any:
+        """Return the column as it is declared."""
+        declared = super().ddl(ctx)
+        is_sqlite = ctx.state.field_types[self.field_type] == "INTEGER"
+        return NodeList((declared, SQL("AUTOINCREMENT"))) if is_sqlite else declared
+
+
 class BaseModel(Model):
     """Base of all tables of the reference."""
 
-    id: AutoField = AutoIncrementField()  # never reused: Dagster's partitions carry these ids
+    id: AutoField = IdField()  # never reused: Dagster's partitions carry these ids
     time_created = TimeField(default=timezone_now)
     time_updated = TimeField(default=timezone_now)
     is_starred = BooleanField(default=False)
@@ -57,6 +66,15 @@ class BaseModel(Model):
     if TYPE_CHECKING:
         # peewee adds backrefs and `<key>_id` when the tables are declared.
         def __getattr__(self, name: str) -> Any: ...
+
+    @classmethod
+    def select(cls, *fields: Any) -> Any:
+        """Select rows, in the order in which they were made unless another is asked for.
+
+        SQLite gives them so anyhow; PostgreSQL would move a row that was changed to the end.
+        """
+        query = super().select(*fields)
+        return query if fields else query.order_by(cls.id)
 
     @classmethod
     def get_by_id(cls, pk: int) -> Self:

@@ -174,7 +174,7 @@ def _object_pieces(digest: str, size: int) -> Iterator[bytes]:
     store = objects.configured()
     if store is None:
         message = (
-            f"metastore: the bytes {digest[:12]}… are not in {config.database_path()}: they were "
+            f"metastore: the bytes {digest[:12]}… are not in {config.shown_store()}: they were "
             "stored on an object store, or are lost. Set AIQC_ARTIFACTS as it was when they were "
             "stored; if they never left the metastore, restore it from a backup."
         )

@@ -1,137 +1,113 @@
-"""The connection to the metastore: SQLite in WAL mode, one connection a thread and process.
+"""The one database that all tables are bound to: the store that the environment names.
 
-The file is opened on first use, never at import, and never across a fork: a child that inherits a
-connection sets it aside and opens its own. When `AIQC_HOME` changes, the next query opens the
-store that lies there.
+`AIQC_DATABASE_URL` names a PostgreSQL database; without it the store is a SQLite file in
+`AIQC_HOME`. Both are looked up at each use, so that one process may turn from one store to another
+between two queries, and nothing is opened before the first.
 """
 
 from __future__ import annotations
 
-import logging
-import os
-import sqlite3
-from contextlib import closing, contextmanager
-from threading import Thread
+from threading import local
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-from peewee import SqliteDatabase
-
 from aiqc_core import config
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.sqlite import SqliteStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-logger = logging.getLogger(__name__)
+    from aiqc_core.orm.postgres import PostgresStore
 
-BUSY_TIMEOUT_SECONDS = 30.0
-PAGE_BYTES = 2**16  # blobs are written twice as fast as in pages of 4 KiB
-PAGES_HELD = 256
-PAGES_TO_CHECKPOINT = 500
-LARGE_BYTES = 2**24
-CHECKPOINT = "aiqc-checkpoint"  # the name of the thread that copies the log into the file
+    Store = SqliteStore | PostgresStore
 
 
-class Metastore(SqliteDatabase):
-    """A SQLite database whose place is looked up when it is opened."""
+class Metastore:
+    """Stands for the present store wherever peewee asks for a database.
+
+    A transaction stays with the store that it began on.
+
+    Attributes:
+        when_opened: called when a process opens a store for the first time.
+    """
 
     def __init__(self) -> None:
-        super().__init__(
-            "unopened",
-            pragmas={
-                "page_size": PAGE_BYTES,  # of a new file; others keep theirs
-                "cache_size": PAGES_HELD,
-                "busy_timeout": int(BUSY_TIMEOUT_SECONDS * 1000),
-                "journal_mode": "wal",
-                "synchronous": "normal",
-                "wal_autocheckpoint": PAGES_TO_CHECKPOINT,
-                "foreign_keys": 1,
-            },
-            lock_type="IMMEDIATE",
-            timeout=BUSY_TIMEOUT_SECONDS,
-        )
         self.when_opened: list[Callable[[], None]] = []
-        self._prepared: set[tuple[int, Path]] = set()
-        self._inherited: list[object] = []
+        self._sqlite = SqliteStore(config.database_path, self.when_opened)
+        self._postgres: PostgresStore | None = None
+        self._used = local()
 
-    def is_closed(self) -> bool:
-        """Say whether this thread has no connection to the present store in this process."""
-        self._set_stale_aside()
-        return super().is_closed()
+    @property
+    def store(self) -> Store:
+        """The store that the environment names now; a connection to another one is closed.
 
-    def connect(self, reuse_if_open: bool = False) -> bool:
-        """Open the store, making its folder and tables when this is the first time."""
-        self._set_stale_aside()
-        path = config.database_path()
-        if (os.getpid(), path) in self._prepared:
-            return super().connect(reuse_if_open=reuse_if_open)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Only one process at a time may turn on WAL and make tables: SQLite's busy timeout does
-        # not cover the change of the journal mode.
-        with FileLock(path.with_suffix(".lock")):
-            opened = super().connect(reuse_if_open=reuse_if_open)
-            try:
-                for prepare in self.when_opened:
-                    prepare()
-            except BaseException:
-                self.close()
-                raise
-        self._prepared.add((os.getpid(), path))
-        return opened
+        Raises:
+            MetastoreError: `AIQC_DATABASE_URL` is none, or its driver is not installed.
+        """
+        store = self._sqlite if config.database_url() is None else self._on_postgres()
+        before: Store | None = getattr(self._used, "store", None)
+        if before is not store:
+            if before is not None and not before.is_closed() and not before.in_transaction():
+                before.close()
+            self._used.store = store
+        return store
 
-    def _connect(self) -> sqlite3.Connection:
-        path = config.database_path()
-        self.database = str(path)
-        self._state.origin = (os.getpid(), path)
-        return super()._connect()
+    def atomic(self) -> AbstractContextManager[Any]:
+        """Return a transaction, or a part of the one that is open, for a `with` block.
 
-    def _set_stale_aside(self) -> None:
-        state: Any = self._state
-        if state.closed:
-            return
-        pid, path = state.origin
-        if pid != os.getpid():
-            # Closing it here would drop the parent's file locks: keep it open, unused.
-            self._inherited.append(state.conn)
-            state.reset()
-        elif path != config.database_path():
-            self.close()
+        From its begin on no other transaction of any process writes to the store.
+        """
+        return self.store.atomic()
+
+    def get_binary_type(self) -> type:
+        """Return what peewee wraps bytes in, whichever store they go to."""
+        return memoryview
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.store, name)
+
+    def __deepcopy__(self, memo: object) -> Metastore:
+        return self
+
+    def _on_postgres(self) -> PostgresStore:
+        if self._postgres is None:
+            self._postgres = open_postgres(config.database_url, self.when_opened)
+        return self._postgres
+
+
+def open_postgres(
+    place: Callable[[], str | None], when_opened: Sequence[Callable[[], None]] = ()
+) -> PostgresStore:
+    """Return a store on PostgreSQL, not yet connected.
+
+    Args:
+        place: returns the URL.
+        when_opened: called when a process opens the store for the first time.
+
+    Raises:
+        MetastoreError: the driver is not installed.
+    """
+    try:
+        from aiqc_core.orm.postgres import PostgresStore  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        message = (
+            f"metastore: {config.DATABASE_VARIABLE} needs psycopg, which cannot be imported "
+            f"({error}). Install it: pip install 'aiqc-dagster[postgres]'"
+        )
+        raise MetastoreError(message) from error
+    return PostgresStore(place, when_opened)
 
 
 metastore = Metastore()
 
 
-@contextmanager
-def checkpoint_later(size: int) -> Generator[None]:
-    """Commit what is written within to the log alone, where it is large.
-
-    SQLite would copy the log into the file before the commit returns. Here a thread does that
-    beside whatever comes next; what was committed can be read at once, and outlives this process,
-    either way.
+def checkpoint_later(size: int) -> AbstractContextManager[None]:
+    """Commit what is written within as fast as the store can; see `SqliteStore`.
 
     Args:
         size: of what is about to be written, in bytes.
     """
-    if size < LARGE_BYTES:
-        yield
-        return
-    metastore.execute_sql("PRAGMA wal_autocheckpoint = 0")
-    try:
-        yield
-    finally:
-        metastore.execute_sql(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
-        Thread(target=copy_log, args=(config.database_path(),), name=CHECKPOINT).start()
-
-
-def copy_log(path: Path) -> None:
-    """Copy a store's log into its file; a store that is gone stays so.
-
-    Args:
-        path: of the file.
-    """
-    try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    except sqlite3.OperationalError as error:  # the store was deleted, or the next commit does it
-        logger.debug("The log of %s was not copied into it now: %s.", path, error)
+    return metastore.store.checkpoint_later(size)

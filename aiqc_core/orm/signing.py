@@ -1,9 +1,9 @@
 """Pickles that only this store's own key makes loadable.
 
 A pickle can run any code when it is loaded, so each is signed (HMAC-SHA256) with a key that lies
-beside the database and never in it: a database that came from elsewhere opens, lists and compares,
-and its pickles stay closed until `trust()` says otherwise. The versions of Python and of the
-libraries are stored with each and compared at load.
+beside the database (or in `AIQC_STORE_KEY`) and never in it: a database that came from elsewhere
+opens, lists and compares, and its pickles stay closed until `trust()` says otherwise. The versions
+of Python and of the libraries are stored with each and compared at load.
 """
 
 from __future__ import annotations
@@ -81,9 +81,10 @@ def unseal(data: bytes) -> bytes:
     key = _key()
     if not (key and hmac.compare_digest(mac, _mac(body, key))) and not _trusted.get():
         message = (
-            f"metastore: a pickle is not signed by this store's key ({config.key_path()}), so it "
-            "is not loaded: it could run any code. If you trust whoever made this store, wrap "
-            "the call in `with aiqc_core.orm.trust():`."
+            f"metastore: a pickle is not signed by this store's key ({_shown_key()}), so it "
+            "is not loaded: it could run any code. Machines that share a store share its key too "
+            f"({config.KEY_VARIABLE}). If you trust whoever made this store, wrap the call in "
+            "`with aiqc_core.orm.trust():`."
         )
         raise TrustError(message)
     (length,) = struct.unpack(">I", body[:4])
@@ -101,6 +102,29 @@ def dumps(value: object) -> bytes:
 def loads(data: bytes) -> object:
     """Check the signature, then unpickle."""
     return pickle.loads(unseal(data))  # noqa: S301 - signed by this store, or trusted by name
+
+
+def standing(data: bytes) -> str:
+    """Say whose a sealed pickle is, without loading it: `'own'`, `'foreign'` or `'unsigned'`."""
+    start = len(MAGIC) + MAC_BYTES
+    if data[: len(MAGIC)] != MAGIC or len(data) < start + 4:
+        return "unsigned"
+    key = _key()
+    is_own = key and hmac.compare_digest(data[len(MAGIC) : start], _mac(data[start:], key))
+    return "own" if is_own else "foreign"
+
+
+def made_with(head: bytes) -> dict[str, str]:
+    """Return the versions that the first bytes of a sealed pickle tell; empty of other bytes."""
+    start = len(MAGIC) + MAC_BYTES + 4
+    if head[: len(MAGIC)] != MAGIC or len(head) < start:
+        return {}
+    (length,) = struct.unpack(">I", head[start - 4 : start])
+    try:
+        told = json.loads(head[start : start + length])
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
 
 
 def fingerprint() -> str:
@@ -131,7 +155,14 @@ def _mac(body: bytes, key: bytes) -> bytes:
     return hmac.digest(key, body, hashlib.sha256)
 
 
+def _shown_key() -> str:
+    return config.KEY_VARIABLE if config.given_key() else str(config.key_path())
+
+
 def _key() -> bytes | None:
+    given = config.given_key()
+    if given is not None:
+        return given
     try:
         return config.key_path().read_bytes()
     except FileNotFoundError:

@@ -52,7 +52,7 @@ def describe(job: Job, outcome: JobOutcome, reason: BaseException, path: Path) -
     """Return the error's text: what happened, where the training is, what to do."""
     return (
         f"Job {job.id} ({job.key}), repeat {outcome.repeat_index}, is trained but could not be "
-        f"recorded in {config.database_path()} ({_first(reason)!r}). It is kept in "
+        f"recorded in {config.shown_store()} ({_first(reason)!r}). It is kept in "
         f"{path}. Make the store writable and run again: the file is recorded instead of training "
         "again. Delete it to train again."
     )

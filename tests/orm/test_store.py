@@ -18,7 +18,17 @@ from hypothesis import strategies as st
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError, TrustError
-from aiqc_core.orm import Dataset, Feature, Label, blobs, database, metastore, signing, trust
+from aiqc_core.orm import (
+    Dataset,
+    Feature,
+    Label,
+    blobs,
+    database,
+    metastore,
+    signing,
+    sqlite,
+    trust,
+)
 from aiqc_core.orm.fields import PositionsField, positions_of
 from aiqc_core.orm.schema import StoreInfo
 
@@ -200,23 +210,23 @@ def test_bytes_that_were_never_stored_are_missed(home: Path) -> None:
 def test_a_large_write_reaches_the_file_beside_what_follows(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LARGE_BYTES", 1000)
+    monkeypatch.setattr(sqlite, "LARGE_BYTES", 1000)
     data = os.urandom(2**22)
     with database.checkpoint_later(len(data)), metastore.atomic():
         digest = blobs.put(data)
     for thread in threading.enumerate():
-        if thread.name == database.CHECKPOINT:
+        if thread.name == sqlite.CHECKPOINT:
             thread.join()
     assert config.database_path().stat().st_size > len(data)
     assert blobs.get(digest) == data
     pages = metastore.execute_sql("PRAGMA wal_autocheckpoint").fetchone()
-    assert pages == (database.PAGES_TO_CHECKPOINT,)
+    assert pages == (sqlite.PAGES_TO_CHECKPOINT,)
 
 
 def test_what_fails_within_a_large_write_leaves_nothing(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LARGE_BYTES", 0)
+    monkeypatch.setattr(sqlite, "LARGE_BYTES", 0)
 
     def write_and_fail() -> None:
         with database.checkpoint_later(1), metastore.atomic():
@@ -229,7 +239,7 @@ def test_what_fails_within_a_large_write_leaves_nothing(
 
 
 def test_a_store_that_was_deleted_needs_no_checkpoint(tmp_path: Path) -> None:
-    database.copy_log(tmp_path / "gone" / "aiqc.sqlite")
+    sqlite.copy_log(tmp_path / "gone" / "aiqc.sqlite")
     assert not (tmp_path / "gone").exists()
 
 

@@ -1,0 +1,163 @@
+"""The metastore as a SQLite file in WAL mode, one connection a thread and process.
+
+The file is opened on first use, never at import, and never across a fork: a child that inherits a
+connection sets it aside and opens its own. When its place changes, the next query opens the file
+that lies there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from threading import Thread
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from filelock import FileLock
+from peewee import SqliteDatabase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Sequence
+    from pathlib import Path
+
+    from peewee import Model
+
+logger = logging.getLogger(__name__)
+
+BUSY_TIMEOUT_SECONDS = 30.0
+PAGE_BYTES = 2**16  # blobs are written twice as fast as in pages of 4 KiB
+PAGES_HELD = 256
+PAGES_TO_CHECKPOINT = 500
+LARGE_BYTES = 2**24
+CHECKPOINT = "aiqc-checkpoint"  # the name of the thread that copies the log into the file
+
+
+class SqliteStore(SqliteDatabase):
+    """A SQLite database whose place is looked up when it is opened.
+
+    A transaction is the only writer from its begin on (`BEGIN IMMEDIATE`).
+
+    Attributes:
+        column_types: of columns that a migration adds.
+    """
+
+    column_types: ClassVar = {"text": "VARCHAR(255)", "number": "REAL", "integer": "INTEGER"}
+
+    def __init__(
+        self, place: Callable[[], Path], when_opened: Sequence[Callable[[], None]] = ()
+    ) -> None:
+        super().__init__(
+            "unopened",
+            pragmas={
+                "page_size": PAGE_BYTES,  # of a new file; others keep theirs
+                "cache_size": PAGES_HELD,
+                "busy_timeout": int(BUSY_TIMEOUT_SECONDS * 1000),
+                "journal_mode": "wal",
+                "synchronous": "normal",
+                "wal_autocheckpoint": PAGES_TO_CHECKPOINT,
+                "foreign_keys": 1,
+            },
+            lock_type="IMMEDIATE",
+            timeout=BUSY_TIMEOUT_SECONDS,
+        )
+        self.place = place
+        self.when_opened = when_opened
+        self._prepared: set[tuple[int, Path]] = set()
+        self._inherited: list[object] = []
+
+    def is_closed(self) -> bool:
+        """Say whether this thread has no connection to the present file in this process."""
+        self._set_stale_aside()
+        return super().is_closed()
+
+    def connect(self, reuse_if_open: bool = False) -> bool:
+        """Open the file, making its folder and tables when this is the first time."""
+        self._set_stale_aside()
+        path = self.place()
+        if (os.getpid(), path) in self._prepared:
+            return super().connect(reuse_if_open=reuse_if_open)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Only one process at a time may turn on WAL and make tables: SQLite's busy timeout does
+        # not cover the change of the journal mode.
+        with FileLock(path.with_suffix(".lock")):
+            opened = super().connect(reuse_if_open=reuse_if_open)
+            try:
+                for prepare in self.when_opened:
+                    prepare()
+            except BaseException:
+                self.close()
+                raise
+        self._prepared.add((os.getpid(), path))
+        return opened
+
+    def describe(self) -> str:
+        """Return where the store lies, for people."""
+        return str(self.place())
+
+    def columns(self) -> dict[str, set[str]]:
+        """Return the names of each table's columns."""
+        return {table: {c.name for c in self.get_columns(table)} for table in self.get_tables()}
+
+    def finish_tables(self, tables: Iterable[type[Model]]) -> None:
+        """Do nothing: what peewee made of tables is as it should be."""
+
+    def backup(self, suffix: str) -> str:
+        """Copy the store beside itself, as one whole file whatever else is going on."""
+        path = self.place()
+        copy = path.with_suffix(f".{suffix}.sqlite")
+        with closing(sqlite3.connect(path)) as store, closing(sqlite3.connect(copy)) as other:
+            store.backup(other)
+        return f"as it was it lies in {copy}"
+
+    @contextmanager
+    def checkpoint_later(self, size: int) -> Generator[None]:
+        """Commit what is written within to the log alone, where it is large.
+
+        SQLite would copy the log into the file before the commit returns. Here a thread does that
+        beside whatever comes next; what was committed can be read at once, and outlives this
+        process, either way.
+
+        Args:
+            size: of what is about to be written, in bytes.
+        """
+        if size < LARGE_BYTES:
+            yield
+            return
+        self.execute_sql("PRAGMA wal_autocheckpoint = 0")
+        try:
+            yield
+        finally:
+            self.execute_sql(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
+            Thread(target=copy_log, args=(self.place(),), name=CHECKPOINT).start()
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self.place()
+        self.database = str(path)
+        self._state.origin = (os.getpid(), path)
+        return super()._connect()
+
+    def _set_stale_aside(self) -> None:
+        state: Any = self._state
+        if state.closed:
+            return
+        pid, path = state.origin
+        if pid != os.getpid():
+            # Closing it here would drop the parent's file locks: keep it open, unused.
+            self._inherited.append(state.conn)
+            state.reset()
+        elif path != self.place():
+            self.close()
+
+
+def copy_log(path: Path) -> None:
+    """Copy a store's log into its file; a store that is gone stays so.
+
+    Args:
+        path: of the file.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    except sqlite3.OperationalError as error:  # the store was deleted, or the next commit does it
+        logger.debug("The log of %s was not copied into it now: %s.", path, error)
