@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import socket
 import tempfile
 from contextlib import contextmanager
 from datetime import datetime
@@ -24,6 +25,9 @@ DATABASE_VARIABLE = "AIQC_DATABASE_URL"
 KEY_VARIABLE = "AIQC_STORE_KEY"
 KEY_BYTES = 32
 POSTGRESQL = ("postgresql", "postgres")
+LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
+HOST_VARIABLE = "AIQC_HOST_ID"
+LEASE_SECONDS = 300
 
 
 def home() -> Path:
@@ -170,6 +174,36 @@ def use_home(path: str | Path) -> Generator[Path]:
             del os.environ[HOME_VARIABLE]
         else:
             os.environ[HOME_VARIABLE] = before
+
+
+def lease_seconds() -> float:
+    """Return how long a claim of a process on another host lives without a heartbeat.
+
+    `$AIQC_LEASE_SECONDS`, 300 by default; the same on all hosts of a store.
+
+    Raises:
+        MetastoreError: the variable holds no number of at least 1.
+    """
+    given = os.environ.get(LEASE_VARIABLE) or str(LEASE_SECONDS)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds < float("inf"):
+        raise MetastoreError(
+            f"{LEASE_VARIABLE}={given!r}: give seconds, at least 1, or leave it out for "
+            f"{LEASE_SECONDS}."
+        )
+    return seconds
+
+
+def host_id() -> str:
+    """Return what names this host in claims: `$AIQC_HOST_ID`, else the name that it gives itself.
+
+    Only processes of one host judge each other by process id, so machines of equal names each
+    need a name of their own here.
+    """
+    return os.environ.get(HOST_VARIABLE) or socket.gethostname()
 
 
 def timezone_now() -> datetime:

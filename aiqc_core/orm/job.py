@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeException, TextField
 
+from aiqc_core import config
 from aiqc_core.config import checkpoint_path, timezone_now
 from aiqc_core.errors import UnrecordedError
-from aiqc_core.orm import liveness, sampling, spill
+from aiqc_core.orm import heartbeat, liveness, sampling, spill
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField, TimeField
@@ -35,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 RUNNING, SUCCEEDED, FAILED, LOST = "running", "succeeded", "failed", "lost"
 PRUNED = "pruned"  # never begun, as its combination would not win: it counts as done
-MEMORY = "out_of_memory"
+MEMORY, DEVICE_LOST = "out_of_memory", "device_lost"
 
 
 class Job(BaseModel):
@@ -76,7 +77,8 @@ class Job(BaseModel):
     def claim(self, repeat_index: int) -> Attempt | None:
         """Take one training for this process, or return None when it is done or another's.
 
-        A claim whose process has ended (killed, say) is void.
+        A claim whose process has ended (killed, say) is void, and so is one of another host that
+        has had no heartbeat for `AIQC_LEASE_SECONDS`.
         """
         with metastore.atomic():
             if repeat_index not in self.missing():
@@ -84,10 +86,16 @@ class Job(BaseModel):
             for attempt in self._running(repeat_index):
                 if attempt.is_alive():
                     return None
-                attempt.finish(LOST, "its process ended before it was recorded")
-            return Attempt.create(
-                job=self, repeat_index=repeat_index, owner=liveness.this_process()
+                attempt.finish(LOST, attempt.epitaph())
+            attempt = Attempt.create(
+                job=self,
+                repeat_index=repeat_index,
+                owner=liveness.this_process(),
+                holder=heart.name,
+                beat=heartbeat.now(),
             )
+        heart.hold(attempt.id)
+        return attempt
 
     def training_name(self, repeat_index: int) -> str:
         """Return what names one training in logs and files: of ids and content, no path in it."""
@@ -154,8 +162,12 @@ class Job(BaseModel):
     def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:
         """Store what came of a training: a Predictor with its Prediction, or the failure.
 
-        One transaction, and idempotent: a Predictor that is there already stays. The training's
-        checkpoint goes, unless memory ran out, which may go better another time.
+        One transaction, and idempotent: a Predictor that is there already stays. A claim that
+        another process has taken over meanwhile records nothing. The training's checkpoint goes,
+        unless memory or the device was at fault, which may go better another time.
+
+        Returns:
+            The Predictor; None of a failure, or where another process trains in this one's place.
 
         Raises:
             UnrecordedError: what was trained cannot be written (a full disk, a read-only store).
@@ -165,8 +177,9 @@ class Job(BaseModel):
             attempt.finish(
                 FAILED, outcome.failure.message, outcome.failure.traceback,
                 kind=outcome.failure.kind, peak_memory_mb=outcome.peak_memory_mb,
+                device=outcome.device,
             )  # fmt: skip
-            if outcome.failure.kind != MEMORY:
+            if outcome.failure.kind not in {MEMORY, DEVICE_LOST}:
                 self._forget_checkpoint(outcome.repeat_index)
             return None
         try:
@@ -199,16 +212,19 @@ class Job(BaseModel):
         logger.info("Job %d (%s): recorded what was kept in %s.", self.id, self.key, path)
         return outcome
 
-    def _record_trained(self, outcome: JobOutcome, attempt: Attempt | None = None) -> BaseModel:
-        """Write the Predictor, and end the attempts that trained it: this one, or those left."""
+    def _record_trained(
+        self, outcome: JobOutcome, attempt: Attempt | None = None
+    ) -> BaseModel | None:
+        """Write the Predictor, where the claim is still held, and end the attempts at it."""
         table = type(self).predictors.rel_model
         table.send_ahead(outcome)
         with metastore.atomic():
+            if attempt is not None and not attempt.succeed(outcome):
+                return self.predictors.where(table.repeat_index == outcome.repeat_index).first()
+            for left in self._running(outcome.repeat_index):
+                left.succeed(outcome)
             found = [p for p in self.predictors if p.repeat_index == outcome.repeat_index]
-            predictor = found[0] if found else table.record(self, outcome)
-            for each in self._running(outcome.repeat_index) if attempt is None else [attempt]:
-                each.finish(SUCCEEDED, peak_memory_mb=outcome.peak_memory_mb)
-            return predictor
+            return found[0] if found else table.record(self, outcome)
 
     def _running(self, repeat_index: int) -> list[Attempt]:
         of_this = (Attempt.job == self) & (Attempt.repeat_index == repeat_index)
@@ -222,9 +238,12 @@ class Attempt(BaseModel):
     """One try at one training: which process, and how it ended.
 
     Attributes:
-        kind: of a failure: `'exception'`, `'out_of_memory'`, `'exit'`, `'bad_result'`, `'died'` or
-            `'time_limit'`.
+        kind: of a failure: `'exception'`, `'out_of_memory'`, `'exit'`, `'bad_result'`, `'died'`,
+            `'time_limit'` or `'device_lost'`.
         peak_memory_mb: the most memory (MiB) that its process held; None where it was not seen.
+        device: what it trained on; see `JobOutcome`. None where that is not known.
+        holder: the process that claimed it, for its heartbeat.
+        beat: when that was last heard of, in whole seconds since 1970 by the database's time.
     """
 
     repeat_index = IntegerField()
@@ -234,15 +253,38 @@ class Attempt(BaseModel):
     reason = TextField(null=True)
     traceback = TextField(null=True)
     peak_memory_mb = FloatField(null=True)
+    device = JSONField(null=True)
+    holder = CharField(null=True, index=True)
+    beat = IntegerField(null=True)
     time_finished = TimeField(null=True)
     job = ForeignKeyField(Job, backref="attempts")
 
     def is_alive(self) -> bool:
-        """Say whether the process that claimed it still runs.
+        """Say whether the process that claimed it still runs, or may well do so.
 
-        Of a process on another host nothing can be seen from here: it counts as alive.
+        Of one that cannot be seen from here, on another host or in another container, its
+        heartbeat tells.
         """
-        return liveness.is_alive(self.owner)
+        if liveness.is_visible(self.owner):
+            return liveness.is_alive(self.owner)
+        return not heartbeat.is_overdue(self.beat, self.time_created)
+
+    def epitaph(self) -> str:
+        """Return why a claim that is not alive is void."""
+        if liveness.is_visible(self.owner):
+            return "its process ended before it was recorded"
+        return (
+            f"its process {self.owner['pid']} on {self.owner['host']} gave no sign of life for "
+            f"{config.lease_seconds():g} s"
+        )
+
+    def succeed(self, outcome: JobOutcome) -> bool:
+        """Record that a Predictor came of it; False when the claim is another's by now."""
+        return self.finish(
+            SUCCEEDED,
+            peak_memory_mb=outcome.peak_memory_mb,
+            device=getattr(outcome, "device", None),  # one kept by an earlier version has none
+        )
 
     def finish(
         self,
@@ -252,12 +294,31 @@ class Attempt(BaseModel):
         *,
         kind: str | None = None,
         peak_memory_mb: float | None = None,
-    ) -> None:
-        """Record how the attempt ended."""
+        device: dict[str, Any] | None = None,
+    ) -> bool:
+        """Record how the attempt ended, and let go of the claim.
+
+        Returns:
+            False, and nothing is written, when the claim was taken over: its process was stopped
+            for longer than a lease, and another one trains or has trained in its place.
+        """
         self.status, self.reason, self.traceback = status, reason, traceback
-        self.kind, self.peak_memory_mb = kind, peak_memory_mb
-        self.time_finished = timezone_now()
-        self.save()
+        self.kind, self.peak_memory_mb, self.device = kind, peak_memory_mb, device
+        self.time_updated = self.time_finished = timezone_now()
+        heart.drop(self.id)
+        written = [
+            "status", "reason", "traceback", "kind", "peak_memory_mb", "device", "time_updated",
+            "time_finished",
+        ]  # fmt: skip
+        held = (Attempt.id == self.id) & (Attempt.status == RUNNING)
+        values = {name: getattr(self, name) for name in written}
+        if Attempt.update(values).where(held).execute():
+            return True
+        logger.warning(
+            "Job %d: its claim was taken over after no sign of life for %g s, so this process "
+            "records nothing of it (%s).", self.job_id, config.lease_seconds(), status,
+        )  # fmt: skip
+        return False
 
     def release(self, reason: str) -> None:
         """Give the claim back, so that the next run takes it at once.
@@ -270,6 +331,9 @@ class Attempt(BaseModel):
         except PeeweeException as error:
             liveness.abandon(self.owner)
             logger.warning("The claim of Job %d could not be given back: %s", self.job_id, error)
+
+
+heart = heartbeat.Heart(Attempt, RUNNING)
 
 
 def own_target(splitset: Splitset, fitted: Fitted) -> Target:

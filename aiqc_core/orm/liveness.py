@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 import uuid
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from aiqc_core import config
 
 SAME_START_SECONDS = 1.0
 _abandoned: set[str] = set()  # claims of this process that it could not give back in the store
@@ -18,10 +19,11 @@ def this_process() -> dict[str, Any]:
     """Return host, id, start and boot of this process, and a name for one claim of it."""
     pid = os.getpid()
     return {
-        "host": socket.gethostname(),
+        "host": config.host_id(),
         "pid": pid,
         "started": _started(pid),
         "boot": _boot(),
+        "pids": _pid_namespace(),
         "claim": uuid.uuid4().hex,
     }
 
@@ -31,12 +33,25 @@ def abandon(owner: dict[str, Any]) -> None:
     _abandoned.add(owner["claim"])
 
 
+def is_visible(owner: dict[str, Any]) -> bool:
+    """Say whether the process that `this_process` told of can be looked for from here.
+
+    It can on its own host, unless it lies in a container with process ids of its own: containers
+    of one machine may share its name, and its boot.
+    """
+    if owner["host"] != config.host_id():
+        return False
+    elsewhere = owner.get("boot") == _boot() and owner.get("pids") != _pid_namespace()
+    return not (elsewhere and "pids" in owner)
+
+
 def is_alive(owner: dict[str, Any]) -> bool:
     """Say whether a process that `this_process` told of still runs.
 
-    Of a process on another host nothing can be seen from here: it counts as alive.
+    Of one that is not visible from here nothing can be told: it counts as alive, and its
+    heartbeat decides.
     """
-    if owner["host"] != socket.gethostname():
+    if not is_visible(owner):
         return True
     if owner.get("claim") in _abandoned:
         return False
@@ -65,5 +80,12 @@ def _started(pid: int) -> float:
 def _boot() -> str | None:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+
+
+def _pid_namespace() -> str | None:
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         return None

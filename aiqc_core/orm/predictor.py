@@ -47,6 +47,7 @@ class Predictor(BaseModel):
     versions = JSONField()
     fitted_preprocessing = PickleField()
     adopted_from = IntegerField(null=True)
+    device = JSONField(null=True)
     job = ForeignKeyField(Job, backref="predictors")
 
     class Meta:
@@ -76,6 +77,7 @@ class Predictor(BaseModel):
             history=outcome.history,
             is_diverged=outcome.diverged,
             versions=outcome.versions,
+            device=getattr(outcome, "device", None),  # one kept by an earlier version has none
             fitted_preprocessing=digest_of(trained_on, "fitted_preprocessing"),
             job=job,
         )

@@ -75,8 +75,8 @@ class Failure:
     """Why a training failed.
 
     Attributes:
-        kind: `'exception'`, `'out_of_memory'`, `'exit'` or `'bad_result'`; where the worker
-            process ended, `'died'` or `'time_limit'`.
+        kind: `'exception'`, `'out_of_memory'`, `'device_lost'`, `'exit'` or `'bad_result'`; where
+            the worker process ended, `'died'` or `'time_limit'`.
         message: the reason, with the hyperparameters.
         traceback: where it happened.
     """
@@ -100,6 +100,9 @@ class JobOutcome:
         pruned: whether the pruner stopped the training early.
         seconds: by phase: load, build, train, evaluate, permute, save; of a clock that never goes
             back.
+        device: what it trained on: `device` (`'cpu'`, `'cuda:0'`), `slot`, the device that its
+            process had, where it had one; with NVIDIA's driver `name`, `uuid`,
+            `utilisation_percent` (mean) and `peak_memory_mb` of the device.
         time_succeeded: the start and the seconds since, so that it is never before the start.
     """
 
@@ -124,3 +127,4 @@ class JobOutcome:
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
+    device: dict[str, Any] | None = None
