@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from peewee import CharField, Model, TextField
 
-from aiqc_core.config import database_path
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm import migrations
 from aiqc_core.orm.base import BaseModel
@@ -39,16 +38,20 @@ def prepare() -> None:
     if not existing:
         with metastore.atomic():
             metastore.create_tables(tables(), safe=False)
+            metastore.finish_tables(tables())
             StoreInfo.create(key="schema_version", value=str(SCHEMA_VERSION))
         return
     if StoreInfo._meta.table_name not in existing:
-        message = f"metastore: {database_path()} is no store of AIQC. Set AIQC_HOME elsewhere."
+        message = (
+            f"metastore: {metastore.describe()} is no store of AIQC. Set AIQC_HOME, or "
+            "AIQC_DATABASE_URL where it is set, to another place."
+        )
         raise MetastoreError(message)
     known = StoreInfo.get_by_id("schema_version")
     found = int(known.value)
     if not 0 < found <= SCHEMA_VERSION:
         message = (
-            f"metastore: {database_path()} has schema version {found}, this program knows "
+            f"metastore: {metastore.describe()} has schema version {found}, this program knows "
             f"{SCHEMA_VERSION}. "
             + ("Upgrade the program." if found > 0 else "The store is damaged.")
         )
@@ -61,14 +64,14 @@ def prepare() -> None:
 
 
 def _refuse_missing_columns() -> None:
+    columns = metastore.columns()
     for table in tables():
         name = table._meta.table_name
-        columns = {column.name for column in metastore.get_columns(name)}
-        missing = sorted(set(table._meta.columns) - columns)
+        missing = sorted(set(table._meta.columns) - columns.get(name, set()))
         if missing:
             message = (
-                f"metastore: table {name!r} of {database_path()} lacks {missing}. The store was "
-                "made by another build; restore it from a backup or start a new one (AIQC_HOME)."
+                f"metastore: table {name!r} of {metastore.describe()} lacks {missing}. The store "
+                "was made by another build; restore a backup of it or start a new one elsewhere."
             )
             raise MetastoreError(message)
 
