@@ -8,8 +8,7 @@ from aiqc_core import cache
 from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
 from aiqc_core.evaluate import checks, leakage
 from aiqc_core.evaluate.checks import Finding
-from aiqc_core.ingest import content
-from aiqc_core.orm import sampling
+from aiqc_core.orm import lineage, sampling
 from aiqc_core.orm.cutting import near_duplicates
 from aiqc_core.preprocess.pipeline import FeaturePlan
 from aiqc_core.preprocess.samples import FeatureRecipe
@@ -82,20 +81,10 @@ def no_nan(splitset: Splitset, fold: Fold | None) -> Finding:
 def _unchanged(dataset: Dataset) -> Finding:
     name = f"Dataset {dataset.id}"
     try:
-        found = _digest_now(dataset)
+        found = lineage.digest_now(dataset)
     except (IngestError, MetastoreError, OSError) as error:
         return Finding(checks.FAILED, f"{name} cannot be read as it was registered: {error}")
     return checks.unchanged(name, dataset.sha256_hexdigest, found)
-
-
-def _digest_now(dataset: Dataset) -> str:
-    """Return the hash of what a Dataset holds now, read whole whatever its time says."""
-    if dataset.is_ingested:
-        values = content.from_bytes(dataset.typ, dataset.blob)
-        return content.digest_of(values, dataset.columns)
-    urls = None if dataset.urls is None else tuple(dataset.urls)
-    source = content.Source(dataset.typ, dataset.source_path, urls, dataset.header)
-    return content.read(source, rename_columns=dataset.columns, retype=dataset.dtypes).digest()
 
 
 def _parts(splitset: Splitset) -> Parts:
@@ -110,11 +99,12 @@ def _windows(splitset: Splitset) -> Windows | None:
 
 def _cached(splitset: Splitset, fold: Fold | None) -> Path:
     """Return the folder of a Fold's samples, unbuilt: that would mend what is checked."""
-    folder = sampling.folder_of(splitset, fold)
-    if not cache.is_whole(folder):
+    folder = sampling.find(splitset, fold)
+    if folder is None:
         message = (
-            f"the samples of Splitset {splitset.id} are not cached whole in {folder}; materialise "
-            "them, or call splitset.cache_samples(), and check again."
+            f"the samples of Splitset {splitset.id} are not cached whole in "
+            f"{sampling.folder_of(splitset, fold)}; materialise them, or call "
+            "splitset.cache_samples(), and check again."
         )
         raise NotFoundError(message)
     return folder

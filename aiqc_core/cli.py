@@ -14,6 +14,8 @@ import typer
 from aiqc_core import __version__, config
 from aiqc_core.errors import AIQCError
 
+NOT_FOUND = 2  # the exit code where 1 means "different", as typer's own for wrong usage
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 
 
@@ -91,11 +93,89 @@ def collect_garbage(
         collect.show(dry_run=dry_run, as_json=as_json)
 
 
+@app.command()
+def trace(
+    prediction: Annotated[int, typer.Argument(help="Id of a Prediction.")],
+    row: Annotated[
+        int, typer.Option(help="The sample's position; in the split, if one is named.")
+    ],
+    split: Annotated[str | None, typer.Option(help="Count rows in this split alone.")] = None,
+    check_source: Annotated[
+        bool, typer.Option(help="Read the source files, to see if they still match.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell all that a predicted sample follows from; exit code 2 when there is no such sample."""
+    from aiqc_core.commands import trace as command
+
+    with _told(NOT_FOUND):
+        command.show(prediction, row, split, check_source=check_source, as_json=as_json)
+
+
+@app.command()
+def seen(
+    dataset: Annotated[int, typer.Argument(help="Id of a Dataset.")],
+    row: Annotated[int, typer.Option(help="The row's position, from 0.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell every model that trained on a row; exit code 1 when none did, 2 without such a row."""
+    from aiqc_core.commands import seen as command
+
+    with _told(NOT_FOUND):
+        found = command.show(dataset, row, as_json=as_json)
+    raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def diff(
+    left: Annotated[int, typer.Argument(help="Id of a Predictor.")],
+    right: Annotated[int, typer.Argument(help="Id of another.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Name the first ancestor in which two Predictors differ; exit code 1 when one does."""
+    from aiqc_core.commands import diff as command
+
+    with _told(NOT_FOUND):
+        identical = command.show(left, right, as_json=as_json)
+    raise typer.Exit(0 if identical else 1)
+
+
+@app.command()
+def reproduce(
+    predictor: Annotated[int, typer.Argument(help="Id of a Predictor.")],
+    tolerance: Annotated[
+        float, typer.Option(help="How far numbers may be apart, times their size or 1.")
+    ] = 1e-4,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Train a Predictor again in a new process; exit code 1 when something else comes out."""
+    from aiqc_core.commands import reproduce as command
+
+    with _told(NOT_FOUND):
+        equal = command.show(predictor, tolerance=tolerance, as_json=as_json)
+    raise typer.Exit(0 if equal else 1)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also hash all bytes and check every signature.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look for what ails the store, changing nothing; the exit code is 1 when something fails."""
+    from aiqc_core.commands import doctor as command
+
+    with _told():
+        sound = command.show(deep=deep, as_json=as_json)
+    raise typer.Exit(0 if sound else 1)
+
+
 @contextmanager
-def _told() -> Generator[None]:
-    """Print an error of ours as one line, and end with exit code 1."""
+def _told(code: int = 1) -> Generator[None]:
+    """Print an error of ours as one line, and end with this exit code."""
     try:
         yield
     except AIQCError as error:
         typer.echo(f"aiqc: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise typer.Exit(code) from error

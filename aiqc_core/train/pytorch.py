@@ -217,6 +217,18 @@ def load(
     return model.eval(), made
 
 
+def weights(data: bytes) -> dict[str, NDArray[Any]]:
+    """Return the parameters and buffers of a stored model by name.
+
+    Raises:
+        TrainingError: see `load`.
+    """
+    return {
+        name: (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+        for name, value in _read(data)["model"].items()
+    }
+
+
 def _read(data: bytes) -> dict[str, Any]:
     unreadable = TrainingError(
         "the stored model cannot be read: its bytes are damaged, or hold code, which is never run."

@@ -44,6 +44,16 @@ def source_of(function: Callable[..., object]) -> str | None:
     return text if is_it else None
 
 
+def is_text_of(function: Callable[..., object], source: str) -> bool:
+    """Say whether a stored text is that of a function, as `source_of` found it then."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return False
+    return code is not None and any(_same(code, made) for made in _compiled(tree, code))
+
+
 def show_lines(function: Callable[..., object], source: str) -> None:
     """Let tracebacks show the text of a function that was made from bytes.
 

@@ -1,0 +1,58 @@
+"""Tell in which ancestor two Predictors differ first, and in which others."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from aiqc_core.commands import telling
+from aiqc_core.orm import Predictor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiqc_core.orm.differing import Diff, Difference
+
+
+def show(left: int, right: int, *, as_json: bool) -> bool:
+    """Print the differences, the first ancestor first.
+
+    Returns:
+        Whether the two are identical.
+
+    Raises:
+        NotFoundError: no such Predictor.
+    """
+    found: Diff = Predictor.get_by_id(left).diff(Predictor.get_by_id(right))
+    if as_json:
+        first = found.first
+        telling.as_json(
+            found, identical=found.identical, first=None if first is None else first.ancestor
+        )
+        return found.identical
+    telling.lines(*_told(found))
+    return found.identical
+
+
+def _told(found: Diff) -> Iterator[tuple[str, object] | str]:
+    called = f"Predictors {found.left} and {found.right}"
+    if found.first is None:
+        yield f"{called} are identical: {', '.join(found.same)}"
+        return
+    yield f"{called} differ first in: {found.first.ancestor}"
+    yield from _values(found, found.first)
+    for other in found.differences[1:]:
+        yield f"and in: {other.ancestor}" + ("" if other.note is None else f" ({other.note})")
+        yield from _values(found, other)
+    yield "same", ", ".join(found.same)
+
+
+def _values(found: Diff, difference: Difference) -> Iterator[tuple[str, object]]:
+    left, right = difference.left, difference.right
+    one, other = str(left).splitlines(), str(right).splitlines()
+    if difference.ancestor.startswith("code, fn_") and max(len(one), len(other)) > 1:
+        for line in list(difflib.unified_diff(one, other, lineterm="", n=1))[2:]:
+            yield "", line
+        return
+    yield str(found.left), left
+    yield str(found.right), right

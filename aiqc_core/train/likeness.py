@@ -1,0 +1,155 @@
+"""How like two values are, leaf by leaf: bit-equal, near, or different and where.
+
+Weights, predictions, samples and fitted encoders are held against each other by one rule, so that
+"equal within tolerance" means the same of each: numbers may differ by `tolerance` times the size
+of the number (of 1 where it is smaller), everything else has to be equal.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.train.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-4  # far above the rounding of another order of sums, far below what an epoch moves
+NUMERIC = "biufc"
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How like two values are.
+
+    Attributes:
+        bit_equal: whether every leaf is equal to the last bit.
+        near: whether every number is within the tolerance, and all else equal.
+        largest: the largest difference of two numbers; None where something other differs.
+        where: the leaf with the largest difference; None where there is none.
+        then: that leaf's value on the left, as text.
+        now: that leaf's value on the right.
+    """
+
+    bit_equal: bool
+    near: bool
+    largest: float | None
+    where: str | None = None
+    then: str | None = None
+    now: str | None = None
+
+
+def compare(then: Any, now: Any, *, tolerance: float = TOLERANCE) -> Likeness:
+    """Compare two values: nested mappings, sequences, dataclasses, arrays, fitted estimators.
+
+    Args:
+        then: the one.
+        now: the other.
+        tolerance: how far numbers may be apart, times their size or 1.
+    """
+    left, right = dict(leaves(then)), dict(leaves(now))
+    if list(left) != list(right):
+        only = next(iter(set(left) ^ set(right)), "order")
+        shown = (_shown(side.get(only, "nothing")) for side in (left, right))
+        return Likeness(False, False, None, only, *shown)  # noqa: FBT003 - names above
+    found = (_leaf(place, value, right[place], tolerance) for place, value in left.items())
+    unlike = [each for each in found if not each.bit_equal]
+    if not unlike:
+        return Likeness(bit_equal=True, near=True, largest=0.0)
+    worst = max(unlike, key=lambda each: float("inf") if each.largest is None else each.largest)
+    return replace(worst, near=all(each.near for each in unlike))
+
+
+def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield `(path, leaf)`; a leaf is an array, a number, a text or another plain value."""
+    if hasattr(value, "toarray"):  # sparse
+        value = value.toarray()
+    if isinstance(value, pd.Series | pd.Index):
+        value = value.to_numpy()
+    if isinstance(value, types.FunctionType):
+        yield place, fingerprint(value)
+        return
+    parts = _parts(value)
+    if parts is None:
+        yield place, value
+        return
+    for name, part in parts.items():
+        yield from leaves(part, f"{place}.{name}" if place else str(name))
+
+
+def _parts(value: Any) -> Mapping[Any, Any] | None:
+    """Return what a value is made of; None for a leaf."""
+    if isinstance(value, pd.DataFrame):
+        return {str(name): column.to_numpy() for name, column in value.items()}
+    if isinstance(value, Mapping):
+        return value
+    if isinstance(value, list | tuple):
+        return None if all(_is_plain(v) for v in value) else dict(enumerate(value))
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return {"kind": type(value).__name__, **vars(value)}
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | bytes | bool | int | float | np.generic)
+
+
+def _leaf(place: str, then: Any, now: Any, tolerance: float) -> Likeness:
+    a, b = _array(then), _array(now)
+    if a.dtype.kind in NUMERIC and b.dtype.kind in NUMERIC and a.shape == b.shape:
+        return _numbers(place, a, b, tolerance)
+    equal = a.shape == b.shape and a.dtype.kind == b.dtype.kind and _same(a, b)
+    if equal:
+        return Likeness(bit_equal=True, near=True, largest=0.0)
+    return Likeness(False, False, None, place, _shown(then), _shown(now))  # noqa: FBT003
+
+
+def _numbers(place: str, a: NDArray[Any], b: NDArray[Any], tolerance: float) -> Likeness:
+    if a.dtype == b.dtype and a.tobytes() == b.tobytes():
+        return Likeness(bit_equal=True, near=True, largest=0.0)
+    wide = complex if "c" in a.dtype.kind + b.dtype.kind else float
+    x, y = a.astype(wide), b.astype(wide)
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.where(same, 0.0, np.abs(x - y))
+    apart = np.where(np.isnan(apart), np.inf, apart)
+    size = np.maximum(np.where(np.isfinite(x), np.abs(x), 1.0), 1.0)
+    worst = int(np.argmax(apart)) if apart.size else 0
+    return Likeness(
+        bit_equal=False,
+        near=bool((apart <= tolerance * size).all()),
+        largest=float(apart.max(initial=0.0)),
+        where=f"{place}[{worst}]" if a.ndim else place,
+        then=_shown(a.ravel()[worst]) if a.size else None,
+        now=_shown(b.ravel()[worst]) if b.size else None,
+    )
+
+
+def _array(value: Any) -> NDArray[Any]:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError):
+        return np.asarray(repr(value))
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    if a.dtype.kind == "O":
+        return repr(a.tolist()) == repr(b.tolist())
+    return bool((a == b).all())
+
+
+def _shown(value: Any) -> str:
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= 120 else f"{text[:117]}..."  # noqa: PLR2004 - a line
