@@ -37,7 +37,9 @@ PIECE_BYTES = 8 * 2**20  # asked for, and hashed, at a time
 PART_BYTES = 32 * 2**20  # more than this is sent in parts of this size
 AHEAD = 4  # pieces that are fetched beside the one in use
 PAUSES_SECONDS = (0.2, 0.5, 1.2)  # before each further try
-LASTING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+LASTING = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR,
+)  # fmt: skip
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
@@ -90,6 +92,8 @@ class ObjectStore:
                 f"{EXAMPLES}{remedy}."
             ) from error
         self._system: Any = opened[0]
+        if hasattr(self._system, "retries"):
+            self._system.retries = 1  # of s3fs; `_tried` does it, once for all file systems
         self._root = str(opened[1]).rstrip("/")
         self._is_local = isinstance(self._system, LocalFileSystem)
 
@@ -144,7 +148,7 @@ class ObjectStore:
             raise self._missing(name)
         starts = range(0, size, PIECE_BYTES)
         if len(starts) <= 1:
-            yield self._piece(name, 0, size)
+            yield self._piece(name, 0, size) if size else b""
             return
         with ThreadPoolExecutor(AHEAD) as pool:
             waiting = deque(
@@ -225,7 +229,8 @@ class ObjectStore:
 
     def _piece(self, name: str, start: int, end: int) -> bytes:
         try:
-            return self._tried(partial(self._system.cat_file, self._path(name), start, end))
+            call = partial(self._system.cat_file, self._path(name), start=start, end=end)
+            return self._tried(call)
         except FileNotFoundError as error:
             raise self._missing(name) from error
 
@@ -239,6 +244,7 @@ class ObjectStore:
         except BaseException:
             with suppress(Exception):
                 stream.discard()  # the parts that were sent
+            stream.closed = True  # else it is sent again when it is forgotten
             raise
 
     def _tried(self, call: Callable[[], Any]) -> Any:
@@ -279,12 +285,13 @@ class ObjectStore:
 
 
 def redacted(text: str) -> str:
-    """Return a message without user names and passwords of URLs and the keys of AWS.
+    """Return a message without user names, passwords and options of URLs and the keys of AWS.
 
     >>> redacted("http://me:secret@host/x")
     'http://…@host/x'
     """
     text = re.sub(r"://[^/@\s]+@", "://…@", text)
+    text = re.sub(r"\?[^\s'\"]*=[^\s'\"]*", "?…", text)  # signed urls
     for name in SECRETS:
         secret = os.environ.get(name)
         text = text.replace(secret, "…") if secret else text
@@ -299,11 +306,10 @@ def _options(scheme: str) -> dict[str, Any]:
     waits = {
         "connect_timeout": CONNECT_SECONDS,
         "read_timeout": READ_SECONDS,
-        "retries": {"max_attempts": 1},  # tried again here, once for all file systems
+        "retries": {"max_attempts": 0},
     }
     return {
         "config_kwargs": waits | given.get("config_kwargs", {}),
-        "retries": 1,
         "use_listings_cache": False,  # other processes write too
     }
 
@@ -315,7 +321,7 @@ def _refuse_url(url: str) -> None:
     if "@" in place or "?" in place:
         raise ArtifactsError(
             f"AIQC_ARTIFACTS: {redacted(url)!r} holds credentials or options, which would be "
-            "shown; give the place alone, and credentials as fsspec and AWS read them "
+            f"shown; give {EXAMPLES}, and credentials as fsspec and AWS read them "
             "(AWS_ACCESS_KEY_ID, AWS_PROFILE, a role)."
         )
 
