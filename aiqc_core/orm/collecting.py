@@ -63,7 +63,7 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     """
     freeing.refuse_other()
     with metastore.atomic():
-        used = _used_digests()
+        used = used_digests()
         rows: Any = Blob.select(Blob.sha256).tuples()
         unused = [digest for (digest,) in rows if digest not in used]
         blob_bytes = sum(_chunk_bytes(some) for some in batched(unused, CHUNK))
@@ -72,8 +72,8 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     orphans = freeing.orphans(unused, grace_seconds)
     if not dry_run:
         freeing.free(orphans)
-    caches, checkpoints = _stale_caches(), _stale_checkpoints()
-    freed = sum(_size(folder) for folder in (*caches, *checkpoints))
+    caches, checkpoints = stale_caches(), stale_checkpoints()
+    freed = sum(size_of(folder) for folder in (*caches, *checkpoints))
     if not dry_run:
         for folder in (*caches, *checkpoints):
             shutil.rmtree(folder, ignore_errors=True)
@@ -88,7 +88,7 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     )
 
 
-def _used_digests() -> set[str]:
+def used_digests() -> set[str]:
     """Return every digest that a column of a row holds."""
     used: set[str] = set()
     for table in tables():
@@ -110,7 +110,8 @@ def _delete(digests: list[str]) -> None:
         Blob.delete().where(Blob.sha256.in_(some)).execute()
 
 
-def _stale_caches() -> list[Path]:
+def stale_caches() -> list[Path]:
+    """Return the cached samples of no Splitset."""
     folders = _folders(
         config.samples_path()
     )  # before the Splitsets: none is made after its folder
@@ -118,7 +119,7 @@ def _stale_caches() -> list[Path]:
     return [folder for folder in folders if folder.name not in known]
 
 
-def _stale_checkpoints() -> list[Path]:
+def stale_checkpoints() -> list[Path]:
     """Return the folders of trainings that have a Predictor, or whose Job is gone."""
     going_on = {job.training_name(index) for job in Job.select() for index in job.missing()}
     return [f for f in _folders(config.checkpoint_path("")) if f.name not in going_on]
@@ -128,5 +129,6 @@ def _folders(root: Path) -> list[Path]:
     return sorted(f for f in root.glob("*") if f.is_dir()) if root.exists() else []
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -136,13 +136,18 @@ def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {n: metadata.version(n) for n in RECORDED}
 
 
-def _compare_versions(made_with: dict[str, str]) -> None:
+def moved_on(made_with: dict[str, str]) -> list[str]:
+    """Return what is of another minor version now than when an object was sealed."""
     now = _versions()
-    moved = [
+    return [
         f"{name} {made_with[name]} -> {now[name]}"
         for name in now
         if name in made_with and _series(made_with[name]) != _series(now[name])
     ]
+
+
+def _compare_versions(made_with: dict[str, str]) -> None:
+    moved = moved_on(made_with)
     if moved:
         logger.warning("A stored object was made with other versions: %s.", ", ".join(moved))
 
