@@ -93,7 +93,7 @@ class Model:
         is_diverged: whether a loss was not finite.
         adopted_from: id of the Predictor that it is a copy of; None where it was trained.
         versions: of the libraries that trained.
-        device: where it was trained, if that was recorded.
+        device: what it was trained on, see `JobOutcome`; None where that was not recorded.
     """
 
     predictor: int
@@ -112,7 +112,7 @@ class Model:
     is_diverged: bool
     adopted_from: int | None
     versions: dict[str, str]
-    device: str | None
+    device: dict[str, Any] | None
 
 
 def model_of(predictor: Predictor) -> Model:
@@ -120,8 +120,6 @@ def model_of(predictor: Predictor) -> Model:
     job = predictor.job
     queue = job.queue
     experiment, snapshot = experiments_of([queue.id]).get(queue.id, (None, None))
-    versions = dict(predictor.versions)
-    device = versions.pop("device", None)
     return Model(
         predictor=predictor.id,
         job=job.id,
@@ -138,8 +136,8 @@ def model_of(predictor: Predictor) -> Model:
         trained_at=predictor.time_succeeded.isoformat(),
         is_diverged=bool(predictor.is_diverged),
         adopted_from=predictor.adopted_from,
-        versions=versions,
-        device=device,
+        versions=predictor.versions,
+        device=predictor.device,
     )
 
 

@@ -96,7 +96,7 @@ def seed_faults(predictor: Predictor) -> Generator[str]:
 
 def moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
     """Return `{library: [version then, version now]}` of those that are not as they were."""
-    now = {name: _version(name) for name in then if name != "device"}
+    now = {name: _version(name) for name in then}
     return {name: [then[name], now[name]] for name in now if now[name] != then[name]}
 
 

@@ -218,12 +218,19 @@ class _Work:
             return
         self.liken("weights", found.weights, "weights")
         self.liken("predictions", found.predictions, "predictions of every split")
+        self.note_causes(found)
+
+    def note_causes(self, found: Again) -> None:
+        """Say what may explain another result."""
         then, now = found.epochs
         if then != now:
             self.notes.append(
                 f"The history has {then} epochs, that of now {now}: a pruner, which is not "
                 "stored, may have stopped the first training."
             )
+        places = [(each or {}).get("device") for each in (self.predictor.device, found.device)]
+        if places[0] is not None and places[0] != places[1]:
+            self.notes.append(f"It was trained on {places[0]}, now on {places[1]}.")
 
     def told(self) -> Reproduction:
         """Return the verdict."""

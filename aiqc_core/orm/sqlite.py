@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -60,6 +60,7 @@ class SqliteStore(SqliteDatabase):
             },
             lock_type="IMMEDIATE",
             timeout=BUSY_TIMEOUT_SECONDS,
+            uri=True,
         )
         self.place = place
         self.when_opened = when_opened
@@ -80,7 +81,7 @@ class SqliteStore(SqliteDatabase):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Only one process at a time may turn on WAL and make tables: SQLite's busy timeout does
         # not cover the change of the journal mode.
-        with FileLock(path.with_suffix(".lock")):
+        with nullcontext() if is_read_only(path) else FileLock(path.with_suffix(".lock")):
             opened = super().connect(reuse_if_open=reuse_if_open)
             try:
                 for prepare in self.when_opened:
@@ -90,6 +91,10 @@ class SqliteStore(SqliteDatabase):
                 raise
         self._prepared.add((os.getpid(), path))
         return opened
+
+    def forget_prepared(self) -> None:
+        """Look at the tables again when a file is opened next: another may lie there."""
+        self._prepared.clear()
 
     def describe(self) -> str:
         """Return where the store lies, for people."""
@@ -133,7 +138,7 @@ class SqliteStore(SqliteDatabase):
 
     def _connect(self) -> sqlite3.Connection:
         path = self.place()
-        self.database = str(path)
+        self.database = read_only_uri(path) if is_read_only(path) else str(path)
         self._state.origin = (os.getpid(), path)
         return super()._connect()
 
@@ -148,6 +153,22 @@ class SqliteStore(SqliteDatabase):
             state.reset()
         elif path != self.place():
             self.close()
+
+
+def is_read_only(path: Path) -> bool:
+    """Say whether a store is there in a folder that this process may not write to."""
+    return path.exists() and not os.access(path.parent, os.W_OK)
+
+
+def read_only_uri(path: Path) -> str:
+    """Return the address by which SQLite only reads a file, making no file beside it.
+
+    Without a log it is told that nobody else writes, or it would want to make one; a log that was
+    left there it can read only where the log's index lies beside it.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    alone = "" if log.exists() and log.stat().st_size else "&immutable=1"
+    return f"{path.as_uri()}?mode=ro{alone}"
 
 
 def copy_log(path: Path) -> None:

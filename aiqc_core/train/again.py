@@ -40,6 +40,7 @@ class Again:
         versions: of the libraries that trained now.
         seconds: by phase.
         epochs: then and now, of the longest metric.
+        device: see `JobOutcome`.
     """
 
     failure: str | None
@@ -49,6 +50,7 @@ class Again:
     versions: dict[str, str] | None = None
     seconds: dict[str, float] | None = None
     epochs: tuple[int, int] = (0, 0)
+    device: dict[str, Any] | None = None
 
 
 def train_again(spec: JobSpec, stored: Stored, tolerance: float) -> Again:
@@ -72,6 +74,7 @@ def train_again(spec: JobSpec, stored: Stored, tolerance: float) -> Again:
         versions=outcome.versions,
         seconds=outcome.seconds,
         epochs=(_epochs(stored.history), _epochs(outcome.history)),
+        device=outcome.device,
     )
 
 
