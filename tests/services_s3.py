@@ -11,6 +11,8 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core import objects
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,6 +20,7 @@ START_SECONDS = 60.0
 BUCKET = "aiqc-tests"
 SECRET = "not-to-be-shown"  # noqa: S105 - moto takes any
 LOCALHOST = "127.0.0.1"
+_led_to: list[str] = []
 
 
 class S3Server:
@@ -145,11 +148,13 @@ def settings(endpoint: str) -> dict[str, str]:
     }
 
 
-def forget_connections() -> None:
-    """Have this process open its file systems anew: fsspec keeps them by their arguments alone."""
-    from aiqc_core import objects
+def lead_to(endpoint: str) -> None:
+    """Have this process open its file systems anew, where they led elsewhere.
 
+    fsspec keeps them by their arguments, which do not tell the server.
+    """
     s3fs: Any = sys.modules.get("s3fs")
-    if s3fs is not None:
+    if s3fs is not None and _led_to[-1:] != [endpoint]:
         s3fs.S3FileSystem.clear_instance_cache()
-    objects._opened.cache_clear()
+        objects._opened.cache_clear()
+    _led_to[:] = [endpoint]

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiqc_core import config
-from aiqc_core.errors import MetastoreError, UnrecordedError
+from aiqc_core.errors import AIQCError, MetastoreError, UnrecordedError
 from aiqc_core.orm import signing
 
 if TYPE_CHECKING:
@@ -89,8 +89,13 @@ def forget(path: Path) -> None:
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return what went wrong first: after a full disk, the rollback fails too."""
-    return error if error.__context__ is None else _first(error.__context__)
+    """Return what went wrong first: after a full disk, the rollback fails too.
+
+    An error of ours says what a library's before it means, and shows no credentials.
+    """
+    if error.__context__ is None or isinstance(error, AIQCError):
+        return error
+    return _first(error.__context__)
 
 
 def _paths(job: Job, repeat_index: int) -> list[Path]:

@@ -29,12 +29,10 @@ def s3_server() -> Iterator[S3Server]:
 
 
 @pytest.fixture
-def s3(
-    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
+def s3(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Lead this process and its children to an empty prefix of the server; returns its URL."""
     server: S3Server = request.getfixturevalue("s3_server")
-    yield from _led(server.endpoint, monkeypatch)
+    return _led(server.endpoint, monkeypatch)
 
 
 @pytest.fixture
@@ -43,8 +41,8 @@ def line(s3_server: S3Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> It
     line = Line(s3_server.port)
     line.mend()
     try:
-        for _ in _led(line.endpoint, monkeypatch):
-            yield line
+        _led(line.endpoint, monkeypatch)
+        yield line
     finally:
         line.cut()
 
@@ -70,13 +68,12 @@ def store(artifacts: str) -> ObjectStore:
     return found
 
 
-def _led(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def _led(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
     url = f"s3://{BUCKET}/{uuid.uuid4().hex}"
     for name in [name for name in os.environ if name.startswith(("AWS_", "FSSPEC_"))]:
         monkeypatch.delenv(name)
     for name, value in services_s3.settings(endpoint).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AIQC_ARTIFACTS", url)
-    services_s3.forget_connections()
-    yield url
-    services_s3.forget_connections()
+    services_s3.lead_to(endpoint)
+    return url
