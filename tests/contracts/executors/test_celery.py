@@ -1,0 +1,49 @@
+"""The contract of the executors, kept by Celery: a real Redis, and workers as processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from executor_contract import KillContract, Place, Story, expected, tell
+from services_celery import Farm, farming
+
+from aiqc_core.config import use_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["expected"]  # a fixture
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    place = Place(tmp_path_factory.mktemp("place"))
+    with use_home(place.folder / "aiqc"):
+        yield place
+
+
+@pytest.fixture(scope="module")
+def farm(place: Place) -> Iterator[Farm]:
+    with farming(place.folder, place.environment()) as farm:
+        yield farm
+
+
+@pytest.fixture(scope="module")
+def story(place: Place, farm: Farm) -> Story:
+    return tell(place, farm.environment, kills=True)
+
+
+class TestCelery(KillContract):
+    killed = "SIGKILL"
+
+    def test_trainings_go_to_the_queue_gpu_and_everything_else_to_default(
+        self, story: Story, farm: Farm
+    ) -> None:
+        del story  # has been told
+        gpu, default = (farm.workers[queue].taken() for queue in ("gpu", "default"))
+        assert gpu
+        assert {key.partition("[")[0] for key in gpu} == {"notebook_train_job"}
+        assert set(default) == {"open_queue", "notebook_plan_jobs", "notebook_finish_queue"}
