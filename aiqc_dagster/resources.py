@@ -15,8 +15,6 @@ from aiqc_core.orm import Champion, Dataset, clear_cache_all
 if TYPE_CHECKING:
     from pathlib import Path
 
-ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
-
 
 class MetastoreResource(dg.ConfigurableResource[None]):
     """The store in which every row lies; its processes find it by `AIQC_HOME`.
@@ -100,7 +98,7 @@ def handed_on() -> dict[str, dg.FilesystemIOManager]:
     Steps of one run on several machines have no folder in common. What they hand on is small,
     names of Jobs and ids of rows; the default, a folder of Dagster's home, serves one machine.
     """
-    artifacts = os.environ.get(ARTIFACTS_VARIABLE)
-    if not artifacts:
+    artifacts = config.artifacts_url()
+    if artifacts is None:
         return {}
     return {"io_manager": dg.FilesystemIOManager(base_dir=f"{artifacts.rstrip('/')}/steps")}
