@@ -24,7 +24,7 @@ export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo gallery test lint format ui bench install lock clean up-celery down-celery
+.PHONY: help demo gallery test faults race lint format ui bench install lock clean up-celery down-celery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -64,6 +64,12 @@ down-celery: $(STAMP) ## end what up-celery started
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
 test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS='--kills 20 --seed 7')
+	$(BIN)/python tests/faults/harness.py $(ARGS)
+
+race: $(STAMP) ## 8 processes write one store, 500 operations each (ARGS='--operations 50')
+	$(BIN)/python tests/race/harness.py $(ARGS)
 
 lint: $(STAMP) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .

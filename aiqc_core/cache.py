@@ -39,7 +39,9 @@ def write(
     splits: Iterable[tuple[str, Mapping[str, NDArray[np.generic]]]],
     files: Mapping[str, bytes],
 ) -> None:
-    """Write a folder of the cache in one step.
+    """Write a folder of the cache in one step; to be called under its `lock`.
+
+    What a killed writer left of it is removed.
 
     Args:
         folder: where it will stand; a broken one that stands there is replaced.
@@ -48,6 +50,8 @@ def write(
         files: further files by name, in the folder's root.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left in folder.parent.glob(f".{folder.name}.*/"):
+        shutil.rmtree(left, ignore_errors=True)
     draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     entries: dict[str, Future[dict[str, object]]] = {}
     try:

@@ -1,0 +1,15 @@
+"""A code location with the experiment whose runs are killed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from scenarios import EXPERIMENT
+
+from aiqc_dagster import definitions
+
+defs = definitions.build([EXPERIMENT])
