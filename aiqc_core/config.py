@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
-from aiqc_core.errors import MetastoreError
+from aiqc_core.errors import MetastoreError, TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -27,6 +27,7 @@ KEY_BYTES = 32
 POSTGRESQL = ("postgresql", "postgres")
 LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
 HOST_VARIABLE = "AIQC_HOST_ID"
+OOM_RETRY_VARIABLE = "AIQC_OOM_RETRY"
 LEASE_SECONDS = 300
 
 
@@ -204,6 +205,20 @@ def host_id() -> str:
     need a name of their own here.
     """
     return os.environ.get(HOST_VARIABLE) or socket.gethostname()
+
+
+def oom_retry() -> bool:
+    """Say whether what ran out of a device's memory is tried once more with a whole device.
+
+    `$AIQC_OOM_RETRY` is 1; 0, the default, leaves it to the next run.
+
+    Raises:
+        TrainingError: the variable is neither.
+    """
+    given = os.environ.get(OOM_RETRY_VARIABLE) or "0"
+    if given not in {"0", "1"}:
+        raise TrainingError(f"{OOM_RETRY_VARIABLE}={given!r}: give 1 or 0.")
+    return given == "1"
 
 
 def timezone_now() -> datetime:

@@ -16,23 +16,30 @@ import signal
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from typing import NoReturn
+from typing import Any, NoReturn
 
 READY = b""  # from the worker: it has started
 TAKEN = b"taken"  # from the worker: it begins the task; before this, another may have it
 STOP = b""  # to the worker: no more tasks
+LEASE_VARIABLE = "AIQC_LEASE"  # to the worker: the open files that hold its device slot
 _WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The value of a task, or the fault that took its place."""
+    """The value of a task, or the fault that took its place.
+
+    `lost` says why the worker's device is gone, and `spoilt` that the worker has to be replaced;
+    see `device_faults`.
+    """
 
     value: object = None
     fault: str | None = None
     traceback: str = ""
+    lost: str | None = None
+    spoilt: bool = False
 
 
 def describe(fault: BaseException) -> str:
@@ -47,7 +54,9 @@ def serve(descriptor: int, parent: int) -> None:
         descriptor: The open socket to the pool.
         parent: Process id of the pool's process; the worker does not outlive it.
     """
-    os.set_inheritable(descriptor, False)  # noqa: FBT003 - positional only
+    lease = [int(file) for file in os.environ.pop(LEASE_VARIABLE, "").split(",") if file]
+    for inherited in (descriptor, *lease):  # what this process starts holds neither
+        os.set_inheritable(inherited, False)  # noqa: FBT003 - positional only
     del sys.argv[1:]
     with contextlib.suppress(Exception):  # stderr may be closed
         faulthandler.enable()  # a crash in compiled code leaves a trace on stderr
@@ -84,11 +93,18 @@ def _perform(payload: bytes) -> bytes:
         target, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
         module, _, function = target.partition(":")
         value = getattr(importlib.import_module(module), function)(*arguments)
-        message = pickle.dumps(Answer(value))
+        message = pickle.dumps(Answer(value, **_noted()))
     except BaseException as fault:  # noqa: BLE001 - SystemExit too: a task never ends its worker
-        message = pickle.dumps(Answer(None, describe(fault), traceback.format_exc()))
+        answer = Answer(None, describe(fault), traceback.format_exc(), **_noted())
+        message = pickle.dumps(answer)
     _flush()
     return message
+
+
+def _noted() -> dict[str, Any]:
+    """Return what the task noted of the worker's device; it has loaded the module if it did."""
+    faults = sys.modules.get("aiqc_core.device_faults")
+    return {} if faults is None else asdict(faults.taken())
 
 
 def _flush() -> None:

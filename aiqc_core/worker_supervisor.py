@@ -3,143 +3,50 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import pickle
 import queue
-import signal
-import subprocess
-import sys
 import threading
 import time
-import traceback
 from collections import deque
-from dataclasses import dataclass, field
 from multiprocessing import Pipe, connection
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import psutil
-
-from aiqc_core.worker_process import READY, STOP, TAKEN, Answer, describe
+from aiqc_core.worker_handle import (
+    GLANCE_SECONDS,
+    Finished,
+    RemoteError,
+    Task,
+    obituary,
+    start,
+    unpack,
+)
+from aiqc_core.worker_process import READY, STOP, TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_BOOT = (
-    "import sys; sys.path[:] = sys.argv[3:]; from aiqc_core.worker_process import serve; "
-    "serve(int(sys.argv[1]), int(sys.argv[2]))"
-)
-_GRACE_SECONDS = 5.0  # between asking a worker to end and killing it
+    from aiqc_core.worker_handle import On, Worker
+    from aiqc_core.worker_places import Places
+
 _PATIENCE_SECONDS = 0.1  # a busy worker that frees itself at once is cheaper than a new one
-_GLANCE_SECONDS = 0.2  # a dead worker's grandchildren can hold its socket open
 _FAILED_STARTS = 3  # in a row, a place in the pool: then no worker will ever start
-_MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteError:
-    """Why a task gave no value: it raised, its worker died, it was cancelled, or took too long."""
-
-    kind: Literal["exception", "died", "cancelled", "time_limit"]
-    message: str
-    traceback: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """A task that is over: its value, or the error that took the value's place.
-
-    `peak_memory_mb` is the most memory (MiB) that its worker was seen to hold during the task,
-    looked at five times a second; None for one that never ran.
-    """
-
-    key: str
-    value: object
-    error: RemoteError | None
-    peak_memory_mb: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A pickled call that waits for a worker, or is with one."""
-
-    key: str
-    payload: bytes
-    time_limit: float | None = None
-    since: float = field(default_factory=time.monotonic)
-
-
-@dataclass(slots=True, eq=False)
-class _Worker:
-    process: subprocess.Popen[bytes]
-    pipe: connection.Connection
-    ready: bool = False
-    task: Task | None = None
-    taken: bool = False  # whether it has begun the task
-    kill_at: float | None = None  # set once the worker was asked to end
-    limit_at: float | None = None  # when the time of its task is over
-    peak_memory_mb: float | None = None  # of its task
-
-    def begin(self) -> None:
-        """Note that the worker has begun its task, and when it has to be done."""
-        self.taken = True
-        if self.task is not None and self.task.time_limit is not None:
-            self.limit_at = time.monotonic() + self.task.time_limit
-
-    def release(self) -> Task | None:
-        """Return the task that the worker is done with, one way or the other."""
-        task, self.task, self.limit_at = self.task, None, None
-        return task
-
-    def overran(self) -> bool:
-        """Say whether the time of the task is over."""
-        return self.limit_at is not None and time.monotonic() > self.limit_at
-
-    def measure(self) -> None:
-        """Note how much memory the worker holds, where that can be seen."""
-        if self.taken and self.task is not None:
-            with contextlib.suppress(psutil.Error):
-                resident = psutil.Process(self.process.pid).memory_info().rss / _MEBIBYTE
-                # A process that has ended and is not yet buried holds 0.
-                self.peak_memory_mb = max(resident, self.peak_memory_mb or 0.0) or None
-
-    def ask_to_end(self) -> None:
-        """Ask nicely, by message when idle and by SIGTERM when in a task; see `kill_at`."""
-        if self.kill_at is not None:
-            return
-        self.kill_at = time.monotonic() + _GRACE_SECONDS
-        if self.task is None and self.ready:
-            with contextlib.suppress(OSError):
-                self.pipe.send_bytes(STOP)
-        else:
-            self.process.terminate()
-
-    def bury(self) -> int:
-        """End the worker and what it started, for certain; return its exit code."""
-        seems_dead = self.kill_at is None and not self.overran()
-        if seems_dead:  # let it be, so that the exit code is its own
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(_GLANCE_SECONDS)
-        # The worker leads its own process group, which lives on while it has members.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.pipe.close()
-        return self.process.wait()
+_IDLE_SECONDS = 10.0  # a worker without a task then gives its device slot to whoever waits
 
 
 class Supervisor(threading.Thread):
     """Starts workers, feeds them, hears them and buries them."""
 
-    def __init__(self, size: int, environment: dict[str, str]) -> None:
+    def __init__(self, size: int, environment: dict[str, str], places: Places) -> None:
         """Prepare the thread; it starts workers only when tasks wait for them."""
         super().__init__(name="aiqc-warm-pool", daemon=True)
         self.finished: queue.SimpleQueue[Finished | None] = queue.SimpleQueue()  # None: it broke
         self.fault: BaseException | None = None
         self._size = size
         self._environment = environment
+        self._places = places
         self._commands: queue.SimpleQueue[tuple[str, object]] = queue.SimpleQueue()
         self._bell_reader, self._bell = Pipe(duplex=False)
         self._waiting: deque[Task] = deque()
-        self._workers: list[_Worker] = []  # the one used last is last
+        self._workers: list[Worker] = []  # the one used last is last
         self._failed_starts = 0
         self._stopping = False
         self._post_lock = threading.Lock()
@@ -167,6 +74,7 @@ class Supervisor(threading.Thread):
 
     def _step(self) -> None:
         self._feed()
+        self._part_from_idle()
         self._grow()
         pipes = [worker.pipe for worker in self._workers]
         ready = connection.wait([self._bell_reader, *pipes], self._pause())
@@ -184,10 +92,13 @@ class Supervisor(threading.Thread):
                 self._lose(worker)
 
     def _pause(self) -> float | None:
-        if self._waiting and len(self._workers) < self._size:
+        if any(self._room(task.on) > 0 for task in self._waiting):
             return _PATIENCE_SECONDS
-        at_rest = all(worker.ready and worker.task is None for worker in self._workers)
-        return None if at_rest and not self._stopping else _GLANCE_SECONDS
+        at_rest = all(
+            worker.ready and worker.task is None and worker.lease is None
+            for worker in self._workers
+        )
+        return None if at_rest and not self._stopping else GLANCE_SECONDS
 
     def _listen(self) -> None:
         while self._bell_reader.poll():
@@ -222,27 +133,72 @@ class Supervisor(threading.Thread):
         for worker in reversed(list(self._workers)):
             if not self._waiting:
                 return
-            if not worker.ready or worker.task is not None or worker.kill_at is not None:
+            if not worker.is_idle or not self._places.may_go_on(worker.lease, worker.on):
+                continue
+            task = next((task for task in self._waiting if task.on == worker.on), None)
+            if task is None:
                 continue
             try:
-                worker.pipe.send_bytes(self._waiting[0].payload)
+                worker.pipe.send_bytes(task.payload)
             except OSError:  # it died while idle: another takes the task
                 self._lose(worker)
                 continue
-            worker.task, worker.taken = self._waiting.popleft(), False
+            self._waiting.remove(task)
+            worker.task, worker.taken = task, False
             worker.peak_memory_mb = None
             self._workers.remove(worker)
             self._workers.append(worker)
 
-    def _grow(self) -> None:
-        now = time.monotonic()
-        impatient = self._waiting and now - self._waiting[0].since > _PATIENCE_SECONDS
-        starting = sum(not worker.ready for worker in self._workers)
-        wanted = min(self._size - len(self._workers), len(self._waiting) - starting)
-        if wanted > 0 and (impatient or not self._workers):
-            self._workers += [_start(self._environment) for _ in range(wanted)]
+    def _part_from_idle(self) -> None:
+        """End workers whose device slot is of more use elsewhere."""
+        wanted = {task.on for task in self._waiting}
+        self._places.drain(on="device" in wanted)
+        for worker in self._workers:
+            if worker.lease is None or not worker.is_idle:
+                continue
+            too_long = time.monotonic() - worker.idle_since > _IDLE_SECONDS
+            is_whole = worker.on == "device" and worker.on not in wanted
+            if too_long or is_whole or not self._places.may_go_on(worker.lease, worker.on):
+                worker.ask_to_end()
 
-    def _hear(self, worker: _Worker) -> None:
+    def _grow(self) -> None:
+        kinds: dict[On, None] = {task.on: None for task in self._waiting}
+        for on in kinds:
+            if on != "cpu" and not self._places.left:
+                self._fail_all(on)
+                continue
+            waiting = [task for task in self._waiting if task.on == on]
+            workers = [worker for worker in self._workers if worker.on == on]
+            impatient = time.monotonic() - waiting[0].since > _PATIENCE_SECONDS
+            starting = sum(not worker.ready for worker in workers)
+            wanted = min(self._room(on), len(waiting) - starting)
+            if wanted > 0 and (impatient or not workers):
+                self._start(wanted, on)
+
+    def _room(self, on: On) -> int:
+        """Return how many more workers of a kind there may be."""
+        most = {"cpu": self._size, "slot": min(self._size, len(self._places.left)), "device": 1}
+        return most[on] - sum(worker.on == on for worker in self._workers)
+
+    def _start(self, wanted: int, on: On) -> None:
+        for _ in range(wanted):
+            lease = None if on == "cpu" else self._places.lease(on)
+            if lease is None and on != "cpu":
+                return  # others have the slots: they are asked for again in a moment
+            try:
+                self._workers.append(start(self._environment, on, lease))
+            except BaseException:
+                if lease is not None:
+                    lease.close()
+                raise
+
+    def _fail_all(self, on: On) -> None:
+        """Give back the tasks that no device is left for."""
+        for task in [task for task in self._waiting if task.on == on]:
+            self._waiting.remove(task)
+            self._finish(task, RemoteError("device_lost", self._places.none_left()))
+
+    def _hear(self, worker: Worker) -> None:
         try:
             message = worker.pipe.recv_bytes()
         except (EOFError, OSError):
@@ -256,19 +212,25 @@ class Supervisor(threading.Thread):
             return
         if (task := worker.release()) is None:
             return
-        value, error = _unpack(message)
+        answer, error = unpack(message)
         if worker.kill_at is not None:  # its SIGTERM may still be under way: not used again
             error = error and RemoteError("cancelled", "Cancelled while it ran.", error.traceback)
             with contextlib.suppress(OSError):
                 worker.pipe.send_bytes(STOP)
-        self._finish(task, error, value, worker.peak_memory_mb)
+        if worker.lease is not None and answer.lost:
+            self._places.give_up(worker.lease.device, answer.lost)
+        self._finish(task, error, answer.value, worker)
+        if worker.lease is not None and answer.spoilt:
+            worker.ask_to_end()  # a new one takes its place
 
-    def _lose(self, worker: _Worker) -> None:
+    def _lose(self, worker: Worker) -> None:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
         overran = worker.overran()
-        reason = _obituary(worker.bury(), worker.peak_memory_mb)
+        reason = obituary(worker.bury(), worker.peak_memory_mb)
+        if worker.lease is not None and worker.kill_at is None:
+            reason += self._places.look_at(worker.lease.device)
         if (task := worker.release()) is not None:
             if worker.kill_at is not None:
                 error = RemoteError("cancelled", "Cancelled while it ran.")
@@ -279,7 +241,7 @@ class Supervisor(threading.Thread):
             else:
                 error = RemoteError("died", reason)
             if worker.taken or worker.kill_at is not None:
-                self._finish(task, error, peak_memory_mb=worker.peak_memory_mb)
+                self._finish(task, error, worker=worker)
             else:
                 self._waiting.appendleft(task)
         if not worker.ready and worker.kill_at is None:
@@ -299,46 +261,7 @@ class Supervisor(threading.Thread):
         task: Task,
         error: RemoteError | None,
         value: object = None,
-        peak_memory_mb: float | None = None,
+        worker: Worker | None = None,
     ) -> None:
-        self.finished.put(Finished(task.key, None if error else value, error, peak_memory_mb))
-
-
-def _start(environment: dict[str, str]) -> _Worker:
-    ours, theirs = Pipe(duplex=True)
-    arguments = [str(theirs.fileno()), str(os.getpid()), *map(str, sys.path)]
-    with theirs:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter with our own arguments
-            [sys.executable, "-c", _BOOT, *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-            start_new_session=True,  # the terminal's Ctrl-C is for the parent to judge
-        )
-    return _Worker(process, ours)
-
-
-def _unpack(message: bytes) -> tuple[object, RemoteError | None]:
-    try:
-        answer: Answer = pickle.loads(message)  # noqa: S301 - written by our own worker
-    except Exception as fault:  # noqa: BLE001 - whatever a foreign class raises
-        text = f"The result of the task cannot be read here: {describe(fault)}"
-        return None, RemoteError("exception", text, traceback.format_exc())
-    if answer.fault is None:
-        return answer.value, None
-    return None, RemoteError("exception", answer.fault, answer.traceback)
-
-
-def _obituary(code: int, peak_memory_mb: float | None) -> str:
-    if code >= 0:
-        return f"The worker process ended with exit code {code} in the middle of the task."
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = "unknown"
-    text = f"The worker process was ended by signal {-code} ({name}) in the middle of the task."
-    if -code == signal.SIGKILL:
-        text += " Perhaps out of memory: use fewer workers, or smaller batches or models."
-    if peak_memory_mb is not None:
-        text += f" It was seen to hold {peak_memory_mb:,.0f} MiB."
-    return text
+        peak, device = (worker.peak_memory_mb, worker.device) if worker else (None, None)
+        self.finished.put(Finished(task.key, None if error else value, error, peak, device))

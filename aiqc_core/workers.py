@@ -19,11 +19,16 @@ import queue
 import weakref
 from typing import TYPE_CHECKING, Self
 
+from aiqc_core import devices
 from aiqc_core.errors import TrainingError
-from aiqc_core.worker_supervisor import Finished, RemoteError, Supervisor, Task
+from aiqc_core.worker_handle import Finished, RemoteError, Task
+from aiqc_core.worker_places import Places
+from aiqc_core.worker_supervisor import Supervisor
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from aiqc_core.worker_handle import On
 
 __all__ = ["Finished", "RemoteError", "WarmPool"]
 
@@ -42,6 +47,10 @@ class WarmPool:
     Workers are started when tasks wait for them, up to `size`; one that died is replaced. They
     end when the pool is closed and when this process ends in any way, also mid-task.
 
+    Where there are devices (`devices.slots`), a worker that needs one leases a slot for its life
+    and sees only that device; other workers see none. A slot that another process holds is waited
+    for, as the log says; one whose device is lost is set aside, and the others go on.
+
     Args:
         size: The most workers at a time.
         threads: Threads that the numerical libraries of one worker may use. The default of 1
@@ -49,7 +58,8 @@ class WarmPool:
         environment: More environment variables for the workers, set before any import.
 
     Raises:
-        TrainingError: `size` or `threads` is not a positive integer.
+        TrainingError: `size` or `threads` is not a positive integer, or a setting of devices is
+            malformed.
     """
 
     def __init__(
@@ -62,9 +72,16 @@ class WarmPool:
                     f"{name}={value!r}: give the WarmPool a whole number of at least 1."
                 )
         self._outstanding: dict[str, None] = {}
-        self._supervisor = Supervisor(size, _worker_environment(threads, environment or {}))
+        self._places = Places(devices.slots())
+        variables = _worker_environment(threads, self._places.environment | (environment or {}))
+        self._supervisor = Supervisor(size, variables, self._places)
         self._supervisor.start()
         weakref.finalize(self, self._supervisor.post, "stop")  # a pool that nobody closed
+
+    @property
+    def device_slots(self) -> int:
+        """How many device slots are left; 0 where training is on the CPU, or all are lost."""
+        return len(self._places.left)
 
     @property
     def busy(self) -> list[str]:
@@ -72,7 +89,12 @@ class WarmPool:
         return list(self._outstanding)
 
     def submit(
-        self, key: str, target: str, *args: object, time_limit: float | None = None
+        self,
+        key: str,
+        target: str,
+        *args: object,
+        time_limit: float | None = None,
+        on: On = "cpu",
     ) -> None:
         """Queue a task; it starts as soon as a worker is free.
 
@@ -83,6 +105,9 @@ class WarmPool:
             time_limit: Seconds that the task may run, waiting not counted. Then its worker is
                 killed and replaced, and `wait` returns an error of kind "time_limit". None for
                 no limit.
+            on: "cpu" for work that needs no device and sees none; "slot" for a share of one;
+                "device" for a whole one, whose slots are waited for. Where there are no devices,
+                it is the same.
 
         Raises:
             TrainingError: The pool has ended, the key is in use, the target is malformed, or the
@@ -102,7 +127,9 @@ class WarmPool:
             raise TrainingError(f"target={target!r}: write it as 'package.module:function'.")
         payload = pickle.dumps((target, args))
         self._outstanding[key] = None
-        self._supervisor.post("submit", Task(key, payload, time_limit))
+        self._supervisor.post(
+            "submit", Task(key, payload, time_limit, on if self._places.slots else "cpu")
+        )
 
     def wait(self, timeout: float) -> list[Finished]:
         """Return the tasks that are over, waiting up to `timeout` seconds for the first.

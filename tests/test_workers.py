@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from aiqc_core import worker_supervisor
+from aiqc_core import worker_handle
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers import Finished, RemoteError, WarmPool
 
@@ -316,7 +316,7 @@ def test_what_a_task_prints_or_closes_does_not_disturb(pool: WarmPool) -> None:
 def test_a_task_that_ignores_the_request_is_killed(
     pool: WarmPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_supervisor, "_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(worker_handle, "_GRACE_SECONDS", 0.3)
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     pool.submit("deaf", "builtins:exec", report_and_sleep(tmp_path / "pid", ignore))
     pid = read_pid(tmp_path / "pid")

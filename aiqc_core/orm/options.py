@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core import config, devices
 from aiqc_core.errors import TrainingError
 from aiqc_core.train import pruning
 
 if TYPE_CHECKING:
     from aiqc_core.train.pruning import Pruner
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a Queue is run; see `Queue.run_jobs`."""
+    """How a Queue is run; see `Queue.run_jobs`.
+
+    Attributes:
+        on_devices: whether workers lease device slots; there are no more workers than slots then.
+        retries_memory: whether what ran out of a device's memory has another go on a whole one.
+    """
 
     workers: int = 1
+    on_devices: bool = False
+    retries_memory: bool = False
     progress: bool = True
     time_limit: float | None = None
     checkpoint_seconds: float | None = None
@@ -30,7 +41,7 @@ class Options:
         """Return the options, refusing what is out of range.
 
         Raises:
-            TrainingError: the message names the argument and what is allowed.
+            TrainingError: the message names the argument or variable and what is allowed.
         """
         if workers is not None and (type(workers) is not int or workers < 1):
             message = f"workers: {workers!r}; give a whole number of at least 1, or None."
@@ -42,12 +53,25 @@ class Options:
                 message = f"{name}: {given[name]!r}; give True or False."
                 raise TrainingError(message)
         payload = None if pruner is None else pruning.captured(pruner)
-        return cls(workers=workers or 1, pruner=pruner, captured_pruner=payload, **given)
+        slots = len(devices.slots())
+        if slots and workers and workers > slots:
+            logger.info("workers: %d are wanted, and there are %d device slots.", workers, slots)
+        return cls(
+            workers=min(workers or slots, slots) if slots else workers or 1,
+            on_devices=slots > 0,
+            retries_memory=config.oom_retry(),
+            pruner=pruner,
+            captured_pruner=payload,
+            **given,
+        )
 
     @property
     def pooled(self) -> bool:
-        """Whether training is in other processes; a time limit can only be held there."""
-        return self.workers > 1 or self.time_limit is not None
+        """Whether training is in other processes.
+
+        Only there can a time limit be held, and a process be given a device of its own.
+        """
+        return self.workers > 1 or self.time_limit is not None or self.on_devices
 
 
 def _refuse_seconds(name: str, given: Any, *, zero: bool) -> None:

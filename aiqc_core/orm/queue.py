@@ -142,7 +142,9 @@ class Queue(BaseModel):
         Ctrl-C records what is done and gives the rest back; the next call goes on with it.
 
         Args:
-            workers: processes that train side by side; `None` or 1 trains in this process.
+            workers: processes that train side by side; `None` or 1 trains in this process. Where
+                there are GPUs (`AIQC_DEVICES`), training is always in processes of their own,
+                one a device slot: `None` is all slots, and more workers than slots wait.
             raise_on_error: raise at the end when a Job failed, else return the summary.
             progress: show a bar with the best score so far.
             time_limit: seconds that one training may take; then it has failed. Training is then

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core import config
+from aiqc_core import config, leases
 from aiqc_core.errors import UnrecordedError
-from aiqc_core.orm.job import FAILED, Attempt, Job
+from aiqc_core.orm.job import DEVICE_LOST, FAILED, MEMORY, Attempt, Job
 from aiqc_core.orm.lacking import lacking
 from aiqc_core.orm.options import Options
 from aiqc_core.orm.progress import JobFailure, Progress, RunSummary
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from aiqc_core.orm.queue import Queue
-    from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.train.outcome import Failure, JobOutcome
     from aiqc_core.workers import Finished
 
 __all__ = ["JobFailure", "Options", "RunSummary", "pending", "run", "train_one"]
@@ -75,6 +75,7 @@ def train_one(
     recovered = job.recover(repeat_index)
     if recovered is not None:
         return recovered
+    leases.lease_for_this_process()
     attempt = job.claim(repeat_index)
     if attempt is None:
         return None
@@ -101,6 +102,8 @@ class _Run:
         self.progress = progress
         self.options = options
         self.attempts: list[Attempt] = []  # claims that are neither recorded nor given back
+        self.on_whole: set[tuple[Any, int]] = set()  # what is tried once more, on a whole device
+        self.pool: WarmPool | None = None
 
     def train(self) -> None:
         """Train until nothing is left."""
@@ -111,12 +114,12 @@ class _Run:
             return
         flying: dict[str, list[_Claim]] = {}
         with (
-            WarmPool(self.options.workers) as pool,
+            WarmPool(self.options.workers) as self.pool,
             _released_when_interrupted(self.attempts),
-            self.recording_what_is_done(pool, flying),
+            self.recording_what_is_done(self.pool, flying),
         ):
-            while self.has_submitted(pool, flying):
-                for finished in pool.wait(POLL_SECONDS):
+            while self.has_submitted(self.pool, flying):
+                for finished in self.pool.wait(POLL_SECONDS):
                     self.receive(flying.pop(finished.key), finished)
 
     def next_claims(self) -> list[_Claim] | None:
@@ -161,7 +164,9 @@ class _Run:
             flying[key] = claims
             target, payload = (TRAIN, specs[0]) if len(specs) == 1 else (TRAIN_STACK, specs)
             whole = None if limit is None else limit * len(specs)
-            pool.submit(key, target, payload, time_limit=whole)
+            first = (claims[0].job.id, claims[0].repeat_index)
+            on = "device" if first in self.on_whole else "slot"
+            pool.submit(key, target, payload, time_limit=whole, on=on)
         return bool(flying)
 
     def receive(self, claims: list[_Claim], finished: Finished) -> None:
@@ -178,6 +183,11 @@ class _Run:
 
     def record(self, claim: _Claim, outcome: JobOutcome) -> None:
         """Record one outcome; where the store cannot be written, nothing more is begun."""
+        if outcome.failure is not None and self.tries_again(claim, outcome.failure):
+            claim.job.record(claim.attempt, outcome)
+            self.attempts.remove(claim.attempt)
+            self.schedule.again([(claim.job, claim.repeat_index)])
+            return
         try:
             claim.job.record(claim.attempt, outcome)
         except UnrecordedError as error:
@@ -190,6 +200,23 @@ class _Run:
                 self.progress.failed(claim.job, outcome.failure.message)
         self.done(claim, outcome)
 
+    def tries_again(self, claim: _Claim, failure: Failure) -> bool:
+        """Say whether a training that failed for want of a device, or of memory, has another go.
+
+        Each lost device is set aside, so this ends; memory is asked for once more, on a device
+        that no other worker shares.
+        """
+        slots = 0 if self.pool is None else self.pool.device_slots
+        training = (claim.job.id, claim.repeat_index)
+        if failure.kind == DEVICE_LOST:
+            return slots > 0
+        wanted = failure.kind == MEMORY and self.options.retries_memory and slots > 0
+        if not wanted or training in self.on_whole:
+            return False
+        logger.warning("Job %d is tried once more, on a whole device.", claim.job.id)
+        self.on_whole.add(training)
+        return True
+
     def fail(self, claim: _Claim, finished: Finished) -> None:
         """Record that the worker did not come to an end."""
         error = finished.error
@@ -199,13 +226,18 @@ class _Run:
             f"{name}={value!r}" for name, value in claim.job.hyperparameters.items()
         )
         reason = f"{error.message} (hyperparameters: {chosen or 'none'})"
-        claim.attempt.finish(
-            FAILED,
-            reason,
-            error.traceback,
-            kind=error.kind,
-            peak_memory_mb=finished.peak_memory_mb,
-        )
+        if error.kind == DEVICE_LOST:  # it never ran
+            claim.attempt.release(reason)
+            self.schedule.stop()
+        else:
+            claim.attempt.finish(
+                FAILED,
+                reason,
+                error.traceback,
+                kind=error.kind,
+                peak_memory_mb=finished.peak_memory_mb,
+                device={"slot": finished.device} if finished.device else None,
+            )
         self.progress.failed(claim.job, reason)
         self.done(claim, None)
 

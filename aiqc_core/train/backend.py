@@ -32,6 +32,18 @@ class Backend(Protocol):
         """Turn cached arrays into what the framework's functions take; never the cache itself."""
         ...
 
+    def placed(self, part: Any) -> Any:
+        """Return a model or a loss where it is trained: on the device that is seen, if any."""
+        ...
+
+    def beside(self, model: Any, samples: Sequence[Any]) -> list[Any]:
+        """Return samples where the model is."""
+        ...
+
+    def device_kind(self, model: Any) -> str:
+        """Return on what kind of device a model is: `cpu`, `cuda` or `mps`."""
+        ...
+
     def default_lose(self, analysis_type: str, label_width: int) -> Callable[..., Any]:
         """Return the loss used where no `fn_lose` is given."""
         ...

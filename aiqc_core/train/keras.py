@@ -70,6 +70,25 @@ def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     return [np.array(array, dtype=np.float32) for array in arrays]
 
 
+def placed(part: Any) -> Any:
+    """Leave placing to TensorFlow, which takes the device that it sees."""
+    return part
+
+
+def beside(model: Any, samples: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Leave that to TensorFlow too."""
+    del model
+    return list(samples)
+
+
+def device_kind(model: Any) -> str:
+    """Say whether TensorFlow sees a GPU, which it then uses."""
+    del model
+    if not tf.config.list_physical_devices("GPU"):
+        return "cpu"
+    return "cuda" if tf.test.is_built_with_cuda() else "mps"
+
+
 def default_lose(analysis_type: str, label_width: int) -> keras.losses.Loss:
     """Return cross-entropy over probabilities, or the mean absolute error."""
     if analysis_type == "classification_binary":

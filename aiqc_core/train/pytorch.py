@@ -63,9 +63,13 @@ def isolated(threads: int) -> Generator[None]:
     before = torch.get_num_threads()
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
     torch.set_num_threads(threads)
+    cudnn = torch.backends.cudnn
+    flags = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False  # equal seeds, equal models on a GPU too
     try:
         yield
     finally:
+        cudnn.deterministic, cudnn.benchmark = flags
         torch.set_num_threads(before)
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002 - user code draws from this one
@@ -93,6 +97,22 @@ def seed(value: int) -> None:
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
     """Return float32 copies."""
     return [torch.tensor(np.asarray(array), dtype=torch.float32) for array in arrays]
+
+
+def placed(part: Any) -> Any:
+    """Move a module to the GPU that this process sees, unless user code has placed it."""
+    on_cpu = isinstance(part, nn.Module) and _device(part).type == "cpu"
+    return part.to("cuda") if on_cpu and torch.cuda.is_available() else part
+
+
+def beside(model: nn.Module, samples: Sequence[Tensor]) -> list[Tensor]:
+    """Return samples on the model's device."""
+    return [each.to(_device(model)) for each in samples]
+
+
+def device_kind(model: nn.Module) -> str:
+    """Return the type of the device that the model's parameters are on."""
+    return _device(model).type
 
 
 def default_lose(analysis_type: str, label_width: int) -> nn.Module:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core import cache
+from aiqc_core import cache, device_faults, devices, nvml
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import decode, metrics
@@ -40,12 +40,15 @@ def run(spec: JobSpec) -> JobOutcome:
     started, clock = timezone_now(), time.perf_counter()
     outcome = JobOutcome(spec.job_id, spec.repeat_index, started, started)
     memory.reset_peak()
-    try:
-        backend = get_backend(spec.library)
-        with backend.isolated(spec.threads):
-            _attempt(spec, backend, outcome)
-    except Exception as error:  # noqa: BLE001 - a library that is not installed, say
-        outcome.failure = _failure(spec, error)
+    device = devices.own()
+    with nvml.watched(device.uuid) as seen:
+        try:
+            backend = get_backend(spec.library)
+            with backend.isolated(spec.threads):
+                _attempt(spec, backend, outcome)
+        except Exception as error:  # noqa: BLE001 - a library that is not installed, say
+            outcome.failure = _failure(spec, error)
+    outcome.device = _told(outcome, device, seen)
     # Not the clock of the day, which may have been set back in between.
     outcome.time_succeeded = started + timedelta(seconds=time.perf_counter() - clock)
     outcome.peak_memory_mb = memory.peak_mb()
@@ -146,10 +149,12 @@ class _Training:
         self.outcome.label_shape = self.label_shape()
         self.backend.seed(spec.seed)
         self.model = self.build_model()
-        self.loser = loser_of(
+        self.outcome.device = {"device": self.backend.device_kind(self.model)}
+        loser = loser_of(
             self.backend, self.user["fn_lose"], spec.analysis_type,
             self.labels[spec.key_train].shape[1], spec.hyperparameters,
         )  # fmt: skip
+        self.loser = self.backend.placed(loser)
         self.optimizer = self.make_optimizer(self.model)
 
     def label_shape(self) -> tuple[int, ...]:
@@ -171,7 +176,7 @@ class _Training:
         )
         if not self.backend.is_model(model):
             raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
-        return model
+        return self.backend.placed(model)
 
     def make_optimizer(self, model: Any) -> Any:
         """Call the user's `fn_optimize`, or take the default."""
@@ -201,12 +206,16 @@ class _Training:
             self.model,
             self.loser,
             self.optimizer,
-            _bare(self.features(spec.key_train)),
-            self.target(spec.key_train),
-            None if judged_on is None else _bare(self.features(judged_on)),
-            None if judged_on is None else self.target(judged_on),
+            *self.samples(spec.key_train),
+            *((None, None) if judged_on is None else self.samples(judged_on)),
             **spec.hyperparameters,
         )
+
+    def samples(self, split: str) -> tuple[Any, Any]:
+        """Copy a split's features and encoded label to where the model is."""
+        given = [*self.features(split), self.target(split)]
+        *features, target = self.backend.beside(self.model, given)
+        return _bare(features), target
 
     def evaluate(self) -> None:
         """Judge the model on every split."""
@@ -265,15 +274,35 @@ def _bare(parts: list[Any]) -> Any:
     return parts[0] if len(parts) == 1 else parts
 
 
+def _told(outcome: JobOutcome, device: devices.Device, seen: dict[str, float]) -> dict[str, Any]:
+    """Return what is recorded of the device: what the model was on, what the process had."""
+    cpu = devices.CPU.label
+    kind = (outcome.device or {}).get("device", cpu)
+    on_own = cpu not in {kind, device.label}
+    # Frameworks number the devices that they see from 0; the label is that of the machine.
+    told: dict[str, Any] = {"device": device.label if on_own else kind}
+    if device.label != cpu:
+        told["slot"] = device.label
+    if on_own and device.name:
+        told |= {"name": device.name, "uuid": device.uuid}
+    return told | seen
+
+
 def _failure(spec: JobSpec, error: BaseException) -> Failure:
     if isinstance(error, SystemExit):
         kind, reason = "exit", f"user code called sys.exit({error.code})"
+    elif lost := device_faults.loss(error):
+        device_faults.note_lost(lost)
+        kind, reason = "device_lost", lost
     elif memory.ran_out(error):
+        device_faults.note_spoilt()
         kind, reason = "out_of_memory", f"out of memory: {error}"
     elif isinstance(error, TrainingError):
         kind, reason = "bad_result", str(error)
     else:
         kind, reason = "exception", f"{type(error).__name__}: {error}"
+    if device_faults.is_spoilt(error):
+        device_faults.note_spoilt()
     chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
     message = f"{reason} (hyperparameters: {chosen or 'none'})"
     logger.warning("%s failed: %s", spec.name, message)
