@@ -28,7 +28,8 @@ def main() -> None:
 @app.command()
 def version() -> None:
     """Show the version, and where the store lies."""
-    typer.echo(f"aiqc {__version__}, store {config.home()}")
+    with _told():
+        typer.echo(f"aiqc {__version__}, store {config.shown_store()}")
 
 
 @app.command()
@@ -91,6 +92,28 @@ def collect_garbage(
 
     with _told():
         collect.show(dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option(
+            envvar="AIQC_MIGRATE_TO",
+            help="postgresql://user:password@host/database, empty; or a folder for a SQLite file, "
+            "as AIQC_HOME names one. In the variable the password shows in no list of processes.",
+        ),
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Copy the store to PostgreSQL or back to SQLite, and verify every row and byte of the copy.
+
+    The source is only read. What breaks off leaves the target empty.
+    """
+    from aiqc_core.commands import migrate as command
+
+    with _told():
+        command.show(to, as_json=as_json)
 
 
 @app.command()
@@ -169,6 +192,39 @@ def doctor(
     with _told():
         sound = command.show(deep=deep, as_json=as_json)
     raise typer.Exit(0 if sound else 1)
+
+
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The new file.")],
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="Also copy the signing key, to FILE.key.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Copy the whole store to a file and verify the copy, while others may go on writing."""
+    from aiqc_core.commands import backup as command
+
+    with _told():
+        command.show(file, with_key=with_key, as_json=as_json)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that `aiqc backup` made.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also over a store with rows, which is kept beside.")
+    ] = False,
+    with_key: Annotated[
+        bool, typer.Option("--with-key", help="Also take FILE.key as the signing key.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Put a verified copy where the store lies; no other process may have the store open."""
+    from aiqc_core.commands import restore as command
+
+    with _told():
+        command.show(file, force=force, with_key=with_key, as_json=as_json)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from peewee import PeeweeException, SqliteDatabase
+from peewee import SqliteDatabase
 
 from aiqc_core import config, objects
 from aiqc_core.errors import AIQCError
@@ -71,7 +71,7 @@ def _of_store(*, deep: bool) -> list[Symptom]:
     try:
         with readonly.opened() as database:
             return _of_database(database, deep=deep)
-    except (AIQCError, PeeweeException, ValueError) as error:
+    except (AIQCError, *readonly.DATABASE_ERRORS, ValueError) as error:
         remedy = RESTORE if config.database_url() is None else "see that the server runs"
         return [Symptom("store", FAIL, _brief(error), remedy)]
 
@@ -101,7 +101,7 @@ def _judged(name: str, look: Callable[[], Symptom | list[Symptom]]) -> list[Symp
     """Return what a look finds; one that cannot be finished is a failure of its part."""
     try:
         found = look()
-    except (AIQCError, PeeweeException, OSError, ValueError) as error:
+    except (AIQCError, *readonly.DATABASE_ERRORS, OSError, ValueError) as error:
         return [Symptom(name, FAIL, f"cannot be looked at: {_brief(error)}")]
     return found if isinstance(found, list) else [found]
 

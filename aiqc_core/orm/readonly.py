@@ -8,11 +8,12 @@ SQLite file is told as that.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from peewee import DatabaseError, OperationalError, PeeweeException, SqliteDatabase
+from peewee import OperationalError, PeeweeException, SqliteDatabase
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
@@ -27,6 +28,7 @@ SQLITE_HEADER = b"SQLite format 3\0"
 LOG, INDEX = "-wal", "-shm"  # of a file in WAL mode, while it is open or after a crash
 FAULTS_NAMED = 5
 WAIT_MILLISECONDS = 30_000
+DATABASE_ERRORS = (PeeweeException, sqlite3.Error)  # rows that are fetched raise their own
 UNTRUSTED = {"query_only": 1, "trusted_schema": 0, "cell_size_check": 1}
 
 
@@ -119,7 +121,7 @@ def faults(database: Any) -> list[str]:
         if told:
             return [f"integrity_check: {line}" for line in told[:FAULTS_NAMED]]
         broken = database.execute_sql("PRAGMA foreign_key_check").fetchmany(FAULTS_NAMED)
-    except DatabaseError as error:
+    except DATABASE_ERRORS as error:
         return [f"integrity_check: {error}"]
     return [f"row {row} of {table} refers to no row of {other}" for table, row, other, _ in broken]
 
@@ -202,7 +204,7 @@ def _opened_file(path: Path) -> SqliteDatabase:
         except OperationalError as error:  # a folder in which SQLite can make no file
             database.close()
             last = error
-        except PeeweeException as error:
+        except DATABASE_ERRORS as error:
             database.close()
             raise MetastoreError(f"metastore: {path} is damaged: {error}.") from error
         else:

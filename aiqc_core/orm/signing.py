@@ -114,6 +114,12 @@ def standing(data: bytes) -> str:
     return "own" if is_own else "foreign"
 
 
+def opens(name: str) -> bool:
+    """Say whether this store has the key that `fingerprint` named, making none."""
+    key = _key()
+    return key is not None and hmac.compare_digest(_named(key), name)
+
+
 def made_with(head: bytes) -> dict[str, str]:
     """Return the versions that the first bytes of a sealed pickle tell; empty of other bytes."""
     start = len(MAGIC) + MAC_BYTES + 4
@@ -129,7 +135,12 @@ def made_with(head: bytes) -> dict[str, str]:
 
 def fingerprint() -> str:
     """Return a name of the store's key that tells nothing of the key itself."""
-    return _mac(b"fingerprint", _made_key()).hex()[:16]
+    return _named(_made_key())
+
+
+def key() -> bytes | None:
+    """Return the store's key; None where nothing was signed yet."""
+    return _key()
 
 
 def _versions() -> dict[str, str]:
@@ -154,6 +165,10 @@ def _compare_versions(made_with: dict[str, str]) -> None:
 
 def _series(version: str) -> list[str]:
     return version.split(".")[:2]
+
+
+def _named(key: bytes) -> str:
+    return _mac(b"fingerprint", key).hex()[:16]
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
