@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
 import psycopg
-from peewee import CharField, InterfaceError, OperationalError, PostgresqlDatabase
+from peewee import (
+    CharField,
+    InterfaceError,
+    OperationalError,
+    PostgresqlDatabase,
+    __exception_wrapper__,
+)
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 from psycopg.types.string import BytesBinaryDumper, StrDumperUnknown, TextLoader
@@ -157,19 +163,43 @@ class PostgresStore(PostgresqlDatabase):
         with self._told():
             return super().execute_sql(sql, params)
 
-    def begin(self, lock: int = WRITING) -> None:
+    def snapshot(self) -> AbstractContextManager[Any]:
+        """Return a block that sees the store as it is at its first query, and writes nothing."""
+        return self.atomic(None)
+
+    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement with each of many rows."""
+        with self._told(), __exception_wrapper__:
+            self.cursor().executemany(sql, rows)
+
+    def last_id(self, table: str) -> int:
+        """Return the newest id that a table has given out; 0 for none, or where it gives none."""
+        counter = self._counter(table)
+        if counter is None:
+            return 0
+        sql = f"SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM {counter}"  # noqa: S608
+        return self.execute_sql(sql).fetchone()[0]
+
+    def set_last_id(self, table: str, last: int) -> None:
+        """Go on with the id after this one."""
+        self.execute_sql("SELECT setval(%s::regclass, %s)", (self._counter(table), last))
+
+    def begin(self, lock: int | None = WRITING) -> None:
         """Begin a transaction, and wait until no other process is in one.
 
         Args:
-            lock: what to wait for; `PREPARING` waits for makers of tables alone.
+            lock: what to wait for; `PREPARING` waits for makers of tables alone, and None for
+                nobody: the transaction then only reads.
         """
         if self.is_closed():
             self.connect()
         connection: Any = self._state.conn
         with self._told():
             try:
-                connection.execute(  # three statements, one way to the server and back
-                    f"BEGIN; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
+                connection.execute(  # several statements, one way to the server and back
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+                    if lock is None
+                    else f"BEGIN; SET LOCAL lock_timeout = '{LOCK_SECONDS}s'; "
                     f"SELECT pg_advisory_xact_lock({lock})"
                 )
             except psycopg.Error as error:
@@ -190,6 +220,13 @@ class PostgresStore(PostgresqlDatabase):
             return
         with self._told():
             super().rollback()
+
+    def _counter(self, table: str) -> str | None:
+        """Return the name of what counts a table's ids; None where nothing does."""
+        if "id" not in self.columns()[table]:
+            return None
+        sql = "SELECT pg_get_serial_sequence(%s, 'id')"
+        return self.execute_sql(sql, (f'"{table}"',)).fetchone()[0]
 
     def _url(self) -> str:
         url = self.place()

@@ -15,10 +15,11 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from filelock import FileLock
-from peewee import SqliteDatabase
+from peewee import SqliteDatabase, __exception_wrapper__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from peewee import Model
@@ -114,6 +115,25 @@ class SqliteStore(SqliteDatabase):
         with closing(sqlite3.connect(path)) as store, closing(sqlite3.connect(copy)) as other:
             store.backup(other)
         return f"as it was it lies in {copy}"
+
+    def snapshot(self) -> AbstractContextManager[Any]:
+        """Return a block that sees the store as it is at its first query, and writes nothing."""
+        return self.atomic("DEFERRED")
+
+    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Run a statement with each of many rows."""
+        with __exception_wrapper__:
+            self.cursor().executemany(sql, rows)
+
+    def last_id(self, table: str) -> int:
+        """Return the newest id that a table has given out; 0 for none, or where it gives none."""
+        sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+        return (self.execute_sql(sql, (table,)).fetchone() or (0,))[0]
+
+    def set_last_id(self, table: str, last: int) -> None:
+        """Go on with the id after this one."""
+        self.execute_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+        self.execute_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
 
     @contextmanager
     def checkpoint_later(self, size: int) -> Generator[None]:

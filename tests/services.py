@@ -1,0 +1,182 @@
+"""Servers that tests talk to: real ones, started by the test, ended in every case.
+
+Each is an ordinary process in a folder of its own on a free port; nothing that runs on the machine
+already is used or disturbed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psycopg
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+PASSWORD = "s3cr:t/@"  # noqa: S105 - of a server that lives as long as a test; hard to print by chance
+USER = "aiqc"
+START_SECONDS = 60.0
+STOP_SECONDS = 20.0
+SETTINGS = {
+    "fsync": "off",  # a test's database need not outlive the machine
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "listen_addresses": "127.0.0.1",
+    "autovacuum": "off",
+    "max_wal_senders": "0",
+    "wal_level": "minimal",
+}
+
+
+class PostgresServer:
+    """A PostgreSQL server with databases for tests.
+
+    It can be stopped and started again, on the same port and with what it holds.
+    """
+
+    def __init__(self) -> None:
+        self._programs = _programs()
+        self._account = _account()
+        self._folder = Path(tempfile.mkdtemp(prefix="aiqc-postgres-"))
+        self._process: subprocess.Popen[Any] | None = None
+        self._names = count()
+        self.port = free_port()
+        atexit.register(self.remove)
+        try:
+            self._make_cluster()
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+
+    def start(self) -> None:
+        """Start it, and return when it answers."""
+        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        self._process = subprocess.Popen(
+            [
+                self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port),
+                "-k", self._folder, *settings,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=(self._folder / "log").open("ab"),
+            **self._account,
+        )  # fmt: skip
+        end = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+            except psycopg.OperationalError as error:
+                if self._process.poll() is not None or time.monotonic() > end:
+                    message = f"PostgreSQL did not start: {error}\n{self.log()}"
+                    raise RuntimeError(message) from error
+                time.sleep(0.02)
+            else:
+                return
+
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the server; clients find their connections broken.
+
+        Args:
+            at_once: as a crash would, without a word to the clients.
+        """
+        if self._process is None:
+            return
+        self._process.send_signal(3 if at_once else 2)  # immediate, or fast, shutdown
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+    def remove(self) -> None:
+        """End the server and delete what it holds."""
+        self.stop(at_once=True)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        atexit.unregister(self.remove)
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database."""
+        return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
+
+    @contextmanager
+    def database(self) -> Generator[str]:
+        """Make an empty database, give its URL, and drop it."""
+        name = f"test_{next(self._names)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
+            admin.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        try:
+            yield self.url(name)
+        finally:
+            with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
+                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
+
+    def log(self) -> str:
+        """Return what the server has said."""
+        path = self._folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def _make_cluster(self) -> None:
+        secret = self._folder / "password"
+        secret.write_text(PASSWORD)
+        if self._account:
+            for path in (self._folder, secret):
+                shutil.chown(path, self._account["user"], self._account["group"])
+        subprocess.run(
+            [
+                self._programs / "initdb", "-D", self._folder / "data", "--no-sync",
+                "--encoding=UTF8", "--locale=C.UTF-8", f"--username={USER}",
+                "--auth=scram-sha-256", f"--pwfile={secret}",
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            **self._account,
+        )  # fmt: skip
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs: the newest of Debian's, or that of the path."""
+    folders = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name)
+    )
+    on_path = shutil.which("postgres")
+    if folders:
+        return folders[-1]
+    if on_path is None:
+        message = (
+            "tests/contracts need PostgreSQL's server, and it is not installed. On Debian: "
+            "apt-get install --no-install-recommends postgresql. Nothing needs to run: the tests "
+            "start a server of their own."
+        )
+        raise RuntimeError(message)
+    return Path(on_path).resolve().parent
+
+
+def _account() -> dict[str, Any]:
+    """Return as whom the server runs: it refuses to be root."""
+    if os.geteuid() != 0:
+        return {}
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    entry = pwd.getpwnam("postgres" if "postgres" in names else "nobody")
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
