@@ -138,7 +138,8 @@ class _CeleryStepHandler(StepHandler):
                 connection.ensure_connection(max_retries=1, timeout=celery_app.CONNECT_SECONDS)
             self._app.backend.get_task_meta("probe")
         except OUTAGES as error:
-            raise TrainingError(broker_fault(error)) from error
+            # Without its cause, which is fifty lines of Celery's retries around the same sentence.
+            raise TrainingError(broker_fault(error)) from None
 
     def close(self) -> None:
         """Wait until terminated steps have ended, so that nothing trains on after the run."""
@@ -177,7 +178,7 @@ class _CeleryStepHandler(StepHandler):
                 )
             except OUTAGES as error:
                 if time.monotonic() > deadline or check_captured_interrupt():
-                    raise TrainingError(broker_fault(error)) from error
+                    raise TrainingError(broker_fault(error)) from None
                 time.sleep(_RESEND_SECONDS)
             else:
                 return cast("str", task.id)
