@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+import services_s3
 from small_experiment import declare
 
-from aiqc_core import config
+from aiqc_core import config, objects
 from aiqc_core.orm import Predictor
 from aiqc_dagster import bundle
 from aiqc_dagster.resources import handed_on
@@ -41,3 +42,31 @@ def test_with_shared_artifacts_it_lies_beside_them(
         file.is_file() and "train_job" in str(file)
         for file in (dagster_home / "storage").rglob("*")
     )
+
+
+@pytest.mark.slow
+def test_an_object_store_hands_on_too(dagster_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @dg.op
+    def plan() -> list[str]:
+        return ["fold0", "fold1"]
+
+    @dg.op
+    def count(names: list[str]) -> int:
+        return len(names)
+
+    with services_s3.serving() as server:
+        for variable, value in services_s3.settings(server.endpoint).items():
+            monkeypatch.setenv(variable, value)
+        services_s3.lead_to(server.endpoint)
+        monkeypatch.setenv(config.ARTIFACTS_VARIABLE, f"s3://{services_s3.BUCKET}/artifacts")
+
+        @dg.job(resource_defs=handed_on())
+        def counting() -> None:
+            count(plan())
+
+        with dg.DagsterInstance.get() as instance:
+            result = counting.execute_in_process(instance=instance)
+        assert result.output_for_node("count") == 2
+        store = objects.ObjectStore(f"s3://{services_s3.BUCKET}/artifacts")
+        assert store.get(f"steps/{result.run_id}/plan/result")
+        assert not list((dagster_home / "storage").rglob("result"))
