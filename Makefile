@@ -24,7 +24,7 @@ export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo gallery test faults race lint format ui bench install lock clean up-celery down-celery
+.PHONY: help demo gallery test faults race soak lint format ui bench install lock clean up-celery down-celery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,10 @@ faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS
 
 race: $(STAMP) ## 8 processes write one store, 500 operations each (ARGS='--operations 50')
 	$(BIN)/python tests/race/harness.py $(ARGS)
+
+MINUTES ?= 120
+soak: $(STAMP) ## schedule ticks with changing data: what grows, in memory and on disk (MINUTES=10)
+	$(BIN)/python bench/soak/soak.py --minutes $(MINUTES)
 
 lint: $(STAMP) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .
