@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS, END_SECONDS = 90.0, 30.0
 LOOK_SECONDS = 0.2
 PRIVATE = 0o600
+_CHILDREN: list[subprocess.Popen[bytes]] = []  # one that is forgotten while it runs warns
 
 
 class ServiceError(AIQCError, RuntimeError):
@@ -113,6 +114,7 @@ def start(folder: Path, service: Service) -> None:
             user=service.user, start_new_session=True, cwd="/" if service.user else ROOT,
             env=os.environ | service.environment,
         )  # fmt: skip
+    _CHILDREN.append(started)
     account = {"pid": started.pid, "started": psutil.Process(started.pid).create_time()}
     (folder / f"{service.name}.pid").write_text(json.dumps(account))
     deadline = time.monotonic() + START_SECONDS
