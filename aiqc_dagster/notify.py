@@ -30,7 +30,11 @@ class NotifierResource(dg.ConfigurableResource[None]):
         """
         url = self.url or os.environ.get(URL_VARIABLE, "")
         if url and urlsplit(url).scheme not in {"http", "https"}:
-            message = f"url of the notifier: {url!r}; give an address of http or https."
+            scheme = urlsplit(url).scheme or "no scheme"
+            message = (  # the address itself may hold a token, and is not shown
+                f"url of the notifier ({URL_VARIABLE}): {scheme} given; give an address of http "
+                "or https."
+            )
             raise ValueError(message)
         return url
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from aiqc_core import config, leaderboard
@@ -131,4 +132,5 @@ def _short(split: str) -> str:
 
 
 def _values(hyperparameters: dict[str, object]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in hyperparameters.items()) or "default"
+    told = ", ".join(f"{name}={value}" for name, value in hyperparameters.items())
+    return escape(told) or "default"  # rich would take [red] for a colour, and [/red] for a fault

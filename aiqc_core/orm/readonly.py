@@ -17,8 +17,9 @@ from peewee import OperationalError, PeeweeException, SqliteDatabase
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
+from aiqc_core.orm import sqlite
 from aiqc_core.orm.database import open_postgres
-from aiqc_core.orm.schema import StoreInfo, tables
+from aiqc_core.orm.schema import StoreInfo, foreign_programs, tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -133,11 +134,7 @@ def programs(database: Any) -> list[str]:
     """
     if not isinstance(database, SqliteDatabase):
         return []
-    ours = {table._meta.table_name for table in tables()}
-    found = database.execute_sql(
-        "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
-    )
-    return [f"{kind} {name!r}" for kind, name in found if kind == "trigger" or name in ours]
+    return foreign_programs(sqlite.programs(database))
 
 
 def damaged_blobs(

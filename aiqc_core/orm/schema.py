@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from peewee import CharField, Model, TextField
 
 from aiqc_core.errors import MetastoreError
@@ -9,6 +11,9 @@ from aiqc_core.orm import migrations
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.blobs import Blob, BlobChunk
 from aiqc_core.orm.database import metastore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SCHEMA_VERSION = 3
 
@@ -47,6 +52,7 @@ def prepare() -> None:
             "AIQC_DATABASE_URL where it is set, to another place."
         )
         raise MetastoreError(message)
+    _refuse_programs()
     known = StoreInfo.get_by_id("schema_version")
     found = int(known.value)
     if not 0 < found <= SCHEMA_VERSION:
@@ -61,6 +67,27 @@ def prepare() -> None:
         known.value = str(SCHEMA_VERSION)
         known.save()
     _refuse_missing_columns()
+
+
+def foreign_programs(found: Iterable[tuple[str, str]]) -> list[str]:
+    """Return, for people, the triggers and those views that stand in place of a table.
+
+    Args:
+        found: kind and name of each trigger and view. Other views harm nobody, and may be of use.
+    """
+    ours = {table._meta.table_name for table in tables()}
+    return [f"{kind} {name!r}" for kind, name in found if kind == "trigger" or name in ours]
+
+
+def _refuse_programs() -> None:
+    found = foreign_programs(metastore.programs())
+    if found:
+        message = (
+            f"metastore: {metastore.describe()} holds {', '.join(found)}, which AIQC does not "
+            "make: they would run at its writes, or answer for its tables. If you trust the file "
+            "otherwise, drop them with sqlite3."
+        )
+        raise MetastoreError(message)
 
 
 def _refuse_missing_columns() -> None:

@@ -58,6 +58,7 @@ class SqliteStore(SqliteDatabase):
                 "synchronous": "normal",
                 "wal_autocheckpoint": PAGES_TO_CHECKPOINT,
                 "foreign_keys": 1,
+                "trusted_schema": 0,  # what the file's own schema calls must be harmless
             },
             lock_type="IMMEDIATE",
             timeout=BUSY_TIMEOUT_SECONDS,
@@ -104,6 +105,10 @@ class SqliteStore(SqliteDatabase):
     def columns(self) -> dict[str, set[str]]:
         """Return the names of each table's columns."""
         return {table: {c.name for c in self.get_columns(table)} for table in self.get_tables()}
+
+    def programs(self) -> list[tuple[str, str]]:
+        """Return kind and name of the file's triggers and views, of which AIQC makes none."""
+        return programs(self)
 
     def finish_tables(self, tables: Iterable[type[Model]]) -> None:
         """Do nothing: what peewee made of tables is as it should be."""
@@ -189,6 +194,13 @@ def read_only_uri(path: Path) -> str:
     log = path.with_name(f"{path.name}-wal")
     alone = "" if log.exists() and log.stat().st_size else "&immutable=1"
     return f"{path.as_uri()}?mode=ro{alone}"
+
+
+def programs(database: SqliteDatabase) -> list[tuple[str, str]]:
+    """Return kind (`'trigger'` or `'view'`) and name of what a file's schema would run."""
+    return database.execute_sql(
+        "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
+    ).fetchall()
 
 
 def copy_log(path: Path) -> None:
