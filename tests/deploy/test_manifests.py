@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from dagster_postgres.utils import pg_url_from_config
 from kubernetes.client import models
+from sqlalchemy import create_engine
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "k8s"
@@ -98,7 +100,9 @@ CHART: dict[str, Any] = {
     },
     "retention": {"enabled": "bool", "sensor": TICKS, "schedule": TICKS},
     "postgresql": {"enabled": "bool", "service": {"port": "int"}}
-    | dict.fromkeys(("postgresqlHost", "postgresqlUsername", "postgresqlDatabase"), "str"),
+    | dict.fromkeys(
+        ("postgresqlScheme", "postgresqlHost", "postgresqlUsername", "postgresqlDatabase"), "str"
+    ),
     "computeLogManager": {"type": "str", "config": ...},
 }
 
@@ -237,6 +241,23 @@ def test_runs_are_given_what_they_need(name: str) -> None:
     assert "resources" not in given  # would become those of every run and step
     text = (FOLDER / name).read_text("utf-8")
     assert not re.search(r"(?i)(password|secret_?key|token): *\S", text)
+
+
+def test_runs_reach_the_instance_by_the_driver_that_dagster_has() -> None:
+    given = values("values.yaml")["postgresql"]
+    url = pg_url_from_config(
+        {
+            "postgres_db": {
+                "scheme": given["postgresqlScheme"],
+                "hostname": given["postgresqlHost"],
+                "username": given["postgresqlUsername"],
+                "password": "secret",
+                "db_name": given["postgresqlDatabase"],
+                "port": given["service"]["port"],
+            }
+        }
+    )
+    assert create_engine(url).dialect.driver == "psycopg2"
 
 
 def test_no_service_puts_a_variable_over_one_of_ours() -> None:
