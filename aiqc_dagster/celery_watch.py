@@ -53,9 +53,9 @@ def broker_fault(error: BaseException) -> str:
     """Return in words that the broker does not answer, and what to do."""
     return (
         f"The Celery broker at {celery_app.shown(celery_app.broker_url())} "
-        f"({celery_app.BROKER_VARIABLE}) does not answer: {error}. Start Redis there (`make "
-        "up-celery` starts one on this machine) or correct the variable, then run the same "
-        "command again: what is recorded is not trained twice."
+        f"({celery_app.BROKER_VARIABLE}) does not answer: {str(error).rstrip('.')}. Start Redis "
+        "there (`make up-celery` starts one on this machine) or correct the variable, then run "
+        "the same command again: what is recorded is not trained twice."
     )
 
 
@@ -81,6 +81,7 @@ class Watch:
     def __init__(self, app: Celery, patience: float) -> None:
         """Set up; nothing is asked before there is a step."""
         self._app, self._patience = app, patience
+        self._peek = min(PEEK_SECONDS, patience / 2)
         self._sent: dict[str, Sent] = {}
         self._ended: dict[str, dict[str, Any]] = {}
         self._looked = self._answered = time.monotonic()
@@ -161,12 +162,12 @@ class Watch:
         for sent in started:
             if sent.worker in replies:
                 sent.sign = now
-                # Twice unknown: the first time its end may not have been stored yet.
-                sent.lost = sent.task_id not in replies[sent.worker] and self._missed(sent)
+                sent.lost = sent.task_id not in replies[sent.worker] and not self._is_over(sent)
 
-    def _missed(self, sent: Sent) -> bool:
+    def _is_over(self, sent: Sent) -> bool:
+        """Say whether it ended since its result was read: that is stored before it is forgotten."""
         meta = self._app.backend.get_task_meta(sent.task_id)
-        return meta["status"] not in states.READY_STATES
+        return meta["status"] in states.READY_STATES
 
     def _ask_idle_queues(self) -> None:
         """Find out why nothing moves; a queue whose steps run is only full."""
@@ -176,7 +177,7 @@ class Watch:
         for sent in waiting:
             if sent.queue in busy:
                 sent.sign = now
-        still = {sent.queue for sent in waiting if now - sent.sign > PEEK_SECONDS}
+        still = {sent.queue for sent in waiting if now - sent.sign > self._peek}
         if not still:
             return
         listeners = self._listeners()

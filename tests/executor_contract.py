@@ -106,10 +106,9 @@ class Place:
     def finish(self, queue_id: int, environment: dict[str, str]) -> Run:
         """Run to the end and return what is left of it."""
         with self.run(queue_id, environment) as process:
-            code = process.wait(DEADLINE_SECONDS)
-        return self.seen(code)
+            return self.seen(process.wait(DEADLINE_SECONDS), queue_id)
 
-    def seen(self, code: int) -> Run:
+    def seen(self, code: int, queue_id: int) -> Run:
         """Return what the newest run left."""
         with dg.DagsterInstance.from_config(str(self.folder / "dagster")) as instance:
             run = instance.get_runs(limit=1)[0]
@@ -123,14 +122,14 @@ class Place:
                 code=code,
                 status=run.status,
                 reasons={str(e.step_key): str(e.step_failure_data) for e in failed},
-                trained=trained(),
+                trained=trained(queue_id),
                 log=(self.folder / "run.log").read_text(errors="replace"),
             )
 
-    def wait_for_lines(self, count: int, process: subprocess.Popen[bytes]) -> None:
-        """Wait until endless trainings wrote that many lines more."""
-        wanted, deadline = self.lines() + count, time.monotonic() + DEADLINE_SECONDS
-        while self.lines() < wanted:
+    def wait_for_lines(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait until an endless training is at work in this run."""
+        before, deadline = self.lines(), time.monotonic() + DEADLINE_SECONDS
+        while self.lines() == before:
             log = (self.folder / "run.log").read_text(errors="replace")[-3000:]
             assert process.poll() is None, f"the run ended before anything trained: {log}"
             assert time.monotonic() < deadline, f"nothing trains: {log}"
@@ -148,9 +147,10 @@ class Run:
     log: str
 
 
-def trained() -> list[str]:
-    """Return the deed of each successful training, doubles included."""
-    done = Attempt.select().where(Attempt.status == "succeeded")
+def trained(queue_id: int) -> list[str]:
+    """Return the deed of each successful training of a Queue, doubles included."""
+    of_queue = (Job.queue == queue_id) & (Attempt.status == "succeeded")
+    done = Attempt.select().join(Job).where(of_queue)
     return sorted(Job.get_by_id(attempt.job_id).hyperparameters["deed"] for attempt in done)
 
 
@@ -162,9 +162,10 @@ def predictions() -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def make_queue() -> int:
-    """Make the rows up to the Queue, and return its id."""
-    return chain.prepare(contract_location.EXPERIMENT, SNAPSHOT).id
+def make_queue(seed: int = 5) -> int:
+    """Make the rows up to the Queue, and return its id; another seed is another Queue."""
+    experiment = contract_location.EXPERIMENT.model_copy(update={"seed": seed})
+    return chain.prepare(experiment, SNAPSHOT).id
 
 
 @pytest.fixture(scope="module")
@@ -201,11 +202,11 @@ def tell(place: Place, environment: dict[str, str], *, kills: bool) -> Story:
     with place.wrong("raise", *(["kill"] if kills else [])):
         first = place.finish(queue_id, environment)
     with place.wrong("endless"), place.run(queue_id, environment) as process:
-        place.wait_for_lines(3, process)
+        place.wait_for_lines(process)
         with dg.DagsterInstance.from_config(str(place.folder / "dagster")) as instance:
             instance.report_run_canceling(instance.get_runs(limit=1)[0])
         process.send_signal(signal.SIGTERM)
-        stopped = place.seen(process.wait(DEADLINE_SECONDS))
+        stopped = place.seen(process.wait(DEADLINE_SECONDS), queue_id)
         at_end = place.lines()
         time.sleep(QUIET_SECONDS)
         later = place.lines()

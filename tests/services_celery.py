@@ -80,9 +80,15 @@ class Farm:
         """Wait until every worker listens."""
         names = {worker.node for worker in self.workers.values()}
         deadline = time.monotonic() + START_SECONDS
-        with Celery(broker=self.redis.url, set_as_current=False) as app:
-            while not names <= set(app.control.inspect(list(names), timeout=1).ping() or {}):
-                assert time.monotonic() < deadline, f"not all of {names} listen"
+        answered: set[str] = set()
+        while not names <= answered:
+            assert time.monotonic() < deadline, f"only {answered} listen"
+            with (
+                Celery(broker=self.redis.url, set_as_current=False) as app,
+                app.connection_for_write() as connection,  # not the pool's, of an earlier Redis
+            ):
+                inspect = app.control.inspect(list(names), timeout=1, connection=connection)
+                answered = set(inspect.ping() or {})
 
 
 @contextmanager
