@@ -165,7 +165,7 @@ class Watch:
                 sent.lost = sent.task_id not in replies[sent.worker] and not self._is_over(sent)
 
     def _is_over(self, sent: Sent) -> bool:
-        """Say whether it ended since its result was read: that is stored before it is forgotten."""
+        """Say whether it ended since its result was read; a worker stores that, then forgets."""
         meta = self._app.backend.get_task_meta(sent.task_id)
         return meta["status"] in states.READY_STATES
 
