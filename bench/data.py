@@ -14,6 +14,7 @@ import argparse
 import gc
 import hashlib
 import json
+import os
 import resource
 import shutil
 import sqlite3
@@ -43,7 +44,6 @@ from sklearn.preprocessing import StandardScaler
 
 from aiqc_core import config
 from aiqc_core.config import use_home
-from aiqc_core.ingest.parquet import to_parquet
 from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Splitset, Window, blobs
 from aiqc_core.orm.sqlite import PAGE_BYTES
 from aiqc_core.preprocess import samples, window
@@ -64,6 +64,7 @@ COMPARISONS: dict[str, tuple[str, str, float | None]] = {
     "csv": ("csv_bare", "CSV, from_path : pandas + SHA-256", 1.2),
     "csv_outside": ("csv_bare", "  with ingest=False", 1.2),
     "parquet": ("parquet_bare", "Parquet, from_path : pyarrow + SHA-256", 1.2),
+    "parquet_objects": ("parquet_bare", "  with AIQC_ARTIFACTS=file://", 1.2),
     "parquet_floor": ("parquet_bare", "  the bare one and its bytes to SQLite", None),
     "parquet_outside": ("parquet_bare", "  with ingest=False", 1.2),
     "make": ("make_bare", "the cut, Splitset.make : scikit-learn", None),
@@ -144,17 +145,31 @@ def bench_tables(folder: Path, frame: pd.DataFrame, rounds: int) -> dict[str, fl
     pa.csv.write_csv(table, csv)
     pq.write_table(table, parquet)
     from_path = Dataset.Tabular.from_path
-    data = to_parquet(frame)
+    data = memoryview(Path(parquet).read_bytes())
     sides: dict[str, Side] = {
         "csv_bare": lambda: (pd.read_csv(csv), file_sha256(csv)),
         "csv": lambda: from_path(csv),
         "csv_outside": lambda: from_path(csv, ingest=False),
         "parquet_bare": lambda: (pq.read_table(parquet).to_pandas(), file_sha256(parquet)),
         "parquet": lambda: from_path(parquet),
+        "parquet_objects": lambda: to_objects(from_path, parquet),
         "parquet_floor": lambda: (sides["parquet_bare"](), write_by_hand(data)),
         "parquet_outside": lambda: from_path(parquet, ingest=False),
     }
     return typical(interleaved(sides, rounds, fresh_store))
+
+
+def to_objects(from_path: Callable[[str], Dataset], path: str) -> None:
+    """Register a file whose bytes go to an object store in a folder beside the metastore."""
+    url = f"file://{config.home() / 'objects'}"
+    with mock.patch.dict(os.environ, {config.ARTIFACTS_VARIABLE: url}):
+        dataset = from_path(path)
+        assert (
+            blobs.BlobChunk.select()
+            .where(blobs.BlobChunk.blob == dataset.__data__["blob"])
+            .count()
+            == 0
+        )
 
 
 def write_by_hand(data: memoryview) -> None:

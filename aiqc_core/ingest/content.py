@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +15,11 @@ import pandas as pd
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest import arrays, images, tabular
 from aiqc_core.ingest.digest import array_digest, frame_digest
-from aiqc_core.ingest.parquet import from_parquet, to_parquet
+from aiqc_core.ingest.parquet import from_parquet, is_kept_by, read_parquet, to_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
@@ -59,6 +62,7 @@ class Content:
         shape: `{axis: length}`.
         memory_mb: size in memory in MiB, at least 1.
         contains_nan: whether a value is missing.
+        file: the source's own bytes, where they give the values back as they are.
     """
 
     kind: str
@@ -69,6 +73,7 @@ class Content:
     shape: dict[str, int]
     memory_mb: int
     contains_nan: bool
+    file: Hashed | None = None
 
     def digest(self) -> str:
         """Return the SHA-256 of names, dtypes and values."""
@@ -80,13 +85,31 @@ class Content:
             return to_parquet(self.values)
         return memoryview(arrays.to_npy(self.values))
 
-    def sealed(self, *, ingest: bool) -> Sealed:
-        """Return what is registered of it; both hashes are taken at once, on two cores."""
+    @contextmanager
+    def sealed(self, *, ingest: bool) -> Generator[Sealed]:
+        """Give what is registered of it; the digest is taken beside what is done with the rest."""
         with ThreadPoolExecutor(1) as beside:
             digest = beside.submit(self.digest)
-            data = self.to_bytes() if ingest else None
-            address = None if data is None else hashlib.sha256(data).hexdigest()
-            return Sealed(digest.result(), data, address)
+            if not ingest:
+                yield Sealed(digest, None)
+            elif self.file is not None:
+                yield Sealed(digest, self.file)
+            else:
+                yield Sealed(digest, Hashed(self.to_bytes()))
+
+
+class Hashed:
+    """Bytes and their SHA-256, taken by a thread beside what is done with the bytes meanwhile."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = memoryview(data)
+        beside = ThreadPoolExecutor(1)
+        self._address = beside.submit(lambda: hashlib.sha256(data).hexdigest())
+        beside.shutdown(wait=False)
+
+    def whole(self) -> tuple[memoryview, str]:
+        """Return the bytes and their SHA-256, which is waited for."""
+        return self.data, self._address.result()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +117,17 @@ class Sealed:
     """What is stored of a content.
 
     Attributes:
-        sha256: of names, dtypes and values, see `Content.digest`.
-        data: its bytes, see `Content.to_bytes`; None for what stays outside.
-        address: the SHA-256 of `data`.
+        digest: of names, dtypes and values, see `Content.digest`, as soon as it is taken.
+        stored: its bytes, see `Content.to_bytes`; None for what stays outside.
     """
 
-    sha256: str
-    data: memoryview | None
-    address: str | None
+    digest: Future[str]
+    stored: Hashed | None
+
+    @property
+    def sha256(self) -> str:
+        """The digest; waited for."""
+        return self.digest.result()
 
 
 def of_table(
@@ -144,16 +170,22 @@ def read(
     *,
     rename_columns: Sequence[str] | None = None,
     retype: object = None,
+    keep_file: bool = False,
 ) -> Content:
     """Read a source whole and return its content.
+
+    Args:
+        source: where the values are.
+        rename_columns: new names, one for each column.
+        retype: a dtype for all columns, or of a table `{column: dtype}`.
+        keep_file: keep the bytes of a Parquet file, to be stored instead of an encoding of ours.
 
     Raises:
         IngestError: it is missing, unreadable, or cannot be kept exactly.
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind == TABULAR:
-        frame, source_format = tabular.read_table(str(source.place), header=source.header)
-        return of_table(frame, source_format, **changes)
+        return _read_table(source, changes, keep_file=keep_file)
     array, source_format = _read_array(source)
     return of_array(array, source.kind, source_format, **changes)
 
@@ -181,6 +213,17 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
         return frame_digest(values)
     names = np.array(list(columns))
     return array_digest(np.array([array_digest(names), array_digest(values)]))
+
+
+def _read_table(source: Source, changes: dict[str, Any], *, keep_file: bool) -> Content:
+    place = str(source.place)
+    data = tabular.read_parquet_bytes(place) if keep_file else None
+    if data is None:
+        frame, source_format = tabular.read_table(place, header=source.header)
+        return of_table(frame, source_format, **changes)
+    file = Hashed(data)
+    found = of_table(read_parquet(Path(place), data), "parquet", **changes)
+    return replace(found, file=file) if is_kept_by(data, found.values) else found
 
 
 def _read_array(source: Source) -> tuple[NDArray[Any], str]:

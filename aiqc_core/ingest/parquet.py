@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 DTYPES_KEY = b"aiqc.dtypes"
+# What values come back as without a record of dtypes, where none is missing or text is.
+NATURAL = {name: name for bits in (8, 16, 32, 64) for name in (f"int{bits}", f"uint{bits}")} | {
+    "bool": "bool",
+    "float": "float32",
+    "double": "float64",
+    "string": "str",
+    "large_string": "str",
+}
 REPEATING = frozenset({"str", "string", "category"})
 BATCH_VALUES = 2**16
 SAMPLE_VALUES = 2**12  # of a column of floats, to see whether they compress at all
@@ -54,7 +62,7 @@ def to_parquet(frame: pd.DataFrame) -> memoryview:
 
 
 def from_parquet(data: bytes | memoryview, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the frame that `to_parquet` wrote, or some of its columns.
+    """Return the frame that `to_parquet` wrote or `is_kept_by` was asked of, or some columns.
 
     Columns that are not asked for are not decoded.
 
@@ -66,20 +74,54 @@ def from_parquet(data: bytes | memoryview, columns: Sequence[str] | None = None)
     True
     """
     file = pq.ParquetFile(pa.BufferReader(data))
-    dtypes = json.loads(file.schema_arrow.metadata[DTYPES_KEY])
+    dtypes = _recorded(file) or _natural(file)
     wanted = checked_columns("columns", columns, list(dtypes))
     table = file.read(columns=wanted)
     return pd.DataFrame({name: _from_arrow(table[name], dtypes[name]) for name in wanted})
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
+def is_kept_by(data: memoryview, frame: pd.DataFrame) -> bool:
+    """Say whether `from_parquet` gives a conforming frame back from a file that anyone wrote.
+
+    It does where names and order are the file's, and each column is of numbers, truth values or
+    text that need no record of their dtype; then the file need not be written anew.
+
+    Args:
+        data: the bytes that the frame was read from.
+        frame: what became of them.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    found = [(name, record["dtype"]) for name, record in _natural(file).items()]
+    wanted = [(str(name), str(dtype)) for name, dtype in frame.dtypes.items()]
+    return not _recorded(file) and found == wanted
+
+
+def _recorded(file: pq.ParquetFile) -> dict[str, dict[str, Any]]:
+    return json.loads((file.schema_arrow.metadata or {}).get(DTYPES_KEY, b"{}"))
+
+
+def _natural(file: pq.ParquetFile) -> dict[str, dict[str, Any]]:
+    return {field.name: {"dtype": NATURAL.get(str(field.type))} for field in file.schema_arrow}
+
+
+def read_bytes(path: Path) -> memoryview:
+    """Return a file's bytes, in memory of Arrow's, which it takes in larger pages than Python."""
+    with pa.OSFile(str(path)) as file:
+        return memoryview(file.read_buffer())
+
+
+def read_parquet(path: Path, data: memoryview | None = None) -> pd.DataFrame:
     """Read a Parquet file that anyone wrote; whole numbers with blanks stay whole numbers.
+
+    Args:
+        path: the file.
+        data: its bytes, where they have been read.
 
     Raises:
         IngestError: no Parquet, column names that repeat, or rows under an index of their own.
     """
     try:
-        table = pq.ParquetFile(path).read()
+        table = pq.ParquetFile(path if data is None else pa.BufferReader(data)).read()
     except (pa.ArrowException, OSError) as error:
         raise IngestError(f"file_path: {path} is no readable Parquet file: {error}.") from error
     twice = repeated(table.column_names)

@@ -12,7 +12,7 @@ import pandas as pd
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest.delimited import read_delimited
 from aiqc_core.ingest.dtypes import settled
-from aiqc_core.ingest.parquet import from_parquet, read_parquet, to_parquet
+from aiqc_core.ingest.parquet import from_parquet, read_bytes, read_parquet, to_parquet
 from aiqc_core.ingest.paths import as_local
 from aiqc_core.ingest.retype import retyped
 from aiqc_core.ingest.selection import checked_columns, checked_positions, repeated
@@ -80,6 +80,19 @@ def read_table(
         return _read_local(file, source_format, header, positions), source_format
 
 
+def read_parquet_bytes(path: str | Path) -> memoryview | None:
+    """Return the bytes of a Parquet file, None for a file of another format.
+
+    Raises:
+        IngestError: see `read_table`.
+    """
+    if FORMATS.get(Path(str(path)).suffix.lower()) != "parquet":
+        return None
+    with as_local(path) as file:
+        _refuse_missing(file)
+        return read_bytes(file)
+
+
 def conform(
     frame: pd.DataFrame, *, rename_columns: Sequence[str] | None = None, retype: object = None
 ) -> pd.DataFrame:
@@ -143,12 +156,16 @@ def take(
 def _read_local(
     file: Path, source_format: str, header: object, positions: Sequence[int] | None
 ) -> pd.DataFrame:
-    if not file.is_file():
-        raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
+    _refuse_missing(file)
     if source_format == "parquet":
         return read_parquet(file)
     delimiter = DELIMITERS[source_format]
     return read_delimited(file, delimiter=delimiter, header=header, positions=positions)
+
+
+def _refuse_missing(file: Path) -> None:
+    if not file.is_file():
+        raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
 
 
 def _refuse_shape(frame: object) -> None:

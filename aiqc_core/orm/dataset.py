@@ -10,7 +10,7 @@ from peewee import BooleanField, CharField, IntegerField, fn
 
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.ingest import arrays, content, images, outside
-from aiqc_core.ingest.content import Content, Source
+from aiqc_core.ingest.content import Content, Sealed, Source
 from aiqc_core.ingest.selection import checked_columns
 from aiqc_core.orm import blobs
 from aiqc_core.orm.base import BaseModel, rowmethod
@@ -111,7 +111,9 @@ class Dataset(BaseModel):
                 IngestError: the file is missing, unreadable, or cannot be kept exactly.
             """
             source = Source(content.TABULAR, str(file_path), header=header)
-            found = content.read(source, rename_columns=rename_columns, retype=retype)
+            found = content.read(
+                source, rename_columns=rename_columns, retype=retype, keep_file=ingest
+            )
             return Dataset._register(found, source, ingest, name=name, description=description)
 
     class Sequence:
@@ -257,34 +259,27 @@ class Dataset(BaseModel):
         name: str | None = None,
         description: str | None = None,
     ) -> Dataset:
-        sealed = found.sealed(ingest=ingest)
-        blobs.send_ahead(sealed.data or b"", sealed.address)
-        with checkpoint_later(len(sealed.data or b"")), metastore.atomic():
-            same = cls._same_content(name, found.kind, sealed.sha256)
-            if same is not None:
-                logger.info("Dataset %r has this content already: version %s.", name, same.version)
-                return same
-            return cls.create(
-                typ=found.kind,
-                source_format=found.source_format,
-                source_path=source and source.place,
-                urls=source and source.urls,
-                columns=found.columns,
-                dtypes=found.dtypes,
-                shape=found.shape,
-                sha256_hexdigest=sealed.sha256,
-                memory_MB=found.memory_mb,
-                contains_nan=found.contains_nan,
-                header=cls.header.store(source and source.header),
-                is_ingested=ingest,
-                blob=sealed.data and blobs.put(sealed.data, sealed.address),
-                name=name,
-                description=description,
-                version=cls._next_version(name),
-            )
+        with found.sealed(ingest=ingest) as sealed:
+            data, address = sealed.stored.whole() if sealed.stored else (b"", None)
+            blobs.send_ahead(data, address)
+            with checkpoint_later(len(data)), metastore.atomic():
+                same = cls._same_content(name, found.kind, sealed)
+                if same is not None:
+                    logger.info("Dataset %r has this already: version %s.", name, same.version)
+                    return same
+                blob = blobs.put(data, address) if ingest else None  # while the digest is taken
+                return cls.create(
+                    typ=found.kind, source_format=found.source_format,
+                    source_path=source and source.place, urls=source and source.urls,
+                    columns=found.columns, dtypes=found.dtypes, shape=found.shape,
+                    sha256_hexdigest=sealed.sha256, memory_MB=found.memory_mb,
+                    contains_nan=found.contains_nan, is_ingested=ingest, blob=blob,
+                    header=cls.header.store(source and source.header),
+                    name=name, description=description, version=cls._next_version(name),
+                )  # fmt: skip
 
     @classmethod
-    def _same_content(cls, name: str | None, typ: str, sha256: str) -> Dataset | None:
+    def _same_content(cls, name: str | None, typ: str, sealed: Sealed) -> Dataset | None:
         if name is None:
             return None
         versions = list(cls.select().where(cls.name == name).order_by(cls.version))
@@ -295,7 +290,7 @@ class Dataset(BaseModel):
                 "Give it another name."
             )
             raise IngestError(message)
-        return next((v for v in versions if v.sha256_hexdigest == sha256), None)
+        return next((v for v in versions if v.sha256_hexdigest == sealed.sha256), None)
 
     @classmethod
     def _next_version(cls, name: str | None) -> int | None:

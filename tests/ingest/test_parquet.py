@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING
 
@@ -8,11 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from strategies import frames
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import tabular
+from aiqc_core.ingest import content, tabular
+from aiqc_core.ingest.content import Source
 from aiqc_core.ingest.parquet import from_parquet, to_parquet
 
 if TYPE_CHECKING:
@@ -93,3 +95,54 @@ def test_only_what_compresses_is_compressed() -> None:
     columns = pq.ParquetFile(pa.BufferReader(data)).metadata.row_group(0)
     assert [columns.column(i).compression for i in (0, 1)] == ["UNCOMPRESSED", "LZ4"]
     assert columns.column(1).total_compressed_size < 2_000
+
+
+@given(frame=frames())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_file_that_is_kept_gives_the_same_frame_as_its_values_do(
+    tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    found = content.read(Source(content.TABULAR, str(path)), keep_file=True)
+    if found.file is not None:
+        data, address = found.file.whole()
+        assert bytes(data) == path.read_bytes()
+        assert address == hashlib.sha256(data).hexdigest()
+        pd.testing.assert_frame_equal(from_parquet(data), found.values, check_exact=True)
+        some = list(found.values.columns[:1])
+        pd.testing.assert_frame_equal(from_parquet(data, some), found.values[some])
+
+
+PLAIN = pd.DataFrame({"a": [1.5, np.nan], "b": [1, 2], "c": [True, False], "d": ["x", None]})
+
+
+@pytest.mark.parametrize(
+    ("frame", "is_kept"),
+    [
+        (PLAIN, True),
+        (PLAIN.astype({"a": "float32", "b": "uint8"}), True),
+        (PLAIN.astype({"b": "Int64"}), False),
+        (PLAIN.astype({"d": "category"}), False),
+        (PLAIN.assign(e=pd.to_datetime(["2026-01-01", "2026-01-02"])), False),
+        (PLAIN.assign(b=pd.array([1, None], dtype="Int64")), False),
+    ],
+)
+def test_a_file_is_kept_where_it_needs_no_record_of_dtypes(
+    tmp_path: Path, frame: pd.DataFrame, *, is_kept: bool
+) -> None:
+    path = tmp_path / "rows.parquet"
+    frame.to_parquet(path)
+    source = Source(content.TABULAR, str(path))
+    assert (content.read(source, keep_file=True).file is not None) == is_kept
+    assert content.read(source).file is None
+    assert content.read(source, keep_file=True, retype={"a": "float16"}).file is None
+    renamed = [f"{name}2" for name in frame.columns]
+    assert content.read(source, keep_file=True, rename_columns=renamed).file is None
+
+
+def test_a_file_with_a_record_of_dtypes_is_not_taken_at_its_word(tmp_path: Path) -> None:
+    """The record of a stored table may have come along to columns that it does not tell."""
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(to_parquet(PLAIN))
+    assert content.read(Source(content.TABULAR, str(path)), keep_file=True).file is None
