@@ -20,6 +20,7 @@ import secrets
 import struct
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -143,6 +144,7 @@ def key() -> bytes | None:
     return _key()
 
 
+@lru_cache(maxsize=1)  # reading them takes longer than all else that signs
 def _versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {n: metadata.version(n) for n in RECORDED}
 
