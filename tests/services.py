@@ -22,6 +22,9 @@ from urllib.parse import quote
 
 import psycopg
 
+from aiqc_core.config import DATABASE_VARIABLE
+from aiqc_core.orm import metastore
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -31,7 +34,6 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 SETTINGS = {
     "fsync": "off",  # a test's database need not outlive the machine
-    "synchronous_commit": "off",
     "full_page_writes": "off",
     "shared_buffers": "32MB",
     "max_connections": "60",
@@ -54,6 +56,7 @@ class PostgresServer:
         self._folder = Path(tempfile.mkdtemp(prefix="aiqc-postgres-"))
         self._process: subprocess.Popen[Any] | None = None
         self._names = count()
+        self._prepared = ""
         self.port = free_port()
         atexit.register(self.remove)
         try:
@@ -64,23 +67,27 @@ class PostgresServer:
             raise
 
     def start(self) -> None:
-        """Start it, and return when it answers."""
+        """Start it unless it runs, and return when it answers."""
+        if self._process is not None:
+            return
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        self._process = subprocess.Popen(
-            [
-                self._programs / "postgres", "-D", self._folder / "data", "-p", str(self.port),
-                "-k", self._folder, *settings,
-            ],
-            stdout=subprocess.DEVNULL,
-            stderr=(self._folder / "log").open("ab"),
-            **self._account,
-        )  # fmt: skip
+        with (self._folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [
+                    self._programs / "postgres", "-D", self._folder / "data",
+                    "-p", str(self.port), "-k", self._folder, *settings,
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                **self._account,
+            )  # fmt: skip
+        self._process = process
         end = time.monotonic() + START_SECONDS
         while True:
             try:
                 psycopg.connect(self.url("postgres"), connect_timeout=2).close()
             except psycopg.OperationalError as error:
-                if self._process.poll() is not None or time.monotonic() > end:
+                if process.poll() is not None or time.monotonic() > end:
                     message = f"PostgreSQL did not start: {error}\n{self.log()}"
                     raise RuntimeError(message) from error
                 time.sleep(0.02)
@@ -114,21 +121,38 @@ class PostgresServer:
         return f"postgresql://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{database}"
 
     @contextmanager
-    def database(self) -> Generator[str]:
-        """Make an empty database, give its URL, and drop it."""
+    def database(self, *, like: str = "template0", options: str = "") -> Generator[str]:
+        """Make a database, give its URL, and drop it.
+
+        Args:
+            like: the database that it is a copy of; an empty one unless told otherwise.
+            options: what else `CREATE DATABASE` is told.
+        """
         name = f"test_{next(self._names)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
-            admin.execute(f'CREATE DATABASE "{name}"')  # type: ignore[arg-type]
+        self._tell(f'CREATE DATABASE "{name}" TEMPLATE "{like}" {options}')
         try:
             yield self.url(name)
         finally:
-            with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
-                admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')  # type: ignore[arg-type]
+            self.start()
+            self._tell(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def prepared(self) -> str:
+        """Return the name of a database with the tables of an empty store, to be copied."""
+        if not self._prepared:
+            self._prepared = "prepared"
+            self._tell(f'CREATE DATABASE "{self._prepared}" TEMPLATE template0')
+            with use_database(self.url(self._prepared)):
+                metastore.connection()
+        return self._prepared
 
     def log(self) -> str:
         """Return what the server has said."""
         path = self._folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
+
+    def _tell(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as admin:
+            admin.execute(statement.encode())
 
     def _make_cluster(self) -> None:
         secret = self._folder / "password"
@@ -146,6 +170,24 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             **self._account,
         )  # fmt: skip
+
+
+@contextmanager
+def use_database(url: str | None) -> Generator[None]:
+    """Lay the metastore at a database, or in AIQC_HOME's file, for this process and its children.
+
+    The environment itself is set, not by `monkeypatch`: a test may undo that in between.
+    """
+    before = os.environ.pop(DATABASE_VARIABLE, None)
+    if url is not None:
+        os.environ[DATABASE_VARIABLE] = url
+    try:
+        yield
+    finally:
+        metastore.close()
+        os.environ.pop(DATABASE_VARIABLE, None)
+        if before is not None:
+            os.environ[DATABASE_VARIABLE] = before
 
 
 def free_port() -> int:

@@ -11,7 +11,7 @@ from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeE
 
 from aiqc_core import config
 from aiqc_core.config import checkpoint_path, timezone_now
-from aiqc_core.errors import UnrecordedError
+from aiqc_core.errors import MetastoreError, UnrecordedError
 from aiqc_core.orm import heartbeat, liveness, sampling, spill
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
@@ -328,7 +328,7 @@ class Attempt(BaseModel):
         """
         try:
             self.finish(LOST, reason)
-        except PeeweeException as error:
+        except (PeeweeException, MetastoreError) as error:
             liveness.abandon(self.owner)
             logger.warning("The claim of Job %d could not be given back: %s", self.job_id, error)
 

@@ -130,13 +130,16 @@ class PostgresStore(PostgresqlDatabase):
         Texts have any length; bytes are not compressed, as they are compressed already or numbers.
         """
         for table in tables:
+            changes: list[str] = []
             for field in table._meta.sorted_fields:
-                alter = f'ALTER TABLE "{table._meta.table_name}" ALTER "{field.column_name}" '
                 is_key_of_text = isinstance(getattr(field, "rel_field", None), CharField)
                 if isinstance(field, CharField) or is_key_of_text:
-                    self.execute_sql(alter + "TYPE TEXT")
+                    changes.append(f'ALTER "{field.column_name}" TYPE TEXT')
                 elif field.field_type == "BLOB":
-                    self.execute_sql(alter + "SET STORAGE EXTERNAL")
+                    changes.append(f'ALTER "{field.column_name}" SET STORAGE EXTERNAL')
+            if changes:
+                name = table._meta.table_name
+                self.execute_sql(f'ALTER TABLE "{name}" {", ".join(changes)}')
 
     def backup(self, suffix: str) -> str:
         """Say how to keep a copy; the change itself is one transaction, or nothing."""
@@ -287,7 +290,7 @@ class PostgresStore(PostgresqlDatabase):
             state: Any = self._state
             if state.closed or state.conn.closed:
                 raise self._unreachable(error) from error
-            if getattr(error.args[0], "sqlstate", None) == LOCK_TIMED_OUT:
+            if getattr(error.orig, "sqlstate", None) == LOCK_TIMED_OUT:
                 message = (
                     f"metastore: {self.describe()} has been written to by another process for "
                     f"{LOCK_SECONDS} s. Look for what hangs in pg_stat_activity, and run again."
