@@ -27,6 +27,7 @@ from aiqc_core.errors import TrainingError
 NODE_SELECTOR_VARIABLE = "AIQC_GPU_NODE_SELECTOR"
 TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
 GPU_RESOURCE = "nvidia.com/gpu"
+MOST_JOBS = 5_000  # each pod is told all outcomes before it, in 128 KiB at most: docs/scale.md
 START_SECONDS = 600  # to pull an image of several GB and import a framework, beside the training
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -64,6 +65,24 @@ def of_training(gpus: int, time_limit: float | None = None) -> dict[str, Any]:
     if time_limit is not None:
         spec["active_deadline_seconds"] = math.ceil(time_limit) + START_SECONDS
     return pod | ({"pod_spec_config": spec} if spec else {})
+
+
+def refuse_too_many(jobs: int) -> None:
+    """Refuse to map more Jobs in one run than its pods can be told of.
+
+    Args:
+        jobs: how many the run is to train. Other executors than Kubernetes' take any number.
+
+    Raises:
+        TrainingError: there are more than 5,000; otherwise pods would fail to start in the middle.
+    """
+    if jobs > MOST_JOBS and _given("AIQC_EXECUTOR") == "k8s":
+        message = (
+            f"Jobs: more than {MOST_JOBS:,} lack a Predictor, and one run on Kubernetes trains "
+            "no more. Materialise the cells of `predictor` in parts, split the grid into several "
+            "experiments, or set AIQC_EXECUTOR=celery."
+        )
+        raise TrainingError(message)
 
 
 def executor_config() -> dict[str, Any]:

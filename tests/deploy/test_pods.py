@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ import pytest
 import yaml
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.execution.api import create_execution_plan
+from dagster._core.execution.plan.outputs import StepOutputHandle
+from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._core.execution.plan.step import UnresolvedMappedExecutionStep
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._grpc.types import ExecuteStepArgs
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
@@ -203,6 +207,36 @@ def test_several_gpus_and_a_time_limit_reach_the_pod(
 def test_no_toleration_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(pods.TOLERATION_VARIABLE, "")
     assert "pod_spec_config" not in pods.of_training(1)
+
+
+def environment_bytes(jobs: int) -> int:
+    """Return how large a pod's variable is that tells it of so many Jobs, all of them done."""
+    hashes = random.Random(0)
+    keys = [f"2026_11_25_nofold_{hashes.getrandbits(48):012x}" for _ in range(jobs)]
+    done = {StepOutputHandle(f"breast_cancer_train_job[{key}]", "result") for key in keys}
+    state = KnownExecutionState(
+        dynamic_mappings={"breast_cancer_plan_jobs": {"missing": keys}}, ready_outputs=done
+    )
+    origin = run().job_code_origin
+    assert origin is not None
+    step = ExecuteStepArgs(
+        origin, "r" * 36, ["breast_cancer_train_job[x]"], None, known_state=state
+    )
+    (variable,) = step.get_command_env()
+    return len(variable["name"]) + 1 + len(variable["value"])
+
+
+@pytest.mark.slow
+def test_a_run_is_refused_whose_pods_could_not_be_told_of_all_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = 128 * 1024  # of one variable: Linux' MAX_ARG_STRLEN
+    assert environment_bytes(pods.MOST_JOBS) < limit < environment_bytes(4 * pods.MOST_JOBS)
+    pods.refuse_too_many(pods.MOST_JOBS + 1)  # the warm pool takes any number
+    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "k8s")
+    pods.refuse_too_many(pods.MOST_JOBS)
+    with pytest.raises(TrainingError, match="more than 5,000 lack a Predictor, and one run"):
+        pods.refuse_too_many(pods.MOST_JOBS + 1)
 
 
 def executor(given: dict[str, Any], **settings: str) -> dict[str, Any]:
