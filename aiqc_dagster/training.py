@@ -14,7 +14,7 @@ from pydantic import Field
 from aiqc_core.evaluate.leading import leading_metric
 from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.running import train_one
-from aiqc_dagster import gpu, metadata, partitions
+from aiqc_dagster import gpu, metadata, partitions, pods
 
 RESOURCES = {"metastore", "cache"}
 HELD_WAIT_SECONDS = 5
@@ -91,6 +91,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
         for names, job in zip(selection, work.jobs(selection), strict=True):
             if job is None or job.missing():
                 lacking += 1
+                pods.refuse_too_many(lacking)
                 yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
             elif job.predictors.count():
                 _log_cell(context, work, names, job, found=True)
