@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from aiqc_core.declaration import Fault
+from aiqc_dagster.inert import plain
 
 CHECK = "declaration"
 REMEDY = (
@@ -28,7 +29,7 @@ def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
         key: the asset's.
         faults: at least one.
     """
-    rows = "\n".join(f"| `{f.file.name}:{f.line or '-'}` | {_cell(f.message)} |" for f in faults)
+    rows = "\n".join(f"| `{f.file.name}:{f.line or '-'}` | {plain(f.message)} |" for f in faults)
     described = (
         f"**This declaration has {len(faults)} fault(s), so nothing of it can run.**\n\n"
         f"| where | what is wrong, and what to do |\n|---|---|\n{rows}\n\n{REMEDY}"
@@ -55,7 +56,3 @@ def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
         )
 
     return dg.Definitions(assets=[faulty])
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", "<br>")

@@ -72,9 +72,9 @@ def _scatter(axes: Any, trace: Any) -> None:
 
 def _bar(axes: Any, trace: Any) -> None:
     if trace.orientation == "h":
-        axes.barh([str(y) for y in trace.y], _values(trace.x), label=_text(trace.name))
+        axes.barh([_text(str(y)) for y in trace.y], _values(trace.x), label=_text(trace.name))
     else:
-        axes.bar([str(x) for x in trace.x], _values(trace.y), label=_text(trace.name))
+        axes.bar([_text(str(x)) for x in trace.x], _values(trace.y), label=_text(trace.name))
 
 
 def _heatmap(axes: Any, trace: Any) -> None:
@@ -82,12 +82,12 @@ def _heatmap(axes: Any, trace: Any) -> None:
     axes.imshow(values, cmap="Blues", aspect="auto")
     shown = values if trace.text is None else np.asarray(trace.text)
     rows, columns = values.shape
-    axes.set_xticks(range(columns), [str(x) for x in _or_range(trace.x, columns)])
-    axes.set_yticks(range(rows), [str(y) for y in _or_range(trace.y, rows)])
+    axes.set_xticks(range(columns), [_text(str(x)) for x in _or_range(trace.x, columns)])
+    axes.set_yticks(range(rows), [_text(str(y)) for y in _or_range(trace.y, rows)])
     middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
     for row, column in np.ndindex(rows, columns):
         color = "white" if values[row, column] > middle else "black"
-        text = str(shown[row, column]).replace("<br>", "\n")
+        text = _text(str(shown[row, column]))
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize="small")
 
 
@@ -113,7 +113,7 @@ def _label(axes: Any, layout: Any) -> None:
 
 def _text(text: str | None) -> str:
     plain = (text or "").replace("<br>", "\n").replace("<b>", "").replace("</b>", "")
-    return html.unescape(plain)
+    return html.unescape(plain).replace("$", r"\$")  # which matplotlib takes for mathematics
 
 
 def _values(values: Any) -> Any:

@@ -15,6 +15,7 @@ from aiqc_core.evaluate.leading import leading_metric
 from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import gpu, metadata, partitions, pods
+from aiqc_dagster.inert import fenced
 
 RESOURCES = {"metastore", "cache"}
 HELD_WAIT_SECONDS = 5
@@ -86,6 +87,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
         context: dg.OpExecutionContext, config: TrainingConfig, target: str
     ) -> Iterator[Any]:
         """Find which of the selected Jobs lack a Predictor; report those that have one."""
+        gpu.limit_pool(context.instance)
         selection = work.select(context, target, force=config.force)
         lacking = 0
         for names, job in zip(selection, work.jobs(selection), strict=True):
@@ -108,7 +110,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
         name=f"{work.name}_train_job",
         ins={"names": dg.In(list)},
         out=dg.Out(int),
-        pool=gpu.TRAIN_POOL,
+        pool=gpu.train_pool(),
         tags=gpu.train_tags(work.time_limit),
         required_resource_keys=RESOURCES,
     )
@@ -161,7 +163,7 @@ def _refuse_failure(job: Job, outcome: Any) -> None:
             metadata={
                 "hyperparameters": job.hyperparameters,
                 "reason": outcome.failure.kind,
-                "traceback": dg.MetadataValue.md(f"```\n{outcome.failure.traceback}\n```"),
+                "traceback": dg.MetadataValue.md(fenced(outcome.failure.traceback)),
             },
             allow_retries=False,
         )

@@ -74,7 +74,7 @@ def _print_table(
     splits = list(trained[0].scores) if trained else []
     varying = _varying(trained)
     table = Table(
-        title=f"{experiment}: {metric} of {len(trained)} of {queue.total_runs} models",
+        title=f"{escape(experiment)}: {metric} of {len(trained)} of {queue.total_runs} models",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("combination", no_wrap=True)
@@ -109,12 +109,12 @@ def _print_champion(
             f"Champion by mean {_short(judged_on)} score over {best.models} model(s): "
             f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
         )
-        console.print(queue.compare_best(metric).verdict, highlight=False)
+        console.print(queue.compare_best(metric).verdict, highlight=False, markup=False)
     if since is not None:
         new = sum(entry.time_succeeded.timestamp() >= since.timestamp() for entry in trained)
         nothing = "" if new else " Nothing to do: every model was trained before."
         console.print(f"Trained now: {new} of {queue.total_runs}.{nothing}")
-    console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False)
+    console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False, markup=False)
 
 
 def _varying(trained: list[leaderboard.Entry]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.declaration.faults import Place
 
+MOST_VALUES = 100_000
 NULL, BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))
 
 
@@ -89,6 +91,7 @@ def read(file: Path) -> tuple[list[Document], list[Fault]]:
         loader = _Loader(text)
         while loader.check_node():
             node: Any = loader.get_node()
+            _refuse_growth(node)
             lines: dict[Place, int] = {}
             _walk(node, (), lines, {}, faults, file)
             documents.append(Document(loader.construct_document(node), lines))
@@ -101,6 +104,36 @@ def read(file: Path) -> tuple[list[Document], list[Fault]]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return [], [*faults, Fault(file, None, f"is no plain YAML: {error}.")]
     return documents, faults
+
+
+def _refuse_growth(root: yaml.Node) -> None:
+    """Refuse a text whose aliases would make much more of it, or that holds itself.
+
+    Ten lines of aliases of aliases can stand for a billion values.
+    """
+    sizes: dict[int, int | None] = {}  # None while a node is being measured
+
+    def size(node: yaml.Node) -> int:
+        known = sizes.get(id(node), 0)
+        if known is None:
+            raise yaml.MarkedYAMLError(
+                problem="an alias that holds itself", problem_mark=node.start_mark
+            )
+        if known:
+            return known
+        sizes[id(node)] = None
+        within: Any = node.value if isinstance(node, yaml.CollectionNode) else []
+        children = chain.from_iterable(within) if isinstance(node, yaml.MappingNode) else within
+        total = 1 + sum(map(size, children))
+        if total > MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {MOST_VALUES} values, counting what aliases repeat",
+                problem_mark=node.start_mark,
+            )
+        sizes[id(node)] = total
+        return total
+
+    size(root)
 
 
 def _walk(
