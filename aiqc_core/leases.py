@@ -125,7 +125,7 @@ def lease_for_this_process() -> None:
     told_at = 0.0
     while (lease := take_any(slots)) is None:
         if not told_at or time.monotonic() - told_at > TELL_SECONDS:
-            logger.info("Waiting for a device slot: %s", holders(slots))
+            logger.warning("Waiting for a device slot: %s", holders(slots))
             told_at = time.monotonic()
         time.sleep(_LOOK_SECONDS)
     lease.note(os.getpid())

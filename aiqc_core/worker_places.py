@@ -104,4 +104,4 @@ class Places:
         now = time.monotonic()
         if self._told_at is None or now - self._told_at > leases.TELL_SECONDS:
             self._told_at = now
-            logger.info("Waiting for a device slot: %s", leases.holders(self.left))
+            logger.warning("Waiting for a device slot: %s", leases.holders(self.left))

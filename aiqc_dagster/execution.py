@@ -11,11 +11,10 @@ import dagster as dg
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import pods
 from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.gpu import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-EXECUTOR_VARIABLE = "AIQC_EXECUTOR"
 
 
 def chosen() -> dg.ExecutorDefinition:

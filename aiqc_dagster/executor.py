@@ -34,7 +34,7 @@ from dagster._utils.interrupts import capture_interrupts
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers import Finished, WarmPool
-from aiqc_dagster.gpu import TIME_LIMIT_TAG
+from aiqc_dagster.gpu import DEVICE_TAG, TIME_LIMIT_TAG, limit_pool
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -124,6 +124,7 @@ class WarmPoolExecutor(StepDelegatingExecutor):
         self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
     ) -> Generator[dg.DagsterEvent]:
         """Run the plan; the workers are gone when this returns, raises or is abandoned."""
+        limit_pool(plan_context.instance)
         with WarmPool(self._size) as pool:
             self._handler.pool = pool
             if _maps_steps(execution_plan):
@@ -156,9 +157,14 @@ class _WarmStepHandler(StepHandler):
         self._launched.add(key)
         arguments = step_handler_context.execute_step_args
         (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
-        limit = step_handler_context.step_tags[step_key].get(TIME_LIMIT_TAG)
+        tags = step_handler_context.step_tags[step_key]
+        limit = tags.get(TIME_LIMIT_TAG)
         self.pool.submit(
-            key, _RUN_STEP, serialize_value(arguments), time_limit=float(limit) if limit else None
+            key,
+            _RUN_STEP,
+            serialize_value(arguments),
+            time_limit=float(limit) if limit else None,
+            on="slot" if DEVICE_TAG in tags else "cpu",
         )
         yield from ()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 import uuid
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -62,14 +61,18 @@ class Heart:
         self._held: dict[tuple[str, int], None] = {}  # in which store, and the claim's id
         self._lock = threading.Lock()
         self._is_beating = False
+        self._interval = 0.0
+        self._wake = threading.Event()
 
     def hold(self, attempt: int) -> None:
         """Keep a claim alive from now on, by its id."""
         with self._lock:
             self._held[_place(), attempt] = None
             if not self._is_beating:
-                self._is_beating = True
+                self._is_beating, self._interval = True, _interval()
                 threading.Thread(target=self._beat, name="aiqc-heartbeat", daemon=True).start()
+            elif _interval() < self._interval:  # the setting was changed
+                self._wake.set()
 
     def drop(self, attempt: int) -> None:
         """Let go of a claim. The thread waits for another one, and ends at its next beat."""
@@ -78,8 +81,10 @@ class Heart:
 
     def _beat(self) -> None:
         while True:
-            time.sleep(_interval())
+            self._wake.wait(self._interval)
             with self._lock:
+                self._interval = _interval()
+                self._wake.clear()
                 places = {place for place, _ in self._held}
                 self._is_beating = bool(places)
                 if not places:

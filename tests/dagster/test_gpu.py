@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
 from small_experiment import declare
 
 from aiqc_core.errors import TrainingError
+from aiqc_core.orm import Predictor
 from aiqc_dagster import bundle, execution, gpu, pods
 from aiqc_dagster.executor import warm_pool_executor
 
@@ -30,6 +34,66 @@ def test_a_training_without_accelerator_asks_for_none(monkeypatch: pytest.Monkey
     monkeypatch.setenv(gpu.GPUS_VARIABLE, "two")
     with pytest.raises(TrainingError, match="AIQC_GPUS_PER_JOB='two': give a whole number"):
         gpu.train_tags()
+
+
+def test_the_pool_says_whether_trainings_ask_for_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIQC_DEVICES", "cpu")
+    assert gpu.train_pool() == "cpu"
+    monkeypatch.setenv("AIQC_DEVICES", "cuda:0")
+    assert gpu.train_pool() == "gpu"
+    defs = dg.Definitions.merge(bundle.of_experiment(declare()), bundle.of_everything())
+    nodes = defs.resolve_job_def("retrain_updown").nodes
+    (train,) = [node for node in nodes if node.name == "updown_train_job"]
+    assert train.definition.pool == "gpu"  # type: ignore[attr-defined]
+    monkeypatch.setenv(gpu.GPUS_VARIABLE, "0")
+    assert gpu.train_pool() == "cpu"
+    monkeypatch.delenv(gpu.GPUS_VARIABLE)
+    monkeypatch.setenv("AIQC_DEVICES", "cpu")
+    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "celery")  # its workers have the devices
+    assert gpu.train_pool() == "gpu"
+
+
+def test_the_pool_has_a_slot_for_each_of_the_devices_unless_a_person_says_otherwise(
+    dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(slots_per_device: str) -> int:
+        monkeypatch.setenv("AIQC_SLOTS_PER_DEVICE", slots_per_device)
+        gpu.limit_pool(instance)
+        return storage.get_concurrency_info("gpu").slot_count
+
+    monkeypatch.setenv("AIQC_DEVICES", "cuda:0,cuda:1")
+    with dg.DagsterInstance.get() as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots("train", 3)  # of an earlier version: stays as it is
+        assert [limit("1"), limit("3"), limit("1")] == [2, 6, 2]
+        storage.set_concurrency_slots("gpu", 5)
+        assert [limit("1"), limit("2")] == [5, 5]
+        assert storage.get_concurrency_info("train").slot_count == 3
+
+
+@pytest.mark.slow
+def test_a_run_trains_on_device_slots_and_records_them(
+    home: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The steps around the training see no device; two trainings at a time see one each."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("AIQC_DEVICES", "cuda:0,cuda:1")
+    location = ["-f", str(Path(__file__).with_name("small_location.py"))]
+    program = str(Path(sys.executable).with_name("dagster"))
+    run = subprocess.run(
+        [program, "job", "execute", *location, "-j", "retrain_updown"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    devices = [predictor.device for predictor in Predictor.select()]
+    assert len(devices) == 4
+    assert {device["slot"] for device in devices} <= {"cuda:0", "cuda:1"}
+    with dg.DagsterInstance.get() as instance:
+        info = instance.event_log_storage.get_concurrency_info("gpu")
+        assert (info.slot_count, info.active_slot_count) == (2, 0)
 
 
 def test_nodes_are_selected_and_tolerated_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
