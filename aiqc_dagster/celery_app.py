@@ -19,6 +19,7 @@ import dagster as dg
 from celery import Celery
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
+from dagster._core.errors import DagsterImportError
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import fingerprint
@@ -108,10 +109,11 @@ def step_task(task: Any, step: str, arguments: str, sender: dict[str, str]) -> N
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
         message = f"The step {step} was interrupted on {worker}."
         raise TrainingError(message) from error
-    except ImportError as error:
+    except (ImportError, DagsterImportError) as error:
         message = (
-            f"The worker {worker} on {_HERE['host']} lacks code of this run: {error}. Install it "
-            f"there as on {sender['host']}, and start the worker again."
+            f"The worker {worker} on {_HERE['host']} lacks code of this run: "
+            f"{error.__cause__ or error}. Install it there as on {sender['host']}, and start the "
+            "worker again."
         )
         raise TrainingError(message) from error
 

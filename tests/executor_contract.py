@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 SNAPSHOT = "2026-01-01"
-DEADLINE_SECONDS = 120.0
+DEADLINE_SECONDS = 240.0  # of one run, on a machine that does other things too
 QUIET_SECONDS = 2.0
 
 SCRIPT = """

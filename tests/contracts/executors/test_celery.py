@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["expected"]  # a fixture
 
-pytestmark = pytest.mark.slow
+# Processes that each import a framework, on a machine that does other things too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 DEEDS = ["calm", "kill", "raise", "tidy"]
 HASTY = {celery_watch.PATIENCE_VARIABLE: "4"}
 
-pytestmark = pytest.mark.slow
+# Processes that each import a framework, on a machine that does other things too.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
