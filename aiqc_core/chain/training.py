@@ -72,7 +72,7 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
     found = jobs_with_keys(row, job_keys)
     unknown = [key for key in job_keys if key not in found]
     if unknown:
-        known = [job.key for job in jobs_of(row).limit(20)]
+        known = [job.key for job in jobs_of(row, most=20)]
         message = f"job: {unknown[:10]} are no Jobs of Queue {row.id}; those are {known}."
         raise TrainingError(message)
     return [found[key] for key in job_keys]

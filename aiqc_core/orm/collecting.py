@@ -14,7 +14,8 @@ from aiqc_core.orm.blobs import Blob, BlobChunk
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import BlobField
 from aiqc_core.orm.freeing import batched
-from aiqc_core.orm.job import Job
+from aiqc_core.orm.lacking import lacking
+from aiqc_core.orm.queue import Queue
 from aiqc_core.orm.schema import tables
 
 if TYPE_CHECKING:
@@ -121,8 +122,13 @@ def stale_caches() -> list[Path]:
 
 def stale_checkpoints() -> list[Path]:
     """Return the folders of trainings that have a Predictor, or whose Job is gone."""
-    going_on = {job.training_name(index) for job in Job.select() for index in job.missing()}
-    return [f for f in _folders(config.checkpoint_path("")) if f.name not in going_on]
+    folders = _folders(config.checkpoint_path(""))
+    if not folders:
+        return []  # as nearly always: no Queue need be asked what it lacks
+    going_on = {
+        job.training_name(index) for queue in Queue.select() for job, index in lacking(queue)
+    }
+    return [f for f in folders if f.name not in going_on]
 
 
 def _folders(root: Path) -> list[Path]:

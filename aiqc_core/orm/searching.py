@@ -17,7 +17,7 @@ from peewee import fn
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.job import FAILED, PRUNED, Attempt, Job
-from aiqc_core.orm.lacking import jobs_of_combo
+from aiqc_core.orm.planned import jobs_of
 from aiqc_core.orm.scores import Measure, Scores
 from aiqc_core.train import space, tpe
 from aiqc_core.train.search import combination_key
@@ -130,7 +130,7 @@ def _written(queue: Queue, chosen: dict[str, Any], number: int) -> list[Job] | N
             return None
         combo = _combo(hyperparamset, chosen)
         queue.add_jobs([combo.id])
-        return jobs_of_combo(queue, combo)
+        return jobs_of(queue, combos=[combo.id])
 
 
 def _combo(hyperparamset: Hyperparamset, chosen: dict[str, Any]) -> Hyperparamcombo:
