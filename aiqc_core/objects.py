@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 PIECE_BYTES = 8 * 2**20  # asked for, and hashed, at a time
+BLOCK_BYTES = 2**16  # written to a file at a time: the memory behind it is at hand more often
 PART_BYTES = 32 * 2**20  # more than this is sent in parts of this size
 AHEAD = 4  # pieces that are fetched beside the one in use
 PAUSES_SECONDS = (0.2, 0.5, 1.2)  # before each further try
@@ -338,7 +339,8 @@ def _write_file(path: Path, view: memoryview) -> None:
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("xb") as sink:
-            sink.write(view)
+            for start in range(0, len(view), BLOCK_BYTES):
+                sink.write(view[start : start + BLOCK_BYTES])
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
