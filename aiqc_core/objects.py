@@ -39,7 +39,8 @@ PART_BYTES = 32 * 2**20  # more than this is sent in parts of this size
 AHEAD = 4  # pieces that are fetched beside the one in use
 PAUSES_SECONDS = (0.2, 0.5, 1.2)  # before each further try
 LASTING = (
-    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS,
+    errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR,
 )  # fmt: skip
 CONNECT_SECONDS, READ_SECONDS = 5, 60
 SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
