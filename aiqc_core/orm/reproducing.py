@@ -268,7 +268,9 @@ def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Again:
     """Train in an interpreter that was started for it, and ends after it."""
     elsewhere = {"KERAS_HOME": str(work.folder / "keras")}  # Keras writes its settings
     with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
-        pool.submit("reproduce", TRAIN, spec, stored, work.tolerance)
+        recorded = (work.predictor.device or {}).get("device")
+        on = "cpu" if recorded == "cpu" else "slot"  # a GPU that is there would add otherwise
+        pool.submit("reproduce", TRAIN, spec, stored, work.tolerance, on=on)
         while not (finished := pool.wait(POLL_SECONDS)):
             logger.debug("Predictor %d is being trained again.", work.predictor.id)
     (done,) = finished
