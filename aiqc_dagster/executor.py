@@ -34,6 +34,7 @@ from dagster._utils.interrupts import capture_interrupts
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers import Finished, WarmPool
+from aiqc_dagster.ended import slots_given_back
 from aiqc_dagster.gpu import DEVICE_TAG, TIME_LIMIT_TAG, limit_pool
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class WarmPoolExecutor(StepDelegatingExecutor):
     ) -> Generator[dg.DagsterEvent]:
         """Run the plan; the workers are gone when this returns, raises or is abandoned."""
         limit_pool(plan_context.instance)
-        with WarmPool(self._size) as pool:
+        held = slots_given_back(plan_context.instance, plan_context.run_id)
+        with held, WarmPool(self._size) as pool:
             self._handler.pool = pool
             if _maps_steps(execution_plan):
                 origin = serialize_value(plan_context.reconstructable_job.get_python_origin())

@@ -96,6 +96,8 @@ def _stay(notes: Notes, name: str) -> None:
 @dg.op(pool="narrow")
 def work_in_pool(deed: str, notes: Notes) -> str:
     """Note when a step of the pool enters and leaves."""
+    if deed == "sleep":
+        _wait_for_the_end(notes)
     _stay(notes, "pool")
     return deed
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,19 @@ def test_a_mapped_graph_runs_to_its_end(instance: dg.DagsterInstance, tmp_path: 
     assert gone({int(pid) for pid in pids})
 
 
+def test_a_hundred_steps_on_eight_workers_meet_no_lock_and_no_hang(
+    dagster_home: Path, tmp_path: Path
+) -> None:
+    """B07, B85: on the SQLite storage that the shipped instance has."""
+    with dg.DagsterInstance.get() as instance:
+        config = run_config(tmp_path, ["ok"] * 100, max_concurrent=8)
+        run = execute(instance, "deeds_job", config)
+        assert run.success
+        assert len(steps(run, "STEP_SUCCESS")) == 102
+        assert steps(run, "STEP_FAILURE") == steps(run, "STEP_UP_FOR_RETRY") == []
+        assert not any("locked" in str(entry) for entry in instance.all_logs(run.run_id))
+
+
 def test_failing_steps_fail_the_run_while_the_others_finish(mixed: SimpleNamespace) -> None:
     assert mixed.instance.get_run_by_id(mixed.run_id).status == dg.DagsterRunStatus.FAILURE
     assert steps(mixed, "STEP_FAILURE") == ["work[exit_4]", "work[killed_2]", "work[raise_1]"]
@@ -223,29 +237,40 @@ import dagster as dg
 import executor_jobs
 with dg.DagsterInstance.get() as instance:
     dg.execute_job(
-        dg.reconstructable(executor_jobs.deeds_job),
+        dg.reconstructable(getattr(executor_jobs, sys.argv[1])),
         instance=instance,
-        run_config=json.loads(sys.argv[1]),
+        run_config=json.loads(sys.argv[2]),
         raise_on_error=False,
     )
 """
 
 
-@pytest.fixture
-def sleeping_run(tmp_path: Path, dagster_home: Path) -> Iterator[SimpleNamespace]:
-    """A run in a process of its own, with two steps in the middle of their work."""
-    config = run_config(tmp_path, ["sleep", "sleep"])
+@contextmanager
+def sleeping(folder: Path, job: str, deeds: list[str]) -> Iterator[SimpleNamespace]:
+    """Start a run in a process of its own; as many steps as `deeds` are in their work."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, json.dumps(config)],
+        [sys.executable, "-c", SCRIPT, job, json.dumps(run_config(folder, deeds))],
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
         stderr=subprocess.DEVNULL,
     )
-    working = tmp_path / "working"
-    assert eventually(lambda: working.exists() and len(working.read_text().splitlines()) == 2)
-    pids = {int(line) for line in working.read_text().splitlines()}
-    yield SimpleNamespace(process=process, pids=pids, folder=tmp_path)
-    process.kill()
-    process.wait()
+    working = folder / "working"
+    try:
+        assert eventually(
+            lambda: working.exists() and len(working.read_text().splitlines()) == len(deeds),
+            seconds=120,  # the run's process and its workers import Dagster first
+        )
+        pids = {int(line) for line in working.read_text().splitlines()}
+        yield SimpleNamespace(process=process, pids=pids, folder=folder)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def sleeping_run(tmp_path: Path, dagster_home: Path) -> Iterator[SimpleNamespace]:
+    """A run with two steps in the middle of their work."""
+    with sleeping(tmp_path, "deeds_job", ["sleep", "sleep"]) as run:
+        yield run
 
 
 @pytest.mark.parametrize(
@@ -271,6 +296,34 @@ def test_cancelling_interrupts_the_steps_and_ends_the_workers(
         interrupted = (sleeping_run.folder / "interrupted").read_text().splitlines()
         assert {int(line) for line in interrupted} == sleeping_run.pids
         assert [record.status for record in instance.get_runs()] == [status]
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "status"),
+    [
+        (signal.SIGTERM, dg.DagsterRunStatus.CANCELED),
+        (signal.SIGKILL, dg.DagsterRunStatus.FAILURE),
+    ],
+)
+def test_a_run_that_was_ended_blocks_no_pool_and_is_not_shown_as_running(
+    tmp_path: Path, dagster_home: Path, signal_number: int, status: dg.DagsterRunStatus
+) -> None:
+    """B70, B15: with no daemon to look after it, and one slot."""
+    with dg.DagsterInstance.get() as instance:
+        storage = instance.event_log_storage
+        storage.set_concurrency_slots("narrow", 1)
+        with sleeping(tmp_path, "limits_job", ["sleep"]) as run:
+            assert storage.get_concurrency_info("narrow").active_slot_count == 1
+            (first,) = instance.get_runs()
+            if status == dg.DagsterRunStatus.CANCELED:
+                instance.report_run_canceling(first)
+            run.process.send_signal(signal_number)
+            run.process.wait(30)
+        if status == dg.DagsterRunStatus.CANCELED:
+            assert storage.get_concurrency_info("narrow").active_slot_count == 0
+        assert execute(instance, "limits_job", run_config(tmp_path, ["a"])).success
+        assert instance.get_run_by_id(first.run_id).status == status
+        assert storage.get_concurrency_info("narrow").active_slot_count == 0
 
 
 def test_a_killed_run_worker_leaves_no_worker_behind(sleeping_run: SimpleNamespace) -> None:
