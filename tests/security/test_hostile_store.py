@@ -235,3 +235,17 @@ def test_the_address_of_the_notifier_is_not_shown(address: str) -> None:
     with pytest.raises(ValueError, match="give an address of http or https") as error:
         NotifierResource(url=address).address()
     assert "hidden" not in str(error.value)
+
+
+def test_a_pickle_on_the_queue_of_celery_is_not_loaded(harmed: Path) -> None:
+    pytest.importorskip("celery")
+    from kombu.exceptions import ContentDisallowed
+    from kombu.serialization import loads, prepare_accept_content
+
+    from aiqc_dagster.celery_app import SETTINGS
+
+    accepted = prepare_accept_content(SETTINGS["accept_content"])
+    data = pickle.dumps(Hostile(harmed))
+    with pytest.raises(ContentDisallowed):
+        loads(data, "application/x-python-serialize", "binary", accept=accepted)
+    assert not harmed.exists()
