@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from aiqc_core.objects import ObjectStore
 
 CHUNK_BYTES = 8 * 2**20
+CHUNKS_AT_ONCE = 4
 # Fewer bytes stay in the metastore: looking for an object and writing it takes 20 to 50 ms each on
 # S3, such a row under 1 ms, and most of what a Predictor has (shapes, encoders) is smaller.
 OBJECT_BYTES = 16 * 2**10
@@ -157,11 +158,15 @@ def _is_in_chunks(digest: str) -> bool:
 
 def _pieces(digest: str) -> Iterator[bytes]:
     chunks: Any = BlobChunk.select(BlobChunk.data).where(BlobChunk.blob == digest)
-    there = False
-    for (piece,) in chunks.order_by(BlobChunk.idx).tuples().iterator():
-        there = True
-        yield piece
-    size = None if there else _size(digest)
+    seen = 0
+    while True:  # a few at a time: PostgreSQL's driver takes all that is asked for into memory
+        some = chunks.where(BlobChunk.idx >= seen).order_by(BlobChunk.idx).limit(CHUNKS_AT_ONCE)
+        pieces = [piece for (piece,) in some.tuples()]
+        yield from pieces
+        seen += len(pieces)
+        if len(pieces) < CHUNKS_AT_ONCE:
+            break
+    size = None if seen else _size(digest)
     if size:
         yield from _object_pieces(digest, size)
 
