@@ -20,7 +20,7 @@ from aiqc_core import cache, config
 from aiqc_core.errors import PreprocessError, SelectionError
 from aiqc_core.orm import blobs, newdata, sharing, signing
 from aiqc_core.orm.database import metastore
-from aiqc_core.orm.fields import digest_of
+from aiqc_core.orm.fields import PositionsField, digest_of
 from aiqc_core.preprocess import pipeline, samples
 from aiqc_core.preprocess.values import row_major
 from aiqc_core.train.backend import get_backend
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
     from aiqc_core.orm.splitset import Fold, Splitset
+    from aiqc_core.split.cut import Cut
 
 FITTED_FILE = "fitted.bin"
 KEY_CHARACTERS = 24
@@ -117,6 +118,12 @@ def fetch(folder: Path, part: str, feature_count: int, library: str | None) -> o
     if library == "pytorch":
         arrays = get_backend(library).from_arrays(arrays)
     return arrays[0] if len(arrays) == 1 else arrays
+
+
+def send_positions_ahead(made: Cut) -> None:
+    """Bring the positions of a cut to the object store, before the transaction that stores them."""
+    for rows in (made.splits, *map(made.fold_splits, range(len(made.folds)))):
+        PositionsField().send_ahead(rows)
 
 
 def clear_all() -> None:

@@ -154,12 +154,10 @@ class Splitset(BaseModel):
             "groups": groups,
             "unsupervised_stratify_col": unsupervised_stratify_col,
         }
-        for rows in (made.splits, *map(made.fold_splits, range(len(made.folds)))):
-            cls.samples.send_ahead(rows)
+        sampling.send_positions_ahead(made)
         with metastore.atomic():
             found = _same_cut(cls, name, features, seed, columns)
             if found is not None:
-                logger.info("Splitset %r has this cut already: version %s.", name, found.version)
                 return found
             splitset = cls.create(
                 samples=cls.samples.store(made.splits),
@@ -389,6 +387,7 @@ def _same_cut(
     for row in table.select().where(table.name == name, table.predictor.is_null()):
         same = all(getattr(row, column) == value for column, value in columns.items())
         if same and seed in (None, row.seed) and row.feature_ids == [f.id for f in features]:
+            logger.info("Splitset %r has this cut already: version %s.", name, row.version)
             return row
     return None
 
