@@ -121,7 +121,7 @@ def fetch(folder: Path, part: str, feature_count: int, library: str | None) -> o
 
 
 def send_positions_ahead(made: Cut) -> None:
-    """Bring the positions of a cut to the object store, before the transaction that stores them."""
+    """Bring a cut's positions to the object store, before the transaction that stores them."""
     for rows in (made.splits, *map(made.fold_splits, range(len(made.folds)))):
         PositionsField().send_ahead(rows)
 
