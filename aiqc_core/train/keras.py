@@ -226,6 +226,10 @@ def load(data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) 
             return keras.models.load_model(path, safe_mode=True)
         except (TypeError, ValueError):
             return _filled(path, build(), optimize)
+        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            raise TrainingError(
+                f"the stored model cannot be read: it is damaged ({error})."
+            ) from error
 
 
 def _filled(path: Path, model: keras.Model, optimize: Callable[[Any], Any]) -> keras.Model:

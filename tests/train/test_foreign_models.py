@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -121,3 +122,21 @@ def test_code_in_a_keras_model_is_never_run(tmp_path: Path) -> None:
         assert not (tmp_path / "harmed").exists()
     with pytest.raises(TrainingError, match=r"cannot be loaded|damaged"):
         load("keras", tmp_path / "samples", data[:200])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Skipping invalid path")  # by which Keras says that it does
+def test_a_keras_file_writes_nothing_outside_of_its_folder(tmp_path: Path) -> None:
+    """Zip-slip: names in an archive that lead out of where it is unpacked, and a link."""
+    data = keras_model(tmp_path / "samples")
+    buffer = io.BytesIO(data)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        for up in ("../" * 8, "assets/" + "../" * 9, "/", "..\\" * 4):
+            archive.writestr(f"{up}{str(tmp_path).lstrip('/')}/slipped", b"harm")
+        link = zipfile.ZipInfo("assets/link")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, str(tmp_path))
+        archive.writestr("assets/link/slipped", b"harm")
+    with contextlib.suppress(TrainingError):  # to refuse it is as good as to ignore them
+        load("keras", tmp_path / "samples", buffer.getvalue())
+    assert not [path for path in tmp_path.rglob("*") if "slipped" in path.name]
