@@ -9,7 +9,7 @@ import pytest
 from small_experiment import declare
 
 from aiqc_core import chain
-from aiqc_core.orm import Predictor, Queue, Snapshot
+from aiqc_core.orm import Dataset, Predictor, Queue, Snapshot
 from aiqc_dagster import bundle, partitions
 
 if TYPE_CHECKING:
@@ -44,18 +44,82 @@ def run_queue(queue_id: int, instance: dg.DagsterInstance) -> dg.ExecuteInProces
     return execute("run_queue", instance, run_config=config, raise_on_error=False)
 
 
+def events(instance: dg.DagsterInstance) -> dict[str, list[str]]:
+    """Return the data versions with which each cell of a notebook's Jobs was materialised."""
+    found: dict[str, list[str]] = {}
+    for record in instance.fetch_materializations(NOTEBOOK, limit=1000).records:
+        shown = record.asset_materialization
+        assert shown is not None
+        version = (shown.tags or {})["dagster/data_version"]
+        found.setdefault(str(shown.partition), []).append(version)
+    return found
+
+
 def test_a_queue_of_a_notebook_becomes_cells_and_is_trained_once(
     instance: dg.DagsterInstance,
 ) -> None:
+    """B68: Dagster knows its cells; a run that finds a model reports it as that of before."""
     queue = chain.prepare(declare(), "s1")
     assert run_queue(queue.id, instance).success
     cells = instance.get_dynamic_partitions(partitions.NOTEBOOK)
     assert cells == [f"q{queue.id}_f{fold}_c{combo}" for combo in (0, 1) for fold in (0, 1)]
-    assert instance.get_materialized_partitions(NOTEBOOK) == set(cells)
+    trained = events(instance)
+    assert sorted(version for (version,) in trained.values()) == [
+        f"predictor_{row.id}" for row in Predictor.select()
+    ]
     assert queue.runs_completed == 4
     assert run_queue(queue.id, instance).success
     assert instance.get_dynamic_partitions(partitions.NOTEBOOK) == cells
+    assert events(instance) == {cell: version * 2 for cell, version in trained.items()}
     assert Predictor.select().count() == 4
+
+
+def test_a_snapshot_whose_rows_were_deleted_is_no_data_for_what_follows(
+    instance: dg.DagsterInstance,
+) -> None:
+    """B77: Dagster goes on showing what it saw of this key; what needs a row says it is gone."""
+    config = {"ops": {"updown_open_snapshot": {"config": {"snapshot": "s1"}}}}
+    assert execute("retrain_updown", instance, run_config=config).success
+    Dataset.get_by_id(Snapshot.of("updown", "s1").rows["dataset"]).delete_instance(cascade=True)
+    assert execute("collect_garbage", instance).success
+    assert instance.get_dynamic_partitions("updown_snapshot") == []
+    partitions.add_snapshot(instance, declare(), "s1")
+    leaderboard = next(
+        a for a in location().assets if a.key == dg.AssetKey(["updown", "leaderboard"])
+    )
+    done = dg.materialize(
+        [leaderboard], partition_key="s1", instance=instance, resources=location().resources,
+        raise_on_error=False,
+    )  # fmt: skip
+    (failed,) = done.filter_events(lambda e: e.is_step_failure)
+    assert "Queue: no row has id 1" in failed.step_failure_data.error.to_string()
+    assert execute("retrain_updown", instance, run_config=config).success
+    assert set(Snapshot.of("updown", "s1").rows.values()) == {2}
+    assert Predictor.select().count() == 4
+
+
+def test_a_queue_made_anew_shows_nothing_of_the_deleted_one(instance: dg.DagsterInstance) -> None:
+    """B77, B32: its cells bear its id, which no other row ever gets."""
+    gone = chain.prepare(declare(), "s1")
+    assert run_queue(gone.id, instance).success
+    gone.delete_instance(cascade=True)
+    assert execute("collect_garbage", instance).success
+    assert instance.get_dynamic_partitions(partitions.NOTEBOOK) == []
+    anew = chain.prepare(declare(), "s1")
+    keys = [partitions.notebook_job(anew.id, fold, combo) for combo in (0, 1) for fold in (0, 1)]
+    partitions.add_notebook_jobs(instance, keys)
+    assert not set(keys) & instance.get_materialized_partitions(NOTEBOOK)
+
+
+def test_a_queue_whose_rows_are_gone_fails_the_run(instance: dg.DagsterInstance) -> None:
+    """B73: nothing to collect is a success only where all was trained before."""
+    queue = chain.prepare(declare(), "s1")
+    queue.splitset.delete_instance(cascade=True)
+    done = run_queue(queue.id, instance)
+    assert not done.success
+    assert [e.step_key for e in done.filter_events(lambda e: e.is_step_failure)] == ["open_queue"]
+    assert not any(e.is_step_success for e in done.all_events)
+    assert events(instance) == {}
 
 
 def test_one_cell_of_a_notebook_is_trained_alone(instance: dg.DagsterInstance) -> None:
