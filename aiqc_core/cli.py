@@ -29,7 +29,8 @@ def main() -> None:
 def version() -> None:
     """Show the version, and where the store lies."""
     with _told():
-        typer.echo(f"aiqc {__version__}, store {config.shown_store()}")
+        place = config.home() if config.database_url() is None else config.shown_store()
+    typer.echo(f"aiqc {__version__}, store {place}")
 
 
 @app.command()
