@@ -27,6 +27,7 @@ from dagster._utils.interrupts import check_captured_interrupt
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import celery_app, fingerprint
 from aiqc_dagster.celery_watch import OUTAGES, Watch, broker_fault, patience
+from aiqc_dagster.ended import slots_given_back
 from aiqc_dagster.executor import attempt_key
 from aiqc_dagster.gpu import DEFAULT_QUEUE, QUEUE_TAG, TIME_LIMIT_TAG
 
@@ -101,10 +102,11 @@ class CeleryStepExecutor(StepDelegatingExecutor):
             TrainingError: the broker does not answer.
         """
         self._handler.open()
-        try:
-            yield from super().execute(plan_context, execution_plan)
-        finally:
-            self._handler.close()
+        with slots_given_back(plan_context.instance, plan_context.run_id):
+            try:
+                yield from super().execute(plan_context, execution_plan)
+            finally:
+                self._handler.close()
 
 
 class _CeleryStepHandler(StepHandler):
