@@ -86,9 +86,19 @@ def test_a_forbidden_import_breaks_its_contract(
     assert "BROKEN" in verdict
 
 
+def test_importing_the_code_location_initialises_no_accelerator(tmp_path: Path) -> None:
+    """B12: what is not loaded touches no device, and every process loads the code location."""
+    frameworks = [name for name in HEAVY if name != "dagster"]
+    code = "import sys, aiqc_dagster.definitions; "
+    loaded = f"print([name for name in {frameworks} if name in sys.modules])"
+    assert fresh_python(code + loaded, tmp_path).strip() == "[]"
+
+
 @pytest.mark.parametrize("package", ["aiqc_core", "aiqc_core.orm"])
 def test_importing_loads_no_framework_and_writes_no_file(tmp_path: Path, package: str) -> None:
-    code = f"import sys, {package}; print([name for name in {HEAVY + LATE} if name in sys.modules])"
+    code = (
+        f"import sys, {package}; print([name for name in {HEAVY + LATE} if name in sys.modules])"
+    )
     assert fresh_python(code, tmp_path).strip() == "[]"
     written = [path for path in tmp_path.rglob("*") if path.name not in {"home", "cwd"}]
     assert written == []

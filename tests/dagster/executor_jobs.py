@@ -9,6 +9,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from aiqc_dagster import execution
 from aiqc_dagster.executor import warm_pool_executor
 
 
@@ -123,3 +124,15 @@ def limits_job() -> None:
     deeds.map(work_in_pool)
     deeds.map(work_with_tag)
     deeds.map(work_freely)
+
+
+@dg.op
+def note_what_is_loaded(deed: str, notes: Notes) -> None:
+    """Note the process, and whether it holds what the run's process had imported."""
+    notes.add(deed, f"{os.getpid()} {'torch' in sys.modules}")
+
+
+@dg.job(executor_def=execution.chosen(), resource_defs={"notes": Notes(folder="")})
+def loaded_job() -> None:
+    """Run by the executor that the environment names."""
+    plan().map(note_what_is_loaded)

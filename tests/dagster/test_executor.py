@@ -245,6 +245,22 @@ with dg.DagsterInstance.get() as instance:
 """
 
 
+@pytest.mark.parametrize("executor", ["warm_pool", "multiprocess"])
+def test_no_step_inherits_what_the_runs_process_holds(
+    tmp_path: Path, dagster_home: Path, executor: str
+) -> None:
+    """B12: in a fork of a process that has touched CUDA, CUDA is broken."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"import os, torch; print(os.getpid())\n{SCRIPT}", "loaded_job",
+         json.dumps(run_config(tmp_path, ["look", "look"]))],
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "AIQC_EXECUTOR": executor},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    seen = [line.split() for line in (tmp_path / "look").read_text().splitlines()]
+    assert [torch for _, torch in seen] == ["False", "False"], run.stderr
+    assert run.stdout.split()[0] not in {pid for pid, _ in seen}
+
+
 @contextmanager
 def sleeping(folder: Path, job: str, deeds: list[str]) -> Iterator[SimpleNamespace]:
     """Start a run in a process of its own; as many steps as `deeds` are in their work."""

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
+import lines
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +15,10 @@ from PIL import Image
 from sklearn import preprocessing as sk
 
 from aiqc_core import config
-from aiqc_core.errors import IngestError, PreprocessError
+from aiqc_core.errors import AlgorithmError, IngestError, PreprocessError
 from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.orm import (
+    Algorithm,
     Dataset,
     Feature,
     FeatureCoder,
@@ -24,6 +26,8 @@ from aiqc_core.orm import (
     Label,
     LabelCoder,
     LabelInterpolater,
+    Predictor,
+    Queue,
     Splitset,
     Window,
     blobs,
@@ -151,6 +155,24 @@ def test_whole_numbers_of_numpy_are_stored_as_numbers_on_every_row(home: Path) -
         assert set(found) == {("integer",) * len(names)}
     again = Splitset.get_by_id(splitset.id)
     assert (again.seed, again.size_test, again.fold_count) == (7, 0.2, 2)
+    row = lines.queue({"weight": [1]}, repeat_count=np.int64(2), permute_count=np.int32(0))
+    kinds = "typeof(repeat_count), typeof(permute_count), typeof(total_runs)"
+    found = metastore.execute_sql(f"SELECT {kinds} FROM queue").fetchall()  # noqa: S608
+    assert (found, row.total_runs) == ([("integer",) * 3], 2 * lines.FOLDS)
+
+
+def test_a_history_of_the_frameworks_own_numbers_is_recorded(home: Path) -> None:
+    """B04: what was trained is not lost for the type of a number."""
+
+    def train(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
+        import numpy as np
+
+        return {"loss": [np.float32(0.5)], "val_loss": np.array([0.4], "float32")}, model
+
+    row = lines.queue({"weight": [1]}, cut={"fold_count": None}, train=train)
+    row.run_jobs(progress=False)
+    (predictor,) = Predictor.select()
+    assert predictor.history == {"loss": [0.5], "val_loss": [pytest.approx(0.4)]}
 
 
 def test_a_filter_of_dtypes_works_beside_every_dtype_of_pandas(home: Path) -> None:
@@ -216,6 +238,19 @@ def test_a_label_of_truth_values_is_two_classes(home: Path) -> None:
     assert label.unique_classes == [False, True]
     splitset = Splitset.make([Feature.from_dataset(dataset.id, "a").id], label.id, seed=1)
     np.testing.assert_array_equal(splitset.fetch_cache("train", "label").ravel(), [1, 0] * 6)
+
+
+def test_classes_that_are_written_as_floats_are_refused_with_the_fix(home: Path) -> None:
+    """A07: a measurement taken for a class, or a class for a measurement."""
+    dataset = Dataset.Tabular.from_df(
+        pd.DataFrame({"a": np.arange(12.0), "y": [0.0, 1.0, 2.0] * 4})
+    )
+    label = Label.from_dataset(dataset.id, "y")
+    splitset = Splitset.make([Feature.from_dataset(dataset.id, "a").id], label.id, seed=1)
+    algorithm = Algorithm.make("pytorch", "classification_multi", lines.fn_build, lines.fn_train)
+    with pytest.raises(AlgorithmError, match=r"'y'.*'float64'.*retype whole numbers to int"):
+        Queue.from_algorithm(algorithm.id, splitset.id)
+    assert Queue.select().count() == 0
 
 
 @pytest.mark.filterwarnings("ignore:fold_count", "ignore:Splitset.make. the split")
