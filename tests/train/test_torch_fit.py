@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from aiqc_core.train import torch_fit
 from aiqc_core.train.pytorch import CategoricalLoss
 from aiqc_core.train.torch_fit import batch_bounds
 from aiqc_core.utils.pytorch import fit
@@ -249,6 +250,13 @@ def test_metrics_are_reset_for_every_epoch_and_split() -> None:
     assert history["BinaryAccuracy"] == [1.0, 0.0]
     assert history["val_BinaryAccuracy"] == [0.0, 1.0]
     assert metric.update_count == 0  # the user's own is left alone
+
+
+def test_metrics_are_copied_to_the_models_device() -> None:
+    """B59: the device without memory stands for an accelerator."""
+    metric = torchmetrics.Accuracy(task="binary")
+    (moved,) = torch_fit._named([metric], torch.device("meta")).values()
+    assert (moved.device.type, metric.device.type) == ("meta", "cpu")
 
 
 @pytest.mark.parametrize("one_hot", [True, False])
