@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
-from ui_steps import launch
+from ui_steps import launch, wait_for
 
 from aiqc_core.orm import Predictor
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(240)]
 JOB = ("-m", "aiqc_dagster.definitions", "-j", "retrain_breast_cancer")
 PREDICTOR = "/assets/breast_cancer/predictor?view=partitions"
 SNAPSHOT = "2026-11-25"
-BACKFILL_MILLISECONDS = 120_000  # the daemon looks for backfills every 30 seconds
+BACKFILL_SECONDS = 120.0  # the daemon looks for backfills every 30 seconds
 CELLS = EXPERIMENT.job_keys()[:3]
 GREEN = "[style*='color-accent-green']"
 
@@ -44,9 +44,9 @@ def test_three_cells_are_materialised_by_clicking(
 ) -> None:
     page.goto(PREDICTOR)
     expect(page.get_by_text("Missing (12)")).to_be_visible()
-    launch(page, CELLS, snapshot, button="Launch backfill")
+    launch(page, CELLS, [snapshot], button="Launch backfill")
 
-    expect(page.get_by_text("Materialized (3)")).to_be_visible(timeout=BACKFILL_MILLISECONDS)
+    wait_for(page, "Materialized (3)", within=BACKFILL_SECONDS)
     expect(page.get_by_text("Failed (0)")).to_be_visible()
     trained = {row.job.key: row for row in Predictor.select()}
     assert sorted(trained) == sorted(CELLS)
@@ -84,11 +84,11 @@ def test_a_cell_of_an_unprepared_snapshot_fails_and_says_what_to_do(
     page: Page, pictures: Path
 ) -> None:
     page.goto(PREDICTOR)
-    launch(page, CELLS[:1], "unprepared", button="Launch 1 run", is_new=True)
+    launch(page, CELLS[:1], ["unprepared"], button="Launch 1 run", new="unprepared")
 
     page.get_by_role("link", name="View", exact=True).click()
     wanted = "materialise breast_cancer/splitset for this snapshot first"
-    expect(page.get_by_text(wanted).first).to_be_visible(timeout=BACKFILL_MILLISECONDS)
+    expect(page.get_by_text(wanted).first).to_be_visible(timeout=BACKFILL_SECONDS * 1000)
     page.screenshot(path=pictures / "unprepared_snapshot.png")
 
 
