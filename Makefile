@@ -96,7 +96,7 @@ lock: ## resolve pyproject.toml in a fresh environment and write requirements.lo
 	.venv-lock/bin/pip install --disable-pip-version-check --quiet '.[all,dev]'
 	@{ echo "# Written by 'make lock' from pyproject.toml; do not edit."; \
 	  .venv-lock/bin/pip freeze --exclude aiqc-dagster \
-	    | sed -E 's/\+[^ ]+$$//' | grep -vE '^(nvidia|cuda|triton)'; } > requirements.lock.new
+	    | sed -E 's/\+[^ ]+$$//' | grep -vE '^(nvidia-([^m]|m[^l])|cuda|triton)'; } > requirements.lock.new
 	@mv requirements.lock.new requirements.lock && rm -rf .venv-lock build ./*.egg-info
 	@wc -l requirements.lock
 
