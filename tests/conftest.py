@@ -8,6 +8,7 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,19 @@ def pytest_configure(config: pytest.Config) -> None:
         # One of several processes: xdist has it ignore Ctrl-C, and so would all that it starts.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files whose tests take long, so that none of them is alone at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    browser = {item.path for item in items if item.get_closest_marker("e2e")}
+    first = (ROOT / "tests" / "contracts", ROOT / "tests" / "faults")
+    items.sort(
+        key=lambda item: (
+            not (item.path in browser or any(folder in item.path.parents for folder in first)),
+            -slow[item.path],
+        )
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -117,11 +117,16 @@ class Place:
                 for entry in instance.all_logs(run.run_id)
                 if entry.dagster_event is not None
             ]
-            failed = [event for event in events if event.is_step_failure]
+            failed = {
+                str(e.step_key): [str(e.step_failure_data)] for e in events if e.is_step_failure
+            }
+            for event in events:
+                if event.is_engine_event and event.step_key in failed:  # where Dagster's own tell
+                    failed[event.step_key].append(str(event.message))
             return Run(
                 code=code,
                 status=run.status,
-                reasons={str(e.step_key): str(e.step_failure_data) for e in failed},
+                reasons={key: " ".join(told) for key, told in failed.items()},
                 trained=trained(queue_id),
                 log=(self.folder / "run.log").read_text(errors="replace"),
             )

@@ -1,12 +1,12 @@
-"""`dagster job execute` as CI runs it: exit codes, kills, and what is in the store afterwards."""
+"""`dagster job execute` as CI runs it: exit codes, and what is in the store afterwards.
+
+Failures, kills and resuming: `tests/contracts/executors` and `tests/faults`.
+"""
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import dagster as dg
@@ -16,7 +16,6 @@ from aiqc_core import config
 from aiqc_core.orm import Attempt, Predictor
 
 ROOT = Path(__file__).parents[2]
-DEADLINE_SECONDS = 120.0
 LOCATION = ("-m", "aiqc_dagster.definitions")
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -65,44 +64,6 @@ def test_the_demo_trains_twelve_models_and_then_none(home: Path, dagster_home: P
     assert again.returncode == 0, again.stderr
     assert "nothing to do, all 12 Jobs were trained before" in again.stderr
     assert count() == len(trained()) == 12
-
-
-def test_a_killed_run_is_finished_by_the_next(home: Path, dagster_home: Path) -> None:
-    """B08: nothing is trained twice, nothing is forgotten, no worker stays behind."""
-    run = subprocess.Popen(
-        command(*LOCATION, "-j", "retrain_breast_cancer"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while count() < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(run.pid, signal.SIGKILL)
-    run.wait()
-    before = count()
-    assert 3 <= before < 12
-
-    done = execute(*LOCATION, "-j", "retrain_breast_cancer")
-    assert done.returncode == 0, done.stderr
-    assert count() == 12
-    assert len(trained()) == len(set(trained())) == 12
-
-
-def test_a_failing_combination_fails_the_run_and_spoils_no_other(
-    home: Path, dagster_home: Path
-) -> None:
-    """B72: the exit code tells."""
-    failing = ("-f", str(Path(__file__).with_name("failing.py")), "-a", "defs")
-    done = execute(*failing, "-j", "retrain_unlucky")
-    assert done.returncode != 0
-    assert count() == 9
-    assert "13 neurons bring bad luck" in done.stderr
-    assert len(materialised("unlucky", "predictor")) == 9
-    failed = list(Attempt.select().where(Attempt.status == "failed"))
-    assert len(failed) == 3
-    assert all("ValueError" in attempt.traceback for attempt in failed)
-    assert "neurons" in failed[0].reason
 
 
 def test_a_snapshot_that_cannot_be_a_key_is_refused(home: Path, dagster_home: Path) -> None:

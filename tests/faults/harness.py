@@ -85,8 +85,6 @@ def campaign(name: str, kills: int, seed: int, folder: Path) -> int:
 def measured(scenario: Scenario, place: Path) -> tuple[dict[str, Any], float, int]:
     """Do the work unkilled: return what the store holds, the seconds, and the calls it took."""
     answer(place, scenario.prepare)
-    answer(place.with_name("warm-up"), scenario.prepare)
-    answer(place.with_name("warm-up"), scenario.act)
     started = time.perf_counter()
     calls = answer(place, lambda: counted_calls(scenario))
     seconds = time.perf_counter() - started

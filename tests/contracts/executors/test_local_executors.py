@@ -46,7 +46,7 @@ class TestWarmPool(KillContract):
 
 class TestMultiprocess(KillContract):
     executor: ClassVar[str] = "multiprocess"
-    killed = "exit code -9"
+    killed = "SIGKILL"
 
 
 class TestInProcess(ExecutorContract):
