@@ -186,8 +186,8 @@ def with_waste() -> None:
 
 
 SCENARIOS = {
-    "chain": Scenario(walk, walked, share=0.6),
-    "workers": Scenario(walk_with_workers, walked, share=0.1),
+    "chain": Scenario(walk, walked, share=0.68),
+    "workers": Scenario(walk_with_workers, walked, share=0.02),
     "migration": Scenario(migrate, migrated, old_store, share=0.15),
     "gc": Scenario(lambda: collect(dry_run=False, grace_seconds=0.0), walked, with_waste, 0.1),
     "dagster": Scenario(walk_through_dagster, walked, share=0.05, is_program=True),
