@@ -7,20 +7,17 @@ would differ by the machine that took it, and nothing would say so.
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 import socket
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiqc_core
 import aiqc_dagster
 from aiqc_core import config
 from aiqc_core.errors import TrainingError
 
-DATABASE_VARIABLE = "AIQC_DATABASE_URL"
 LIBRARIES = ("dagster", "numpy", "pandas", "scikit-learn", "torch", "tensorflow")
 CODE_KINDS = (".py", ".yaml")
 CODE_DIGITS = 12
@@ -36,7 +33,7 @@ def of_this_process() -> dict[str, str]:
     """
     return {
         HOST: socket.gethostname(),
-        STORE: _store(),
+        STORE: config.shown_store(),
         CODE: _code(),
         "aiqc": aiqc_core.__version__,
         "python": platform.python_version(),
@@ -84,15 +81,6 @@ def _version(library: str) -> str:
         return metadata.version(library).partition("+")[0]
     except metadata.PackageNotFoundError:
         return ABSENT
-
-
-def _store() -> str:
-    """Return where the metastore lies, without who logs in there."""
-    url = os.environ.get(DATABASE_VARIABLE)
-    if not url:
-        return str(config.home())
-    parts = urlsplit(url)
-    return f"{parts.hostname}:{parts.port or ''}{parts.path}"
 
 
 def _code() -> str:

@@ -113,9 +113,7 @@ def _delete(digests: list[str]) -> None:
 
 def stale_caches() -> list[Path]:
     """Return the cached samples of no Splitset."""
-    folders = _folders(
-        config.samples_path()
-    )  # before the Splitsets: none is made after its folder
+    folders = _folders(config.samples_path())  # first: a Splitset is never younger than its folder
     known = freeing.recipes()
     return [folder for folder in folders if folder.name not in known]
 

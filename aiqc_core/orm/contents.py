@@ -70,10 +70,7 @@ def unused() -> Symptom:
     sizes = dict(rows)
     spare = [digest for digest in sizes if digest not in used]
     spare_bytes = sum(sizes[digest] for digest in spare)
-    folders = collecting.stale_caches()
-    checkpoints = config.checkpoint_path("")
-    if checkpoints.is_dir() and any(checkpoints.iterdir()):
-        folders += collecting.stale_checkpoints()
+    folders = collecting.stale_caches() + collecting.stale_checkpoints()
     folder_bytes = sum(collecting.size_of(folder) for folder in folders)
     orphans = freeing.orphans(spare, collecting.GRACE_SECONDS)
     freed = spare_bytes + folder_bytes + sum(entry.size for entry in orphans)

@@ -53,7 +53,8 @@ def main() -> int:
         for name in chosen:
             share = 1.0 if arguments.only else SCENARIOS[name].share
             kills = round(arguments.kills * share)
-            faults += kills and campaign(name, kills, arguments.seed, Path(folder) / name)
+            if kills:
+                faults += campaign(name, kills, arguments.seed, Path(folder) / name)
     print(
         "every store came out as one that was never killed" if not faults else f"{faults} faults"
     )

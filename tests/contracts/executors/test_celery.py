@@ -6,30 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from executor_contract import KillContract, Place, Story, expected, tell
-from services_celery import Farm, farming
-
-from aiqc_core.config import use_home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from services_celery import Farm
 
 __all__ = ["expected"]  # a fixture
 
 # Processes that each import a framework, on a machine that does other things too.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place(tmp_path_factory.mktemp("place"))
-    with use_home(place.folder / "aiqc"):
-        yield place
-
-
-@pytest.fixture(scope="module")
-def farm(place: Place) -> Iterator[Farm]:
-    with farming(place.folder, place.environment()) as farm:
-        yield farm
 
 
 @pytest.fixture(scope="module")

@@ -10,34 +10,20 @@ import pytest
 import services_redis
 from celery import Celery
 from executor_contract import DEADLINE_SECONDS, Place, make_queue
-from services_celery import Farm, farming
 
-from aiqc_core.config import use_home
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import celery_app, celery_watch, fingerprint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from services_celery import Farm
 
 DEEDS = ["calm", "kill", "raise", "tidy"]
 HASTY = {celery_watch.PATIENCE_VARIABLE: "4"}
 
 # Processes that each import a framework, on a machine that does other things too.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    place = Place(tmp_path_factory.mktemp("place"))
-    with use_home(place.folder / "aiqc"):
-        yield place
-
-
-@pytest.fixture(scope="module")
-def farm(place: Place) -> Iterator[Farm]:
-    with farming(place.folder, place.environment()) as farm:
-        yield farm
 
 
 def test_a_broker_that_is_away_is_told_at_once_with_its_address(place: Place) -> None:
