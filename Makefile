@@ -63,7 +63,7 @@ down-celery: $(STAMP) ## end what up-celery started
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
 test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS='--kills 20 --seed 7')
 	$(BIN)/python tests/faults/harness.py $(ARGS)

@@ -1,4 +1,4 @@
-"""All that Dagster gets of one experiment, and of the Queues that notebooks made."""
+"""What Dagster gets of experiments, and of the Queues that notebooks made: a code location."""
 
 from __future__ import annotations
 
@@ -24,6 +24,16 @@ from aiqc_dagster.works import ExperimentWork, NotebookWork
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
+
+
+def build(found: list[Experiment]) -> dg.Definitions:
+    """Return assets, their checks and jobs of experiments, run by the warm pool."""
+    return whole(*map(of_experiment, found))
+
+
+def whole(*parts: dg.Definitions) -> dg.Definitions:
+    """Return a code location: these parts, and what all experiments share."""
+    return dg.Definitions.merge(*parts, of_notebooks(), of_everything())
 
 
 def of_experiment(experiment: Experiment) -> dg.Definitions:

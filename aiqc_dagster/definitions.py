@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from aiqc_core import declaration
 from aiqc_core.errors import NotFoundError
 from aiqc_dagster import bundle, folders
@@ -35,14 +33,4 @@ def experiment(name: str) -> Experiment:
     return found[name]
 
 
-def build(found: list[Experiment]) -> dg.Definitions:
-    """Return assets, their checks and jobs of experiments, run by the warm pool."""
-    return whole(*map(bundle.of_experiment, found))
-
-
-def whole(*parts: dg.Definitions) -> dg.Definitions:
-    """Return a code location: these parts, and what all experiments share."""
-    return dg.Definitions.merge(*parts, bundle.of_notebooks(), bundle.of_everything())
-
-
-defs = whole(*folders.load(declared))
+defs = bundle.whole(*folders.load(declared))

@@ -10,6 +10,7 @@ The pool lives as long as the run, so a run sees the code as it was when its wor
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -38,13 +39,14 @@ from aiqc_dagster.ended import slots_given_back
 from aiqc_dagster.gpu import DEVICE_TAG, TIME_LIMIT_TAG, limit_pool
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Sequence
 
     from dagster._core.execution.context.system import PlanOrchestrationContext
     from dagster._core.execution.plan.plan import ExecutionPlan
 
 WORKERS_VARIABLE = "AIQC_WORKERS"
-_SLEEP_SECONDS = 0.02  # between two looks at the event log
+_SLEEP_SECONDS = 0.02  # between two rounds of Dagster's loop
+_NEWS_SECONDS = 0.5  # the event log is read that often while no step ends, and when one does
 _HEALTH_SECONDS = 1  # between two looks at the workers
 _PREPARED = 4  # workers started at once when steps are mapped; idle ones cost memory
 _PREPARE = "aiqc_dagster.executor:prepare"
@@ -135,6 +137,16 @@ class WarmPoolExecutor(StepDelegatingExecutor):
                     pool.submit(f"prepare {number}", _PREPARE, origin)
             yield from super().execute(plan_context, execution_plan)
 
+    def _pop_events(
+        self, instance: dg.DagsterInstance, run_id: str, seen_storage_ids: set[int]
+    ) -> Sequence[dg.DagsterEvent]:
+        """Read the event log once a step has ended, or after a while.
+
+        Dagster reads it in every round of its loop, which takes a third of a core from the steps.
+        """
+        self._handler.await_news(_NEWS_SECONDS)
+        return super()._pop_events(instance, run_id, seen_storage_ids)
+
 
 def _maps_steps(plan: ExecutionPlan) -> bool:
     return any(isinstance(step, UnresolvedMappedExecutionStep) for step in plan.steps)
@@ -170,6 +182,14 @@ class _WarmStepHandler(StepHandler):
         )
         yield from ()
 
+    def await_news(self, seconds: float) -> None:
+        """Wait until a task ends, but not longer than that."""
+        with contextlib.suppress(TrainingError):  # the pool broke: the next health check tells it
+            self._collect(seconds)
+
+    def _collect(self, seconds: float) -> None:
+        self._finished |= {finished.key: finished for finished in self.pool.wait(seconds)}
+
     def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
         """Report a step whose task is over although the event log shows no end of it.
 
@@ -180,7 +200,7 @@ class _WarmStepHandler(StepHandler):
         if key not in self._launched:
             return CheckStepHealthResult.unhealthy("Its worker ended with an earlier run worker.")
         try:
-            self._finished |= {finished.key: finished for finished in self.pool.wait(0)}
+            self._collect(0)
         except TrainingError as fault:  # the pool broke: no step of this run can end any more
             return CheckStepHealthResult.unhealthy(
                 f"{fault} {type(fault.__cause__).__name__}: {fault.__cause__}"

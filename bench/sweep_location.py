@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sweep_loop import train
 
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT as DEMO
 
 GRID = {
@@ -20,4 +20,4 @@ EXPERIMENT = DEMO.model_copy(
         ),
     }
 )
-defs = definitions.build([EXPERIMENT])
+defs = bundle.build([EXPERIMENT])

@@ -12,7 +12,7 @@ from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from small_experiment import declare, fn_build
 
 from aiqc_core.experiment import FeatureEncoder, Pipeline, Training
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -70,4 +70,4 @@ EXPERIMENT = declare(
 
 def run_queue() -> dg.JobDefinition:
     """Return the job that trains a Queue, run by the executor that the environment names."""
-    return definitions.whole().resolve_job_def("run_queue")
+    return bundle.whole().resolve_job_def("run_queue")

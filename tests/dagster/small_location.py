@@ -9,6 +9,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small_experiment import declare
 
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 
-defs = definitions.build([declare(schedule="* * * * *")])
+defs = bundle.build([declare(schedule="* * * * *")])

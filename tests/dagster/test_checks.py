@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from aiqc_core.orm import Dataset, Snapshot, Splitset, sampling
-from aiqc_dagster import checks, definitions, partitions
+from aiqc_dagster import bundle, checks, definitions, partitions
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def evaluate(
     instance: dg.DagsterInstance, selection: dg.AssetSelection, cell: str
 ) -> dict[str, dg.AssetCheckEvaluation]:
     """Run what a person selected in the UI; return what the checks said."""
-    defs = definitions.build([EXPERIMENT])
+    defs = bundle.build([EXPERIMENT])
     job = dg.define_asset_job("clicked", selection=selection)
     built = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("clicked")
     done = built.execute_in_process(

@@ -14,6 +14,7 @@ from small_experiment import declare
 
 from aiqc_core import chain
 from aiqc_core.orm import Predictor, Queue
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
 def execute(job: str, *arguments: str, ops: object = None) -> subprocess.CompletedProcess[str]:
-    """Run a job of the small location to its end."""
+    """Run a job of the small location to its end, in one process: who executes matters not."""
     program = str(Path(sys.executable).with_name("dagster"))
     location = ["-f", str(HERE / "small_location.py"), "-a", "defs"]
     config = []
@@ -32,6 +33,7 @@ def execute(job: str, *arguments: str, ops: object = None) -> subprocess.Complet
     return subprocess.run(
         [program, "job", "execute", *location, "-j", job, *config, *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False,
+        env=os.environ | {EXECUTOR_VARIABLE: "in_process"},
     )  # fmt: skip
 
 

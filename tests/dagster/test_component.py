@@ -15,7 +15,7 @@ import pytest
 
 from aiqc_core import config, declaration
 from aiqc_core.orm import Predictor
-from aiqc_dagster import definitions, faulty, folders
+from aiqc_dagster import bundle, definitions, faulty, folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleT
 
 def loaded(package: ModuleType) -> dg.Definitions:
     """Return the code location of a package, looked at as Dagster does."""
-    defs = definitions.whole(*folders.load(package))
+    defs = bundle.whole(*folders.load(package))
     dg.Definitions.validate_loadable(defs)
     return defs
 
@@ -92,7 +92,7 @@ def test_dagsters_own_loader_gives_the_same(package: ModuleType) -> None:
     experiment(root / "mine", GOOD.format(name="mine"))
     experiment(root / "wrong", GOOD.format(name="wrong").replace("label:", "lable:"))
     tree = dg.ComponentTree.from_module(defs_module=package, project_root=root.parent)
-    defs = definitions.whole(tree.build_defs())
+    defs = bundle.whole(tree.build_defs())
     assert keys(defs) == keys(loaded(package))
     assert "wrong/faulty" in keys(defs)
 

@@ -10,6 +10,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small_experiment import declare
 
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 
-defs = definitions.build([declare(source=Path(os.environ["WATCHED_FILE"]))])
+defs = bundle.build([declare(source=Path(os.environ["WATCHED_FILE"]))])

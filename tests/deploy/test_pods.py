@@ -22,7 +22,7 @@ from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_conf
 from kubernetes.client import ApiClient
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster import definitions, execution, gpu, pods
+from aiqc_dagster import bundle, definitions, execution, gpu, pods
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def load(**settings: str) -> dg.Definitions:
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in settings.items():
             patch.setenv(variable, value)
-        return definitions.build([definitions.experiment("breast_cancer")])
+        return bundle.build([definitions.experiment("breast_cancer")])
 
 
 def launcher(folder: Path) -> K8sRunLauncher:

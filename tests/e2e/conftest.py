@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -41,7 +43,13 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def executor() -> str:
+    """Return what executes runs: their own process alone, as few of these tests ask for more."""
+    return "in_process"
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory, executor: str) -> Iterator[Path]:
     """Give the module a metastore and a Dagster instance of its own; returns their folder."""
     folder = tmp_path_factory.mktemp("ui")
     (folder / "dagster").mkdir()
@@ -49,6 +57,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIQC_HOME", str(folder / "aiqc"))
         patch.setenv("DAGSTER_HOME", str(folder / "dagster"))
+        patch.setenv(EXECUTOR_VARIABLE, executor)
         yield folder
 
 

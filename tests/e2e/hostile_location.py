@@ -12,7 +12,7 @@ import small_experiment
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from aiqc_core.experiment import FeatureEncoder, Pipeline, Training
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,4 +57,4 @@ EXPERIMENT = small_experiment.declare(
     ),
 )
 
-defs = definitions.build([EXPERIMENT])
+defs = bundle.build([EXPERIMENT])

@@ -10,11 +10,8 @@ from small_experiment import declare
 from ui_steps import launch, wait_for
 
 from aiqc_core.orm import Champion, Predictor
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(600)]
@@ -30,14 +27,12 @@ CELLS = {
 
 
 @pytest.fixture(scope="module")
-def workspace(stores: Path) -> Iterator[Path]:
-    """Load the small location; nothing of it is materialised. Nine runs start no workers."""
+def workspace(stores: Path) -> Path:
+    """Load the small location; nothing of it is materialised."""
     path = stores / "workspace.yaml"
     place = f"{{relative_path: {LOCATION}, attribute: defs, location_name: small}}"
     path.write_text(f"load_from:\n  - python_file: {place}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(EXECUTOR_VARIABLE, "in_process")
-        yield path
+    return path
 
 
 def test_every_asset_is_materialised_by_a_person(page: Page, pictures: Path) -> None:

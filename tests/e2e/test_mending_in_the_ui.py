@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(280)]
 MOODY = Path(__file__).parents[1] / "dagster" / "moody.py"
 RUN_SECONDS = 120.0
 PLACE = ("-f", str(MOODY), "-a", "defs")
+CELLS = [key for key in declare().job_keys() if key.startswith("f0_")]  # of the two, one fails
 
 
 @pytest.fixture(scope="module")
@@ -55,9 +56,9 @@ def test_a_failing_combination_is_red_with_its_reason_and_mended_alone(
     page: Page, flag: Path, pictures: Path
 ) -> None:
     page.goto("/assets/moody/predictor?view=partitions")
-    launch(page, declare().job_keys(), ["s1"], button="Launch backfill")
-    wait_for(page, "Failed (2)", within=RUN_SECONDS)
-    expect(page.get_by_text("Materialized (2)")).to_be_visible()
+    launch(page, CELLS, ["s1"], button="Launch backfill")
+    wait_for(page, "Failed (1)", within=RUN_SECONDS)
+    expect(page.get_by_text("Materialized (1)")).to_be_visible()
     page.screenshot(path=pictures / "failed_combination.png")
 
     with dg.DagsterInstance.get() as instance:
@@ -69,10 +70,10 @@ def test_a_failing_combination_is_red_with_its_reason_and_mended_alone(
 
     flag.unlink()
     page.goto("/assets/moody/predictor?view=partitions")
-    launch(page, declare().job_keys(), ["s1"], button="Launch backfill")
-    wait_for(page, "Materialized (4)", within=RUN_SECONDS)
+    launch(page, CELLS, ["s1"], button="Launch backfill")
+    wait_for(page, "Materialized (2)", within=RUN_SECONDS)
     succeeded = [a.job_id for a in Attempt.select().where(Attempt.status == "succeeded")]
-    assert len(succeeded) == len(set(succeeded)) == Predictor.select().count() == 4
+    assert len(succeeded) == len(set(succeeded)) == Predictor.select().count() == 2
 
 
 def test_a_schedule_turned_on_adds_the_days_snapshot_and_trains(

@@ -28,6 +28,12 @@ GREEN = "[style*='color-accent-green']"
 
 
 @pytest.fixture(scope="module")
+def executor() -> str:
+    """Return the executor that people have who set nothing."""
+    return "warm_pool"
+
+
+@pytest.fixture(scope="module")
 def snapshot(stores: Path, dagster: Callable[..., str]) -> str:
     """Prepare a snapshot through Dagster, all but its training; returns its key."""
     config = stores / "run.yaml"

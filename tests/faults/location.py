@@ -10,6 +10,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scenarios import EXPERIMENT
 
-from aiqc_dagster import definitions
+from aiqc_dagster import bundle
 
-defs = definitions.build([EXPERIMENT])
+defs = bundle.build([EXPERIMENT])

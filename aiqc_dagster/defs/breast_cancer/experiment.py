@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def source() -> pd.DataFrame:
     """Read the 569 rows; the diagnosis as a word."""
+    from sklearn.datasets import load_breast_cancer
+
     bunch: Any = load_breast_cancer(as_frame=True)
     names = dict(enumerate(bunch.target_names))
     return bunch.data.assign(diagnosis=bunch.target.map(names))

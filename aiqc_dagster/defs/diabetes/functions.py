@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.datasets import load_diabetes
-
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def source() -> pd.DataFrame:
     """Read the 442 rows in their original units."""
+    from sklearn.datasets import load_diabetes
+
     bunch: Any = load_diabetes(as_frame=True, scaled=False)
     return bunch.data.assign(progression=bunch.target)
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.datasets import load_digits
 
 from aiqc_core.experiment import Labelled
 
@@ -19,6 +18,8 @@ BRIGHTEST = 16.0
 
 def source() -> Labelled:
     """Read the images, one channel each, and their digits."""
+    from sklearn.datasets import load_digits
+
     bunch: Any = load_digits()
     pixels = bunch.images[:, None].astype(np.uint8)
     return Labelled(pixels, pd.DataFrame({"digit": bunch.target.astype("int64")}))

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.datasets import load_iris
-
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def source() -> pd.DataFrame:
     """Read the 150 rows; the species as a word."""
+    from sklearn.datasets import load_iris
+
     bunch: Any = load_iris(as_frame=True)
     names = dict(enumerate(bunch.target_names))
     return bunch.data.assign(species=bunch.target.map(names))

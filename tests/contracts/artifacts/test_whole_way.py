@@ -85,8 +85,8 @@ def make_queue() -> Queue:
 
 
 def losses() -> list[dict[str, float]]:
-    """Return the losses of every recorded training, by split."""
-    rows = Prediction.select().order_by(Prediction.predictor)
+    """Return the losses of every recorded training, by split, in the order of the Jobs."""
+    rows = Prediction.select().join(Predictor).order_by(Predictor.job, Predictor.repeat_index)
     return [{split: values["loss"] for split, values in row.metrics.items()} for row in rows]
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ROOT = Path(__file__).parents[3]
+LOCATION = ROOT / "tests" / "dagster" / "small_location.py"
 pytestmark = pytest.mark.slow
 
 
@@ -93,13 +94,13 @@ def test_a_search_goes_on_from_its_rows_and_goes_with_them(store: str) -> None:
 
 def test_dagster_trains_on_a_database(postgres: str, dagster_home: Path) -> None:
     command = [str(Path(sys.executable).with_name("dagster")), "job", "execute"]
-    location = ["-m", "aiqc_dagster.definitions", "-j", "retrain_iris"]
+    location = ["-f", str(LOCATION), "-a", "defs", "-j", "retrain_updown"]
     done = subprocess.run(
         [*command, *location], cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
-    assert "2 trained, 0 found, of 2 Jobs" in done.stderr
-    assert Predictor.select().count() == 2
+    assert "4 trained, 0 found, of 4 Jobs" in done.stderr
+    assert Predictor.select().count() == 4
     assert not config.database_path().exists()
     attempts = [(attempt.job_id, attempt.status) for attempt in Attempt.select()]
     assert sorted(attempts) == [(job.id, "succeeded") for job in Job.select()]
