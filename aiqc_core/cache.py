@@ -13,6 +13,7 @@ import json
 import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,9 @@ def write(
         splits: pairs of a split's name and its arrays by name, taken one at a time so that only
             one split is held in memory.
         files: further files by name, in the folder's root.
+
+    Raises:
+        MetastoreError: a file cannot be written: the disk is full.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}.*/"):
@@ -213,11 +217,28 @@ def _written(
         (draft / split).mkdir()
         for name, array in arrays.items():
             path = draft / split / f"{name}.npy"
-            _save(path, array)
+            with _told(path):
+                _save(path, array)
             yield path
     for name, data in files.items():
-        (draft / name).write_bytes(data)
+        with _told(draft / name):
+            (draft / name).write_bytes(data)
         yield draft / name
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn the error of a file that cannot be written into one that says where, and why."""
+    try:
+        yield
+    except OSError as error:
+        free = shutil.disk_usage(path.parent).free / 2**20
+        message = (
+            f"cache: cannot write samples below {path.parents[2]} ({error}; its disk has "
+            f"{free:,.0f} MiB left). Nothing half-written stays. Free some room, such as by "
+            "clear_cache_all() or `aiqc gc`, or set AIQC_HOME to another disk; then run again."
+        )
+        raise MetastoreError(message) from error
 
 
 def _save(path: Path, array: NDArray[np.generic]) -> None:

@@ -1,10 +1,11 @@
-"""A sweep of 24 small models, all-in: `run_jobs`, Dagster; joblib and Optuna over a bare loop.
+"""A sweep of 24 small models, all-in: `run_jobs`, Dagster; joblib, Optuna, Ray over a bare loop.
 
 Each side trains the same 24 multi-layer perceptrons for 30 epochs on the breast cancer data on two
 processes, starting from nothing: process start, import of torch, encoding, training, scoring. The
 bare loop under joblib keeps nothing, under Optuna parameters and scores (24 queued trials in a
 journal file that two processes share); the others record every model, its metrics and its
-predictions. The sides take turns, so that one run's ratios are of the same machine and load.
+predictions. Ray Tune, which the project does not depend on, is compared where it can be imported
+(`pip install 'ray[tune]'`). The sides take turns, so that one run's ratios are of the same machine and load.
 
     python bench/sweep.py [--rounds N] [--json]
 """
@@ -12,6 +13,7 @@ predictions. The sides take turns, so that one run's ratios are of the same mach
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -29,6 +31,7 @@ ROOT = HERE.parent
 SIDES = {
     "joblib": "joblib, bare loop",
     "optuna": "Optuna, bare loop",
+    "ray": "Ray Tune, bare loop",
     "run_jobs": "run_jobs(workers=2)",
     "dagster": "Dagster",
 }
@@ -40,7 +43,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+    sides = [side for side in SIDES if side != "ray" or importlib.util.find_spec("ray")]
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
     for _ in range(options.rounds):
         for side, times in seconds.items():
             times.append(timed(side))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import Any
 
 GRID = {
@@ -110,9 +112,37 @@ def optuna_worker(folder: str, trials: int, data: dict[str, Any]) -> None:
     study.optimize(objective, n_trials=trials)
 
 
+def run_ray() -> None:
+    """Train the grid as the trials of Ray Tune, two at a time, each on a core of its own."""
+    import ray
+    from ray import tune
+
+    data = encoded()
+
+    def trial(config: dict[str, Any]) -> dict[str, float]:
+        return {"accuracy": bare_model(**config, data=data)}
+
+    here = str(Path(__file__).parent)
+    with tempfile.TemporaryDirectory() as folder:
+        ray.init(
+            num_cpus=2, include_dashboard=False, logging_level="ERROR",
+            runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join([here, *sys.path])}},
+        )  # fmt: skip
+        tuner = tune.Tuner(
+            tune.with_resources(trial, {"cpu": 1}),
+            param_space={name: tune.grid_search(values) for name, values in GRID.items()},
+            run_config=tune.RunConfig(storage_path=folder, verbose=0),
+        )
+        results = tuner.fit()
+        ray.shutdown()
+    scores = [result.metrics["accuracy"] for result in results if result.metrics]
+    assert len(scores) == len(grid())
+    assert max(scores) > 0.9
+
+
 def run_queue() -> None:
     """Train the same grid as a Queue."""
-    from sweep_location import EXPERIMENT
+    from sweep_experiment import EXPERIMENT
 
     from aiqc_core import chain
 
@@ -120,4 +150,5 @@ def run_queue() -> None:
 
 
 if __name__ == "__main__":
-    {"joblib": run_joblib, "optuna": run_optuna, "run_jobs": run_queue}[sys.argv[1]]()
+    sides = {"joblib": run_joblib, "optuna": run_optuna, "ray": run_ray, "run_jobs": run_queue}
+    sides[sys.argv[1]]()

@@ -6,7 +6,6 @@ every row; a SQLite file is copied before the first of them.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from aiqc_core.orm.champion import Champion
@@ -15,26 +14,18 @@ from aiqc_core.orm.database import metastore
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
-
 TEXT, NUMBER, INTEGER = "text", "number", "integer"
 
 
 def migrate(found: int, wanted: int) -> None:
-    """Bring the store from a version to a later one, in one transaction.
+    """Bring the store from a version to a later one, in the transaction of the caller.
 
     Args:
         found: the version it has.
         wanted: the version that the program knows.
     """
-    kept = metastore.backup(f"v{found}")
-    with metastore.atomic():
-        for version in range(found, wanted):
-            STEPS[version]()
-    logger.warning(
-        "metastore: %s went from schema version %d to %d; %s.",
-        metastore.describe(), found, wanted, kept,
-    )  # fmt: skip
+    for version in range(found, wanted):
+        STEPS[version]()
 
 
 def add_column(table: str, column: str, kind: str, rest: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from peewee import CharField, Model, TextField
@@ -14,6 +15,8 @@ from aiqc_core.orm.database import metastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 3
 
@@ -63,9 +66,15 @@ def prepare() -> None:
         )
         raise MetastoreError(message)
     if found < SCHEMA_VERSION:
-        migrations.migrate(found, SCHEMA_VERSION)
-        known.value = str(SCHEMA_VERSION)
-        known.save()
+        kept = metastore.backup(f"v{found}")
+        with metastore.atomic():  # the tables and the version that they have, or neither
+            migrations.migrate(found, SCHEMA_VERSION)
+            known.value = str(SCHEMA_VERSION)
+            known.save()
+        logger.warning(
+            "metastore: %s went from schema version %d to %d; %s.",
+            metastore.describe(), found, SCHEMA_VERSION, kept,
+        )  # fmt: skip
     _refuse_missing_columns()
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sqlite3
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from threading import Thread
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from filelock import FileLock
-from peewee import SqliteDatabase, __exception_wrapper__
+from peewee import OperationalError, SqliteDatabase, __exception_wrapper__
+
+from aiqc_core.errors import MetastoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -127,8 +130,26 @@ class SqliteStore(SqliteDatabase):
 
     def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
         """Run a statement with each of many rows."""
-        with __exception_wrapper__:
+        with self._told(), __exception_wrapper__:
             self.cursor().executemany(sql, rows)
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Run a statement."""
+        with self._told():
+            return super().execute_sql(sql, params)
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+        with self._told():
+            super().commit()
+
+    def rollback(self) -> None:
+        """Undo the transaction; where the disk was full, SQLite has done so by itself."""
+        if self.is_closed() or self.connection().in_transaction:
+            super().rollback()
+            return
+        with suppress(sqlite3.Error):  # give back what its log takes, where that can be done
+            self.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def last_id(self, table: str) -> int:
         """Return the newest id that a table has given out; 0 for none, or where it gives none."""
@@ -150,16 +171,46 @@ class SqliteStore(SqliteDatabase):
 
         Args:
             size: of what is about to be written, in bytes.
+
+        Raises:
+            MetastoreError: it is large, and the disk has no room for it: nothing is written.
         """
         if size < LARGE_BYTES:
             yield
             return
+        self.connection()  # makes the folder, where this is the first time
+        self._refuse_without_room(size)
         self.execute_sql("PRAGMA wal_autocheckpoint = 0")
         try:
             yield
         finally:
             self.execute_sql(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
             Thread(target=copy_log, args=(self.place(),), name=CHECKPOINT).start()
+
+    def _refuse_without_room(self, size: int) -> None:
+        """Refuse what cannot fit: a log that filled the disk would stay as large as it is."""
+        free = shutil.disk_usage(self.place().parent).free
+        if free < size:
+            message = (
+                f"metastore: {size / 2**20:,.0f} MiB are to be written, and the disk of "
+                f"{self.describe()} has {free / 2**20:,.0f} MiB left. Free some room, register "
+                "the data with ingest=False, or set AIQC_HOME to another disk."
+            )
+            raise MetastoreError(message)
+
+    @contextmanager
+    def _told(self) -> Generator[None]:
+        """Turn the error of a full disk into one that says which."""
+        try:
+            yield
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                raise
+            message = (
+                f"metastore: the disk of {self.describe()} is full. Nothing of this was kept; "
+                "free some room (`aiqc gc` tells what is unused) and run the same again."
+            )
+            raise MetastoreError(message) from error
 
     def _connect(self) -> sqlite3.Connection:
         path = self.place()

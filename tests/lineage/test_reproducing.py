@@ -285,6 +285,8 @@ def test_the_program_works_on_a_store_that_it_cannot_write_to(home: Path, tmp_pa
         for command, code, said in (
             ("reproduce 1", 0, "Predictor 1, trained again: bit-equal"),
             ("diff 1 2", 2, "no row has id 2"),
+            ("trace 1 --row 0", 0, "Dataset 1"),
+            ("seen 1 --row 0", 0, "Predictor 1"),
         ):
             done = subprocess.run(
                 [*aiqc, *command.split()], capture_output=True, text=True, cwd=tmp_path,

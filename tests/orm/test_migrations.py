@@ -20,7 +20,7 @@ from aiqc_core.orm import (
     Queue,
     metastore,
 )
-from aiqc_core.orm.schema import tables
+from aiqc_core.orm.schema import StoreInfo, tables
 
 STORES = Path(__file__).with_name("stores")
 
@@ -96,3 +96,22 @@ def test_a_store_of_no_known_version_is_refused_as_it_is(
 
 def test_every_table_is_known_to_the_schema() -> None:
     assert {table._meta.table_name for table in tables()} >= {"champion", "prediction", "attempt"}
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_migration_that_ends_before_its_version_is_noted_is_made_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """Killed there, a store that had the new tables and the old version opened never again."""
+    path = restore(home, version)
+    before = columns(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreInfo, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            Dataset.get_by_id(1)
+    assert columns(path) == before
+    assert Dataset.get_by_id(1).name == "old"
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
