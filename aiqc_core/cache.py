@@ -23,7 +23,7 @@ from filelock import FileLock
 from aiqc_core.errors import ArtifactsError, MetastoreError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -227,7 +227,7 @@ def _written(
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path) -> Generator[None]:
     """Turn the error of a file that cannot be written into one that says where, and why."""
     try:
         yield

@@ -5,7 +5,8 @@ processes, starting from nothing: process start, import of torch, encoding, trai
 bare loop under joblib keeps nothing, under Optuna parameters and scores (24 queued trials in a
 journal file that two processes share); the others record every model, its metrics and its
 predictions. Ray Tune, which the project does not depend on, is compared where it can be imported
-(`pip install 'ray[tune]'`). The sides take turns, so that one run's ratios are of the same machine and load.
+(`pip install 'ray[tune]'`). The sides take turns, so that one run's ratios are of the same machine
+and load.
 
     python bench/sweep.py [--rounds N] [--json]
 """
