@@ -16,6 +16,7 @@ from small_experiment import declare, source
 from aiqc_core import chain, config
 from aiqc_core.orm import Attempt, Champion, Hyperparamcombo, Job, Predictor, Queue, metastore
 from aiqc_core.orm.collecting import collect
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,15 +93,24 @@ def test_a_search_goes_on_from_its_rows_and_goes_with_them(store: str) -> None:
     assert collect(dry_run=True).blobs == 0
 
 
-def test_dagster_trains_on_a_database(postgres: str, dagster_home: Path) -> None:
-    command = [str(Path(sys.executable).with_name("dagster")), "job", "execute"]
-    location = ["-f", str(LOCATION), "-a", "defs", "-j", "retrain_updown"]
-    done = subprocess.run(
-        [*command, *location], cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "4 trained, 0 found, of 4 Jobs" in done.stderr
+def test_dagster_trains_on_a_database(
+    postgres: str, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = str(Path(sys.executable).with_name("dagster"))
+    place = ["-f", str(LOCATION), "-a", "defs", "-j", "retrain_updown"]
+
+    def execute() -> str:
+        done = subprocess.run(
+            [program, "job", "execute", *place], cwd=ROOT, capture_output=True, text=True,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done.stderr
+
+    assert "4 trained, 0 found, of 4 Jobs" in execute()
     assert Predictor.select().count() == 4
     assert not config.database_path().exists()
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "in_process")  # there is nothing to hand to workers
+    assert "nothing to do, all 4 Jobs were trained before" in execute()
     attempts = [(attempt.job_id, attempt.status) for attempt in Attempt.select()]
     assert sorted(attempts) == [(job.id, "succeeded") for job in Job.select()]
