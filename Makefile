@@ -86,7 +86,7 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 
 bench: $(STAMP) | .stores ## run every script in bench/
-	@for script in $$(grep -l __main__ bench/*.py); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@for script in $$(grep -l '^def main' bench/*.py); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 # The newest releases that pyproject.toml allows, with every package they need. Local version
 # labels (torch's +cpu) and the accelerator packages that torch pins itself stay out, so that

@@ -13,8 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
-from dagster._core.execution.retries import RetryMode, get_retries_config
-from dagster._core.execution.tags import get_tag_concurrency_limits_config
+from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.step_delegating import (
     CheckStepHealthResult,
     StepDelegatingExecutor,
@@ -28,7 +27,7 @@ from aiqc_core.errors import TrainingError
 from aiqc_dagster import celery_app, fingerprint
 from aiqc_dagster.celery_watch import OUTAGES, Watch, broker_fault, patience
 from aiqc_dagster.ended import slots_given_back
-from aiqc_dagster.executor import attempt_key
+from aiqc_dagster.executor import attempt_key, config_schema
 from aiqc_dagster.gpu import DEFAULT_QUEUE, QUEUE_TAG, TIME_LIMIT_TAG
 
 if TYPE_CHECKING:
@@ -47,20 +46,12 @@ _ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interva
 
 logger = logging.getLogger(__name__)
 
-_CONFIG = {
-    "max_concurrent": dg.Field(
-        dg.Noneable(int),
-        default_value=None,
-        description="The most steps in the broker at a time; by default what the pools admit.",
-    ),
-    "tag_concurrency_limits": get_tag_concurrency_limits_config(),
-    "retries": get_retries_config(),
-}
-
 
 @dg.executor(
     name="celery",
-    config_schema=_CONFIG,
+    config_schema=config_schema(
+        "The most steps in the broker at a time; by default what the pools admit."
+    ),
     requirements=dg.multiple_process_executor_requirements(),
 )
 def celery_executor(init_context: dg.InitExecutorContext) -> CeleryStepExecutor:

@@ -52,23 +52,28 @@ _PREPARED = 4  # workers started at once when steps are mapped; idle ones cost m
 _PREPARE = "aiqc_dagster.executor:prepare"
 _RUN_STEP = "aiqc_dagster.executor:run_step"
 
-_CONFIG = {
-    "max_concurrent": dg.Field(
-        dg.Noneable(int),
-        default_value=None,
-        description=(
-            "The most worker processes, and so steps, at a time. By default the environment"
-            f" variable {WORKERS_VARIABLE}, else the number of cores."
+
+def config_schema(max_concurrent: str) -> dict[str, Any]:
+    """Return what can be configured of an executor.
+
+    Args:
+        max_concurrent: what the most steps at a time are, and are by default.
+    """
+    return {
+        "max_concurrent": dg.Field(
+            dg.Noneable(int), default_value=None, description=max_concurrent
         ),
-    ),
-    "tag_concurrency_limits": get_tag_concurrency_limits_config(),
-    "retries": get_retries_config(),
-}
+        "tag_concurrency_limits": get_tag_concurrency_limits_config(),
+        "retries": get_retries_config(),
+    }
 
 
 @dg.executor(
     name="warm_pool",
-    config_schema=_CONFIG,
+    config_schema=config_schema(
+        "The most worker processes, and so steps, at a time. By default the environment"
+        f" variable {WORKERS_VARIABLE}, else the number of cores."
+    ),
     requirements=dg.multiple_process_executor_requirements(),
 )
 def warm_pool_executor(init_context: dg.InitExecutorContext) -> WarmPoolExecutor:
