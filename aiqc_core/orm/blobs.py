@@ -64,6 +64,7 @@ def put(data: bytes | memoryview, digest: str | None = None) -> str:
 
     Raises:
         ArtifactsError: the object store of `AIQC_ARTIFACTS` cannot be reached.
+        MetastoreError: the metastore's disk has no room for them.
     """
     digest = digest or hashlib.sha256(data).hexdigest()
     whole = np.frombuffer(data, np.uint8)  # peewee would copy the pieces of a memoryview
@@ -78,6 +79,7 @@ def put(data: bytes | memoryview, digest: str | None = None) -> str:
         if store is not None:
             _send(store, digest, data)
             return digest
+        metastore.refuse_without_room(len(whole))
         for idx, start in enumerate(range(0, len(whole), CHUNK_BYTES)):
             chunk = whole[start : start + CHUNK_BYTES]
             BlobChunk.insert(blob=digest, idx=idx, data=chunk).execute()

@@ -154,6 +154,9 @@ class PostgresStore(PostgresqlDatabase):
         del size
         return nullcontext()
 
+    def refuse_without_room(self, size: int) -> None:
+        """Refuse nothing: the server's disk is its own to judge."""
+
     def cursor(self, named_cursor: None = None) -> Any:
         """Return a cursor that takes bytes as they are, not as text."""
         del named_cursor

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from filelock import FileLock
 from peewee import OperationalError, SqliteDatabase, __exception_wrapper__
 
+from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 
 if TYPE_CHECKING:
@@ -171,15 +172,10 @@ class SqliteStore(SqliteDatabase):
 
         Args:
             size: of what is about to be written, in bytes.
-
-        Raises:
-            MetastoreError: it is large, and the disk has no room for it: nothing is written.
         """
         if size < LARGE_BYTES:
             yield
             return
-        self.connection()  # makes the folder, where this is the first time
-        self._refuse_without_room(size)
         self.execute_sql("PRAGMA wal_autocheckpoint = 0")
         try:
             yield
@@ -187,14 +183,24 @@ class SqliteStore(SqliteDatabase):
             self.execute_sql(f"PRAGMA wal_autocheckpoint = {PAGES_TO_CHECKPOINT}")
             Thread(target=copy_log, args=(self.place(),), name=CHECKPOINT).start()
 
-    def _refuse_without_room(self, size: int) -> None:
-        """Refuse what cannot fit: a log that filled the disk would stay as large as it is."""
+    def refuse_without_room(self, size: int) -> None:
+        """Refuse large bytes that cannot fit: a log that filled the disk would stay so large.
+
+        Args:
+            size: of what the open transaction is about to write.
+
+        Raises:
+            MetastoreError: the disk has less room.
+        """
+        if size < LARGE_BYTES:
+            return
         free = shutil.disk_usage(self.place().parent).free
         if free < size:
             message = (
                 f"metastore: {size / 2**20:,.0f} MiB are to be written, and the disk of "
-                f"{self.describe()} has {free / 2**20:,.0f} MiB left. Free some room, register "
-                "the data with ingest=False, or set AIQC_HOME to another disk."
+                f"{self.describe()} has {free / 2**20:,.0f} MiB left. Free some room, set "
+                f"AIQC_HOME to another disk or {config.ARTIFACTS_VARIABLE} to an object store, or "
+                "leave data where they are (ingest=False)."
             )
             raise MetastoreError(message)
 
