@@ -214,7 +214,7 @@ class SqliteStore(SqliteDatabase):
                 raise
             message = (
                 f"metastore: the disk of {self.describe()} is full. Nothing of this was kept; "
-                "free some room (`aiqc gc` tells what is unused) and run the same again."
+                "free some room on it and run the same again."
             )
             raise MetastoreError(message) from error
 
