@@ -54,8 +54,9 @@ def seen(act: Callable[[], Any]) -> dict[str, Any]:
 
 
 def used() -> int:
-    """Return how many bytes of the disk are taken."""
-    return sum(p.stat().st_size for p in config.home().rglob("*") if p.is_file())
+    """Return how many bytes lie beside the metastore, whose log comes and goes."""
+    files = [p for p in config.home().rglob("*") if p.is_file()]
+    return sum(p.stat().st_size for p in files if not p.name.startswith("aiqc.sqlite"))
 
 
 def fill_up() -> None:
