@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -15,6 +15,8 @@ from aiqc_dagster.gpu import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_PRELOADED = ["aiqc_dagster.bundle", "sklearn.preprocessing"]
 
 
 def chosen() -> dg.ExecutorDefinition:
@@ -37,13 +39,24 @@ def _celery() -> dg.ExecutorDefinition:
 def _k8s() -> dg.ExecutorDefinition:
     executor = _installed("dagster_k8s", "k8s_job_executor", "k8s")
     environment = pods.executor_config()
-    if not environment:
-        return executor
-    # By a function, so that run config can still say max_concurrent, and wins.
+    return _with_defaults(executor, "k8s", environment) if environment else executor
+
+
+def _multiprocess() -> dg.ExecutorDefinition:
+    # A step's process is a fork of a server that has imported our own packages, and no user's
+    # code, instead of an interpreter that imports all of them again.
+    server = {"forkserver": {"preload_modules": _PRELOADED}}
+    return _with_defaults(dg.multiprocess_executor, "multiprocess", {"start_method": server})
+
+
+def _with_defaults(
+    executor: dg.ExecutorDefinition, name: str, defaults: dict[str, Any]
+) -> dg.ExecutorDefinition:
+    # By a function, so that run config can still say what it wants, and wins.
     return executor.configured(
-        lambda given: environment | given,
+        lambda given: defaults | given,
         config_schema=executor.config_schema.as_field(),
-        name="k8s",
+        name=name,
     )
 
 
@@ -61,7 +74,7 @@ def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition
 EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
     "warm_pool": lambda: warm_pool_executor,
     "in_process": lambda: dg.in_process_executor,
-    "multiprocess": lambda: dg.multiprocess_executor,
+    "multiprocess": _multiprocess,
     "celery": _celery,
     "k8s": _k8s,
 }
