@@ -23,6 +23,8 @@ endif
 export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# Else each of the many processes of a run compiles our modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo gallery test faults race soak lint format ui bench install lock clean up-celery down-celery
 

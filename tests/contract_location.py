@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sklearn.preprocessing import LabelBinarizer, StandardScaler
 from small_experiment import declare, fn_build
 
-from aiqc_core.experiment import FeatureEncoder, Pipeline, Training
+from aiqc_core.experiment import Training
 from aiqc_dagster import bundle
 
 if TYPE_CHECKING:
@@ -50,13 +49,7 @@ def fn_train(
 
 EXPERIMENT = declare(
     name="deeds",
-    pipeline=Pipeline(
-        label="y",
-        label_encoder=LabelBinarizer(),
-        feature_encoders=[FeatureEncoder(encoder=StandardScaler())],
-        size_test=0.2,
-        size_validation=0.2,
-    ),
+    fold_count=None,
     training=Training(
         library="pytorch",
         analysis_type="classification_binary",

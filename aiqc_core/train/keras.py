@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import random
@@ -54,8 +53,7 @@ def isolated(threads: int) -> Generator[None]:
         with gradients_forgotten():
             yield
     finally:
-        keras.backend.clear_session()
-        gc.collect()
+        keras.backend.clear_session()  # collects garbage too
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
 

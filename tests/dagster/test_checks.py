@@ -14,6 +14,7 @@ import pytest
 from aiqc_core.orm import Dataset, Snapshot, Splitset, sampling
 from aiqc_dagster import bundle, checks, definitions, partitions
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +151,8 @@ def test_the_retrain_job_reports_the_same_checks(home: Path, dagster_home: Path)
     location = ("-f", str(Path(__file__).with_name("leaking.py")), "-a", "defs")
     done = subprocess.run(
         [dagster, "job", "execute", *location, "-j", "retrain_leaking"],
-        cwd=ROOT, capture_output=True, text=True, check=False, env={**os.environ},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, EXECUTOR_VARIABLE: "in_process"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     with dg.DagsterInstance.get() as real:

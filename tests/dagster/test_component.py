@@ -16,6 +16,7 @@ import pytest
 from aiqc_core import config, declaration
 from aiqc_core.orm import Predictor
 from aiqc_dagster import bundle, definitions, faulty, folders
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -201,7 +202,8 @@ def test_a_scaffolded_experiment_runs_as_it_is(
     def run(*command: str) -> str:
         done = subprocess.run(
             [programs / command[0], *command[1:]], cwd=copy, capture_output=True, text=True,
-            env={**os.environ, "PYTHONPATH": str(copy)}, check=False,
+            check=False,
+            env={**os.environ, "PYTHONPATH": str(copy), EXECUTOR_VARIABLE: "in_process"},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -14,6 +14,7 @@ import pytest
 
 from aiqc_core import config
 from aiqc_core.orm import Attempt, Predictor
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 LOCATION = ("-m", "aiqc_dagster.definitions")
@@ -49,7 +50,9 @@ def count() -> int:
     return Predictor.select().count() if config.database_path().exists() else 0
 
 
-def test_the_demo_trains_twelve_models_and_then_none(home: Path, dagster_home: Path) -> None:
+def test_the_demo_trains_twelve_models_and_then_none(
+    home: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = execute(*LOCATION, "-j", "retrain_breast_cancer")
     assert done.returncode == 0, done.stderr
     assert count() == len(set(trained())) == len(trained()) == 12
@@ -60,6 +63,7 @@ def test_the_demo_trains_twelve_models_and_then_none(home: Path, dagster_home: P
     scores = [p.predictions[0].metrics["test"]["accuracy"] for p in Predictor.select()]
     assert sum(scores) / len(scores) > 0.9
 
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "in_process")  # there is nothing to hand to workers
     again = execute(*LOCATION, "-j", "retrain_breast_cancer")
     assert again.returncode == 0, again.stderr
     assert "nothing to do, all 12 Jobs were trained before" in again.stderr

@@ -10,6 +10,7 @@ from ui_steps import launch, wait_for
 
 from aiqc_core.orm import Predictor
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,9 +70,15 @@ def test_three_cells_are_materialised_by_clicking(
 
 
 def test_a_run_of_the_job_completes_what_clicks_began(
-    snapshot: str, dagster: Callable[..., str], stores: Path, page: Page, pictures: Path
+    snapshot: str,
+    dagster: Callable[..., str],
+    stores: Path,
+    page: Page,
+    pictures: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Also takes the README's picture: AIQC_PICTURES=docs/assets."""
+    """By another executor, too. Also takes the README's picture: AIQC_PICTURES=docs/assets."""
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "in_process")
     found = Predictor.select().count()
     log = dagster("job", "execute", *JOB, "-c", str(stores / "run.yaml"))
     assert f"{12 - found} trained, {found} found, of 12 Jobs" in log

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
-ROWS, EPOCHS = 120, 25
+ROWS, EPOCHS = 120, 10
 X = np.random.default_rng(0).normal(size=(ROWS, 4))
 SCORE = X @ [1.0, -1.0, 0.5, 0.5]
 CODES = np.digitize(SCORE, [-0.7, 0.7])

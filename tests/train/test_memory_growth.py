@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-JOBS, WARM_UP, WIDTH = 16, 6, 1500
+JOBS, WARM_UP, WIDTH = 11, 4, 1500
 MODEL_MB = WIDTH * WIDTH * 4 / 2**20
 FRACTION = 0.2
 

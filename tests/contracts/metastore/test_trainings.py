@@ -63,7 +63,7 @@ def test_several_processes_train_each_job_of_a_queue_once(store: str, tmp_path: 
     queue = lines.queue({"weight": [1, 2, 3], "log": [str(log)], "sleep": [0.05]})
     metastore.close()
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=work, args=(queue.id,)) for _ in range(3)]
+    workers = [context.Process(target=work, args=(queue.id,)) for _ in range(2)]
     try:
         for worker in workers:
             worker.start()
@@ -72,7 +72,7 @@ def test_several_processes_train_each_job_of_a_queue_once(store: str, tmp_path: 
     finally:
         for worker in workers:
             worker.kill()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
+    assert [worker.exitcode for worker in workers] == [0, 0]
     assert len(log.read_text().splitlines()) == queue.runs_completed == queue.total_runs == 9
     done = [(a.job_id, a.repeat_index, a.status) for a in Attempt.select()]
     assert sorted(done) == [(job.id, 0, "succeeded") for job in queue.jobs]

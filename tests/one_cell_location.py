@@ -1,0 +1,15 @@
+"""A code location with one combination and no folds: each asset is one click."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from small_experiment import declare
+
+from aiqc_dagster import bundle
+
+EXPERIMENT = declare(epochs=(2,), fold_count=None)
+defs = bundle.build([EXPERIMENT])
