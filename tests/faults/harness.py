@@ -26,7 +26,16 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import forking
-from scenarios import SCENARIOS, TOTAL, TRAININGS_VARIABLE, Scenario, recorded, trainings, walk
+from scenarios import (
+    SCENARIOS,
+    TOTAL,
+    TRAININGS_VARIABLE,
+    Scenario,
+    recorded,
+    trainings,
+    walk,
+    walk_and_crown,
+)
 
 from aiqc_core import config
 from aiqc_core.orm import metastore
@@ -68,7 +77,7 @@ def campaign(name: str, kills: int, seed: int, folder: Path) -> int:
     draw, faults = random.Random(f"{seed} {name}"), 0
     hit: collections.Counter[str] = collections.Counter()
     for number in range(kills):
-        by_call = number % 2 == 1 and not scenario.is_program
+        by_call = number % 2 == 1 and not scenario.program_seconds
         moment = draw.randrange(1, calls) if by_call else draw.uniform(0, seconds)
         place = folder / str(number)
         told, where = trial(scenario, reference, place, moment)
@@ -85,6 +94,9 @@ def campaign(name: str, kills: int, seed: int, folder: Path) -> int:
 
 def measured(scenario: Scenario, place: Path) -> tuple[dict[str, Any], float, int]:
     """Do the work unkilled: return what the store holds, the seconds, and the calls it took."""
+    if scenario.program_seconds:
+        answer(place, walk_and_crown)
+        return answer(place, scenario.found), scenario.program_seconds, 0
     answer(place, scenario.prepare)
     started = time.perf_counter()
     calls = answer(place, lambda: counted_calls(scenario))
@@ -94,9 +106,6 @@ def measured(scenario: Scenario, place: Path) -> tuple[dict[str, Any], float, in
 
 def counted_calls(scenario: Scenario) -> int:
     """Do the work and return how many functions of the package it called."""
-    if scenario.is_program:
-        scenario.act()
-        return 0
     count = 0
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -117,7 +126,7 @@ def trial(
     before = answer(place, trainings)
     act = partial(killed_at, scenario, place / "where", moment)
     pid = forking.fork(lambda: at(place, act), log_of(place))
-    if scenario.is_program:
+    if scenario.program_seconds:
         time.sleep(moment)
         os.killpg(pid, signal.SIGKILL)
     ended = forking.wait(pid)
@@ -142,7 +151,7 @@ def trial(
 
 def killed_at(scenario: Scenario, where: Path, moment: float) -> None:
     """Do the work in this process and kill it: at a time, or at a number of calls."""
-    if scenario.is_program:
+    if scenario.program_seconds:
         scenario.act()
     elif isinstance(moment, float):
         threading.Thread(target=kill_after, args=(moment, where), daemon=True).start()
