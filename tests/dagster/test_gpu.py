@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -113,6 +114,20 @@ def test_the_environment_names_the_executor(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "warp")
     with pytest.raises(TrainingError, match="AIQC_EXECUTOR='warp' is none of warm_pool"):
         execution.chosen()
+
+
+def test_steps_of_multiprocess_are_forked_unless_run_config_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "multiprocess")
+
+    def configured(**given: object) -> Any:
+        return execution.chosen().apply_config_mapping({"config": given}).value["config"]
+
+    found = configured(max_concurrent=3)
+    assert list(found["start_method"]) == ["forkserver"]
+    assert found["max_concurrent"] == 3
+    assert configured(start_method={"spawn": {}})["start_method"] == {"spawn": {}}
 
 
 def test_a_time_limit_is_a_tag_of_the_step() -> None:
