@@ -122,7 +122,8 @@ def test_steps_of_multiprocess_are_forked_unless_run_config_says_otherwise(
     monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "multiprocess")
 
     def configured(**given: object) -> Any:
-        return execution.chosen().apply_config_mapping({"config": given}).value["config"]
+        mapped: Any = execution.chosen().apply_config_mapping({"config": given})
+        return mapped.value["config"]
 
     found = configured(max_concurrent=3)
     assert list(found["start_method"]) == ["forkserver"]
