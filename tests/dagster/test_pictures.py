@@ -48,6 +48,22 @@ def test_titles_and_axes_are_drawn_too() -> None:
     assert (decoded(figure) != plain).mean() > 0.005
 
 
+@pytest.mark.parametrize(
+    "trace",
+    [
+        go.Scatter(x=[0, 1], y=[-120_000, 999_999], name="large"),
+        go.Scatter(x=[0, 1], y=[-0.00012, 0.00034], name="small"),
+        go.Bar(x=[2, 3], y=["a name of some length", "b"], orientation="h"),
+    ],
+)
+def test_nothing_is_cut_off_at_the_edge(trace: object) -> None:
+    figure = go.Figure(trace, {"title": "A title<br>of two lines"})
+    figure.update_layout(xaxis_title="epoch", yaxis_title="loss")
+    drawn = decoded(figure)
+    edges = np.concatenate([drawn[[0, -1]].ravel(), drawn[:, [0, -1]].ravel()])
+    assert len(set(edges.tolist())) == 1
+
+
 def test_what_the_figure_hides_is_not_drawn() -> None:
     hidden = go.Scatter(x=[1, 2, 3], y=[3, 1, 2], name="another split", visible=False)
     assert (decoded(go.Figure(hidden)) == decoded(go.Figure())).all()
