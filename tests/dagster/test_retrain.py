@@ -70,8 +70,11 @@ def test_the_demo_trains_twelve_models_and_then_none(
     assert count() == len(trained()) == 12
 
 
-def test_a_snapshot_that_cannot_be_a_key_is_refused(home: Path, dagster_home: Path) -> None:
+def test_a_snapshot_that_cannot_be_a_key_is_refused(
+    home: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """B67."""
+    monkeypatch.setenv(EXECUTOR_VARIABLE, "in_process")
     config_file = home.parent / "run.yaml"
     config_file.write_text(
         "ops: {breast_cancer_open_snapshot: {config: {snapshot: '../../etc'}}}\n"
