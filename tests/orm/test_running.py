@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import signal
+import sqlite3
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import lines
@@ -14,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from aiqc_core import config
 from aiqc_core.errors import TrainingError
 from aiqc_core.orm import (
     Attempt,
@@ -131,10 +134,13 @@ def test_ctrl_c_records_what_the_workers_have_done(home: Path, tmp_path: Path) -
     sleep = {"weight": [1, 2, 3, 4], "log": [str(log)], "sleep": [0, 600]}
     row = lines.queue(sleep, **ALONE)
 
+    def recorded() -> int:
+        with closing(sqlite3.connect(config.database_path())) as store:
+            return store.execute("SELECT count(*) FROM predictor").fetchone()[0]
+
     def interrupt() -> None:
-        while row_count(log) < 2:
+        while row_count(log) < 2 or recorded() < 1:
             time.sleep(0.05)
-        time.sleep(2)  # the first one has long sent its model
         signal.raise_signal(signal.SIGINT)
 
     with background(interrupt), pytest.raises(KeyboardInterrupt):
