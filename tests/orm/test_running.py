@@ -141,6 +141,7 @@ def test_ctrl_c_keeps_what_is_recorded_and_ends_the_workers(home: Path, tmp_path
     def interrupt() -> None:
         while row_count(log) < 2 or recorded() < 1:
             time.sleep(0.05)
+        time.sleep(1)  # the run is back at waiting
         signal.raise_signal(signal.SIGINT)
 
     with background(interrupt), pytest.raises(KeyboardInterrupt):
