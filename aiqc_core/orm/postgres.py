@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import select
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import psycopg
@@ -54,18 +54,13 @@ LOCK_TIMED_OUT = "55P03"
 
 
 class PostgresStore(PostgresqlDatabase):
-    """A PostgreSQL database whose URL is looked up when it is opened.
-
-    Attributes:
-        column_types: of columns that a migration adds.
-    """
+    """A PostgreSQL database whose URL is looked up when it is opened."""
 
     field_types = PostgresqlDatabase.field_types | {
         "AUTO": "BIGSERIAL",
         "INT": "BIGINT",
         "FLOAT": "DOUBLE PRECISION",
     }
-    column_types: ClassVar = {"text": "TEXT", "number": "DOUBLE PRECISION", "integer": "BIGINT"}
 
     def __init__(
         self, place: Callable[[], str | None], when_opened: Sequence[Callable[[], None]] = ()
@@ -104,6 +99,10 @@ class PostgresStore(PostgresqlDatabase):
                 raise
             self._prepared.add(known)
         return opened
+
+    def forget_prepared(self) -> None:
+        """Look at the tables again when a connection is opened next: others may be there."""
+        self._prepared.clear()
 
     def describe(self) -> str:
         """Return where the store lies, for people; never the password."""

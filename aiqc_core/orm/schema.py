@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class StoreInfo(Model):
@@ -56,8 +56,7 @@ def prepare() -> None:
         )
         raise MetastoreError(message)
     _refuse_programs()
-    known = StoreInfo.get_by_id("schema_version")
-    found = int(known.value)
+    found = migrations.found_version()
     if not 0 < found <= SCHEMA_VERSION:
         message = (
             f"metastore: {metastore.describe()} has schema version {found}, this program knows "
@@ -69,8 +68,6 @@ def prepare() -> None:
         kept = metastore.backup(f"v{found}")
         with metastore.atomic():  # the tables and the version that they have, or neither
             migrations.migrate(found, SCHEMA_VERSION)
-            known.value = str(SCHEMA_VERSION)
-            known.save()
         logger.warning(
             "metastore: %s went from schema version %d to %d; %s.",
             metastore.describe(), found, SCHEMA_VERSION, kept,

@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 from contextlib import closing, contextmanager, nullcontext, suppress
 from threading import Thread
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 from peewee import OperationalError, SqliteDatabase, __exception_wrapper__
@@ -42,12 +42,7 @@ class SqliteStore(SqliteDatabase):
     """A SQLite database whose place is looked up when it is opened.
 
     A transaction is the only writer from its begin on (`BEGIN IMMEDIATE`).
-
-    Attributes:
-        column_types: of columns that a migration adds.
     """
-
-    column_types: ClassVar = {"text": "VARCHAR(255)", "number": "REAL", "integer": "INTEGER"}
 
     def __init__(
         self, place: Callable[[], Path], when_opened: Sequence[Callable[[], None]] = ()

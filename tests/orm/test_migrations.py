@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from peewee import CharField
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
@@ -19,6 +20,8 @@ from aiqc_core.orm import (
     Predictor,
     Queue,
     metastore,
+    migrations,
+    schema,
 )
 from aiqc_core.orm.schema import StoreInfo, tables
 
@@ -34,12 +37,21 @@ def restore(home: Path, version: int) -> Path:
     return config.database_path()
 
 
-def columns(path: Path) -> dict[str, set[tuple[str, int]]]:
-    """Return the columns of each table, and whether they may be null."""
+def columns(path: Path) -> dict[str, set[tuple[object, ...]]]:
+    """Return the columns, indices and keys of each table, all but their order."""
     with closing(sqlite3.connect(path)) as store:
         names = [n for (n,) in store.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        indices = set(store.execute("SELECT tbl_name, name FROM sqlite_master WHERE type='index'"))
         return {
-            name: {(c[1], c[3]) for c in store.execute(f"PRAGMA table_info({name})")}
+            name: {
+                *((c[1:]) for c in store.execute(f"PRAGMA table_info({name})")),
+                *((k[2:]) for k in store.execute(f"PRAGMA foreign_key_list({name})")),
+                *(
+                    (index, store.execute(f"PRAGMA index_info({index})").fetchall()[0][2:])
+                    for table, index in indices
+                    if table == name
+                ),
+            }
             for name in names
             if not name.startswith("sqlite_")
         }
@@ -106,11 +118,40 @@ def test_a_migration_that_ends_before_its_version_is_noted_is_made_again(
     path = restore(home, version)
     before = columns(path)
     with monkeypatch.context() as patch:
-        patch.setattr(StoreInfo, "save", interrupted)
+        patch.setattr(migrations, "note_version", interrupted)
         with pytest.raises(KeyboardInterrupt):
             Dataset.get_by_id(1)
     assert columns(path) == before
     assert Dataset.get_by_id(1).name == "old"
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_a_column_that_a_later_version_adds_does_not_reach_into_earlier_steps(
+    home: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    """Steps that made today's tables made the column as well, and the next step failed on it."""
+    restore(home, version)
+    later = ((Champion, "medal"), (Predictor, "medal"), (StoreInfo, "noted_by"))
+    with monkeypatch.context() as patch:
+        for table, column in later:
+            table._meta.add_field(column, CharField(null=True, index=True))
+        try:
+            patch.setattr(schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+            patch.setitem(
+                migrations.STEPS,
+                SCHEMA_VERSION,
+                lambda: [
+                    migrations.add_column(table._meta.table_name, column, migrations.TEXT)
+                    for table, column in later
+                ],
+            )
+            assert Champion.select(Champion.medal).count() == 0
+            assert [row.medal for row in Predictor.select()] == [None]
+            assert migrations.found_version() == SCHEMA_VERSION + 1
+        finally:
+            for table, column in later:
+                table._meta.remove_field(column)
+                delattr(table, column)
 
 
 def interrupted(*_: object, **__: object) -> None:

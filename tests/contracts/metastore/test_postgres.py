@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import lines
@@ -14,13 +15,19 @@ import pytest
 from services import PASSWORD, PostgresServer, use_database
 
 from aiqc_core.errors import MetastoreError, UnreachableError, UnrecordedError
-from aiqc_core.orm import Attempt, Dataset, Predictor, Snapshot, metastore, running
+from aiqc_core.orm import (
+    SCHEMA_VERSION,
+    Attempt,
+    Dataset,
+    Predictor,
+    Snapshot,
+    metastore,
+    migrations,
+    running,
+)
 from aiqc_core.orm import postgres as driver
-from aiqc_core.orm.schema import StoreInfo
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+STORES = Path(__file__).parents[2] / "orm" / "stores"
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0, 1, 0]})
 
 
@@ -177,21 +184,39 @@ def test_an_empty_database_gets_its_tables_once(database_url: str, home: Path) -
         assert Snapshot.select().count() == 1
 
 
-def test_an_earlier_database_is_brought_to_the_present_tables(postgres: str) -> None:
-    dataset = Dataset.Tabular.from_df(FRAME)
-    wanted = metastore.columns()
-    metastore.execute_sql("DROP TABLE champion")
-    metastore.execute_sql("DROP INDEX prediction_splitset_id")
-    metastore.execute_sql("DROP INDEX IF EXISTS attempt_holder")
-    for column in (
-        "hyperparamset.search", "attempt.kind", "attempt.peak_memory_mb", "predictor.adopted_from",
-        "prediction.splitset_id", "attempt.device", "attempt.holder", "attempt.beat",
-        "predictor.device",
-    ):  # fmt: skip
-        table, _, name = column.partition(".")
-        metastore.execute_sql(f"ALTER TABLE {table} DROP COLUMN {name}")
-    StoreInfo.update(value="1").execute()
-    metastore.close()
-    metastore.store._prepared.clear()  # pyright: ignore[reportPrivateUsage]
-    pd.testing.assert_frame_equal(Dataset.get_by_id(dataset.id).to_df(), FRAME)
-    assert metastore.columns() == wanted
+def definitions(url: str) -> set[tuple[object, ...]]:
+    """Return what a database says of each column, index and key."""
+    with psycopg.connect(url) as other:
+        return {
+            *other.execute(
+                "SELECT table_name, column_name, data_type, is_nullable, column_default, "
+                "attstorage FROM information_schema.columns JOIN pg_attribute ON "
+                "attrelid = table_name::regclass AND attname = column_name "
+                "WHERE table_schema = 'public'"
+            ),
+            *other.execute("SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'"),
+            *other.execute(
+                "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint "
+                "WHERE connamespace = 'public'::regnamespace"
+            ),
+        }
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+def test_an_earlier_database_is_brought_to_the_present_tables(
+    postgres: str, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    fresh = definitions(postgres)
+    with postgres_server.database() as url:
+        with psycopg.connect(url) as other:
+            other.execute(STORES.joinpath("v1.postgres.sql").read_bytes())
+        with use_database(url):
+            with monkeypatch.context() as patch:
+                earlier = [lambda: migrations.migrate(1, version)]
+                patch.setattr(metastore.store, "when_opened", earlier)
+                assert migrations.found_version() == version
+            metastore.close()
+            metastore.store.forget_prepared()
+            dataset = Dataset.Tabular.from_df(FRAME)
+            pd.testing.assert_frame_equal(Dataset.get_by_id(dataset.id).to_df(), FRAME)
+        assert definitions(url) == fresh
