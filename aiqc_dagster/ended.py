@@ -40,13 +40,13 @@ def slots_given_back(instance: dg.DagsterInstance, run_id: str) -> Generator[Non
         free_slots(instance, run_id)
 
 
-def end_killed_runs(instance: dg.DagsterInstance) -> list[str]:
+def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> list[str]:
     """Record the end of runs whose process is gone, and free their slots; return their ids.
 
     A process on another machine, or in another container, is not visible and counts as alive.
     """
     ended: list[str] = []
-    for run in instance.get_runs(dg.RunsFilter(statuses=_GOING_ON)):
+    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_GOING_ON)):
         owner = json.loads(run.tags.get(PROCESS_TAG, "{}"))
         if owner.get("run") != run.run_id or liveness.is_alive(owner):
             continue

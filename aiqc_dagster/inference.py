@@ -7,8 +7,8 @@ import dagster as dg
 from pydantic import Field
 
 from aiqc_core import chain
-from aiqc_core.config import timezone_now
 from aiqc_core.experiment import Experiment
+from aiqc_core.orm import Prediction
 from aiqc_dagster import checks, metadata, partitions
 from aiqc_dagster.stages import Cell, asset_key
 
@@ -89,9 +89,14 @@ def job(experiment: Experiment) -> dg.JobDefinition:
     @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore", "cache"})
     def predict(context: dg.OpExecutionContext, config: NewBatchConfig) -> None:
         """Predict new data, and show it as a cell of the asset."""
-        given = config.batch or f"{timezone_now():%Y-%m-%d_%H%M%S}"
-        batch = partitions.checked_snapshot(given)
-        cell = _cell(experiment, batch, config)
+        if config.batch:
+            batch = partitions.checked_snapshot(config.batch)
+            cell = _cell(experiment, batch, config)
+        else:
+            batch, row = chain.predict_new(
+                experiment, path=config.path, predictor_id=config.predictor_id
+            )
+            cell = _shown(experiment, batch, row)
         partitions.add_batch(context.instance, experiment, batch)
         context.log_event(cell.as_event(key, batch))
         context.instance.add_run_tags(context.run_id, {"aiqc/batch": batch})
@@ -109,5 +114,9 @@ def job(experiment: Experiment) -> dg.JobDefinition:
 
 def _cell(experiment: Experiment, batch: str, config: BatchConfig) -> Cell:
     row = chain.predict(experiment, batch, path=config.path, predictor_id=config.predictor_id)
+    return _shown(experiment, batch, row)
+
+
+def _shown(experiment: Experiment, batch: str, row: Prediction) -> Cell:
     table = chain.write_table(experiment, batch, row)
     return Cell(metadata.of_prediction(row, table), f"prediction_{row.id}")

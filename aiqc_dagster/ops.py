@@ -22,7 +22,7 @@ class SnapshotConfig(dg.Config):
     snapshot: str = Field(
         default="",
         description="Key of the snapshot, such as 2026-11-25. If empty, the run's tag "
-        "dagster/partition, else today's date.",
+        "dagster/partition, else today's date, with the time where that names other content.",
     )
 
 
@@ -53,7 +53,9 @@ def snapshot_op(experiment: Experiment) -> dg.OpDefinition:
     def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
         """Choose the snapshot, and make it known to Dagster."""
         tagged = context.run.tags.get(PARTITION_TAG)
-        key = partitions.checked_snapshot(config.snapshot or tagged or chain.today())
+        key = partitions.checked_snapshot(
+            config.snapshot or tagged or chain.present_snapshot(experiment)
+        )
         partitions.add_snapshot(context.instance, experiment, key)
         context.instance.add_run_tags(context.run_id, {"aiqc/snapshot": key})
         context.log.info("%s: snapshot %s", experiment.name, key)

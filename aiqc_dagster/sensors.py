@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 
 from aiqc_core import chain
-from aiqc_core.config import timezone_now
 from aiqc_core.experiment import Experiment
-from aiqc_dagster import schedules
+from aiqc_dagster import requests
 
 SOURCE_SECONDS = 30
+CURSOR_SEPARATOR = "#"  # between the file's stamp and the number of looks that found a new one
 RETRY_SECONDS = 30
 RETRY_TAG = "aiqc/retry"
 MAX_RETRIES = 3
@@ -37,18 +37,20 @@ def _source(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinitio
     )
     def source(context: dg.SensorEvaluationContext) -> Any:
         stamp = _stamp(experiment)
+        seen, _, number = (context.cursor or "").partition(CURSOR_SEPARATOR)
         if stamp is None:
             return dg.SkipReason(f"{experiment.source} is not there.")
-        if stamp == context.cursor:
+        if stamp == seen:
             return dg.SkipReason("The file is as it was at the last look.")
-        context.update_cursor(stamp)
+        asked = int(number or 0) + 1
+        context.update_cursor(f"{stamp}{CURSOR_SEPARATOR}{asked}")
         found = chain.due(experiment)
         if not found.is_due:
             return dg.SkipReason(found.reason)
-        snapshot = f"{timezone_now():%Y-%m-%d_%H%M%S}"
-        return schedules.request(
-            context.instance, experiment, snapshot, found.reason, run_key=found.digest
-        )
+        # Never of content alone: Dagster runs a key once, and content may come back.
+        wanted = f"{stamp}_{asked}_{found.digest[: requests.DIGITS]}"
+        key = requests.unseen_key(context.instance, f"{experiment.name}_source", wanted)
+        return requests.retrain(context.instance, experiment, found, run_key=key)
 
     return source
 
@@ -75,7 +77,9 @@ def _retry(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinition
             return dg.SkipReason(f"Run {run.run_id} failed; it is tried again in {left:.0f} s.")
         kept = {name: value for name, value in run.tags.items() if name.startswith("aiqc/")}
         return dg.RunRequest(
-            run_key=f"retry_{run.run_id}",
+            run_key=requests.unseen_key(
+                context.instance, f"{experiment.name}_retry", f"retry_{run.run_id}"
+            ),
             run_config=run.run_config,
             tags=kept | {RETRY_TAG: str(tried + 1), "aiqc/retry_of": run.run_id},
         )
@@ -88,4 +92,5 @@ def _stamp(experiment: Experiment) -> str | None:
         stat = Path(str(experiment.source)).stat()
     except FileNotFoundError:
         return None
-    return f"{stat.st_mtime_ns}_{stat.st_size}"
+    # With the time of the last change of any kind, which no program that copies a file sets.
+    return f"{stat.st_mtime_ns}_{stat.st_size}_{stat.st_ctime_ns}"

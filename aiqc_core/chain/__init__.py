@@ -6,10 +6,11 @@ before, and returns the row. A notebook calls `run`; Dagster's assets call the s
 
 from __future__ import annotations
 
-from aiqc_core.chain.batch import batch_drift, of_batch, predict, write_table
+from aiqc_core.chain.batch import batch_drift, of_batch, predict, predict_new, write_table
 from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
-from aiqc_core.chain.due import Due, due, newest_snapshot, source_digest
+from aiqc_core.chain.due import Due, due, present_snapshot, source_digest
+from aiqc_core.chain.keys import content_of, free_key, newest_snapshot
 from aiqc_core.chain.stage import today
 from aiqc_core.chain.training import hyperparamset, job, jobs, prepare, queue, renew, run
 from aiqc_core.chain.versions import code_version
@@ -24,11 +25,13 @@ __all__ = [
     "champion",
     "champion_sound",
     "code_version",
+    "content_of",
     "crown",
     "dataset",
     "drift",
     "due",
     "feature",
+    "free_key",
     "fresh",
     "hyperparamset",
     "job",
@@ -39,7 +42,9 @@ __all__ = [
     "newest_snapshot",
     "of_batch",
     "predict",
+    "predict_new",
     "prepare",
+    "present_snapshot",
     "queue",
     "renew",
     "run",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aiqc_core.chain.champion import champion
+from aiqc_core.chain.keys import batches_of, free_batch
 from aiqc_core.chain.watch import table_of
 from aiqc_core.config import home
 from aiqc_core.errors import IngestError
@@ -44,13 +45,46 @@ def predict(
     """
     if not path:
         return of_batch(experiment, batch)
+    row = _predicted(experiment, path, predictor_id)
+    Snapshot.put(batches_of(experiment), batch, "prediction", row)
+    return row
+
+
+def predict_new(
+    experiment: Experiment, *, path: str, predictor_id: int | None = None
+) -> tuple[str, Prediction]:
+    """Predict a batch that nobody named; its key is the present time, to the second.
+
+    A second batch of the same second gets a number behind it.
+
+    Args:
+        experiment: the declaration.
+        path: the file or folder of the new data.
+        predictor_id: another model than the champion.
+
+    Returns:
+        The batch's key, and its Prediction.
+
+    Raises:
+        IngestError: no path, or what lies there cannot be read.
+        NotFoundError: there is no champion yet.
+        SelectionError: columns are missing or incompatible.
+    """
+    if not path:
+        message = f"path: a new batch of {experiment.name} needs the path of its data."
+        raise IngestError(message)
+    row = _predicted(experiment, path, predictor_id)
+    batch = free_batch(experiment)
+    Snapshot.put(batches_of(experiment), batch, "prediction", row)
+    return batch, row
+
+
+def _predicted(experiment: Experiment, path: str, predictor_id: int | None) -> Prediction:
     if predictor_id is None:
         predictor = champion(experiment).predictor
     else:
         predictor = Predictor.get_by_id(predictor_id)
-    row = predictor.predict(path, _label_in(predictor, path), store=True)
-    Snapshot.put(_place(experiment), batch, "prediction", row)
-    return row
+    return predictor.predict(path, _label_in(predictor, path), store=True)
 
 
 def of_batch(experiment: Experiment, batch: str) -> Prediction:
@@ -59,8 +93,8 @@ def of_batch(experiment: Experiment, batch: str) -> Prediction:
     Raises:
         IngestError: it was not predicted yet.
     """
-    noted = Snapshot.of(_place(experiment), batch)
-    if "prediction" not in noted.rows:
+    noted = Snapshot.get_or_none(experiment=batches_of(experiment), key=batch)
+    if noted is None or "prediction" not in noted.rows:
         message = (
             f"path: batch {batch!r} of {experiment.name} was not predicted yet; give the path of "
             "its data."
@@ -104,7 +138,3 @@ def _label_in(predictor: Predictor, path: str) -> Any:
     frame, _ = read_table(path)
     has_label = all(name in frame.columns for name in label.columns)
     return frame[label.columns] if has_label else None
-
-
-def _place(experiment: Experiment) -> str:
-    return f"{experiment.name}/batch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ from aiqc_core.preprocess import encode
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
 
+logger = logging.getLogger(__name__)
+
 
 def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     """Register the source's present content; unchanged content gives the same row.
@@ -46,9 +49,21 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     if labels is not None:
         about["name"] = f"{experiment.name}/label"
         target = Dataset.Tabular.from_df(labels, **about)
+    _warn_of_other_content(experiment, snapshot, row)
     Snapshot.put(experiment.name, snapshot, "dataset", row)
     Snapshot.put(experiment.name, snapshot, "label_dataset", target)
     return row
+
+
+def _warn_of_other_content(experiment: Experiment, snapshot: str, row: Dataset) -> None:
+    known = Snapshot.get_or_none(experiment=experiment.name, key=snapshot)
+    before = None if known is None else known.rows.get("dataset")
+    if before not in {None, row.id}:
+        logger.warning(
+            "snapshot %s of %s stood for Dataset %d and now stands for Dataset %d, as the source "
+            "has changed; give changed content a snapshot of its own to keep both.",
+            snapshot, experiment.name, before, row.id,
+        )  # fmt: skip
 
 
 def label_dataset(experiment: Experiment, snapshot: str) -> Dataset:

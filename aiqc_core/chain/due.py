@@ -1,4 +1,4 @@
-"""Whether an experiment has something to train: moved content, or Jobs that lack a Predictor."""
+"""Whether there is something to train: moved content, another declaration, missing trainings."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aiqc_core.chain.keys import content_of, free_key, newest_snapshot
+from aiqc_core.chain.stage import today
+from aiqc_core.chain.versions import is_changed
 from aiqc_core.ingest import content
 from aiqc_core.ingest.content import NDIM, SEQUENCE, TABULAR, Source
-from aiqc_core.orm import Dataset, Queue, Snapshot
+from aiqc_core.orm import Queue, Snapshot
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -25,12 +28,14 @@ class Due:
         reason: one sentence for the person who looks at the schedule.
         digest: of the source's present content, and of its labels where they lie apart.
         snapshot: the newest snapshot before now, if any.
+        is_moved: whether the content is another than that snapshot's.
     """
 
     is_due: bool
     reason: str
     digest: str
     snapshot: str | None
+    is_moved: bool = True
 
 
 def due(experiment: Experiment) -> Due:
@@ -43,26 +48,13 @@ def due(experiment: Experiment) -> Due:
     newest = newest_snapshot(experiment)
     if newest is None:
         return Due(is_due=True, reason="No snapshot is there yet.", digest=digest, snapshot=None)
-    known = "_".join(
-        dict.fromkeys(
-            newest.get_row(Dataset, stage).sha256_hexdigest
-            for stage in ("dataset", "label_dataset")
-        )
-    )
+    known = str(content_of(newest))
     if known != digest:
         reason = f"The content moved since snapshot {newest.key}: {known[:12]} to {digest[:12]}."
         return Due(is_due=True, reason=reason, digest=digest, snapshot=newest.key)
-    missing = _missing(newest)
-    if missing is None or missing:
-        what = "is not trained" if missing is None else f"lacks {missing} trainings"
-        return Due(
-            is_due=True,
-            reason=f"Snapshot {newest.key} {what}.",
-            digest=digest,
-            snapshot=newest.key,
-        )
-    reason = f"The content is that of snapshot {newest.key} ({digest[:12]}), which is trained."
-    return Due(is_due=False, reason=reason, digest=digest, snapshot=newest.key)
+    wanted = _wanted(experiment, newest)
+    trained = f"The content is that of snapshot {newest.key} ({digest[:12]}), which is trained."
+    return Due(wanted is not None, wanted or trained, digest, newest.key, is_moved=False)
 
 
 def source_digest(experiment: Experiment) -> str:
@@ -78,19 +70,29 @@ def source_digest(experiment: Experiment) -> str:
     return "_".join(dict.fromkeys(_content(values).digest() for values in parts))
 
 
-def newest_snapshot(experiment: Experiment) -> Snapshot | None:
-    """Return the snapshot that was opened last and has its data registered."""
-    of_it = Snapshot.select().where(Snapshot.experiment == experiment.name)
-    rows = of_it.order_by(Snapshot.id.desc())
-    return next((row for row in rows if "label_dataset" in row.rows), None)
+def present_snapshot(experiment: Experiment) -> str:
+    """Return the key of a snapshot of the source's present content, where nobody names one.
+
+    Today's date; where that names other content already, date and time.
+
+    Raises:
+        IngestError: the source cannot be read.
+    """
+    known = Snapshot.get_or_none(experiment=experiment.name, key=today())
+    if known is None or content_of(known) is None:
+        return today()  # as on most days: the source need not be read for its digest
+    return free_key(experiment, source_digest(experiment))
 
 
-def _missing(snapshot: Snapshot) -> int | None:
-    """Return how many trainings a snapshot lacks; None when it has no Queue yet."""
+def _wanted(experiment: Experiment, snapshot: Snapshot) -> str | None:
+    """Return why a snapshot's content is to be trained, None when it is."""
     if "queue" not in snapshot.rows:
-        return None
+        return f"Snapshot {snapshot.key} is not trained."
     queue = snapshot.get_row(Queue, "queue")
-    return queue.total_runs - queue.runs_completed - queue.runs_pruned
+    if is_changed(experiment, queue):
+        return f"The declaration has changed since snapshot {snapshot.key} was trained."
+    missing = queue.total_runs - queue.runs_completed - queue.runs_pruned
+    return f"Snapshot {snapshot.key} lacks {missing} trainings." if missing else None
 
 
 def _content(values: Any) -> content.Content:

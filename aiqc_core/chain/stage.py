@@ -10,6 +10,8 @@ from aiqc_core.orm import Declared, Snapshot
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
 
+FUNCTIONS = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
+
 
 def today() -> str:
     """Return the key of a snapshot of today's data."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.chain import data
-from aiqc_core.chain.stage import find_or_make, row_of, today
+from aiqc_core.chain.due import present_snapshot
+from aiqc_core.chain.stage import FUNCTIONS, find_or_make, row_of
+from aiqc_core.chain.versions import note_declaration
 from aiqc_core.errors import TrainingError
 from aiqc_core.orm import (
     Algorithm,
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from aiqc_core.experiment import Experiment
-
-FUNCTIONS = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
 
 
 def hyperparamset(experiment: Experiment) -> Hyperparamset | None:
@@ -57,7 +57,9 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
     Over an edited grid a new one is made, which takes over what equal Jobs have trained before.
     """
     make, inputs = _queue(experiment, snapshot, adopt_all_but=())
-    return find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
+    row = find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
+    note_declaration(experiment, row)
+    return row
 
 
 def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:
@@ -120,6 +122,7 @@ def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Q
     make, inputs = _queue(experiment, snapshot, adopt_all_but=job_keys)
     row = Declared.replace_row(experiment.name, "queue", inputs, make)
     Snapshot.put(experiment.name, snapshot, "queue", row)
+    note_declaration(experiment, row)
     return row
 
 
@@ -140,14 +143,15 @@ def run(
 
     Args:
         experiment: the declaration.
-        snapshot: the key of "the data as of"; today's date by default.
+        snapshot: the key of "the data as of"; by default today's date, and the time where
+            that names other content already.
         workers: processes that train side by side; those of the declaration by default.
 
     Raises:
         TrainingError: Jobs failed; the others are recorded.
     """
     training = experiment.training
-    row = prepare(experiment, snapshot or today())
+    row = prepare(experiment, snapshot or present_snapshot(experiment))
     row.run_jobs(
         workers=workers or training.workers,
         time_limit=training.time_limit,

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.chain.data import encoder_digest
-from aiqc_core.chain.training import FUNCTIONS
+from aiqc_core.chain.stage import FUNCTIONS
+from aiqc_core.orm import Declared, Queue
+from aiqc_core.orm.snapshot import digest_of_inputs
 from aiqc_core.train.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ CUT = {
     "size_test", "size_validation", "fold_count", "bin_count", "unsupervised_stratify_col",
     "groups", "time_ordered", "gap",
 }  # fmt: skip
+
+TRAINED_FROM = ("feature", "label", "splitset", "predictor")
+NOTED = "declaration"  # the stage under which a Queue's declaration is noted
 
 
 def code_version(experiment: Experiment, stage: str) -> str:
@@ -33,6 +38,28 @@ def code_version(experiment: Experiment, stage: str) -> str:
     """
     told = json.dumps(STAGES.get(stage, _nothing)(experiment), sort_keys=True, default=str)
     return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def note_declaration(experiment: Experiment, queue: Queue) -> None:
+    """Note which declaration led to a Queue."""
+    inputs = [queue.id, declared(experiment)]
+    Declared.find_or_make(Queue, experiment.name, NOTED, inputs, lambda: queue)
+
+
+def is_changed(experiment: Experiment, queue: Queue) -> bool:
+    """Say whether another declaration led to a Queue; of one without a note, it did not."""
+    noted = Declared.digests(experiment.name, NOTED, queue)
+    return bool(noted) and digest_of_inputs([queue.id, declared(experiment)]) not in noted
+
+
+def declared(experiment: Experiment) -> str:
+    """Return a digest of all in a declaration that what is trained follows from."""
+    training = experiment.training
+    parts = [
+        *(code_version(experiment, stage) for stage in TRAINED_FROM),
+        training.hyperparameters, training.search, experiment.job_keys(),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
 def _dataset(experiment: Experiment) -> Any:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from aiqc_core.chain.due import due, newest_snapshot
+from aiqc_core.chain.due import due
+from aiqc_core.chain.keys import newest_snapshot
 from aiqc_core.chain.stage import row_of
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import SelectionError

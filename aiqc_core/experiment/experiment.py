@@ -113,7 +113,8 @@ class Experiment(Declared):
 
         Args:
             workers: processes that train side by side; those of the declaration by default.
-            snapshot: the key of "the data as of"; today's date by default.
+            snapshot: the key of "the data as of"; by default today's date, and the time
+                where that names other content already.
 
         Raises:
             TrainingError: Jobs failed; the others are recorded.

@@ -53,7 +53,7 @@ class Declared(BaseModel):
             inputs: all that the row follows from, as JSON can hold it.
             make: makes the row.
         """
-        digest = _digest(inputs)
+        digest = digest_of_inputs(inputs)
         with metastore.atomic():
             known = cls.get_or_none(experiment=experiment, stage=stage, digest=digest)
             found = None if known is None else table.get_or_none(table.id == known.row_id)
@@ -71,7 +71,13 @@ class Declared(BaseModel):
     ) -> Row:
         """Make the row again, which is from now on what these inputs give; see `find_or_make`."""
         with metastore.atomic():
-            return cls._note(make(), experiment, stage, _digest(inputs))
+            return cls._note(make(), experiment, stage, digest_of_inputs(inputs))
+
+    @classmethod
+    def digests(cls, experiment: str, stage: str, row: BaseModel) -> set[str]:
+        """Return the digests of the inputs that give a row in a stage."""
+        of_row = {"experiment": experiment, "stage": stage, "row_id": row.id}
+        return {found.digest for found in cls.select().filter(**of_row)}
 
     @classmethod
     def _note(cls, row: Row, experiment: str, stage: str, digest: str) -> Row:
@@ -100,6 +106,12 @@ class Snapshot(BaseModel):
             return cls.get_or_create(experiment=experiment, key=key)[0]
 
     @classmethod
+    def take(cls, experiment: str, key: str) -> bool:
+        """Make the snapshot with this key; False, and nothing done, when it is there."""
+        with metastore.atomic():
+            return cls.get_or_create(experiment=experiment, key=key)[1]
+
+    @classmethod
     def put(cls, experiment: str, key: str, stage: str, row: BaseModel) -> None:
         """Note that a stage of this snapshot is this row."""
         with metastore.atomic():
@@ -124,6 +136,7 @@ class Snapshot(BaseModel):
         return table.get_by_id(row_id)
 
 
-def _digest(inputs: object) -> str:
+def digest_of_inputs(inputs: object) -> str:
+    """Return the digest by which a row is found that was made from these inputs."""
     text = json.dumps(inputs, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

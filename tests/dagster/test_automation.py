@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -15,6 +16,7 @@ import pytest
 from small_experiment import declare, source
 
 from aiqc_core import chain
+from aiqc_core.orm import Snapshot
 from aiqc_dagster import bundle, notify, partitions, resources, schedules, sensors
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
 
 NOON = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+SENSOR_TAG = "dagster/sensor_name"
 STORE = {"metastore": resources.MetastoreResource(), "cache": resources.CacheResource()}
 
 
@@ -40,11 +43,11 @@ def job_of(experiment: Experiment) -> dg.JobDefinition:
     return defs.resolve_job_def(f"retrain_{experiment.name}")
 
 
-def tick(experiment: Experiment, instance: dg.DagsterInstance) -> Any:
-    """Evaluate the schedule at noon."""
+def tick(experiment: Experiment, instance: dg.DagsterInstance, when: dt.datetime = NOON) -> Any:
+    """Evaluate the schedule, at noon by default."""
     (schedule,) = schedules.retrain(experiment, job_of(experiment))
     context = dg.build_schedule_context(
-        instance=instance, scheduled_execution_time=NOON, resources=STORE
+        instance=instance, scheduled_execution_time=when, resources=STORE
     )
     return schedule.evaluate_tick(context)
 
@@ -80,6 +83,68 @@ def test_moved_content_is_trained_again(instance: dg.DagsterInstance) -> None:
     assert "moved since snapshot 2026-11-24" in request.tags["aiqc/reason"]
 
 
+def test_each_content_of_a_day_has_a_snapshot_of_its_own(instance: dg.DagsterInstance) -> None:
+    """A, B, A, and then A again: the first three are trained, each under a key of its own."""
+    keys = []
+    for hour, rows in enumerate((60, 61, 60)):
+        moved = declare(source=lambda rows=rows: source(rows), schedule="@hourly")
+        (request,) = tick(moved, instance, NOON + dt.timedelta(hours=hour)).run_requests
+        key = request.tags["aiqc/snapshot"]
+        chain.prepare(moved, key)
+        chain.queue(moved, key).run_jobs(progress=False)
+        keys.append(key)
+    assert keys == ["2026-11-25", "2026-11-25_130000", "2026-11-25_140000"]
+    held = [chain.content_of(Snapshot.of("updown", key)) for key in keys]
+    assert held[0] == held[2] != held[1]
+    last = declare(schedule="@hourly")
+    assert "which is trained" in tick(last, instance, NOON + dt.timedelta(hours=3)).skip_message
+
+
+def test_a_clock_that_is_set_back_names_nothing_twice(home: Path) -> None:
+    for rows in (60, 61, 70):
+        moved = declare(source=lambda rows=rows: source(rows))
+        chain.prepare(moved, chain.free_key(moved, chain.source_digest(moved), NOON, finest=True))
+    rows = Snapshot.select().where(Snapshot.experiment == "updown")
+    second = "2026-11-25_120000"
+    assert [row.key for row in rows] == [second, f"{second}_2", f"{second}_3"]
+
+
+def test_a_snapshot_that_nobody_named_keeps_what_the_day_has_seen_before(home: Path) -> None:
+    first = chain.prepare(declare(), chain.present_snapshot(declare()))
+    again = chain.present_snapshot(declare())
+    moved = declare(source=lambda: source(61))
+    later = chain.present_snapshot(moved)
+    assert again == chain.stage.today() != later
+    chain.prepare(moved, later)
+    assert Snapshot.of("updown", again).rows["queue"] == first.id
+
+
+def test_a_tick_while_a_run_trains_the_same_content_asks_for_none(
+    instance: dg.DagsterInstance,
+) -> None:
+    experiment = declare(schedule="@hourly")
+    job = job_of(experiment)
+    (request,) = tick(experiment, instance).run_requests
+    run = instance.create_run_for_job(
+        job, run_config=request.run_config, tags=request.tags, status=dg.DagsterRunStatus.STARTED
+    )
+    later = NOON + dt.timedelta(hours=1)
+    assert run.run_id in tick(experiment, instance, later).skip_message
+    moved = declare(source=lambda: source(61), schedule="@hourly")
+    (other,) = tick(moved, instance, later).run_requests
+    assert other.tags["aiqc/snapshot"] != request.tags["aiqc/snapshot"]
+    instance.report_run_canceled(run)
+    assert tick(experiment, instance, later).run_requests
+
+
+def test_a_changed_declaration_is_due_and_a_reverted_one_is_not(home: Path) -> None:
+    chain.run(declare(epochs=(2,)), snapshot="s1")
+    assert not chain.due(declare(epochs=(2,), owner="team:other")).is_due
+    assert "The declaration has changed" in chain.due(declare(epochs=(2, 4))).reason
+    chain.run(declare(epochs=(2, 4)), snapshot="s1")
+    assert not chain.due(declare(epochs=(2, 4))).is_due
+
+
 def test_without_a_cron_there_is_no_schedule() -> None:
     assert schedules.retrain(declare(), job_of(declare())) == []
 
@@ -106,6 +171,38 @@ def test_a_changed_file_is_seen_once_and_an_equal_one_is_not_trained(
     source(61).to_csv(path, index=False)
     (again,) = look(watch, instance, touched.cursor).run_requests
     assert again.run_key != request.run_key
+
+
+def test_content_that_comes_back_is_asked_for_under_a_key_of_its_own(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """Dagster drops a request whose key it has seen: A, B, A and a cursor that someone reset."""
+    path = tmp_path / "rows.csv"
+    experiment = declare(source=path)
+    job = job_of(experiment)
+    watch, _ = sensors.build(experiment, job)
+    kept, cursor, asked = tmp_path / "kept.csv", None, []
+    for rows in (60, 61, 60):
+        source(rows).to_csv(path, index=False)
+        if kept.exists() and rows == 60:
+            shutil.copy2(kept, path)  # with the time of the first
+        shutil.copy2(path, kept) if cursor is None else None
+        found = look(watch, instance, cursor)
+        (request,) = found.run_requests
+        (twice,) = look(watch, instance, cursor).run_requests
+        assert twice.run_key == request.run_key  # asked twice at once, it is run once
+        chain.run(experiment, snapshot=request.tags["aiqc/snapshot"])
+        tags = request.tags | {"dagster/run_key": str(request.run_key), SENSOR_TAG: watch.name}
+        run = instance.create_run_for_job(job, run_config=request.run_config, tags=tags)
+        instance.report_run_failed(run)
+        asked.append(request.run_key)
+        cursor = found.cursor
+    assert len(set(asked)) == 3
+    Snapshot.delete().execute()
+    (reset,) = look(watch, instance, None).run_requests
+    assert reset.run_key not in asked
+    instance.delete_run(run.run_id)
+    assert look(watch, instance, None).run_requests
 
 
 def fn_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 from small_experiment import declare, source
 
-from aiqc_core import chain
+from aiqc_core import chain, config
 from aiqc_core.orm import Prediction
 from aiqc_dagster import bundle
 
@@ -89,3 +90,19 @@ def test_a_batch_that_nobody_predicted_asks_for_its_path(instance: dg.DagsterIns
     done = predict(instance, batch="b4")
     (failed,) = done.filter_events(lambda e: e.is_step_failure)
     assert "give the path of its data" in str(failed.step_failure_data.error)
+
+
+def test_batches_of_one_second_that_nobody_named_are_kept_apart(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noon = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
+    monkeypatch.setattr("aiqc_core.chain.keys.timezone_now", lambda: noon)
+    for rows in (4, 5):
+        path = tmp_path / f"{rows}.csv"
+        source(rows)[["x", "z"]].to_csv(path, index=False)
+        assert predict(instance, path=str(path)).success
+    assert not predict(instance, path="").success
+    keys = ["2026-11-25_120000", "2026-11-25_120000_2"]
+    assert instance.get_dynamic_partitions("updown_batch") == keys
+    folder = config.home() / "predictions" / "updown"
+    assert [len(pd.read_parquet(folder / f"{key}.parquet")) for key in keys] == [4, 5]

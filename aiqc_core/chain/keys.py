@@ -1,0 +1,95 @@
+"""Keys made of the time: one names one state of the data, whatever else happens that day."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from aiqc_core.config import timezone_now
+from aiqc_core.orm import Dataset, Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from datetime import datetime
+
+    from aiqc_core.experiment import Experiment
+
+DAY, SECOND = "%Y-%m-%d", "%Y-%m-%d_%H%M%S"
+
+
+def free_key(
+    experiment: Experiment,
+    digest: str,
+    when: datetime | None = None,
+    *,
+    finest: bool = False,
+    taken: Collection[str] = (),
+) -> str:
+    """Return the newest snapshot's key if it is of this time and content, else a new one.
+
+    The day's date comes first, then date and time to the second, then that with a number.
+
+    Args:
+        experiment: whose snapshots.
+        digest: of the source's present content, see `source_digest`.
+        when: the present time by default.
+        finest: begin with date and time.
+        taken: keys that other content is about to get.
+    """
+    newest = newest_snapshot(experiment)
+    return next(
+        key
+        for key in _names(when or timezone_now(), finest=finest)
+        if key not in taken and _is_free(key, experiment, digest, newest)
+    )
+
+
+def content_of(snapshot: Snapshot) -> str | None:
+    """Return the digest of a snapshot's content as `source_digest` has it; None without data.
+
+    Rows that were deleted meanwhile have no digest: the key stays that of what they held.
+    """
+    if "label_dataset" not in snapshot.rows:
+        return None
+    found = [
+        Dataset.get_or_none(Dataset.id == snapshot.rows[stage])
+        for stage in ("dataset", "label_dataset")
+    ]
+    return "_".join(
+        dict.fromkeys("deleted" if row is None else row.sha256_hexdigest for row in found)
+    )
+
+
+def newest_snapshot(experiment: Experiment) -> Snapshot | None:
+    """Return the snapshot that was opened last and has its data registered."""
+    of_it = Snapshot.select().where(Snapshot.experiment == experiment.name)
+    rows = of_it.order_by(Snapshot.id.desc())
+    return next((row for row in rows if "label_dataset" in row.rows), None)
+
+
+def _is_free(key: str, experiment: Experiment, digest: str, newest: Snapshot | None) -> bool:
+    """Say whether a key has no content yet, or this one, and no other has come since."""
+    known = Snapshot.get_or_none(experiment=experiment.name, key=key)
+    if known is None or content_of(known) is None:
+        return True
+    return known == newest and content_of(known) == digest
+
+
+def _names(when: datetime, *, finest: bool) -> Iterator[str]:
+    """Yield keys of a moment, the coarsest first."""
+    if not finest:
+        yield when.strftime(DAY)
+    second = when.strftime(SECOND)
+    yield second
+    yield from (f"{second}_{number}" for number in count(2))
+
+
+def free_batch(experiment: Experiment) -> str:
+    """Take a key that no batch has, of date and time; it is this caller's alone."""
+    place = batches_of(experiment)
+    return next(key for key in _names(timezone_now(), finest=True) if Snapshot.take(place, key))
+
+
+def batches_of(experiment: Experiment) -> str:
+    """Return under which name the batches of an experiment are noted."""
+    return f"{experiment.name}/batch"
