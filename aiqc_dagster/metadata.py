@@ -70,7 +70,9 @@ def of_label(row: Label) -> Metadata:
     return {
         "label_id": row.id,
         "columns": row.columns,
-        "classes": [str(value) for value in row.classes() or ["continuous"]],
+        "classes": [
+            str(value) for value in row.classes_by_code() or row.classes() or ["continuous"]
+        ],
         "coder": "none" if step is None else type(step.encoder).__name__,
     }
 

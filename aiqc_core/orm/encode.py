@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from pandas.api import types
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
 
 from aiqc_core.errors import PreprocessError
@@ -14,13 +15,17 @@ from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
 from aiqc_core.orm.fields import JSONField, PickleField
 from aiqc_core.orm.label import Label
+from aiqc_core.preprocess import classes as class_order
 from aiqc_core.preprocess import columns as column_filter
 from aiqc_core.preprocess import encode
 from aiqc_core.preprocess.pipeline import EncoderStep
 from aiqc_core.preprocess.samples import trial_rows
+from aiqc_core.train import compatibility
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,9 @@ class LabelCoder(BaseModel):
             sklearn_preprocess: an instance of a class of `sklearn.preprocessing`; it is cloned.
 
         Raises:
-            PreprocessError: no such instance, no inverse, it does not fit these values, or the
-                Label has a coder already.
+            PreprocessError: no such instance, no inverse, it does not fit these values, it does
+                not tell the classes of text apart, or the Label has a coder already. Numbers may
+                be meant for a regression: of these, `Queue.from_algorithm` says so.
         """
         label = Label.get_by_id(label_id)
         encoder = encode.checked(sklearn_preprocess)
@@ -58,7 +64,9 @@ class LabelCoder(BaseModel):
         if label.step() is not None:
             message = f"label_id: Label {label.id} has a LabelCoder already; make another Label."
             raise PreprocessError(message)
-        fitted = encode.fit(trial_rows(label.to_df(), label.columns, label.fills()), encoder)
+        rows = trial_rows(label.to_df(), label.columns, label.fills())
+        fitted = encode.fit(rows, encoder)
+        _refuse_mixed_classes(label, rows, fitted)
         categorical = encode.is_categorical(encoder)
         with metastore.atomic():
             return cls.create(
@@ -161,6 +169,17 @@ class FeatureCoder(BaseModel):
     def step(self) -> EncoderStep:
         """Return the coder as a value."""
         return _step(self)
+
+
+def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.FittedEncoder) -> None:
+    """Refuse what codes text so that a class could not be told from its code."""
+    is_text = not all(types.is_numeric_dtype(dtype) for dtype in rows.dtypes)
+    known = label.classes()
+    if is_text and known is not None and class_order.by_code(fitted, rows, known) is None:
+        message = (
+            f"sklearn_preprocess: {fitted.encoders[0]!r} {compatibility.not_told_apart(known)}"
+        )
+        raise PreprocessError(message)
 
 
 def _step(coder: LabelCoder | FeatureCoder) -> EncoderStep:

@@ -201,9 +201,8 @@ def threshold_curves(prediction: Prediction, split_name: str | None = None) -> g
 
 
 def class_names(prediction: Prediction) -> list[str]:
-    """Return the label's own classes as text, by their ordinal."""
-    label: Any = _splitset(prediction).label
-    return [str(value) for value in label.classes() or ()]
+    """Return the label's own classes as text, by the codes that its fitted coder gave them."""
+    return [str(value) for value in prediction.predictor.classes or ()]
 
 
 def about_predictor(predictor: Predictor) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from pandas.api import types
 from peewee import ForeignKeyField, IntegerField
 
@@ -13,11 +14,13 @@ from aiqc_core.ingest.selection import checked_columns
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.fields import JSONField
+from aiqc_core.preprocess import classes as class_order
+from aiqc_core.preprocess import encode
+from aiqc_core.preprocess.samples import trial_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from aiqc_core.preprocess.pipeline import EncoderStep
@@ -95,6 +98,17 @@ class Label(BaseModel):
     def classes(self) -> list[object] | None:
         """Return the classes that predictions are decoded to: values, or the one-hot columns."""
         return self.columns if self.column_count > 1 else self.unique_classes
+
+    def classes_by_code(self) -> tuple[Any, ...] | None:
+        """Return the classes in the order of their codes, as the label's coder gives them.
+
+        None for a continuous label, and where the coder does not tell the classes apart.
+        """
+        known, step = self.classes(), self.step()
+        if known is None or step is None:
+            return class_order.by_code(None, pd.DataFrame(), known)
+        frame = trial_rows(self.to_df(), self.columns, self.fills())
+        return class_order.by_code(encode.fit(frame, step.encoder), frame, known)
 
     @property
     def fitted_labelcoder(self) -> object:

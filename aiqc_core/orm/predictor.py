@@ -220,6 +220,15 @@ class Predictor(BaseModel):
         return estimator_of(self)
 
     @property
+    def classes(self) -> tuple[Any, ...] | None:
+        """The classes by their codes, as the fitted label coder orders them; None without.
+
+        All that turns a code into a class asks here: figures, tables, traces and estimators.
+        """
+        fitted: Any = self.fitted_preprocessing
+        return None if fitted.label is None else fitted.label.classes
+
+    @property
     def prediction(self) -> Prediction:
         """The Prediction that came with the training; those of `infer` have a Splitset."""
         table = type(self).predictions.rel_model

@@ -287,14 +287,15 @@ def _refuse_below(argument: str, given: Any, least: int) -> None:
 def _label_facts(label: Label | None) -> compatibility.LabelFacts | None:
     if label is None:
         return None
-    step = label.step()
+    step, ordered = label.step(), label.classes_by_code()
     encoded = None if step is None else encode.fit(label.to_df(), step.encoder)
     return compatibility.LabelFacts(
         columns=tuple(label.columns),
         dtypes=tuple(label.get_dtypes().values()),
-        classes=label.classes(),
-        encoder=None if step is None else type(step.encoder).__name__,
+        classes=ordered or label.classes(),
+        encoder=None if step is None else step.encoder,
         encoded_width=len(label.columns) if encoded is None else len(encoded.output_columns),
+        tells_apart=ordered is not None or label.classes() is None,
     )
 
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from aiqc_core.errors import PreprocessError
 from aiqc_core.ingest.selection import SHOWN, checked_columns
+from aiqc_core.preprocess import classes as class_order
 from aiqc_core.preprocess import encode, naming
-from aiqc_core.preprocess.encoders import known_categories
 from aiqc_core.preprocess.values import table
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ def fit_label(
         )
     encoder = None if step is None else _fit_step(frame, step, train)
     named = None if classes is None else tuple(classes)
-    return FittedLabel(tuple(frame.columns), encoder, _coded_order(encoder, named))
+    ordered = class_order.by_code(encoder, frame, named)
+    return FittedLabel(tuple(frame.columns), encoder, ordered or named)
 
 
 def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
@@ -247,16 +248,6 @@ def _fit_step(
     rows = frame.loc[:, list(step.columns)]
     taught = rows if step.fit_on_all or train is None else rows.iloc[train]
     return encode.fit(taught, step.encoder, dimension=step.dimension)
-
-
-def _coded_order(
-    encoder: FittedEncoder | None, classes: tuple[Any, ...] | None
-) -> tuple[Any, ...] | None:
-    """Return classes in the order of an encoder's codes, which a user may have chosen."""
-    known = None if encoder is None else known_categories(encoder.encoders[0])
-    if classes is None or known is None or len(known) > 1:
-        return classes
-    return tuple(known[0].tolist())
 
 
 def _numbers(frame: pd.DataFrame) -> NDArray[Any]:

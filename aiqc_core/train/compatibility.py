@@ -21,16 +21,19 @@ class LabelFacts:
     Attributes:
         columns: its columns; several are one-hot.
         dtypes: the dtype of each.
-        classes: the sorted classes, None for a continuous label.
-        encoder: the class name of its coder, None without one.
+        classes: the classes, by their codes where the coder tells them apart; None for a
+            continuous label.
+        encoder: its coder, None without one.
         encoded_width: how many columns its coder makes.
+        tells_apart: whether its coder gives each class a code of its own, from 0 or one-hot.
     """
 
     columns: tuple[str, ...]
     dtypes: tuple[str, ...]
     classes: Sequence[object] | None
-    encoder: str | None
+    encoder: object | None
     encoded_width: int
+    tells_apart: bool = True
 
 
 def refuse_mismatch(analysis_type: str, label: LabelFacts | None) -> None:
@@ -86,7 +89,19 @@ def _binary_fault(label: LabelFacts, count: int) -> str | None:
     return _coding_fault(label, count)
 
 
+def not_told_apart(classes: Sequence[object]) -> str:
+    """Say that a coder's output names no class of these, and what to do."""
+    return (
+        f"does not tell the classes {_shown(classes)} apart: it gives neither each a code of its "
+        f"own, 0…{len(classes) - 1} in one column, nor one-hot columns, one a class. Use "
+        "OrdinalEncoder(), LabelBinarizer() or OneHotEncoder() without drop, min_frequency or "
+        "max_categories, and with every class among its categories."
+    )
+
+
 def _coding_fault(label: LabelFacts, count: int) -> str | None:
+    if not label.tells_apart:
+        return f"its coder {label.encoder!r} {not_told_apart(label.classes or ())}"
     if label.encoder is not None or len(label.columns) > 1:
         return None
     if list(label.classes or ()) != list(range(count)):
