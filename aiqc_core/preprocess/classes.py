@@ -72,7 +72,8 @@ def _one_of_each(
     rows = pd.DataFrame({frame.columns[0]: known[0]})
     names = known[0].tolist()
     if len(missed):  # the encoder says what it makes of them
-        return pd.concat([rows, missed.astype(object)]), [*names, *missed.iloc[:, 0].tolist()]
+        names += missed.iloc[:, 0].tolist()
+        rows = pd.DataFrame({frame.columns[0]: pd.Series(names, dtype=object)})
     return rows, names
 
 
