@@ -13,7 +13,7 @@ from aiqc_core.chain.watch import table_of
 from aiqc_core.config import home
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate import drift
-from aiqc_core.ingest.tabular import read_table
+from aiqc_core.ingest.tabular import Hints, read_table
 from aiqc_core.orm import Prediction, Predictor, Snapshot
 from aiqc_core.orm.versus import learned
 
@@ -135,6 +135,6 @@ def _label_in(predictor: Predictor, path: str) -> Any:
     label = predictor.job.queue.splitset.label
     if label is None or Path(path).suffix.lower() not in TABLES:
         return None
-    frame, _ = read_table(path)
+    frame, _ = read_table(path, hints=Hints(is_told=True))  # `predict` warns
     has_label = all(name in frame.columns for name in label.columns)
     return frame[label.columns] if has_label else None

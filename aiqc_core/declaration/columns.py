@@ -8,6 +8,7 @@ import pandas as pd
 from pyarrow import parquet
 
 from aiqc_core.declaration.faults import did_you_mean
+from aiqc_core.ingest.delimited import header_of
 from aiqc_core.ingest.tabular import DELIMITERS, FORMATS
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ def header(file: Path) -> list[str]:
     kind = FORMATS[file.suffix.lower()]
     if kind == "parquet":
         return list(parquet.read_schema(file).names)
-    frame = pd.read_csv(file, sep=DELIMITERS[kind], nrows=0, encoding="utf-8-sig")
-    return [str(name) for name in frame.columns]
+    return header_of(file, DELIMITERS[kind])
 
 
 def of_values(found: Labelled) -> tuple[list[str] | None, list[str] | None]:

@@ -18,7 +18,7 @@ from aiqc_core.ingest.digest import array_digest, frame_digest
 from aiqc_core.ingest.parquet import from_parquet, is_kept_by, read_parquet, to_parquet
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Generator, Mapping, Sequence
     from concurrent.futures import Future
 
     from numpy.typing import NDArray
@@ -171,6 +171,8 @@ def read(
     rename_columns: Sequence[str] | None = None,
     retype: object = None,
     keep_file: bool = False,
+    known: Mapping[str, str] | None = None,
+    is_told: bool = False,
 ) -> Content:
     """Read a source whole and return its content.
 
@@ -179,13 +181,18 @@ def read(
         rename_columns: new names, one for each column.
         retype: a dtype for all columns, or of a table `{column: dtype}`.
         keep_file: keep the bytes of a Parquet file, to be stored instead of an encoding of ours.
+        known: of a CSV or TSV, dtypes that columns by these names have where a file says too
+            little of them; those of `retype` by default.
+        is_told: whether this very source was read before, so that what looks wrong is not warned
+            about again.
 
     Raises:
         IngestError: it is missing, unreadable, or cannot be kept exactly.
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind == TABULAR:
-        return _read_table(source, changes, keep_file=keep_file)
+        hints = tabular.Hints(rename_columns, retype if known is None else known, is_told)
+        return _read_table(source, changes, hints, keep_file=keep_file)
     array, source_format = _read_array(source)
     return of_array(array, source.kind, source_format, **changes)
 
@@ -215,11 +222,13 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
     return array_digest(np.array([array_digest(names), array_digest(values)]))
 
 
-def _read_table(source: Source, changes: dict[str, Any], *, keep_file: bool) -> Content:
+def _read_table(
+    source: Source, changes: dict[str, Any], hints: tabular.Hints, *, keep_file: bool
+) -> Content:
     place = str(source.place)
     data = tabular.read_parquet_bytes(place) if keep_file else None
     if data is None:
-        frame, source_format = tabular.read_table(place, header=source.header)
+        frame, source_format = tabular.read_table(place, header=source.header, hints=hints)
         return of_table(frame, source_format, **changes)
     file = Hashed(data)
     found = of_table(read_parquet(Path(place), data), "parquet", **changes)

@@ -6,37 +6,86 @@ import codecs
 import csv
 import re
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
-from itertools import islice
+from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.selection import repeated
+from aiqc_core.ingest.foreign import refuse_foreign
+from aiqc_core.ingest.layout import ENCODING, explain, laid_out, refuse_other_separator
+from aiqc_core.ingest.selection import SHOWN
+from aiqc_core.ingest.suspicions import warn_suspicious
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
+    from aiqc_core.ingest.layout import Layout
+
 EXACT_FLOAT = 2**53  # from here on a float64 skips whole numbers
 CHUNK_BYTES = 2**20
 LARGE_BYTES = 5 * 2**20  # from here on pandas parses on several cores
 NEGATIVE_ZERO = re.compile(rb"-0+(?:[^\d.]|\Z)")
-# What pandas reads as a blank: no column of text holds one of them.
+# What pandas reads as a blank: a column of numbers or truth values may hold them as such.
 BLANKS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
+NUMBERS = frozenset({"nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"})  # in lower case
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What is known of a file before it is read.
+
+    Attributes:
+        names: of the columns that are read, in the file's order, in place of the header's.
+        dtypes: by name, of columns that may hold nothing but words for blanks; or one for all.
+        is_told: whether an earlier reader has warned about this very file; then nothing is.
+    """
+
+    names: Sequence[str] | None = None
+    dtypes: object = None
+    is_told: bool = False
+
+    def numeric(self, frame: pd.DataFrame, position: int) -> bool | None:
+        """Say whether a column is one of numbers or truth values, None where nothing is known."""
+        dtype: Any = self.dtypes
+        if isinstance(dtype, Mapping):
+            given = list(self.names or [])
+            names = given if len(given) == frame.shape[1] else list(frame.columns)
+            dtype = dtype.get(str(names[position]))
+        if dtype is None:
+            return None
+        try:
+            return types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype)
+        except TypeError:  # no dtype: refused where it is cast
+            return None
 
 
 def read_delimited(
-    path: Path, *, delimiter: str, header: object, positions: Sequence[int] | None = None
+    path: Path,
+    *,
+    delimiter: str,
+    header: object,
+    positions: Sequence[int] | None = None,
+    hints: Hints | None = None,
 ) -> pd.DataFrame:
     """Read a delimited text file.
+
+    In a column of numbers or truth values the words by which programs write a blank (`NA`, `N/A`,
+    `null`, `None`, `nan`, `<NA>`…) are blanks. In a column of text they are words, as in a frame;
+    only an empty field is a blank there. A column that holds such words alone is text, which a
+    warning says, unless its dtype is known or `nan` is all it says.
+
+    What was hardly meant is warned about: rows with fewer fields than columns, names that are
+    missing, a header that looks like a row, numbers that another notation makes text.
 
     Args:
         path: the file, in UTF-8.
@@ -44,28 +93,48 @@ def read_delimited(
         header: `'infer'` for the first line, the number of the header's line, or None where there
             is no header.
         positions: of the columns to decode, in the file's order whatever theirs; all by default.
+        hints: what is known of it beforehand.
 
     Raises:
-        IngestError: an empty file, another encoding, names that repeat, rows with more fields
-            than the header, or whole numbers that no dtype keeps.
+        IngestError: no text, an empty file, another encoding or separator, names that repeat, rows
+            with more fields than the header, or whole numbers that no dtype keeps.
     """
-    line = _header_position(header)
+    line, hints = _header_position(header), hints or Hints()
+    if not hints.is_told:
+        refuse_foreign(path)
+    layout = None
     try:
-        if line is not None:
-            _refuse_repeated_names(path, delimiter, line)
+        layout = laid_out(path, delimiter, line)
+        if not hints.is_told:
+            refuse_other_separator(layout)
         chosen = None if positions is None else sorted(positions)
         frame = _parse_exactly(path, delimiter, line, chosen)
         _keep_integers(frame, path, delimiter, line, chosen)
+        _keep_words(frame, layout, chosen, hints)
+        if not hints.is_told:
+            warn_suspicious(frame, layout, is_renamed=hints.names is not None)
     except UnicodeDecodeError as error:
         raise _encoding_error(path) from error
-    except pd.errors.ParserWarning as error:
+    except pd.errors.EmptyDataError as error:
         raise IngestError(
-            f"file_path: {path} has rows with more fields than its header names. Name every "
-            "column, or remove the delimiters at the ends of the lines."
+            f"file_path: {path} cannot be parsed: it holds no line. Give a file with a header and "
+            "at least one row."
         ) from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, csv.Error) as error:
-        raise IngestError(f"file_path: {path} cannot be parsed: {error}.") from error
+    except (pd.errors.ParserWarning, pd.errors.ParserError, csv.Error) as error:
+        reason = str(error) if layout is None else explain(layout, error)
+        raise IngestError(f"file_path: {path} cannot be parsed: {reason}.") from error
     return frame
+
+
+def header_of(path: Path, delimiter: str) -> list[str]:
+    """Return the columns of a file whose first line names them, without reading its rows.
+
+    Raises:
+        IngestError: no text, another separator, or names that repeat.
+    """
+    refuse_foreign(path)
+    refuse_other_separator(laid_out(path, delimiter, 0))
+    return [str(name) for name in _parse(path, delimiter, 0, nrows=0).columns]
 
 
 def _header_position(header: object) -> int | None:
@@ -130,21 +199,43 @@ def _holds_negative_zero(path: Path) -> bool:
         return NEGATIVE_ZERO.search(text) is not None
 
 
-def _refuse_repeated_names(path: Path, delimiter: str, line: int) -> None:
-    """Refuse names that repeat: pandas would rename them `a`, `a.1`, without a word."""
-    with path.open(encoding=ENCODING, newline="") as stream:
-        rows = (row for row in csv.reader(stream, delimiter=delimiter) if _is_filled(row))
-        names = next(islice(rows, line, None), [])
-    twice = repeated(name for name in names if name)
-    if twice:
-        raise IngestError(
-            f"file_path: {path} repeats the column names {twice}. Give each column its own name "
-            "in the file, or skip the header and use rename_columns."
-        )
+def _keep_words(
+    frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints
+) -> None:
+    """Give columns of text back the words that pandas took for blanks."""
+    is_text = {
+        i: column.dtype == "str"
+        for i, (_, column) in enumerate(frame.items())
+        if column.isna().any() and (column.dtype == "str" or column.isna().all())
+    }
+    if not is_text:
+        return
+    texts = _parse(
+        layout.path, layout.delimiter, layout.header, dtype="str",
+        usecols=list(is_text) if chosen is None else [chosen[i] for i in is_text],
+        keep_default_na=False, na_values=[""],
+    )  # fmt: skip
+    for i, (_, text) in zip(is_text, texts.items(), strict=True):
+        words = text.dropna()
+        if len(words) and (is_text[i] or not _are_blanks(words, i, frame, hints)):
+            frame.isetitem(i, text)
 
 
-def _is_filled(row: list[str]) -> bool:
-    return len(row) > 1 or any(field.strip() for field in row)
+def _are_blanks(words: pd.Series, position: int, frame: pd.DataFrame, hints: Hints) -> bool:
+    """Say whether words for blanks, alone in their column, are blanks of a column of numbers."""
+    known = hints.numeric(frame, position)
+    if known is None and not words.str.lower().isin(NUMBERS).all():
+        name = str(frame.columns[position])
+        if not hints.is_told:
+            warnings.warn(
+                f"file_path: column {name!r} holds nothing but the words "
+                f"{words.unique().tolist()[:SHOWN]}, in {len(words)} rows, and is taken for text. "
+                f"Where they mean blanks, say retype={{{name!r}: 'float64'}}, or leave the cells "
+                "empty.",
+                stacklevel=5,
+            )
+        return False
+    return known is not False
 
 
 def _keep_integers(

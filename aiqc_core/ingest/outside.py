@@ -79,7 +79,7 @@ def _read_whole(
     sha256: str,
     stamp: Stamp | None,
 ) -> Any:
-    values = content.read(source, rename_columns=names, retype=dtypes).values
+    values = content.read(source, rename_columns=names, retype=dtypes, is_told=True).values
     if stamp is None or stamp not in _unchanged:
         found = content.digest_of(values, names)
         refuse_changed(source.shown, registered=sha256, found=found)
@@ -94,7 +94,10 @@ def _columns_of_text(source: Source, names: Sequence[str], wanted: dict[str, str
     """Decode some columns of a CSV or TSV, all rows; they come in the file's order."""
     there = [name for name in names if name in wanted]
     frame, _ = tabular.read_table(
-        str(source.place), header=source.header, positions=[names.index(n) for n in there]
+        str(source.place),
+        header=source.header,
+        positions=[names.index(n) for n in there],
+        hints=tabular.Hints(there, wanted, is_told=True),
     )
     return tabular.conform(frame, rename_columns=there, retype=wanted)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.delimited import read_delimited
+from aiqc_core.ingest.delimited import Hints, read_delimited
 from aiqc_core.ingest.dtypes import settled
 from aiqc_core.ingest.parquet import from_parquet, read_bytes, read_parquet, to_parquet
 from aiqc_core.ingest.paths import as_local
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Description",
+    "Hints",
     "conform",
     "describe",
     "from_parquet",
@@ -55,7 +56,11 @@ class Description:
 
 
 def read_table(
-    path: str | Path, *, header: object = "infer", positions: Sequence[int] | None = None
+    path: str | Path,
+    *,
+    header: object = "infer",
+    positions: Sequence[int] | None = None,
+    hints: Hints | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Read a table and say in which format it was.
 
@@ -65,19 +70,30 @@ def read_table(
         header: of a CSV or TSV: `'infer'` for the first line, its line's number, or None where
             there is none.
         positions: of the columns to decode, of a CSV or TSV; all by default.
+        hints: what is known of a CSV or TSV beforehand.
 
     Returns:
         The frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.
 
     Raises:
-        IngestError: a missing file, an unknown ending, text that is not UTF-8, column names that
-            repeat, or whole numbers that no dtype keeps.
+        IngestError: a missing file, an unknown ending, text that is not UTF-8 or that another
+            separator cuts, column names that repeat, or whole numbers that no dtype keeps.
     """
     source_format = FORMATS.get(Path(str(path)).suffix.lower())
     if source_format is None:
         raise IngestError(f"file_path: {path} must end in one of {', '.join(FORMATS)}.")
     with as_local(path) as file:
-        return _read_local(file, source_format, header, positions), source_format
+        _refuse_missing(file)
+        if source_format == "parquet":
+            return read_parquet(file), source_format
+        frame = read_delimited(
+            file,
+            delimiter=DELIMITERS[source_format],
+            header=header,
+            positions=positions,
+            hints=hints,
+        )
+        return frame, source_format
 
 
 def read_parquet_bytes(path: str | Path) -> memoryview | None:
@@ -151,16 +167,6 @@ def take(
         return chosen
     rows = checked_positions("samples", samples, len(frame))
     return chosen.iloc[rows].reset_index(drop=True)
-
-
-def _read_local(
-    file: Path, source_format: str, header: object, positions: Sequence[int] | None
-) -> pd.DataFrame:
-    _refuse_missing(file)
-    if source_format == "parquet":
-        return read_parquet(file)
-    delimiter = DELIMITERS[source_format]
-    return read_delimited(file, delimiter=delimiter, header=header, positions=positions)
 
 
 def _refuse_missing(file: Path) -> None:

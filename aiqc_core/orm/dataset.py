@@ -96,6 +96,10 @@ class Dataset(BaseModel):
         ) -> Dataset:
             """Register a `.csv`, `.tsv` or `.parquet` file.
 
+            In text files the words for blanks (`NA`, `null`, `nan`…) are blanks in columns of
+            numbers and truth values, and words in columns of text; an empty field is a blank. What
+            a file can hardly mean is warned about, see `aiqc_core.ingest.delimited`.
+
             Args:
                 file_path: the file; its ending, in any case, says its format. A path that fsspec
                     knows works too.
@@ -108,7 +112,8 @@ class Dataset(BaseModel):
                 name: makes this content a version of that name.
 
             Raises:
-                IngestError: the file is missing, unreadable, or cannot be kept exactly.
+                IngestError: the file is missing, unreadable, of other separators than its ending
+                    says, or cannot be kept exactly.
             """
             source = Source(content.TABULAR, str(file_path), header=header)
             found = content.read(

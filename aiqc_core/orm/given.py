@@ -69,7 +69,7 @@ def take_as(called: str, value: Any, old: Feature | None) -> Given:
         found = content.of_table(value.reset_index(drop=True), "dataframe")
     elif isinstance(value, str | PurePath):
         source = Source(content.TABULAR if old is None else old.dataset.typ, str(value))
-        found = _renamed(content.read(source), old)
+        found = _renamed(content.read(source, known=old and old.get_dtypes()), old)
     else:
         found = _of_array(called, value, old)
     offer = Offer(

@@ -1,0 +1,245 @@
+"""What a delimited text was read as, where that can hardly be what it means: warnings."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from itertools import islice
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv as arrow_csv
+
+from aiqc_core.errors import IngestError
+from aiqc_core.ingest.layout import NUMBER, are_names, fields, records, shorter, shown
+from aiqc_core.ingest.selection import SHOWN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiqc_core.ingest.layout import Layout
+
+SAMPLE_VALUES = 200
+LEAST_NUMBERS = 2  # below which a first value of text is as likely as any
+MOSTLY = 0.5  # of a sample of text: from here on a column is looked at for what is no number
+EMPTY_LINE = re.compile(rb"[\r\n][ \t]*(\r\n|\r|\n)(?=\s*\S)")
+GROUPED = re.compile(r"[+-]?\d{1,3}([,.\u00a0']\d{3})+([.,]\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+# Words that spreadsheets and people write where a number is missing, besides those of pandas.
+MISSING = frozenset(
+    ["?", "-", "--", ".", "..", "*", "missing", "unknown", "nil", "na", "nan", "n/a", "n.a.",
+     "none", "null", "#n/a", "#na", "<na>", "#div/0!", "#value!", "#ref!", "#name?",
+     "#num!", "#null!"]
+)  # fmt: skip
+
+
+def warn_suspicious(frame: pd.DataFrame, layout: Layout, *, is_renamed: bool) -> None:
+    """Warn about a frame that a file can hardly mean.
+
+    Args:
+        frame: all columns that were read, as the header names them.
+        layout: of the file.
+        is_renamed: whether other names take the place of the header's.
+
+    Raises:
+        IngestError: a column without a name and without values, or no row.
+    """
+    if frame.empty:
+        raise IngestError(
+            f"file_path: {layout.path} holds a header, {list(frame.columns)}, and no row. Give "
+            "at least one row; where that is no header but the only row, say header=None."
+        )
+    faults = [*_faults_of_rows(frame, layout), *_faults_of_columns(frame, layout)]
+    if layout.names is not None:
+        faults += _faults_of_header(frame, layout, layout.names, is_renamed=is_renamed)
+    for fault in faults:
+        warnings.warn(f"file_path: {layout.path}: {fault}.", stacklevel=2)
+
+
+def _faults_of_header(
+    frame: pd.DataFrame, layout: Layout, names: list[str], *, is_renamed: bool
+) -> Iterator[str]:
+    if not is_renamed:
+        nameless = [i for i, name in enumerate(names) if not name.strip()]
+        yield from (_nameless(frame, layout, position) for position in nameless)
+        if len(names) > 1 and all(name[:1].isspace() for name in names[1:]):
+            yield (
+                f"the column names {names[1:][:SHOWN]} begin with a blank, as text of the rows "
+                "may: ',' alone separates fields. Remove the blanks, or read it with "
+                "pandas.read_csv(path, skipinitialspace=True)"
+            )
+    if again := _repeated_header(frame, layout, names):
+        yield (
+            f"line {shown(again)} says the header again, so that columns of numbers hold text. "
+            "Remove it; where the file has no header, say header=None"
+        )
+    elif not are_names(names) or _recur(frame, names):
+        yield (
+            f"line {layout.line}, {names[: SHOWN + 1]}, was taken for the header, and looks like "
+            "a row of values. Say header=None if it is one"
+        )
+
+
+def _nameless(frame: pd.DataFrame, layout: Layout, position: int) -> str:
+    column = frame.iloc[:, position]
+    called = f"column {position + 1} has no name in line {layout.line}"
+    if column.isna().all():
+        raise IngestError(
+            f"file_path: {layout.path}: {called}, and no value: a separator too many at the end "
+            "of the lines? Remove it, give each column a name, or name all by rename_columns."
+        )
+    is_index = np.array_equal(column.to_numpy(), np.arange(len(frame)))
+    looks = "; it counts the rows, as the index that to_csv writes without index=False"
+    return (
+        f"{called}, and is called {str(frame.columns[position])!r}{looks if is_index else ''}. "
+        "Give it a name, or leave it out of the file and the features"
+    )
+
+
+def _recur(frame: pd.DataFrame, names: list[str]) -> bool:
+    """Say whether each name is a number or a value of its column, and one at least is a value."""
+    texts = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
+    heads = [frame.iloc[:SAMPLE_VALUES, i] for i in texts]
+    return bool(texts) and all(
+        column.dtype == "str" and column.eq(names[i]).any()
+        for i, column in zip(texts, heads, strict=True)
+    )
+
+
+def _repeated_header(frame: pd.DataFrame, layout: Layout, names: list[str]) -> list[int]:
+    texts = _texts(frame)
+    if len(names) == 1 or len(texts) < len(frame.columns):
+        return []
+    again = np.logical_and.reduce([column.eq(names[i]).to_numpy() for i, column in texts])
+    if not again.any():
+        return []
+    return [line for line, row in records(layout.path, layout.delimiter) if row == names][1:]
+
+
+def _faults_of_rows(frame: pd.DataFrame, layout: Layout) -> Iterator[str]:
+    width = len(frame.columns)
+    if width == 1:
+        if lines := _empty_lines(layout):
+            yield (
+                f'line {shown(lines)} is empty, and is left out of the rows. Write "" for a '
+                "blank, or remove the line"
+            )
+        return
+    if frame.iloc[:, -1].isna().any() and _has_short_rows(layout):
+        lines = list(shorter(layout, width))
+        if lines:
+            yield (
+                f"{len(lines)} of its lines ({shown(lines)}) have fewer fields than there are "
+                f"columns, {width}: what lacks is read as blanks. Is the file whole? Write an "
+                "empty field for a blank"
+            )
+    yield from _swallowed(frame, layout.delimiter)
+
+
+def _has_short_rows(layout: Layout) -> bool:
+    """Say whether Arrow, which parses on all cores, finds rows of another width."""
+    wrong = 0
+
+    def count(_: Any) -> str:
+        nonlocal wrong
+        wrong += 1
+        return "skip"
+
+    try:
+        arrow_csv.read_csv(
+            layout.path,
+            read_options=arrow_csv.ReadOptions(
+                autogenerate_column_names=True, skip_rows=layout.line - 1
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=count
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=["f0"], column_types={"f0": pa.binary()}
+            ),
+        )
+    except pa.ArrowException:  # what it cannot parse and pandas can: looked for line by line
+        return True
+    return wrong > 0
+
+
+def _swallowed(frame: pd.DataFrame, delimiter: str) -> Iterator[str]:
+    """Yield columns with a text of several lines, of which those within look like rows."""
+    width = len(frame.columns)
+    numeric = [i for i in range(width) if frame.dtypes.iloc[i].kind in "iuf"]
+    for i, column in _texts(frame) if numeric else []:
+        several = column.loc[column.str.contains("\n", regex=False, na=False)]
+        for row, text in islice(several.items(), SAMPLE_VALUES):
+            within = [fields(line, delimiter) for line in text.splitlines()[1:-1]]
+            if within and all(
+                len(cut) == width and all(NUMBER.fullmatch(cut[k]) for k in numeric)
+                for cut in within
+            ):
+                yield (
+                    f"column {str(frame.columns[i])!r} holds {len(within)} whole lines between "
+                    f"quotes in row {row} from 0, {text[:60]!r}: is a quote not closed? Close it"
+                )
+                break
+
+
+def _empty_lines(layout: Layout) -> list[int]:
+    with layout.path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as data:
+        if EMPTY_LINE.search(data) is None:
+            return []
+    lines, end = list[int](), layout.line
+    for line, row in records(layout.path, layout.delimiter):
+        lines += range(max(end, layout.line), line)
+        end = line + 1 + sum(field.count("\n") for field in row)
+    return lines
+
+
+def _faults_of_columns(frame: pd.DataFrame, layout: Layout) -> Iterator[str]:
+    """Yield columns of text that are of numbers but for how they are written, or a word."""
+    late: list[str] = []
+    for i, column in _texts(frame):
+        name, values = str(frame.columns[i]), column.dropna().astype(object)
+        called = _notation(values.head(SAMPLE_VALUES))
+        if called is not None:
+            yield (
+                f"column {name!r} holds text: numbers with {called}, such as {values.iloc[0]!r}. "
+                "Write plain numbers, or read it with pandas.read_csv(path, thousands=…, "
+                "decimal=…) and register the frame with Dataset.Tabular.from_df"
+            )
+            continue
+        sample = values.iloc[1:SAMPLE_VALUES]
+        if len(sample) < LEAST_NUMBERS or len(_no_numbers(sample)) > MOSTLY * len(sample):
+            continue
+        odd = _no_numbers(values)
+        if odd.index.tolist() == [0]:
+            late.append(name)
+        elif len(odd) and odd.str.strip().str.lower().isin(MISSING).all():
+            yield (
+                f"column {name!r} holds text because of {odd.unique().tolist()[:SHOWN]} in "
+                f"{len(odd)} rows; all others are numbers. Leave a blank cell empty"
+            )
+    if late and not any(dtype.kind in "iufb" for dtype in frame.dtypes):
+        below = 0 if layout.header is None else layout.header + 1
+        yield (
+            f"columns {late[:SHOWN]} hold text because of the first row, "
+            f"{frame.iloc[0].tolist()[: SHOWN + 1]}; all others are numbers. Where that is the "
+            f"header, say header={below}; remove a line of units"
+        )
+
+
+def _no_numbers(values: pd.Series) -> pd.Series:
+    numbers: Any = pd.to_numeric(values, errors="coerce")
+    return values.loc[numbers.isna()]
+
+
+def _notation(values: pd.Series) -> str | None:
+    for pattern, called in ((GROUPED, "groups of digits"), (DECIMAL_COMMA, "decimal commas")):
+        if len(values) and values.map(pattern.fullmatch).notna().all():
+            return called
+    return None
+
+
+def _texts(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:
+    return [(i, column) for i, (_, column) in enumerate(frame.items()) if column.dtype == "str"]
