@@ -9,19 +9,13 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
+from aiqc_core.ingest.objects import as_found, plain, target_of
+from aiqc_core.ingest.remedies import remedy
 
 NULLABLE = frozenset(
     {"boolean", "Float32", "Float64"}
     | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
 )
-# What pandas finds in a column of objects: the dtype without blanks, and with them.
-OBJECTS = {
-    "string": ("str", "str"),
-    "boolean": ("bool", "boolean"),
-    "integer": ("int64", "Int64"),
-    "floating": ("float64", "float64"),
-    "empty": ("float64", "float64"),
-}
 CATEGORY_KINDS = "biuf"
 LARGEST_FLOAT_BYTES = 8
 
@@ -29,8 +23,9 @@ LARGEST_FLOAT_BYTES = 8
 def settled(name: str, column: pd.Series) -> pd.Series:
     """Return a column in a dtype that is stored and given back exactly, or refuse it by name.
 
-    Columns of Python objects take the dtype of what they hold: text, truth values, or numbers of
-    one type. Everything else stays as it is.
+    Columns of Python objects take the dtype of what they hold: text, truth values, moments, or
+    numbers of one type. Columns of Arrow take the dtype of pandas that holds the same. All else
+    stays as it is.
 
     Raises:
         IngestError: values of several types, or a dtype that cannot be stored.
@@ -38,6 +33,7 @@ def settled(name: str, column: pd.Series) -> pd.Series:
     >>> settled("a", pd.Series(["x", None], dtype=object)).dtype
     <StringDtype(na_value=nan)>
     """
+    column = plain(column)
     dtype = column.dtype
     if types.is_object_dtype(dtype):
         return _from_objects(name, column)
@@ -47,8 +43,8 @@ def settled(name: str, column: pd.Series) -> pd.Series:
         return _with_plain_categories(name, column)
     if not _is_storable(dtype):
         raise IngestError(
-            f"dataframe: column {name!r} has dtype {dtype}, which cannot be stored exactly. Give "
-            "numbers, truth values, text, categories or timestamps, e.g. with retype."
+            f"dataframe: column {name!r} has dtype {dtype}, which cannot be stored exactly. "
+            f"{remedy(name, column)}"
         )
     return column
 
@@ -67,17 +63,16 @@ def _is_storable(dtype: Any) -> bool:
 
 
 def _from_objects(name: str, column: pd.Series) -> pd.Series:
-    found = types.infer_dtype(column, skipna=True)
-    if found not in OBJECTS:
-        raise _mixed(name, column)
-    target = OBJECTS[found][int(column.isna().any())]
     try:
-        return column.astype(target)  # type: ignore[call-overload]
+        found = as_found(column)
     except (OverflowError, TypeError, ValueError) as error:
         raise IngestError(
-            f"dataframe: column {name!r} holds values that {target} cannot: {error}. Scale them, "
-            f"or give text."
+            f"dataframe: column {name!r} holds values that {target_of(column)} cannot: {error}. "
+            f"{remedy(name, column)}"
         ) from error
+    if found is None:
+        raise _mixed(name, column)
+    return settled(name, found)
 
 
 def _mixed(name: str, column: pd.Series) -> IngestError:
@@ -87,21 +82,21 @@ def _mixed(name: str, column: pd.Series) -> IngestError:
     row = int(others[0] if len(others) else kinds.index[0])
     return IngestError(
         f"dataframe: column {name!r} holds Python objects of types {found}; row {row} is "
-        f"{column.iloc[row]!r}. Give the column one dtype, e.g. retype={{{name!r}: 'str'}}."
+        f"{column.iloc[row]!r}. {remedy(name, column)}"
     )
 
 
 def _with_plain_categories(name: str, column: pd.Series) -> pd.Series:
     categories = column.cat.categories
     is_text = types.infer_dtype(categories) == "string"
-    plain = categories.astype("str") if is_text else categories
-    if plain.dtype.kind not in CATEGORY_KINDS and plain.dtype != "str":
+    kept = categories.astype("str") if is_text else categories
+    if kept.dtype.kind not in CATEGORY_KINDS and kept.dtype != "str":
         raise IngestError(
-            f"dataframe: column {name!r} has categories of dtype {plain.dtype}. Give only text, "
-            "whole numbers, floats or truth values as categories."
+            f"dataframe: column {name!r} has categories of dtype {kept.dtype}; categories are "
+            f"text, whole numbers, floats or truth values. {remedy(name, column)}"
         )
-    if types.is_extension_array_dtype(plain.dtype) and plain.dtype != "str":
-        plain = plain.astype(plain.dtype.numpy_dtype)  # type: ignore[union-attr] # nullable
-    if plain.dtype == categories.dtype:
+    if types.is_extension_array_dtype(kept.dtype) and kept.dtype != "str":
+        kept = kept.astype(kept.dtype.numpy_dtype)  # type: ignore[union-attr] # nullable
+    if kept.dtype == categories.dtype:
         return column
-    return column.cat.rename_categories(plain)
+    return column.cat.rename_categories(kept)

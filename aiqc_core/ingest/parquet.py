@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
+from aiqc_core.ingest.objects import from_arrow, is_boolean, is_whole
 from aiqc_core.ingest.selection import checked_columns, repeated
 
 if TYPE_CHECKING:
@@ -127,16 +128,21 @@ def read_parquet(path: Path, data: memoryview | None = None) -> pd.DataFrame:
     twice = repeated(table.column_names)
     if twice:
         raise IngestError(f"file_path: {path} repeats the column names {twice}; rename them.")
-    frame = table.to_pandas()
+    frame = _frame(table)
     if not frame.index.equals(pd.RangeIndex(len(frame))):
         raise IngestError(
             f"file_path: {path} stores an index of its own. Write it with "
             "frame.reset_index().to_parquet(path), or drop=True to leave the index out."
         )
+    return frame
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table as pandas has it, whole numbers and truth values with blanks kept exactly."""
+    frame = table.to_pandas()
     for name in frame.columns:
-        # pandas makes floats of integers with blanks, which changes those beyond 2**53
-        if pa.types.is_integer(table.schema.field(str(name)).type) and table[name].null_count:
-            frame[name] = table[name].to_pandas(types_mapper=_nullable)
+        if (values := table[name]).null_count and (is_whole(values.type) or is_boolean(values)):
+            frame[name] = from_arrow(values).set_axis(frame.index)
     return frame
 
 
@@ -153,7 +159,7 @@ def read_part(
     file = pq.ParquetFile(path)
     names = [file.schema_arrow.names[position] for position in positions]
     if samples is None:
-        return file.read(columns=names).to_pandas()
+        return _frame(file.read(columns=names))
     counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     ends = np.cumsum(counts)
     groups = np.unique(np.searchsorted(ends, samples, side="right"))
@@ -161,13 +167,7 @@ def read_part(
     table = file.read_row_groups(groups.tolist(), columns=names)
     before = np.concatenate([[0], np.cumsum([counts[group] for group in groups])])
     which = np.searchsorted(starts, samples, side="right") - 1
-    return table.take(pa.array(samples - starts[which] + before[which])).to_pandas()
-
-
-def _nullable(arrow_type: pa.DataType) -> Any:
-    name = str(arrow_type)
-    dtype = name.replace("uint", "UInt") if name.startswith("u") else name.replace("int", "Int")
-    return types.pandas_dtype(dtype)
+    return _frame(table.take(pa.array(samples - starts[which] + before[which])))
 
 
 def _dtype_record(dtype: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
+from aiqc_core.ingest.objects import as_found, differ, holds_text, plain
 from aiqc_core.ingest.selection import checked_columns
 
 
@@ -35,33 +36,52 @@ def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
         wanted = {name: retype[name] for name in checked_columns("retype", list(retype), names)}
     return pd.DataFrame(
         {
-            name: _cast(str(name), column, wanted[str(name)]) if name in wanted else column
+            name: cast(str(name), column, wanted[str(name)]) if name in wanted else column
             for name, column in frame.items()
         }
     )
 
 
-def _cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
+def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
+    """Return a column in another dtype, every value kept.
+
+    Objects are taken for what they are first: `True`, `None` for truth values, `1` for a whole
+    number. Text never becomes truth values, as any text, `'False'` too, would be True.
+
+    Raises:
+        IngestError: it cannot be cast, or a value would be lost.
+    """
     shown = getattr(dtype, "__name__", str(dtype))
-    if types.is_string_dtype(column.dtype) and types.is_bool_dtype(dtype):
+    if holds_text(column) and types.is_bool_dtype(dtype):
         raise IngestError(
             f"retype: column {name!r} holds text, of which any, 'False' too, would be True as "
             f"{shown}. Map it to True and False first."
         )
     try:
         target: Any = types.pandas_dtype(dtype)
+        before = plain(column)
+        if types.is_object_dtype(before.dtype) and target != before.dtype:
+            before = _as_found(before)
         with np.errstate(all="ignore"):  # what overflows is found below, and named
-            cast = column.astype(target)
+            after = before.astype(target)
     except (TypeError, ValueError, OverflowError) as error:
         raise IngestError(f"retype: column {name!r} cannot become {shown}: {error}.") from error
-    lost = _lost(column, cast)
+    lost = _lost(before, after)
     if lost.any():
         row = int(np.flatnonzero(lost)[0])
         raise IngestError(
-            f"retype: column {name!r} loses values as {shown}: row {row}, {column.iloc[row]!r}, "
-            f"would be {cast.iloc[row]!r}. Choose a wider dtype, or change the values first."
+            f"retype: column {name!r} loses values as {shown}: row {row}, {before.iloc[row]!r}, "
+            f"would be {after.iloc[row]!r}. Choose a wider dtype, or change the values first."
         )
-    return cast
+    return after
+
+
+def _as_found(column: pd.Series) -> pd.Series:
+    try:
+        found = as_found(column)
+    except (TypeError, ValueError, OverflowError):  # such as a number beyond 64 bits
+        return column
+    return column if found is None else found
 
 
 def _lost(before: pd.Series, after: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -72,6 +92,8 @@ def _lost(before: pd.Series, after: pd.Series) -> np.ndarray[Any, np.dtype[np.bo
         lost[present] |= _differ(_plain(before, present), _plain(after, present))
     elif before.dtype.kind == after.dtype.kind and before.dtype.kind in "mM":
         lost |= (after.astype(before.dtype) != before).to_numpy() & present
+    elif types.is_object_dtype(before.dtype):
+        lost[present] |= differ(before[present].tolist(), after[present].tolist())
     return lost
 
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
+import uuid
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest import tabular
+from aiqc_core.ingest.parquet import from_parquet, to_parquet
 
 
 def conform(column: object) -> pd.Series:
@@ -56,17 +61,111 @@ def test_mixed_and_foreign_objects_are_refused_by_name_and_row(
 @pytest.mark.parametrize(
     "column",
     [
-        np.array([1j]),
         pd.period_range("2020", periods=1, freq="D"),
         pd.arrays.SparseArray([0, 1]),
         pd.interval_range(0, 1),
         np.array([1.0], dtype=np.longdouble),
-        pd.array([1], dtype="int64[pyarrow]"),
     ],
 )
 def test_dtypes_that_cannot_be_stored_are_refused_by_name(column: object) -> None:
     with pytest.raises(IngestError, match=r"column 'a' has dtype .*retype"):
         conform(column)
+
+
+DAY = dt.datetime(2020, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - as files hold them
+JANUARY = pd.Timestamp(2020, 1, 1)
+HOUR = dt.timezone(dt.timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (pd.array([2**53 + 1, None], dtype="int64[pyarrow]"), "Int64"),
+        (pd.array([1, 2], dtype="uint8[pyarrow]"), "uint8"),
+        (pd.array([True, None], dtype="bool[pyarrow]"), "boolean"),
+        (pd.array([0.5, None], dtype="float[pyarrow]"), "float32"),
+        (pd.array(["x", None], dtype=pd.ArrowDtype(pa.large_string())), "str"),
+        (pd.array([DAY, None], dtype=pd.ArrowDtype(pa.timestamp("us", "UTC"))), None),
+        (pd.Series([DAY, None], dtype=object), "datetime64[us]"),
+        (pd.Series([DAY.replace(tzinfo=dt.UTC)], dtype=object), "datetime64[us, UTC]"),
+        (pd.Series([dt.timedelta(1), None], dtype=object), "timedelta64[us]"),
+    ],
+)
+def test_what_pandas_has_a_dtype_for_is_taken_as_it_is(values: Any, dtype: str | None) -> None:
+    column = conform(values)
+    assert str(column.dtype) == (dtype or "datetime64[us, UTC]")
+    assert [v for v in column if not pd.isna(v)] == [v for v in values if not pd.isna(v)]
+    stored = from_parquet(to_parquet(pd.DataFrame({"a": column})))["a"]
+    pd.testing.assert_series_equal(stored, column)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "kept"),
+    [
+        ([Decimal("1.10"), None], "float64", [1.1, None]),
+        ([Decimal(2**60 + 1), None], "Int64", [2**60 + 1, None]),
+        ([Decimal("1.12345678901234567891")], "str", ["1.12345678901234567891"]),
+        ([dt.date(2020, 1, 2), None], "datetime64[s]", [pd.Timestamp(2020, 1, 2), None]),
+        ([dt.date(2020, 1, 2), DAY], "datetime64[us]", [pd.Timestamp(2020, 1, 2), DAY]),
+        ([DAY.replace(tzinfo=dt.UTC), DAY.replace(tzinfo=HOUR)], "datetime64[us, UTC]", None),
+        ([dt.time(1, 2, 3, 4), None], "str", ["01:02:03.000004", None]),
+        ([uuid.UUID(int=3), None], "str", [str(uuid.UUID(int=3)), None]),
+        ([b"caf\xc3\xa9", None], "str", ["caf\u00e9", None]),
+        ([1, 2.5, None], "float64", [1.0, 2.5, None]),
+        ([2**53 + 1, 0.5, "x"], "str", [str(2**53 + 1), "0.5", "x"]),
+        ([2**64 - 1], "uint64", [2**64 - 1]),
+        ([2**64], "str", [str(2**64)]),
+        ([True, 2], "str", ["True", "2"]),
+        (pd.period_range("2020-01", periods=1, freq="M"), "datetime64[us]", [JANUARY]),
+        (pd.interval_range(0, 1), "str", ["(0, 1]"]),
+        (pd.arrays.SparseArray([0.5, np.nan]), "float64", [0.5, None]),
+        (np.array([0.5], dtype=np.longdouble), "float64", [0.5]),
+        (pd.Categorical(pd.to_datetime(["2020-01-01"])), "datetime64[us]", [JANUARY]),
+        (pd.Categorical([Decimal("1.5")]), "float64", [1.5]),
+    ],
+)  # fmt: skip
+def test_the_remedy_that_is_named_keeps_every_value(
+    values: Any, dtype: str, kept: list[Any] | None
+) -> None:
+    if isinstance(values, list):
+        values = pd.Series(values, dtype=object)
+    frame = pd.DataFrame({"a": values})
+    with pytest.raises(IngestError, match=r"column 'a' .*retype=\{'a': '(.*?)'\}") as caught:
+        tabular.conform(frame)
+    assert f"retype={{'a': '{dtype}'}}" in str(caught.value)
+    column = tabular.conform(frame, retype={"a": dtype})["a"]
+    pd.testing.assert_series_equal(column, tabular.conform(frame.astype({"a": dtype}))["a"])
+    found = [None if pd.isna(v) else v for v in column]
+    assert found == ([pd.Timestamp(v) for v in values] if kept is None else kept)
+
+
+@pytest.mark.parametrize(
+    ("values", "columns"),
+    [
+        ([[1, 2], [3, 4]], {"a_0": [1, 3], "a_1": [2, 4]}),
+        ([np.array([0.5]), None], {"a_0": [0.5, np.nan]}),
+        ([{"x": 1, "y": "u"}, {"x": 2, "y": "v"}], {"a_x": [1, 2], "a_y": ["u", "v"]}),
+        (np.array([1 + 2j, 3j]), {"a": [1.0, 0.0], "a_imag": [2.0, 3.0]}),
+        ([[1], [1, 2]], {}),
+        ([b"\xff"], {}),
+    ],
+)
+def test_the_line_that_is_named_makes_columns_of_what_no_dtype_holds(
+    values: Any, columns: dict[str, list[Any]]
+) -> None:
+    series = pd.Series(values, dtype=object if isinstance(values, list) else None)
+    frame = pd.DataFrame({"a": series, "b": range(len(series))})
+    with pytest.raises(
+        IngestError, match=r"(values by|it out:) dataframe.* on the frame"
+    ) as caught:
+        tabular.conform(frame)
+    found = re.search(r"(?:values by|it out:) (.*?) on the frame", str(caught.value))
+    assert found is not None
+    made = eval(found[1], {"dataframe": frame, "pandas": pd})  # noqa: S307 - what a user types
+    wanted = {"b": list(range(len(series)))} | columns
+    pd.testing.assert_frame_equal(
+        tabular.conform(made)[list(wanted)], pd.DataFrame(wanted), check_dtype=False
+    )
 
 
 def test_categories_are_plain_values() -> None:

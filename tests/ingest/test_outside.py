@@ -156,6 +156,28 @@ def test_of_text_too_large_to_hold_only_the_columns_asked_for_are_decoded(
     pd.testing.assert_frame_equal(part(["f"]), found.values[["f"]])
 
 
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".parquet"])
+@pytest.mark.parametrize("retype", [None, {"flag": "boolean"}, {"flag": "Int8"}])
+def test_what_has_blanks_is_read_as_it_was_registered(
+    tmp_path: Path, ending: str, retype: dict[str, str] | None
+) -> None:
+    flags = pd.array([True, None, False], dtype="boolean")
+    frame = pd.DataFrame({"flag": flags, "big": pd.array([2**53 + 1, None, 3], dtype="Int64")})
+    path = tmp_path / f"rows{ending}"
+    if ending == ".parquet":
+        frame.astype({"flag": object}).to_parquet(path)
+    else:
+        frame.to_csv(path, index=False, sep="\t" if ending == ".tsv" else ",", na_rep="NA")
+    found, part = registered(Source(content.TABULAR, str(path)), retype=retype)
+    wanted = frame if retype is None else frame.astype(retype)
+    assert found.digest() == content.of_table(wanted, "dataframe").digest()
+    for _ in range(2):  # whole, and of what is known
+        pd.testing.assert_frame_equal(part(), wanted)
+        pd.testing.assert_frame_equal(
+            part(["flag", "big"], [1, 0]), wanted.iloc[[1, 0]].reset_index(drop=True)
+        )
+
+
 sizes = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=30)
 
 

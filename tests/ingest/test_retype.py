@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +42,11 @@ def test_one_dtype_or_one_a_column() -> None:
         ([1.0, np.nan], "Int64"),
         (pd.to_datetime(["2020-01-01"]), "datetime64[s]"),
         ([1, 2], "timedelta64[s]"),
+        (pd.Series([True, None], dtype=object), "boolean"),
+        (pd.Series([True, None], dtype=object), "Int8"),
+        (pd.Series([True, None], dtype=object), "float32"),
+        (pd.Series([True, None], dtype=object), "category"),
+        (pd.array([True, None], dtype="bool[pyarrow]"), "boolean"),
     ],
 )
 def test_a_cast_that_keeps_every_value_is_made(values: object, dtype: str) -> None:
@@ -64,6 +71,17 @@ def test_a_cast_that_keeps_every_value_is_made(values: object, dtype: str) -> No
         (pd.array([2**53 + 1, None], dtype="Int64"), "Float64", "row 0"),
         (["x"], "float64", "cannot become float64"),
         (["False"], "bool", "any, 'False' too"),
+        (pd.Series(["False", True], dtype=object), "boolean", "any, 'False' too"),
+        (pd.Categorical(["False"]), "bool", "any, 'False' too"),
+        (pd.Series([True, None], dtype=object), "bool", "cannot become bool"),
+        (pd.Series([Decimal("1.5")], dtype=object), "int64", "row 0, .*1.5"),
+        (pd.Series([Decimal(2**60 + 1)], dtype=object), "float64", "row 0"),
+        (pd.Series([2**53 + 1, 0.5], dtype=object), "float64", "row 0"),
+        (
+            pd.Series([pd.Timestamp("2020-01-01 00:00:00.5").to_pydatetime()], dtype=object),
+            "datetime64[s]",
+            "row 0",
+        ),
         ([1], "nonsense", "cannot become nonsense"),
         (pd.to_datetime(["2020-01-01 00:00:00.5"]), "datetime64[s]", "row 0"),
     ],
@@ -73,6 +91,12 @@ def test_a_cast_that_loses_a_value_is_refused_by_name_and_row(
 ) -> None:
     with pytest.raises(IngestError, match=f"column 'a' .*{message}"):
         retype(values, dtype)
+
+
+def test_decimals_become_narrow_floats_as_their_wide_ones_do() -> None:
+    frame = pd.DataFrame({"a": pd.Series([Decimal("0.1"), None, Decimal(7)], dtype=object)})
+    found = tabular.conform(frame, retype="float32")["a"]
+    pd.testing.assert_series_equal(found, pd.Series([0.1, None, 7], name="a", dtype="float32"))
 
 
 @given(

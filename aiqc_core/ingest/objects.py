@@ -1,0 +1,123 @@
+"""Columns of Python objects and of Arrow's types, in the dtype of pandas that holds the same."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pandas.api import types
+
+# What pandas finds in a column of objects: the dtype without blanks, and with them.
+OBJECTS = {
+    "string": ("str", "str"),
+    "boolean": ("bool", "boolean"),
+    "integer": ("int64", "Int64"),
+    "floating": ("float64", "float64"),
+    "empty": ("float64", "float64"),
+}
+MOMENTS = frozenset({"datetime", "datetime64", "timedelta", "timedelta64"})
+
+
+def plain(column: pd.Series) -> pd.Series:
+    """Return a column of Arrow's dtype as pandas itself holds it, any other as it is.
+
+    Whole numbers and truth values with blanks become nullable ones.
+
+    >>> plain(pd.Series([1, None], dtype="int64[pyarrow]")).dtype
+    Int64Dtype()
+    """
+    if not isinstance(column.dtype, pd.ArrowDtype):
+        return column
+    values: Any = pa.chunked_array(column.array.__arrow_array__())  # type: ignore[attr-defined]
+    return from_arrow(values).set_axis(column.index)
+
+
+def from_arrow(values: pa.ChunkedArray) -> pd.Series:
+    """Return values of Arrow as a column, none of them changed.
+
+    pandas would make floats of whole numbers with blanks, which changes those beyond 2**53.
+    """
+    mapper: Any = nullable if values.null_count and is_whole(values.type) else None
+    column = values.to_pandas(types_mapper=mapper)
+    return column.astype("boolean") if is_boolean(values) and values.null_count else column
+
+
+def is_whole(arrow_type: pa.DataType) -> bool:
+    """Say whether values are whole numbers, be they written by reference or not."""
+    return pa.types.is_integer(arrow_type)
+
+
+def is_boolean(values: pa.ChunkedArray) -> bool:
+    """Say whether values are truth values."""
+    return pa.types.is_boolean(values.type)
+
+
+def nullable(arrow_type: pa.DataType) -> Any:
+    """Return the nullable dtype of whole numbers."""
+    name = str(arrow_type)
+    dtype = name.replace("uint", "UInt") if name.startswith("u") else name.replace("int", "Int")
+    return types.pandas_dtype(dtype)
+
+
+def as_found(column: pd.Series) -> pd.Series | None:
+    """Return a column of objects in the dtype of what it holds, None where no one dtype does.
+
+    Raises:
+        OverflowError: of whole numbers beyond 64 bits; also TypeError or ValueError of text that
+            cannot be encoded.
+
+    >>> as_found(pd.Series([True, None], dtype=object)).dtype
+    BooleanDtype
+    """
+    if types.infer_dtype(column, skipna=True) in MOMENTS:
+        moments = column.infer_objects()
+        return None if types.is_object_dtype(moments.dtype) else moments
+    target = target_of(column)
+    return None if target is None else column.astype(target)  # type: ignore[call-overload]
+
+
+def target_of(column: pd.Series) -> str | None:
+    """Return the dtype that a column of objects of one kind takes."""
+    kinds = OBJECTS.get(types.infer_dtype(column, skipna=True))
+    return None if kinds is None else kinds[int(column.isna().any())]
+
+
+def holds_text(column: pd.Series) -> bool:
+    """Say whether a value of a column is text, be it beside others or as a category."""
+    values: Any = column
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = column.cat.categories
+    if types.is_object_dtype(values.dtype):
+        return any(isinstance(value, str) for value in values)
+    return isinstance(values.dtype, pd.StringDtype)
+
+
+def differ(old: list[Any], new: list[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Say which objects a cast to numbers or moments changed; what was text is taken as read."""
+    return np.array([not _is_same(a, b) for a, b in zip(old, new, strict=True)], dtype=bool)
+
+
+def _is_same(old: Any, new: Any) -> bool:
+    if isinstance(old, Decimal):
+        return _is_same_decimal(old, new)
+    if isinstance(new, pd.Timestamp):
+        moment = pd.Timestamp(old)
+        return moment == new if (moment.tz is None) == (new.tz is None) else True
+    is_float = isinstance(old, float | np.floating) and isinstance(new, float)
+    if is_float or not isinstance(old, int | float | np.number) or isinstance(new, str):
+        return not is_float or np.isfinite(old) == np.isfinite(new)
+    return bool(old == new)
+
+
+def _is_same_decimal(old: Decimal, new: Any) -> bool:
+    """Say whether a float writes the digits of a decimal number, be it narrowed after that."""
+    if not isinstance(new, float):
+        return isinstance(new, str) or old == new
+    wide = float(old)
+    if Decimal(repr(wide)) != old:
+        return False
+    narrow = (float(np.float32(wide)), float(np.float16(wide)))
+    return np.isfinite(new) and (new == wide or new in narrow)
