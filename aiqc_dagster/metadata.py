@@ -74,6 +74,7 @@ def of_label(row: Label) -> Metadata:
             str(value) for value in row.classes_by_code() or row.classes() or ["continuous"]
         ],
         "coder": "none" if step is None else type(step.encoder).__name__,
+        **positive(row.positive_class),
     }
 
 
@@ -107,6 +108,7 @@ def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
         "predictor_id": predictor.id,
         "job_id": job.id,
         "queue_id": job.queue_id,
+        **positive(job.queue.positive_class),
         **numbers(metrics),
         **figures.of_curve(predictor),
     }
@@ -123,6 +125,7 @@ def of_standings(queue: Queue, ranked: Sequence[Standing], metric: str) -> Metad
         "queue_id": queue.id,
         "models": sum(s.models for s in ranked),
         "champion": ranked[0].combo_key,
+        **positive(queue.positive_class),
         "leaderboard": table(rows),
         **{name: value for name, value in best.items() if math.isfinite(value)},
     }
@@ -138,6 +141,7 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         "verdict": result.finding.summary,
         "challenger_predictor_id": result.challenger.id,
         "hyperparameters": row.predictor.job.hyperparameters,
+        **positive(row.predictor.positive_class),
         **({"contest": table([contest])} if contest else {}),
         **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
         **figures.of_champion(row.predictor),
@@ -152,6 +156,7 @@ def of_prediction(row: Prediction, path: Path | None) -> Metadata:
         "prediction_id": row.id,
         "predictor_id": row.predictor_id,
         "samples": len(said),
+        **positive(row.predictor.positive_class),
         **numbers(row.metrics),
     }
     if row.probabilities is not None:
@@ -161,6 +166,11 @@ def of_prediction(row: Prediction, path: Path | None) -> Metadata:
     if path is not None:
         shown["file"] = dg.MetadataValue.path(str(path))
     return shown
+
+
+def positive(name: object) -> Metadata:
+    """Say of two classes which one precision, recall and f1 are of."""
+    return {} if name is None else {"positive_class": str(name)}
 
 
 def numbers(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:

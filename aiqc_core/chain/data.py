@@ -26,6 +26,7 @@ from aiqc_core.orm import (
     Window,
     sampling,
 )
+from aiqc_core.orm.label import positive_of
 from aiqc_core.preprocess import encode
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     Labels in a table of their own are registered too, as `label_dataset` tells.
     """
     about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
+    _refuse_no_class(experiment)
     if isinstance(experiment.source, Path):
         row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
     else:
@@ -104,7 +106,7 @@ def label(experiment: Experiment, snapshot: str) -> Label:
     fill = pipeline.label_interpolation
 
     def make() -> Label:
-        row = Label.from_dataset(source.id, pipeline.label_columns)
+        row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
         if fill is not None:
             LabelInterpolater.from_label(row.id, fill.process_separately, fill.interpolate_kwargs)
         if pipeline.label_encoder is not None:
@@ -116,6 +118,7 @@ def label(experiment: Experiment, snapshot: str) -> Label:
         pipeline.label_columns,
         encoder_digest(pipeline.label_encoder),
         None if fill is None else fill.model_dump(),
+        *positive_inputs(pipeline),
     ]
     return find_or_make(experiment, snapshot, Label, "label", inputs, make)
 
@@ -156,6 +159,26 @@ def _registered(values: Any, about: dict[str, Any]) -> Dataset:
         return Dataset.Tabular.from_df(values, **about)
     kind = Dataset.Sequence if values.ndim == NDIM[SEQUENCE] else Dataset.Image
     return kind.from_numpy(values, **about)
+
+
+def positive_inputs(pipeline: Pipeline) -> list[object]:
+    """Return what a positive class adds to a label's inputs: nothing where none is declared."""
+    return [] if pipeline.positive is None else ["positive", pipeline.positive]
+
+
+def _refuse_no_class(experiment: Experiment) -> None:
+    """Refuse a positive class that the label does not have, before anything is written.
+
+    Raises:
+        SelectionError: see `Label.from_dataset`.
+    """
+    pipeline = experiment.pipeline
+    if pipeline.positive is None:
+        return
+    found = experiment.load()
+    table = found.values if found.labels is None else found.labels
+    if isinstance(table, pd.DataFrame) and set(pipeline.label_columns) <= {*table.columns}:
+        positive_of(table[pipeline.label_columns], pipeline.positive)
 
 
 def _attach(row: Feature, pipeline: Pipeline) -> None:

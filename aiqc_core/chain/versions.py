@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.chain.data import encoder_digest
+from aiqc_core.chain.data import encoder_digest, positive_inputs
 from aiqc_core.chain.stage import FUNCTIONS
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.snapshot import digest_of_inputs
@@ -86,7 +86,8 @@ def _label(experiment: Experiment) -> Any:
     pipeline = experiment.pipeline
     fill = pipeline.label_interpolation
     filled = None if fill is None else fill.model_dump()
-    return [pipeline.label_columns, filled, encoder_digest(pipeline.label_encoder)]
+    coder = encoder_digest(pipeline.label_encoder)
+    return [pipeline.label_columns, filled, coder, *positive_inputs(pipeline)]
 
 
 def _splitset(experiment: Experiment) -> Any:

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from aiqc_core import config, leaderboard
 from aiqc_core.errors import NotFoundError
-from aiqc_core.evaluate.leading import leading_metric
+from aiqc_core.evaluate.leading import leading_metric, told
 from aiqc_core.orm import Queue, Snapshot
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def show(
     judged_on = queue.splitset.judged_on
     ranked = leaderboard.standings(trained, judged_on, metric=chosen)
     if as_json:
-        shown = {"queue": queue.id, "standings": [asdict(s) for s in ranked]}
+        shown = {
+            "queue": queue.id,
+            "positive": queue.positive_class,
+            "standings": [asdict(s) for s in ranked],
+        }
         typer.echo(json.dumps(shown))
         return
     console = Console()
@@ -72,9 +76,9 @@ def _print_table(
     trained: list[leaderboard.Entry],
 ) -> None:
     splits = list(trained[0].scores) if trained else []
-    varying = _varying(trained)
+    varying, named = _varying(trained), escape(told(metric, queue.positive_class))
     table = Table(
-        title=f"{escape(experiment)}: {metric} of {len(trained)} of {queue.total_runs} models",
+        title=f"{escape(experiment)}: {named} of {len(trained)} of {queue.total_runs} models",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("combination", no_wrap=True)

@@ -39,6 +39,8 @@ def _told(trace: Trace) -> Iterator[tuple[str, object] | str]:
     yield "truth", "not known" if trace.truth is None else trace.truth
     if trace.probabilities is not None:
         yield "probabilities", trace.probabilities
+    if trace.positive is not None:
+        yield "positive", f"precision, recall and f1 are of {telling.shown(trace.positive)}"
     for rows in trace.rows:
         yield rows.used_as, _rows(rows)
     if trace.trained_on:

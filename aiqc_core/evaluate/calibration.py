@@ -21,15 +21,16 @@ def calibration(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, An
 
     Sources: the bins and the expected calibration error, the mean gap weighted by samples, of
     Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3, here for the
-    probability of class 1; the Brier score, the mean squared gap of each sample, of Brier (1950).
+    probability of the positive class; the Brier score, the mean squared gap of each sample, of
+    Brier (1950).
 
     Args:
-        truth: 0 or 1, `(samples,)`.
-        probabilities: of class 1, finite, `(samples,)`.
+        truth: 1 where a sample is of the positive class, else 0, `(samples,)`.
+        probabilities: of the positive class, finite, `(samples,)`.
 
     Returns:
-        `predicted` (mean probability), `observed` (share of class 1) and `counts` (samples) of
-        each bin that holds a sample, and `brier_score`, `expected_calibration_error`.
+        `predicted` (mean probability), `observed` (share of the positive class) and `counts`
+        (samples) of each bin that holds a sample, and `brier_score`, `expected_calibration_error`.
 
     >>> calibration(np.array([0, 1, 1]), np.array([0.05, 0.85, 0.88]))["observed"]
     [0.0, 1.0]
@@ -50,16 +51,20 @@ def calibration(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, An
     }
 
 
-def thresholds(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, list[float]]:
-    """Return what precision and recall would be if class 1 began at another probability.
+def thresholds(
+    truth: NDArray[np.int64], probabilities: Floats, *, from_it: bool = False
+) -> dict[str, list[float]]:
+    """Return what precision and recall would be if positive began at another probability.
 
     As in the default prediction, a sample is called positive where p > threshold, so that the row
     of 0.5 holds the metrics of the split; it is always there. Ratios whose denominator is 0 are
     0, as in the metrics.
 
     Args:
-        truth: 0 or 1, both present, `(samples,)`.
-        probabilities: of class 1, finite, `(samples,)`.
+        truth: 1 where a sample is of the positive class, else 0, both present, `(samples,)`.
+        probabilities: of the positive class, finite, `(samples,)`.
+        from_it: call a sample positive where p = threshold too: so it is where the positive class
+            is the one of code 0, for the default prediction is code 1 beyond a half.
 
     Returns:
         `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and the
@@ -71,8 +76,9 @@ def thresholds(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, lis
     steps = _steps(probabilities)
     positive = np.sort(probabilities[truth == 1])
     negative = np.sort(probabilities[truth == 0])
-    hits = len(positive) - np.searchsorted(positive, steps, side="right")
-    alarms = len(negative) - np.searchsorted(negative, steps, side="right")
+    side = "left" if from_it else "right"
+    hits = len(positive) - np.searchsorted(positive, steps, side=side)
+    alarms = len(negative) - np.searchsorted(negative, steps, side=side)
     called = hits + alarms
     table = {
         "threshold": steps,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.evaluate.leading import lower_is_better
+from aiqc_core.evaluate.leading import lower_is_better, told
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +54,7 @@ class Comparison:
         level: of the interval; 1 - level is the p-value below which the best counts as better.
         is_better: whether the best beats the second; None when that cannot be told.
         verdict: the outcome as a sentence.
+        positive: of two classes the one that precision, recall and f1 are of; else None.
     """
 
     metric: str
@@ -71,6 +72,7 @@ class Comparison:
     level: float
     is_better: bool | None
     verdict: str
+    positive: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def best_two(
     split: str,
     test_share: float,
     level: float = 0.95,
+    positive: Any = None,
 ) -> Comparison:
     """Compare the best combination with the second, over the folds that both have.
 
@@ -133,6 +136,7 @@ def best_two(
         split: on which it was measured.
         test_share: n_test / n_train, mean over folds.
         level: of the interval and the verdict, between 0 and 1.
+        positive: of two classes the one that precision, recall and f1 are of.
 
     Raises:
         SelectionError: a level out of range.
@@ -152,17 +156,18 @@ def best_two(
         len(names), len(shared)
     )
     differences = means[0] - means[1] if shared else np.empty(0)
-    reason = _cannot_tell(ranked, means, metric)
+    named = told(metric, positive)
+    reason = _cannot_tell(ranked, means, named)
     test = (
         corrected_t(differences, test_share=test_share, level=level)
         if reason is None
         else _no_test(differences)
     )
     is_better = None if reason else bool(test.p_value < 1 - level)
-    verdict = f"Cannot tell because {reason}." if reason else _sentence(names, metric, test, level)
+    verdict = f"Cannot tell because {reason}." if reason else _sentence(names, named, test, level)
     return Comparison(
         metric, split, best, second, len(shared), test.difference, test.standard_error, test.t,
-        test.df, test.p_value, test.low, test.high, level, is_better, verdict,
+        test.df, test.p_value, test.low, test.high, level, is_better, verdict, positive,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate.bootstrap import Units, weights
 from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
-from aiqc_core.evaluate.leading import lower_is_better
+from aiqc_core.evaluate.leading import lower_is_better, told
 
 if TYPE_CHECKING:
     from aiqc_core.evaluate.weighted import Metrics
@@ -35,6 +35,7 @@ class Contest:
         p_value: two-sided: twice the share of resamples on the less likely side of 0; NaN where
             there is no interval.
         level: of the interval.
+        positive: of two classes the one that precision, recall and f1 are of; else None.
     """
 
     metric: str
@@ -46,6 +47,7 @@ class Contest:
     high: float
     p_value: float
     level: float
+    positive: Any = None
 
     @property
     def is_worse(self) -> bool:
@@ -59,14 +61,17 @@ class Contest:
             "challenger": self.challenger, "gain": self.gain, "low": self.low,
             "high": self.high, "p": self.p_value, "level": self.level,
         }  # fmt: skip
+        if self.positive is not None:
+            facts["positive"] = self.positive
         if self.samples < LEAST_SAMPLES or not math.isfinite(self.low):
             summary = f"{self.samples} samples are too few to compare champion and challenger."
             return Finding(WARNING, summary, facts)
         verdict = "is surely worse" if self.is_worse else "is not surely worse"
         if self.low > 0:
             verdict = "is surely better"
+        metric = told(self.metric, self.positive)
         summary = (
-            f"The challenger {verdict}: {self.metric} {self.challenger:.4f} against "
+            f"The challenger {verdict}: {metric} {self.challenger:.4f} against "
             f"{self.champion:.4f} on {self.samples} samples, a gain of {self.gain:+.4f} "
             f"({self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f})."
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +39,8 @@ def classification(
     class_count: int,
     *,
     binary: bool,
+    positive: int = 1,
+    names: Sequence[Any] | None = None,
 ) -> Scores:
     """Score a classification.
 
@@ -47,7 +49,9 @@ def classification(
         predicted: ordinal classes, `(samples,)`.
         probabilities: binary `(samples,)` of class 1, multi `(samples, classes)`.
         class_count: how many classes there are, absent ones included.
-        binary: average over class 1 alone; else over classes, weighted by their samples.
+        binary: of the positive class alone; else over classes, weighted by their samples.
+        positive: the code of the positive class of two. ROC AUC is the same of either.
+        names: what notes call the classes, by their codes; the codes by default.
 
     Returns:
         `accuracy, f1, precision, recall, roc_auc`. Precision, recall and f1 are 0 where their
@@ -57,7 +61,7 @@ def classification(
     from sklearn import metrics
 
     average = "binary" if binary else "weighted"
-    options: dict[str, Any] = {"average": average, "zero_division": 0}
+    options: dict[str, Any] = {"average": average, "zero_division": 0, "pos_label": positive}
     if not binary:
         options["labels"] = list(range(class_count))
     values = {
@@ -66,9 +70,10 @@ def classification(
         "precision": float(metrics.precision_score(truth, predicted, **options)),
         "recall": float(metrics.recall_score(truth, predicted, **options)),
     }
-    area, reason = _roc_auc(truth, probabilities, class_count, binary=binary)
+    named = list(range(class_count) if names is None else names)
+    area, reason = _roc_auc(truth, probabilities, named, binary=binary)
     notes = {"roc_auc": reason} if reason else {}
-    missed = sorted(set(range(class_count)) - set(predicted.tolist()))
+    missed = _lacking(predicted, named)
     if missed:
         notes["precision"] = f"classes {missed} are never predicted: their precision counts as 0"
     return Scores(values | {"roc_auc": area}, notes)
@@ -134,7 +139,7 @@ def _statistics(values: list[float]) -> dict[str, float]:
 def _roc_auc(
     truth: NDArray[np.int64],
     probabilities: NDArray[np.float64] | None,
-    class_count: int,
+    named: list[Any],
     *,
     binary: bool,
 ) -> tuple[float, str | None]:
@@ -142,7 +147,7 @@ def _roc_auc(
         return NAN, "the model gives no probabilities"
     if not np.isfinite(probabilities).all():
         return NAN, "probabilities are not finite"
-    absent = sorted(set(range(class_count)) - set(truth.tolist()))
+    absent, class_count = _lacking(truth, named), len(named)
     if absent:
         return NAN, f"classes {absent} have no sample in this split"
     from sklearn import metrics
@@ -158,6 +163,12 @@ def _roc_auc(
             metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in range(class_count)
         ]
     return float(np.average(areas, weights=np.bincount(truth, minlength=class_count))), None
+
+
+def _lacking(codes: NDArray[np.int64], named: list[Any]) -> list[Any]:
+    """Return the classes that none of these codes is of."""
+    present = set(codes.tolist())
+    return [name for code, name in enumerate(named) if code not in present]
 
 
 def _no_variance(truth: NDArray[np.float64]) -> str | None:

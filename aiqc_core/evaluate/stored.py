@@ -46,6 +46,7 @@ def metrics_of(
         probabilities,
         len(classes),
         binary=analysis_type == "classification_binary",
+        positive=getattr(label, "positive_code", 1),
     )
 
 

@@ -30,6 +30,7 @@ def classification(
     class_count: int,
     *,
     binary: bool,
+    positive: int = 1,
 ) -> Metrics:
     """Return the function of weights that scores a classification.
 
@@ -49,15 +50,15 @@ def classification(
     )
 
     def score(weights: Floats) -> dict[str, Floats]:
-        support, positive, hits = ((part.T @ weights.T).T for part in (true, called, hit))
+        support, said, hits = ((part.T @ weights.T).T for part in (true, called, hit))
         by_class = {
-            "f1": _ratio(2 * hits, support + positive, 0.0),
-            "precision": _ratio(hits, positive, 0.0),
+            "f1": _ratio(2 * hits, support + said, 0.0),
+            "precision": _ratio(hits, said, 0.0),
             "recall": _ratio(hits, support, 0.0),
         }
         total = weights.sum(axis=1)
         averaged = {
-            name: values[:, 1] if binary else (values * support).sum(axis=1) / total
+            name: values[:, positive] if binary else (values * support).sum(axis=1) / total
             for name, values in by_class.items()
         }
         averaged["accuracy"] = hits.sum(axis=1) / total

@@ -98,6 +98,23 @@ class Experiment(Declared):
                 raise ValueError(message)
         return self
 
+    @model_validator(mode="after")
+    def _refuse_positive(self) -> Experiment:
+        positive, analysis = self.pipeline.positive, self.training.analysis_type
+        if positive is not None and analysis != "classification_binary":
+            message = (
+                f"pipeline.positive: {positive!r}; a {analysis} has no positive class. Leave it "
+                "out, or use classification_binary."
+            )
+            raise ValueError(message)
+        if positive is not None and len(self.pipeline.label_columns) != 1:
+            message = (
+                f"pipeline.positive: {positive!r}; the label is {self.pipeline.label!r}. Only one "
+                "column of two classes has a positive one."
+            )
+            raise ValueError(message)
+        return self
+
     @property
     def leading_metric(self) -> str:
         """The metric by which models are ranked."""

@@ -72,6 +72,8 @@ class Pipeline(Declared):
     Attributes:
         label: the column to predict, or the columns of a one-hot label; None learns the features
             themselves: their future where there is a window.
+        positive: of a label of two classes the one that precision, recall, f1 and their curves
+            are of; by default that of code 1, see `Label.from_dataset`.
         features: the columns to learn from; all but the label by default.
         label_interpolation: how blanks of the label are filled.
         label_encoder: an encoder with an inverse.
@@ -90,6 +92,7 @@ class Pipeline(Declared):
     """
 
     label: str | list[str] | None = None
+    positive: bool | int | str | None = None
     features: list[str] | None = None
     label_interpolation: Interpolation | None = None
     label_encoder: Encoder = None

@@ -36,15 +36,17 @@ def metrics(
     ascending: bool,
 ) -> pd.DataFrame:
     """Return a row for each split of each Predictor; see `Queue.metrics_df`."""
+    positive = _positive(queue)
     rows = [
-        identity | {"split": split} | values
+        identity | {"split": split} | positive | values
         for identity, prediction in _recorded(queue, "metrics")
         for split, values in prediction["metrics"].items()
     ]
-    known = {*_identity_columns(queue), "split"}
+    known = {*_identity_columns(queue), "split", *positive}
     names = list(dict.fromkeys(n for row in rows for n in row if n not in known))
     chosen = _chosen("selected_metrics", selected_metrics, names)
-    frame = pd.DataFrame(rows, columns=[*_identity_columns(queue), "split", *chosen])
+    frame = pd.DataFrame(rows, columns=[*_identity_columns(queue), "split", *positive, *chosen])
+    frame.attrs |= positive
     return _sorted(frame, sort_by, ascending=ascending)
 
 
@@ -67,6 +69,7 @@ def aggregates(
     stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
     kept = [row for row in rows if row["metric"] in names]
     frame = pd.DataFrame(kept, columns=[*_identity_columns(queue), "metric", *stats])
+    frame.attrs |= _positive(queue)
     return _sorted(frame, sort_by, ascending=ascending)
 
 
@@ -91,6 +94,7 @@ def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comp
         split=split,
         test_share=_test_share(queue),
         level=level,
+        positive=queue.positive_class,
     )
 
 
@@ -169,6 +173,12 @@ def _identity_columns(queue: Queue) -> list[str]:
     fold = ["fold_index"] if queue.splitset.fold_count else []
     repeat = ["repeat_index"] if queue.repeat_count > 1 else []
     return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
+
+
+def _positive(queue: Queue) -> dict[str, Any]:
+    """Return the column that says which of two classes the metrics are of; none of others."""
+    found = queue.positive_class
+    return {} if found is None else {"positive": found}
 
 
 def _recorded(queue: Queue, column: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.evaluate.leading import leading_metric
+from aiqc_core.evaluate.leading import OF_POSITIVE, leading_metric
 from aiqc_core.orm import comparison
 from aiqc_core.plots import (
     calibration,
@@ -70,7 +70,7 @@ def of_queue(
     chosen = score_type or leading_metric(queue.algorithm.analysis_type)
     found = performance.data(models, chosen, max_loss=max_loss, min_score=min_score)
     shown = len({point["predictor_id"] for point in found["points"]})
-    about = f"{_named(queue)} · {shown} of {len(models)} models"
+    about = f"{_named(queue)} · {shown} of {len(models)} models{_of_positive(queue, chosen)}"
     units: dict[str, str] = dict.fromkeys(WITH_UNITS, ENCODED) if _computes_encoded(queue) else {}
     return performance.figure(found, about, height=height, units=units)
 
@@ -122,7 +122,7 @@ def roc(prediction: Prediction) -> go.Figure:
     plot_data = judged_plot_data(prediction, "a ROC curve")
     curves = roc_curve.data(plot_data, class_names(prediction))
     _refuse_no_curve(prediction, curves)
-    about = about_predictor(prediction.predictor)
+    about = _about_curves(prediction)
     return roc_curve.figure(curves, about, shown=_splitset(prediction).judged_on)
 
 
@@ -131,7 +131,7 @@ def precision_and_recall(prediction: Prediction) -> go.Figure:
     plot_data = judged_plot_data(prediction, "a precision-recall curve")
     curves = precision_recall.data(plot_data, class_names(prediction))
     _refuse_no_curve(prediction, curves)
-    about = about_predictor(prediction.predictor)
+    about = _about_curves(prediction)
     return precision_recall.figure(curves, about, shown=_splitset(prediction).judged_on)
 
 
@@ -179,8 +179,8 @@ def calibrations(prediction: Prediction) -> go.Figure:
     """Return predicted beside observed probabilities of every split, of two classes."""
     curves = calibration.data(_binary_plot_data(prediction, "calibration"))
     _refuse_no_curve(prediction, curves)
-    about, positive = about_predictor(prediction.predictor), class_names(prediction)[1]
-    return calibration.figure(curves, about, positive=positive)
+    positive = str(prediction.predictor.positive_class)
+    return calibration.figure(curves, _about_curves(prediction), positive=positive)
 
 
 def threshold_curves(prediction: Prediction, split_name: str | None = None) -> go.Figure:
@@ -196,8 +196,11 @@ def threshold_curves(prediction: Prediction, split_name: str | None = None) -> g
     if split not in found:
         message = f"split_name: {split_name!r} is none of {list(found)}."
         raise SelectionError(message)
-    about, positive = about_predictor(prediction.predictor), class_names(prediction)[1]
-    return thresholds.figure(found[split], about, split=split, positive=positive)
+    about, positive = _about_curves(prediction), str(prediction.predictor.positive_class)
+    inclusive = class_names(prediction).index(positive) == 0
+    return thresholds.figure(
+        found[split], about, split=split, positive=positive, inclusive=inclusive
+    )
 
 
 def class_names(prediction: Prediction) -> list[str]:
@@ -211,6 +214,20 @@ def about_predictor(predictor: Predictor) -> str:
     repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
     fold = None if job.fold is None else job.fold.idx
     return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
+
+
+def _about_curves(prediction: Prediction) -> str:
+    """Return which Predictor it is, and of two classes which one is positive."""
+    queue = prediction.predictor.job.queue
+    return f"{about_predictor(prediction.predictor)}{_of_positive(queue)}"
+
+
+def _of_positive(queue: Queue, metric: str | None = None) -> str:
+    """Say which class is positive, where that decides the metric."""
+    positive = queue.positive_class
+    if positive is None or metric not in {None, *OF_POSITIVE}:
+        return ""
+    return f" · positive: {theme.shorten(str(positive), theme.LABEL_CHARACTERS)}"
 
 
 def judged_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:

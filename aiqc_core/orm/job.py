@@ -152,7 +152,7 @@ class Job(BaseModel):
             key_train=splitset.key_train or "",
             key_evaluation=splitset.key_evaluation,
             feature_count=len(fitted.features),
-            label=fitted.label or own_target(splitset, fitted),
+            label=target_of(splitset, fitted),
             feature_columns=tuple(feature.output_columns for feature in fitted.features),
             column_groups=_column_groups(splitset, fitted),
             permute_count=queue.permute_count,
@@ -334,6 +334,13 @@ class Attempt(BaseModel):
 
 
 heart = heartbeat.Heart(Attempt, RUNNING)
+
+
+def target_of(splitset: Splitset, fitted: Fitted) -> pipeline.FittedLabel | Target:
+    """Return what was fitted on the Label, with its positive class, or on what is its own."""
+    if fitted.label is None or splitset.label is None:
+        return own_target(splitset, fitted)
+    return replace(fitted.label, positive=splitset.label.positive)
 
 
 def own_target(splitset: Splitset, fitted: Fitted) -> Target:

@@ -121,6 +121,9 @@ def metrics_interval(
         rows += [{"split": split} | asdict(i) | {"drawn": units.name} for i in found]
     frame = pd.DataFrame(rows)
     frame.insert(5, "level", level)
+    positive = prediction.predictor.positive_class
+    if positive is not None:
+        frame["positive"] = frame.attrs["positive"] = positive
     return frame
 
 

@@ -27,27 +27,44 @@ if TYPE_CHECKING:
     from aiqc_core.preprocess.samples import FillStep
 
 SHOWN_ROWS = 5
+TWO = 2
 
 
 class Label(BaseModel):
-    """Columns of a tabular Dataset; several columns are one-hot."""
+    """Columns of a tabular Dataset; several columns are one-hot.
+
+    Attributes:
+        unique_classes: sorted; None where the columns are floats.
+        positive: of two classes the one that precision, recall and f1 are of, if one was chosen.
+    """
 
     columns = JSONField()
     column_count = IntegerField()
     unique_classes = JSONField(null=True)
+    positive = JSONField(null=True)
     dataset = ForeignKeyField(Dataset, backref="labels")
 
     @classmethod
-    def from_dataset(cls, dataset_id: int, columns: Sequence[str] | None = None) -> Label:
+    def from_dataset(
+        cls, dataset_id: int, columns: Sequence[str] | None = None, positive: Any = None
+    ) -> Label:
         """Choose the column to predict, or the columns of a one-hot label.
 
         Args:
             dataset_id: the id of a tabular Dataset.
             columns: which; all by default.
+            positive: of a label of two classes, for `classification_binary`, the class that
+                precision, recall, f1, their curves, calibration and thresholds are of, by its
+                value, such as `"fraud"`. By default the class of code 1: the second of the
+                label's coder, which without one, or with one that sorts, is the second of the
+                sorted classes. What is learned and the stored probabilities stay of code 1.
+                Another positive class wants another Label, and so a Splitset and a Queue of its
+                own: what an earlier one has scored is never shown for it.
 
         Raises:
-            SelectionError: the Dataset is not tabular, a column is unknown, or several columns
-                are not one-hot (the message lists the first rows at fault).
+            SelectionError: the Dataset is not tabular, a column is unknown, several columns are
+                not one-hot (the message lists the first rows at fault), or `positive` is no class
+                of a label of two.
         """
         dataset = Dataset.get_by_id(dataset_id)
         if dataset.typ != "tabular":
@@ -57,10 +74,12 @@ class Label(BaseModel):
         frame = dataset.to_df(chosen)
         if len(chosen) > 1:
             _refuse_not_one_hot(frame)
+        classes = _unique_classes(frame)
         return cls.create(
             columns=chosen,
             column_count=len(chosen),
-            unique_classes=_unique_classes(frame),
+            unique_classes=classes,
+            positive=None if positive is None else checked_positive(positive, chosen, classes),
             dataset=dataset,
         )
 
@@ -99,6 +118,16 @@ class Label(BaseModel):
         """Return the classes that predictions are decoded to: values, or the one-hot columns."""
         return self.columns if self.column_count > 1 else self.unique_classes
 
+    @property
+    def positive_class(self) -> Any:
+        """Of two classes the positive one, chosen or the one of code 1; None of other labels."""
+        if self.positive is not None:
+            return self.positive
+        ordered = self.classes_by_code() if self.column_count == 1 else None
+        found = ordered[1] if ordered is not None and len(ordered) == TWO else None
+        is_json = found is None or isinstance(found, str | int | float)
+        return found if is_json else str(found)  # a time, as in `unique_classes`
+
     def classes_by_code(self) -> tuple[Any, ...] | None:
         """Return the classes in the order of their codes, as the label's coder gives them.
 
@@ -118,6 +147,36 @@ class Label(BaseModel):
             if fitted is not None:
                 return fitted.label.encoder
         return None
+
+
+def positive_of(frame: pd.DataFrame, positive: Any) -> Any:
+    """Return a positive class as the label's own value; see `Label.from_dataset`."""
+    return checked_positive(positive, list(frame.columns), _unique_classes(frame))
+
+
+def checked_positive(positive: Any, columns: Sequence[str], classes: list[Any] | None) -> Any:
+    """Return the class that `positive` names, as the label has it.
+
+    Raises:
+        SelectionError: the label is continuous, one-hot or not of two classes, or has none such.
+    """
+    about = f"positive: {positive!r}"
+    if len(columns) > 1:
+        message = (
+            f"{about}; label {list(columns)} is one-hot. Only one column of two classes has one."
+        )
+    elif classes is None:
+        message = f"{about}; label {columns[0]!r} is continuous. Only two classes have one."
+    elif len(classes) != TWO:
+        message = (
+            f"{about}; label {columns[0]!r} has {len(classes)} classes, {classes[:SHOWN_ROWS]}. "
+            "Only a label of two has a positive one; leave it out."
+        )
+    elif positive not in classes:
+        message = f"{about} is no class of label {columns[0]!r}; give one of {classes}."
+    else:
+        return classes[classes.index(positive)]
+    raise SelectionError(message)
 
 
 def _refuse_not_one_hot(frame: pd.DataFrame) -> None:

@@ -139,7 +139,9 @@ def _to_3() -> None:
 
 
 def _to_4() -> None:
-    """Nothing yet: the columns of version 4 are added here."""
+    """The positive class of a Label, and that which the metrics of a Queue are of."""
+    add_column("label", "positive", LONG_TEXT)
+    add_column("queue", "positive", LONG_TEXT)
 
 
 STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

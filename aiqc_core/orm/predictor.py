@@ -10,7 +10,7 @@ from peewee import BooleanField, FloatField, ForeignKeyField, IntegerField
 from aiqc_core.orm import predicting
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.fields import BlobField, JSONField, PickleField, TimeField, digest_of
-from aiqc_core.orm.job import Job, own_target
+from aiqc_core.orm.job import Job, target_of
 from aiqc_core.train import runner
 from aiqc_core.train.judging import StoredModel
 from aiqc_core.train.likeness import TOLERANCE
@@ -229,6 +229,11 @@ class Predictor(BaseModel):
         return None if fitted.label is None else fitted.label.classes
 
     @property
+    def positive_class(self) -> Any:
+        """The class that precision, recall and f1 are of; None but for a binary analysis."""
+        return self.job.queue.positive_class
+
+    @property
     def prediction(self) -> Prediction:
         """The Prediction that came with the training; those of `infer` have a Splitset."""
         table = type(self).predictions.rel_model
@@ -247,6 +252,6 @@ class Predictor(BaseModel):
             model=self.model_file,
             features_shapes=self.features_shapes,
             label_shape=self.label_shape,
-            label=fitted.label or own_target(queue.splitset, fitted),
+            label=target_of(queue.splitset, fitted),
             sources=queue.algorithm.sources,
         )

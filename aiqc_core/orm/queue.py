@@ -14,6 +14,7 @@ from aiqc_core.orm import comparison, inference
 from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
+from aiqc_core.orm.fields import JSONField
 from aiqc_core.orm.hyperparameter import ROWS_A_STATEMENT, Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.preprocess import encode
@@ -35,12 +36,17 @@ logger = logging.getLogger(__name__)
 
 
 class Queue(BaseModel):
-    """An experiment: an Algorithm, a Splitset, the combinations, and the Jobs they make."""
+    """An experiment: an Algorithm, a Splitset, the combinations, and the Jobs they make.
+
+    Attributes:
+        positive: of a binary analysis the class that precision, recall and f1 are of.
+    """
 
     repeat_count = IntegerField()
     total_runs = IntegerField()
     permute_count = IntegerField()
     seed = IntegerField()
+    positive = JSONField(null=True)
     algorithm = ForeignKeyField(Algorithm, backref="queues")
     splitset = ForeignKeyField(Splitset, backref="queues")
     hyperparamset = ForeignKeyField(Hyperparamset, backref="queues", null=True)
@@ -71,8 +77,9 @@ class Queue(BaseModel):
         `total_runs` counts them from the start.
 
         Raises:
-            AlgorithmError: the label does not go with the analysis type, a column is neither
-                numeric nor encoded, or a count is out of range.
+            AlgorithmError: the label does not go with the analysis type, its coder does not tell
+                its classes apart, it has a positive class and the analysis is not binary, a column
+                is neither numeric nor encoded, or a count is out of range.
         """
         algorithm = Algorithm.get_by_id(algorithm_id)
         splitset = Splitset.get_by_id(splitset_id)
@@ -81,14 +88,16 @@ class Queue(BaseModel):
         _refuse_below("repeat_count", repeat_count, 1)
         _refuse_below("permute_count", permute_count, 0)
         compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
+        _refuse_positive(algorithm, splitset.label)
         _refuse_text_columns(splitset)
-        parts = splitset.parts()
+        parts, positive = splitset.parts(), _positive_of(algorithm, splitset)
         with metastore.atomic():
             queue = cls.create(
                 repeat_count=int(repeat_count),
                 total_runs=count * len(parts) * int(repeat_count),
                 permute_count=int(permute_count),
                 seed=secrets.randbits(SEED_BITS) if seed is None else int(seed),
+                positive=positive,
                 algorithm=algorithm,
                 splitset=splitset,
                 hyperparamset=hyperparamset_id,
@@ -96,6 +105,13 @@ class Queue(BaseModel):
             )
             queue.add_jobs(combos)
         return queue
+
+    @property
+    def positive_class(self) -> Any:
+        """The class that precision, recall and f1 are of; None but for a binary analysis."""
+        if self.positive is not None:
+            return self.positive
+        return _positive_of(self.algorithm, self.splitset)  # of an earlier version
 
     @property
     def runs_completed(self) -> int:
@@ -184,6 +200,9 @@ class Queue(BaseModel):
     ) -> pd.DataFrame:
         """Return the metrics of each split of each Predictor, a row each.
 
+        Of a binary analysis the column `positive`, and `frame.attrs["positive"]`, say which class
+        precision, recall and f1 are of.
+
         Args:
             selected_metrics: only these metrics.
             sort_by: a column; NaN comes last both ways.
@@ -206,6 +225,7 @@ class Queue(BaseModel):
         """Return mean, median, pstdev, minimum and maximum over splits, a row a metric.
 
         The arguments are those of `metrics_df`; `selected_stats` chooses among the statistics.
+        `frame.attrs["positive"]` is as there.
         """
         return comparison.aggregates(
             self, selected_metrics, selected_stats, sort_by, ascending=ascending
@@ -297,6 +317,23 @@ def _label_facts(label: Label | None) -> compatibility.LabelFacts | None:
         encoded_width=len(label.columns) if encoded is None else len(encoded.output_columns),
         tells_apart=ordered is not None or label.classes() is None,
     )
+
+
+def _positive_of(algorithm: Algorithm, splitset: Splitset) -> Any:
+    if algorithm.analysis_type != "classification_binary":
+        return None
+    label: Any = splitset.label
+    return label.positive_class
+
+
+def _refuse_positive(algorithm: Algorithm, label: Label | None) -> None:
+    analysis = algorithm.analysis_type
+    if label is not None and label.positive is not None and analysis != "classification_binary":
+        message = (
+            f"positive: {label.positive!r} of Label {label.id}; {analysis!r} averages over all "
+            "classes. Use 'classification_binary', or a Label without a positive class."
+        )
+        raise AlgorithmError(message)
 
 
 def _refuse_text_columns(splitset: Splitset) -> None:

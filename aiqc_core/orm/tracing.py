@@ -70,6 +70,7 @@ class Trace:
         predicted: what was predicted, in the label's own values.
         truth: what it is; None where that is not known or cannot be read any more.
         probabilities: `{class: probability}`; None for a regression.
+        positive: of two classes the one that precision, recall and f1 are of; else None.
         rows: of each Dataset.
         training: what trained the Predictor.
         model: the Predictor.
@@ -91,6 +92,7 @@ class Trace:
     predicted: Any
     truth: Any
     probabilities: dict[str, float] | None
+    positive: Any
     rows: list[Rows]
     training: Training
     model: Model
@@ -124,7 +126,8 @@ def trace(prediction: Prediction, row: int, split: str | None, *, look: bool = T
         trained_on=None if prediction.splitset else name == key,
         predicted=_plain(prediction.predictions[name][index]),
         truth=_truth(predicted_of, sample),
-        probabilities=_probabilities(prediction, fitted, name, index),
+        probabilities=_probabilities(prediction, name, index),
+        positive=predictor.positive_class,
         rows=rows_of(predicted_of, sample),
         training=_training(trained, key, trained_by[key]),
         model=lineage.model_of(predictor),
@@ -218,14 +221,12 @@ def _own_truth(splitset: Splitset, sample: int) -> Any:
     return _plain(values if feature.recipe().windows is not None else values[0])
 
 
-def _probabilities(
-    prediction: Prediction, fitted: Any, split: str, index: int
-) -> dict[str, float] | None:
+def _probabilities(prediction: Prediction, split: str, index: int) -> dict[str, float] | None:
     stored = prediction.probabilities
     if stored is None:
         return None
     given = np.atleast_1d(stored[split][index]).astype(float).tolist()
-    classes = [str(name) for name in fitted.label.classes]
+    classes = [str(name) for name in prediction.predictor.classes or ()]
     both = [1 - given[0], given[0]] if len(given) == 1 else given
     return dict(zip(classes, both, strict=True))
 

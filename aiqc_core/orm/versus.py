@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,8 @@ def compare(
     """Compare two Predictors on a split of the champion, without what the challenger learned.
 
     Both are scored in the label's own units, for their encoders may differ; probabilities count
-    where both know the same classes.
+    where both know the same classes. Of two classes, the challenger's positive one counts for
+    both: it is the one that is declared now.
 
     Args:
         champion: whose samples they are.
@@ -54,8 +56,9 @@ def compare(
         if name in _part(challenger).positions() and _shares_split(champion, challenger, name)
         else _inferred(challenger, champion, positions[kept])
     )
-    score = [_scorer(specs, truth, said) for said in (ours, theirs)]
-    return contest(score[0], score[1], int(kept.sum()), metric, level=level)
+    score = [_scorer(specs, truth, *each) for each in zip((ours, theirs), specs, strict=True)]
+    found = contest(score[0], score[1], int(kept.sum()), metric, level=level)
+    return replace(found, positive=challenger.positive_class)
 
 
 def unseen(
@@ -157,16 +160,32 @@ def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.
     return prediction.predictions[split][positions], None if said is None else said[positions]
 
 
-def _scorer(specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], said: Said) -> Metrics:
+def _scorer(
+    specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], said: Said, spec: JobSpec
+) -> Metrics:
     analysis_type, (predictions, probabilities) = specs[0].analysis_type, said
     if analysis_type == "regression":
         return weighted.regression(truth, np.asarray(predictions).reshape(truth.shape))
-    known = [_classes(spec) for spec in specs]
-    classes = sorted({*known[0], *known[1]})
+    known = [_classes(each) for each in specs]
+    # The champion's order serves both; what only the challenger knows comes behind it.
+    classes = list(dict.fromkeys([*known[0], *known[1]]))
+    is_same = len(classes) == len(known[0]) == len(known[1])
     return weighted.classification(
         stored.from_classes(truth, classes),
         stored.from_classes(np.asarray(predictions), classes),
-        probabilities if known[0] == known[1] else None,
+        _in_order(probabilities, _classes(spec), classes) if is_same else None,
         len(classes),
         binary=analysis_type == "classification_binary" and len(classes) == TWO,
+        positive=classes.index(known[1][getattr(specs[1].label, "positive_code", 1)]),
     )
+
+
+def _in_order(
+    probabilities: NDArray[Any] | None, known: tuple[Any, ...], classes: list[Any]
+) -> NDArray[Any] | None:
+    """Return probabilities as if the classes had been coded in this order."""
+    if probabilities is None or list(known) == classes:
+        return probabilities
+    if probabilities.ndim == 1:
+        return 1 - probabilities
+    return probabilities[:, [known.index(name) for name in classes]]

@@ -36,7 +36,7 @@ def figure(curves: Sequence[Mapping[str, Any]], about: str = "", *, positive: st
     Args:
         curves: what `data` gave, at least one.
         about: whose they are.
-        positive: the name of class 1.
+        positive: the name of the positive class.
     """
     name = theme.escaped(theme.shorten(positive, theme.LABEL_CHARACTERS))
     drawn = theme.blank(

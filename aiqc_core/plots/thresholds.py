@@ -29,7 +29,12 @@ def data(plot_data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list
 
 
 def figure(
-    found: Mapping[str, list[float]], about: str = "", *, split: str, positive: str
+    found: Mapping[str, list[float]],
+    about: str = "",
+    *,
+    split: str,
+    positive: str,
+    inclusive: bool = False,
 ) -> go.Figure:
     """Draw the metrics of one split over the threshold; a step holds until the next.
 
@@ -37,13 +42,14 @@ def figure(
         found: what `data` gave of the split.
         about: whose model it is.
         split: which it is.
-        positive: the name of class 1.
+        positive: the name of the positive class.
+        inclusive: whether a sample is called so at the threshold too.
     """
     name = theme.escaped(theme.shorten(positive, theme.LABEL_CHARACTERS))
     drawn = theme.blank(
         f"Thresholds: {theme.escaped(split)}",
         about,
-        x=f"probability above which a sample is called {name}",
+        x=f"probability {'from' if inclusive else 'above'} which a sample is called {name}",
         y="metric",
     )
     for idx, metric in enumerate(METRICS):

@@ -74,11 +74,22 @@ class FittedLabel:
         columns: its columns.
         encoder: the fitted encoder, if any.
         classes: the classes in the order of their codes; None for a continuous label.
+        positive: which of two classes metrics are of; None is the one of code 1. It is of the
+            Label, not of the fit: who scores sets it.
     """
 
     columns: tuple[str, ...]
     encoder: FittedEncoder | None
     classes: tuple[Any, ...] | None
+    positive: Any = None
+
+    @property
+    def positive_code(self) -> int:
+        """The code of the positive class, 1 unless another was chosen."""
+        chosen = getattr(self, "positive", None)  # a fit of an earlier version has none
+        if chosen is None:
+            return 1
+        return list(map(str, self.classes or ())).index(str(chosen))  # a time is kept as text
 
 
 def fit_feature(

@@ -182,13 +182,17 @@ def _classification(
     classes = label.classes or ()
     predicted, probabilities = decode.checked_classes(*raw, len(classes), binary=binary)
     truth = decode.to_ordinal(np.asarray(encoded))
-    scores = metrics.classification(truth, predicted, probabilities, len(classes), binary=binary)
+    positive = label.positive_code if binary else 1
+    scores = metrics.classification(
+        truth, predicted, probabilities, len(classes), binary=binary, positive=positive,
+        names=classes,
+    )  # fmt: skip
     return SplitScores(
         decode.to_classes(predicted, classes),
         probabilities,
         scores.values,
         scores.notes,
-        curves.plot_data(truth, predicted, probabilities, len(classes)),
+        curves.plot_data(truth, predicted, probabilities, len(classes), positive),
     )
 
 
