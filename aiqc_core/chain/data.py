@@ -178,7 +178,7 @@ def _refuse_no_class(experiment: Experiment) -> None:
     found = experiment.load()
     table = found.values if found.labels is None else found.labels
     if isinstance(table, pd.DataFrame) and set(pipeline.label_columns) <= {*table.columns}:
-        positive_of(table[pipeline.label_columns], pipeline.positive)
+        positive_of(table.loc[:, pipeline.label_columns], pipeline.positive)
 
 
 def _attach(row: Feature, pipeline: Pipeline) -> None:
