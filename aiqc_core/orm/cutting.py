@@ -7,10 +7,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from aiqc_core.errors import PreprocessError, SplitError
-from aiqc_core.orm import sampling
+from aiqc_core.orm import leaking, sampling
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
 from aiqc_core.preprocess.samples import trial_rows
@@ -125,10 +124,8 @@ def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None
     windows = next((r.windows for f in features if (r := f.recipe()).windows is not None), None)
     if windows is None:
         return None
-    parts = {f"fold_{idx}": made.fold_splits(idx) for idx in range(len(made.folds))}
     report = {
-        name: leaks.shared_rows(windows, splits)
-        for name, splits in (parts or {"no_fold": made.splits}).items()
+        name: leaks.shared_rows(windows, splits) for name, splits in parts_of(made).items()
     }
     for name, splits in report.items():
         for split, shared in splits.items():
@@ -140,6 +137,22 @@ def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None
                     stacklevel=3,
                 )
     return report
+
+
+def parts_of(made: Cut) -> dict[str, Mapping[str, NDArray[np.int64]]]:
+    """Return the splits of each Fold, or of `no_fold`; the first of each is the one that trains."""
+    folds = {f"fold_{idx}": made.fold_splits(idx) for idx in range(len(made.folds))}
+    return folds or {"no_fold": made.splits}
+
+
+def given_away(
+    features: Sequence[Feature], label: Label | None, made: Cut, *, in_order: bool
+) -> tuple[dict[str, Any], bool]:
+    """Return what a cut gives away, and whether its values were looked at; see `leaking`."""
+    if not leaking.is_cheap(features):
+        return leaking.by_name(features, label), False
+    parts = parts_of(made)
+    return leaking.by_content(features, label, parts, {}, in_order=in_order), True
 
 
 def near_duplicates(
@@ -156,22 +169,8 @@ def near_duplicates(
     """
     if any(f.recipe().windows is not None or f.dataset.typ != "tabular" for f in features):
         return None
-    codes = [_codes(sampling.values_of(feature, loaded)) for feature in features]
+    codes = [leaking.codes_of(sampling.values_of(feature, loaded)) for feature in features]
     return leaks.near_duplicates(codes[0] if len(codes) == 1 else np.hstack(codes), splits)
-
-
-def _codes(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Return a table as floats, `(samples, columns)`: numbers, or the number of what is none."""
-    dtypes = set(frame.dtypes)
-    if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype.kind in "biuf":
-        return frame.to_numpy(dtype=float)
-    columns = [
-        column.to_numpy(dtype=float, na_value=float("nan"))
-        if pd.api.types.is_numeric_dtype(column.dtype)
-        else pd.factorize(column)[0].astype(float)
-        for _, column in frame.items()
-    ]
-    return np.column_stack(columns)
 
 
 def sizes_of(

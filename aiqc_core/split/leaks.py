@@ -11,12 +11,14 @@ from aiqc_core.errors import SplitError
 from aiqc_core.split.draw import is_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from aiqc_core.preprocess.window import Windows
 
+DECIMALS = 6  # tells measurements apart, not noise of computing
+COUNTED_ROWS, COUNTED_COLUMNS = 10_000, 100  # of which chance is estimated
 MOST_DECIMALS = 15  # of a float64
 BLOCK_VALUES = 2**16  # values hashed at once: they stay in a processor's cache
 EXACT = 2.0**52  # from here on a float64 holds no fraction that could be rounded
@@ -63,7 +65,7 @@ def least_gap(windows: Windows) -> int:
 
 
 def near_duplicates(
-    values: NDArray[Any], splits: Mapping[str, NDArray[np.int64]], *, decimals: int = 6
+    values: NDArray[Any], splits: Mapping[str, NDArray[np.int64]], *, decimals: int = DECIMALS
 ) -> dict[str, int]:
     """Count in each split the samples that equal one of train after rounding.
 
@@ -73,7 +75,7 @@ def near_duplicates(
     Args:
         values: numbers, `(samples, columns)`, or with axes between.
         splits: positions of samples a split; the first is the training split.
-        decimals: to which floats are rounded; 6 tells measurements apart, not noise of computing.
+        decimals: to which floats are rounded.
 
     Raises:
         SplitError: values that are no real numbers, or decimals that cannot be.
@@ -92,6 +94,68 @@ def near_duplicates(
     train, *others = splits
     known = hashes.iloc[splits[train]]
     return {name: int(hashes.iloc[splits[name]].isin(known).sum()) for name in others}
+
+
+class RepeatedRows(TypedDict):
+    """How many rows of a split equal one of train, as a share of the split.
+
+    `same_label` counts those that have the label of an equal row too; None without a label.
+    `trained` is how many samples train.
+    """
+
+    rows: int
+    share: float
+    same_label: int | None
+    trained: int
+
+
+def repeated_rows(
+    tables: Sequence[NDArray[Any]],
+    labels: NDArray[np.int64] | None,
+    parts: Mapping[str, Mapping[str, NDArray[np.int64]]],
+) -> dict[str, dict[str, RepeatedRows]]:
+    """Count the samples of each split whose features equal those of a training sample.
+
+    Args:
+        tables: numbers, `(samples, …)` each; samples are equal where they are in all of them.
+        labels: the number of each sample's label; None where there is none.
+        parts: by fold the positions of samples a split; the first split of each is train.
+    """
+    hashes = np.zeros(len(tables[0]), dtype=np.uint64)
+    for place, values in enumerate(tables, 1):
+        hashes += _row_hashes(values, DECIMALS) * np.uint64(2 * place + 1)
+    labelled = None if labels is None else hashes + _mixed((labels + 1).view(np.uint64))
+
+    def counted(train: NDArray[np.int64], rows: NDArray[np.int64]) -> RepeatedRows:
+        count = int(np.isin(hashes[rows], hashes[train]).sum())
+        same = None if labelled is None else int(np.isin(labelled[rows], labelled[train]).sum())
+        share = count / max(len(rows), 1)
+        return RepeatedRows(rows=count, share=share, same_label=same, trained=len(train))
+
+    return {
+        part: {split: counted(train, rows) for split, rows in others}
+        for part, splits in parts.items()
+        for (_, train), *others in [list(splits.items())]
+    }
+
+
+def numbered(label: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the number of each sample's label, of one column or several."""
+    return label.groupby(list(label.columns), sort=False, dropna=False).ngroup().to_numpy()
+
+
+def coincidence(tables: Sequence[NDArray[Any]]) -> float:
+    """Return how likely two samples are equal by chance, if their columns know nothing of others.
+
+    Rows of few columns with few values are equal by nature: that says nothing of a leak.
+    """
+    likely = 1.0
+    for values in tables:
+        some = values[:: -(-len(values) // COUNTED_ROWS)].reshape(-1, int(np.prod(values.shape[1:])))
+        for column in _rounded(some[:, :COUNTED_COLUMNS], DECIMALS).T:
+            sizes = np.unique(column, return_counts=True)[1].astype(float)
+            likely *= float((sizes * (sizes - 1)).sum()) / max(len(column) * (len(column) - 1), 1)
+    return likely
 
 
 def _row_hashes(values: NDArray[Any], decimals: int) -> NDArray[np.uint64]:

@@ -1,0 +1,226 @@
+"""Columns off which a label can be read without learning: copies, recodings, codes of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.int64]
+
+MOST_ROWS = 10_000  # what many rows refute is seen in so few; the rest is asked only what is left
+CHANCE = 2.0  # orders of magnitude by which chance has to be excluded, over all columns together
+FEW_ROWS = 5  # of which a straight line says little
+ROWS_IN_ORDER = 20
+EXACT = 1e-6  # of a column's range: float32 keeps 7 digits
+ROWS_A_VALUE = 5  # of whole numbers that thresholds could part as well
+
+
+class Answer(TypedDict):
+    """One column that gives the label away.
+
+    `how` says in which way, and `rows` in how many rows it does, of those that have both values.
+    """
+
+    column: str
+    how: str
+    rows: int
+
+
+def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
+    """Find the columns of a table off which a label can be read.
+
+    A column gives the label away where, in each row that has both values,
+
+    - the label decides its value: a copy under another name or dtype, a part of a one-hot
+      recoding, a coarser class, or (of numbers) a straight line or another order-preserving
+      function of a continuous label;
+    - its value decides the label, and values come again: the code of something that has one label;
+    - it is blank in all rows of some classes, and in no row of the others.
+
+    Chance is excluded by counting in how many ways the values could be arranged over the rows. A
+    column of which no value comes again (an id, a measurement) decides each label and says
+    nothing, so it does not count; neither does a measurement that a threshold parts, which is
+    what a model is to find.
+
+    Args:
+        table: the columns to look at, a row a sample.
+        label: its columns, as many rows; several are one-hot.
+
+    >>> kind = pd.Series(list("aabbc") * 4)
+    >>> found = find(pd.DataFrame({"x": range(20), "copy": kind.str.upper()}), kind.to_frame("y"))
+    >>> [(answer["column"], answer["rows"]) for answer in found]
+    [('copy', 20)]
+    """
+    if len(table) < FEW_ROWS or not table.shape[1]:
+        return []
+    whole = label if len(label.columns) == 1 else _classes(label)
+    step = -(-len(table) // MOST_ROWS)
+    names = list(_found(table.iloc[::step], whole.iloc[::step]))
+    if step == 1 or not names:
+        return names
+    return list(_found(table[[answer["column"] for answer in names]], whole))
+
+
+def _classes(one_hot: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"label": one_hot.to_numpy(dtype=float).argmax(axis=1)})
+
+
+def _found(table: pd.DataFrame, label: pd.DataFrame) -> Iterator[Answer]:
+    truth = label.iloc[:, 0]
+    classes = _codes(truth)
+    numbers = _numbers(truth) if types.is_numeric_dtype(truth.dtype) else None
+    least = CHANCE + math.log10(table.shape[1])
+    for name, column in table.items():
+        codes = _codes(column)
+        how, rows = _by_codes(codes, classes, column, least)
+        if how is None and numbers is not None:
+            how, rows = _by_numbers(column, numbers, least)
+        if how is None:
+            how, rows = _by_blanks(codes, classes, least)
+        if how is not None:
+            yield Answer(column=str(name), how=how, rows=rows)
+
+
+def _codes(column: pd.Series) -> Codes:
+    """Return the number of each value, -1 where there is none."""
+    try:
+        return pd.factorize(column)[0].astype(np.int64)
+    except TypeError:  # lists and the like
+        return pd.factorize(column.astype(str))[0].astype(np.int64)
+
+
+def _by_codes(
+    codes: Codes, classes: Codes, column: pd.Series, least: float
+) -> tuple[str | None, int]:
+    """Say how values and classes decide each other, if they do."""
+    both = (codes >= 0) & (classes >= 0)
+    rows = int(both.sum())
+    if rows * 2 < len(codes):
+        return None, rows
+    mine, theirs = _dense(codes[both]), _dense(classes[both])
+    values, labels = int(mine.max()) + 1, int(theirs.max()) + 1
+    if values == 1 or labels == 1:
+        return None, rows
+    pairs = _count(mine * labels + theirs)
+    if pairs == labels and _against_chance(mine, theirs) >= least:
+        return ("is the label in other values" if values == labels else "follows from it"), rows
+    if pairs == values and _against_chance(theirs, mine) >= least:
+        is_code = values * 2 <= rows and not _is_parted(column[both], theirs, values)
+        return ("decides it, value by value" if is_code else None), rows
+    return None, rows
+
+
+def _dense(codes: Codes) -> Codes:
+    return pd.factorize(codes)[0].astype(np.int64)
+
+
+def _count(pairs: Codes) -> int:
+    return len(pd.unique(pairs))
+
+
+def _against_chance(values: Codes, blocks: Codes) -> float:
+    """Return by how many orders of magnitude chance is excluded that each block has one value.
+
+    Of all arrangements of the values over the rows, no more keep blocks whole than there are
+    arrangements over the blocks.
+    """
+    _, first = np.unique(blocks, return_index=True)
+    return _arrangements(values) - _arrangements(values[first])
+
+
+def _arrangements(values: Codes) -> float:
+    """Return the logarithm (base 10) of how many orders the values have."""
+    sizes, times = np.unique(np.bincount(values), return_counts=True)
+    within = sum(n * math.lgamma(size + 1) for size, n in zip(sizes, times, strict=True))
+    return (math.lgamma(len(values) + 1) - within) / math.log(10)
+
+
+def _is_parted(column: pd.Series, classes: Codes, values: int) -> bool:
+    """Say whether numbers decide the label as a measurement does: by thresholds.
+
+    Whole numbers of which each comes often are codes all the same.
+    """
+    numbers = _numbers(column)
+    if numbers is None or types.is_bool_dtype(column.dtype):
+        return False
+    ordered = classes[np.argsort(numbers, kind="stable")]
+    is_parted = np.count_nonzero(np.diff(ordered)) == ordered.max()
+    is_whole = bool((numbers == np.round(numbers)).all())
+    return bool(is_parted) and not (is_whole and len(numbers) >= ROWS_A_VALUE * values)
+
+
+def _numbers(column: pd.Series) -> NDArray[np.float64] | None:
+    """Return a column as floats, texts of numbers and times too; None of what is no number."""
+    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
+        return np.where(column.isna(), np.nan, column.astype("int64").astype(float))
+    if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=float, na_value=np.nan)
+    found = pd.to_numeric(column.astype(object), errors="coerce")
+    is_text = bool((found.isna() & column.notna()).any())
+    return None if is_text else np.asarray(found, dtype=float)
+
+
+def _by_numbers(
+    column: pd.Series, label: NDArray[np.float64], least: float
+) -> tuple[str | None, int]:
+    """Say whether numbers are a function of a continuous label that keeps its order."""
+    mine = _numbers(column)
+    if mine is None:
+        return None, 0
+    both = np.isfinite(mine) & np.isfinite(label)
+    rows = int(both.sum())
+    mine, truth = mine[both], label[both]
+    if rows * 2 < len(both) or rows < FEW_ROWS or not np.ptp(mine) or not np.ptp(truth):
+        return None, rows
+    if len(np.unique(truth)) >= FEW_ROWS and _is_line(mine, truth):
+        return "is a linear function of it", rows
+    if rows < ROWS_IN_ORDER or _is_sorted(mine):  # both may only follow the time
+        return None, rows
+    order = np.argsort(truth, kind="stable")
+    ranks = _dense_ranks(mine)
+    if _keeps_order(ranks[order], truth[order]) and _arrangements(ranks) >= least:
+        return "has its order", rows
+    return None, rows
+
+
+def _is_line(mine: NDArray[Any], truth: NDArray[Any]) -> bool:
+    centred, other = mine - mine.mean(), truth - truth.mean()
+    slope = (centred @ other) / (other @ other)
+    return bool(np.abs(centred - slope * other).max() <= EXACT * np.ptp(mine))
+
+
+def _is_sorted(values: NDArray[Any]) -> bool:
+    steps = np.diff(values)
+    return bool((steps >= 0).all() or (steps <= 0).all())
+
+
+def _dense_ranks(values: NDArray[Any]) -> Codes:
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
+
+
+def _keeps_order(ranks: Codes, truth: NDArray[Any]) -> bool:
+    """Say whether ranks rise, or fall, with the sorted label, equal where that is equal."""
+    steps, equal = np.diff(ranks), np.diff(truth) == 0
+    return not steps[equal].any() and _is_sorted(ranks)
+
+
+def _by_blanks(codes: Codes, classes: Codes, least: float) -> tuple[str | None, int]:
+    """Say whether a column is blank in all rows of some classes and in none of the others."""
+    known = classes >= 0
+    blank, theirs = (codes[known] < 0).astype(np.int64), _dense(classes[known])
+    if not len(theirs) or blank.min() == blank.max():
+        return None, len(theirs)
+    labels = int(theirs.max()) + 1
+    decided = _count(blank * labels + theirs) == labels
+    if decided and _against_chance(blank, theirs) >= least:
+        return "is blank for some of its values and for no other", len(theirs)
+    return None, len(theirs)
