@@ -8,7 +8,7 @@ from aiqc_core import cache
 from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
 from aiqc_core.evaluate import checks, leakage
 from aiqc_core.evaluate.checks import Finding
-from aiqc_core.orm import lineage, sampling
+from aiqc_core.orm import leaking, lineage, sampling
 from aiqc_core.orm.cutting import near_duplicates
 from aiqc_core.preprocess.pipeline import FeaturePlan
 from aiqc_core.preprocess.samples import FeatureRecipe
@@ -17,13 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from aiqc_core.orm import Dataset, Fold, Label, Splitset
     from aiqc_core.preprocess.window import Windows
-
-    Parts = dict[str, dict[str, NDArray[np.int64]]]
 
 
 def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
@@ -32,18 +27,21 @@ def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
 
 
 def rows_apart(splitset: Splitset) -> Finding:
-    """Check that the splits share no sample, and report rows that they share or that are equal."""
-    found = checks.rows_apart(_parts(splitset), _windows(splitset))
-    similar = near_duplicates(splitset.features, splitset.positions(), {}) or {}
+    """Check that the splits share no sample, and report what they share or give away."""
+    loaded: dict[int, Any] = {}
+    found = checks.rows_apart(leaking.parts_of(splitset), _windows(splitset))
+    similar = near_duplicates(splitset.features, splitset.positions(), loaded) or {}
     facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
-    return checks.Finding(found.verdict, found.summary, found.facts | facts)
+    given = checks.given_away(*leaking.told(leaking.now(splitset, loaded)))
+    whole = checks.joined(found, given)
+    return Finding(whole.verdict, whole.summary, whole.facts | facts)
 
 
 def every_class(splitset: Splitset) -> Finding:
     """Check that each split of each Fold has each class of the Label."""
     if splitset.label is None:
         return Finding(checks.PASSED, "There is no label.", {"classes": 0})
-    return checks.every_class(splitset.label.to_df(), _parts(splitset))
+    return checks.every_class(splitset.label.to_df(), leaking.parts_of(splitset))
 
 
 def no_leak(splitset: Splitset, fold: Fold | None) -> Finding:
@@ -85,11 +83,6 @@ def _unchanged(dataset: Dataset) -> Finding:
     except (IngestError, MetastoreError, OSError) as error:
         return Finding(checks.FAILED, f"{name} cannot be read as it was registered: {error}")
     return checks.unchanged(name, dataset.sha256_hexdigest, found)
-
-
-def _parts(splitset: Splitset) -> Parts:
-    folds = {f"fold_{fold.idx}": fold.positions() for fold in splitset.ordered_folds}
-    return folds or {"no_fold": splitset.positions()}
 
 
 def _windows(splitset: Splitset) -> Windows | None:

@@ -190,7 +190,8 @@ CHECKS = (
     Check(
         "splitset",
         "no_leak",
-        "No sample is in two splits, and the windows of train share no row with another split.",
+        "No sample is in two splits, the windows of train share no row with another split, no "
+        "column gives the label away, and no split repeats the samples of train.",
         _rows_apart,
         blocking=True,
     ),

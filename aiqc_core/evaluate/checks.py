@@ -51,7 +51,7 @@ def joined(*findings: Finding) -> Finding:
     """
     ranked = sorted(findings, key=lambda finding: -ORDER.index(finding.verdict))
     facts = {name: value for finding in findings for name, value in finding.facts.items()}
-    return Finding(ranked[0].verdict, " ".join(f.summary for f in ranked), facts)
+    return Finding(ranked[0].verdict, " ".join(f.summary for f in ranked if f.summary), facts)
 
 
 def rows_apart(parts: Mapping[str, Splits], windows: Windows | None) -> Finding:
@@ -89,6 +89,20 @@ def rows_apart(parts: Mapping[str, Splits], windows: Windows | None) -> Finding:
         f"{leaks.least_gap(windows)}."
     )
     return Finding(WARNING, summary, {"shared_rows": most["rows"], "shared rows": shared})
+
+
+def given_away(
+    warned: Sequence[str], by_design: Sequence[str], facts: Mapping[str, Any]
+) -> Finding:
+    """Judge what the samples give away of what is to be predicted: it may be wanted.
+
+    Args:
+        warned: sentences on what may be wrong.
+        by_design: sentences on what was declared so.
+        facts: the numbers by name.
+    """
+    summary = " ".join(s[0].upper() + s[1:] for s in (*warned, *by_design))
+    return Finding(WARNING if warned else PASSED, summary, dict(facts))
 
 
 def fits_apart(comparisons: Sequence[Comparison]) -> Finding:

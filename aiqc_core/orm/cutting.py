@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
+    from aiqc_core.orm.splitset import Splitset
+
+logger = logging.getLogger(__name__)
 
 
 def listed_ids(feature_ids: Any) -> list[int]:
@@ -124,9 +128,7 @@ def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None
     windows = next((r.windows for f in features if (r := f.recipe()).windows is not None), None)
     if windows is None:
         return None
-    report = {
-        name: leaks.shared_rows(windows, splits) for name, splits in parts_of(made).items()
-    }
+    report = {name: leaks.shared_rows(windows, splits) for name, splits in parts_of(made).items()}
     for name, splits in report.items():
         for split, shared in splits.items():
             if shared["rows"]:
@@ -139,20 +141,19 @@ def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None
     return report
 
 
-def parts_of(made: Cut) -> dict[str, Mapping[str, NDArray[np.int64]]]:
-    """Return the splits of each Fold, or of `no_fold`; the first of each is the one that trains."""
+def parts_of(made: Cut) -> Mapping[str, Mapping[str, NDArray[np.int64]]]:
+    """Return the splits of each Fold, or of `no_fold`; the first of each is train."""
     folds = {f"fold_{idx}": made.fold_splits(idx) for idx in range(len(made.folds))}
     return folds or {"no_fold": made.splits}
 
 
 def given_away(
     features: Sequence[Feature], label: Label | None, made: Cut, *, in_order: bool
-) -> tuple[dict[str, Any], bool]:
-    """Return what a cut gives away, and whether its values were looked at; see `leaking`."""
+) -> dict[str, Any]:
+    """Return what a cut gives away, of its values only where they are cheap to read."""
     if not leaking.is_cheap(features):
-        return leaking.by_name(features, label), False
-    parts = parts_of(made)
-    return leaking.by_content(features, label, parts, {}, in_order=in_order), True
+        return leaking.by_name(features, label)
+    return leaking.by_content(features, label, parts_of(made), {}, in_order=in_order)
 
 
 def near_duplicates(
@@ -191,3 +192,21 @@ def keys_of(made: Cut) -> dict[str, str | None]:
     else:
         train, evaluation = "train", "validation" if "validation" in made.splits else test
     return {"key_train": train, "key_evaluation": evaluation, "key_test": test}
+
+
+def same_cut(
+    table: type[Splitset],
+    name: str | None,
+    features: list[Feature],
+    seed: int | None,
+    columns: dict[str, Any],
+) -> Splitset | None:
+    """Return the Splitset of this name that has this cut; None where there is none."""
+    if name is None:
+        return None
+    for row in table.select().where(table.name == name, table.predictor.is_null()):
+        same = all(getattr(row, column) == value for column, value in columns.items())
+        if same and seed in (None, row.seed) and row.feature_ids == [f.id for f in features]:
+            logger.info("Splitset %r has this cut already: version %s.", name, row.version)
+            return row
+    return None

@@ -7,6 +7,7 @@ them anyway, so that making a Splitset of a large Dataset stays cheap.
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -15,25 +16,28 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from aiqc_core.orm import sampling
+from aiqc_core.orm import order, sampling
 from aiqc_core.split import answers, leaks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from aiqc_core.orm.dataset import Dataset
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
+    from aiqc_core.orm.splitset import Splitset
 
     Parts = Mapping[str, Mapping[str, NDArray[np.int64]]]
     Report = dict[str, Any]
+
+logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 2**23  # values: 64 MB as floats, a fraction of a second
 LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are told
 BEYOND_CHANCE = 10.0  # times as many as columns that know nothing of each other would give
 SHOWN = 5
+READ = "values_read"
 SELF = "is the label itself"
 
 
@@ -50,6 +54,7 @@ def by_name(features: Sequence[Feature], label: Label | None) -> Report:
         "target_overlap": None if label is not None else _overlap(features[0]),
         "repeated_rows": None,
         "order_assumed": None,
+        READ: False,
     }
 
 
@@ -81,10 +86,10 @@ def by_content(
         loaded: values by the id of their Feature, see `sampling.values_of`.
         in_order: whether the cut was in order, so that rows beside each other belong together.
     """
-    report = by_name(features, label)
+    report: Report = {**by_name(features, label), READ: True}
     target = None if label is None else label.to_df()
     if any(feature.recipe().windows is not None for feature in features):
-        return report | {"order_assumed": {}}
+        return report | {"order_assumed": {}}  # windows need the order, so it is meant
     values = [sampling.values_of(feature, loaded) for feature in features]
     if target is not None:
         named = {(row["feature"], row["column"]) for row in report["label_in_features"]}
@@ -102,19 +107,89 @@ def by_content(
     return report
 
 
+def parts_of(splitset: Splitset) -> Parts:
+    """Return the splits of each Fold, or of `no_fold`, as they are stored."""
+    folds = {f"fold_{fold.idx}": fold.positions() for fold in splitset.ordered_folds}
+    return folds or {"no_fold": splitset.positions()}
+
+
+def now(splitset: Splitset, loaded: dict[int, Any]) -> Report:
+    """Return what a stored cut gives away, looked at again."""
+    return by_content(
+        splitset.features, splitset.label, parts_of(splitset), loaded,
+        in_order=bool(splitset.time_ordered),
+    )  # fmt: skip
+
+
+def complete(splitset: Splitset, loaded: dict[int, Any]) -> Report:
+    """Look at the values of a cut of which only the names were, and warn of what they say."""
+    found = now(splitset, loaded)
+    warn(found, splitset.given_away, stacklevel=5)
+    return found
+
+
+def is_read(splitset: Splitset) -> bool:
+    """Say whether the values of a cut were looked at, or it is one of new data."""
+    return splitset.predictor_id is not None or bool((splitset.given_away or {}).get(READ))
+
+
+def shown(report: Report | None) -> Report:
+    """Return a stored report as people see it; None of what was not looked at."""
+    names = ("label_in_features", "repeated_rows", "target_overlap", "order_assumed")
+    return {name: (report or {}).get(name) for name in names}
+
+
+def told(report: Report) -> tuple[list[str], list[str], Report]:
+    """Return what may be wrong, what is by design (overlapping windows), and the numbers.
+
+    The numbers are by name, tables as lists of rows.
+    """
+    repeated = [
+        {"fold": part, "split": split, **found}
+        for part, splits in (report["repeated_rows"] or {}).items()
+        for split, found in splits.items()
+        if found["rows"]
+    ]
+    tables = {
+        "label in features": report["label_in_features"],
+        "equal to a training sample": repeated,
+    }
+    overlap, assumed = report["target_overlap"], report["order_assumed"]
+    found: Report = {name: rows for name, rows in tables.items() if rows}
+    if overlap and overlap["rows"]:
+        found["rows of each target in its own input"] = overlap["rows"]
+    if assumed:
+        found["blanks filled by an assumed order"] = sum(assumed.values())
+    by_design = [message for message in [_of_overlap(overlap)] if message]
+    return [m for m in messages(report) if m not in by_design], by_design, found
+
+
 def messages(report: Report) -> list[str]:
     """Return a sentence for each thing of a report that a person has to know."""
-    found = [_of_answers(report["label_in_features"]), _of_overlap(report["target_overlap"])]
-    found += _of_repeats(report)
-    found.append(_of_order(report["order_assumed"] or {}))
+    found = [
+        _of_answers(report["label_in_features"]),
+        _of_laws(report["label_in_features"]),
+        _of_overlap(report["target_overlap"]),
+        _of_repeats(report),
+        order.sentence(report["order_assumed"] or {}),
+    ]
     return [message for message in found if message]
 
 
-def warn(report: Report, told: Report | None = None, *, stacklevel: int = 4) -> None:
-    """Warn of what a report says and an earlier one did not."""
-    before = [] if told is None else messages(told)
+def warn(report: Report, earlier: Report | None = None, *, stacklevel: int = 4) -> None:
+    """Warn of what a report says and an earlier one did not.
+
+    A law that a column and the label obey (a straight line, say) may be what is to be learned: it
+    is logged.
+    """
+    before = [] if earlier is None else messages(earlier)
+    law = _of_laws(report["label_in_features"])
     for message in messages(report):
-        if message not in before:
+        if message in before:
+            continue
+        if message == law:
+            logger.warning("Splitset.make: %s", message)
+        else:
             warnings.warn(f"Splitset.make: {message}", stacklevel=stacklevel)
 
 
@@ -130,21 +205,6 @@ def codes_of(frame: pd.DataFrame) -> NDArray[np.float64]:
         for _, column in frame.items()
     ]
     return np.column_stack(columns)
-
-
-def blanks_of(frame: pd.DataFrame, columns: Iterable[str]) -> dict[str, int]:
-    """Return how many blanks each of some columns has, of those that have any."""
-    counts = {name: int(frame[name].isna().sum()) for name in columns}
-    return {name: count for name, count in counts.items() if count}
-
-
-def is_in_time(dataset: Dataset) -> bool:
-    """Say whether a table has a column of times that never goes back, so that its order is real."""
-    if dataset.typ != "tabular":
-        return False
-    times = [name for name, kind in dataset.get_dtypes().items() if kind.startswith("datetime64")]
-    frame = dataset.to_df(times) if times else pd.DataFrame()
-    return any(frame[name].is_monotonic_increasing for name in times)
 
 
 def _columns_of(values: Any, feature: Feature) -> pd.DataFrame:
@@ -184,27 +244,43 @@ def _unordered(
     features: Sequence[Feature], values: Sequence[Any], label: Label | None, target: Any
 ) -> dict[str, int]:
     """Return how many blanks are filled by the order of rows that nothing says are in order."""
-    found: dict[str, int] = {}
-    sources = [(feature, feature.recipe().fills, v) for feature, v in zip(features, values, strict=True)]
+    tables: list[tuple[Any, Any, Any]] = [
+        (feature.dataset, feature.recipe().fills, found)
+        for feature, found in zip(features, values, strict=True)
+    ]
     if label is not None:
-        sources.append((label, label.fills(), target))
-    for row, fills, table in sources:
-        if isinstance(table, pd.DataFrame) and fills:
-            blanks = blanks_of(table, [name for fill in fills for name in fill.columns])
-            if blanks and not is_in_time(row.dataset):
-                found |= blanks
+        tables.append((label.dataset, label.fills(), target))
+    found: dict[str, int] = {}
+    for dataset, fills, table in tables:
+        if isinstance(table, pd.DataFrame):
+            found |= order.assumed(table, fills, dataset.get_dtypes(), dataset.to_df)
     return found
 
 
 def _of_answers(found: list[Any]) -> str | None:
-    if not found:
+    sure = [row for row in found if row["how"] in (SELF, *answers.SURE)]
+    if not sure:
         return None
-    shown = "; ".join(f"{row['column']!r} {row['how']} ({row['rows']} rows)" for row in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return (
-        f"the label can be read off the features without learning: {shown}{more}. Leave such "
+        f"the label can be read off the features without learning: {_listed(sure)}. Leave such "
         "columns out of the features, unless they are known when the model predicts."
     )
+
+
+def _of_laws(found: list[Any]) -> str | None:
+    laws = [row for row in found if row["how"] not in (SELF, *answers.SURE)]
+    if not laws:
+        return None
+    return (
+        f"one column alone tells the label: {_listed(laws)}. If it is made from the label, leave "
+        "it out of the features."
+    )
+
+
+def _listed(found: list[Any]) -> str:
+    shown = (f"{row['column']!r} {row['how']} ({row['rows']} rows)" for row in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(shown) + more
 
 
 def _of_overlap(found: Report | None) -> str | None:
@@ -218,35 +294,26 @@ def _of_overlap(found: Report | None) -> str | None:
     )
 
 
-def _of_repeats(report: Report) -> list[str]:
-    told: list[str] = []
-    for part, splits in (report["repeated_rows"] or {}).items():
-        for split, found in splits.items():
-            if is_leaking(found, report):
-                same = found["same_label"]
-                labelled = "" if same is None else f", {same} of them with the same label"
-                told.append(
-                    f"{found['rows']} samples of {split!r} ({found['share']:.1%}; {part}) equal "
-                    f"one that trains{labelled}. Drop repeated rows before registering, or keep "
-                    "them together with groups."
-                )
-    return told
+def _of_repeats(report: Report) -> str | None:
+    places = [
+        f"{found['rows']} of {split!r} ({found['share']:.1%}; {part}"
+        + (")" if found["same_label"] is None else f"; {found['same_label']} with its label)")
+        for part, splits in (report["repeated_rows"] or {}).items()
+        for split, found in splits.items()
+        if _is_leaking(found, report)
+    ]
+    if not places:
+        return None
+    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
+    return (
+        f"samples equal one that trains: {', '.join(places[:SHOWN])}{more}. Drop repeated rows "
+        "before registering, or keep them in one split with groups."
+    )
 
 
-def is_leaking(found: Any, report: Report) -> bool:
+def _is_leaking(found: Any, report: Report) -> bool:
     """Say whether rows are repeated more often than a few slips, or their columns, explain."""
     known = found["rows"] if found["same_label"] is None else found["same_label"]
     share = found["share"] * known / max(found["rows"], 1)
     by_chance = report["by_chance"] * found["trained"]
     return known >= LEAST_ROWS and share >= max(LEAST_SHARE, BEYOND_CHANCE * by_chance)
-
-
-def _of_order(found: Mapping[str, int]) -> str | None:
-    if not found:
-        return None
-    shown = ", ".join(f"{name!r} ({count})" for name, count in found.items())
-    return (
-        f"blanks of {shown} are filled from the rows beside them, and nothing says that the rows "
-        "are in order. Where they are, say time_ordered=True or register a column of times that "
-        "rises; else fill them before registering."
-    )

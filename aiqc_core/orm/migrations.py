@@ -139,9 +139,10 @@ def _to_3() -> None:
 
 
 def _to_4() -> None:
-    """The positive class of a Label, and that which the metrics of a Queue are of."""
+    """The positive class of a Label and of a Queue; what the samples of a cut give away."""
     add_column("label", "positive", LONG_TEXT)
     add_column("queue", "positive", LONG_TEXT)
+    add_column("splitset", "given_away", LONG_TEXT)
 
 
 STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.evaluate import decode
+from aiqc_core.orm import order
 from aiqc_core.preprocess import pipeline, unseen
 
 if TYPE_CHECKING:
@@ -98,7 +100,10 @@ def _encoded_label(predictor: Predictor, label: Offer) -> NDArray[Any]:
     known: Any = predictor.fitted_preprocessing.label
     fills = old.fills()
     trained = _then(predictor, label, old) if fills else None
-    frame: pd.DataFrame = unseen.filled_rows(label.load(old.columns), fills, trained)
+    given = label.load(old.columns)
+    if not any(feature.recipe().windows for feature in queue.splitset.features):
+        _warn_of_order(predictor, label, fills, given)
+    frame: pd.DataFrame = unseen.filled_rows(given, fills, trained)
     is_class = queue.algorithm.analysis_type != "regression"
     if is_class:
         unseen.refuse_unknown_classes(frame, known)
@@ -110,14 +115,26 @@ def _encoded_label(predictor: Predictor, label: Offer) -> NDArray[Any]:
 
 def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> unseen.NewSamples:
     recipe = replace(old.recipe(), windows=new.windows)
+    values = new.load(old.columns)
+    if new.windows is None:
+        _warn_of_order(predictor, new, recipe.fills, values)
     return unseen.prepare(
-        new.load(old.columns),
+        values,
         recipe,
         fit,
         new.count,
         _then(predictor, new, old) if recipe.fills and new.typ == "tabular" else None,
         forecasts=_forecasts(predictor.job.queue.splitset),
     )
+
+
+def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) -> None:
+    """Warn where new rows are filled from those beside them, though no order is known."""
+    if new.typ != "tabular" or predictor.job.queue.splitset.time_ordered:
+        return
+    told = order.sentence(order.assumed(values, fills, new.dtypes, new.load))
+    if told is not None:
+        warnings.warn(f"{new.called}: {told}", stacklevel=6)
 
 
 def _forecasts(trained: Splitset) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +9,16 @@ from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField,
 
 from aiqc_core import cache
 from aiqc_core.errors import SelectionError
-from aiqc_core.orm import inference, sampling
+from aiqc_core.orm import inference, leaking, sampling
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.cutting import (
+    given_away,
     grouped_by,
     keys_of,
     listed_ids,
     near_duplicates,
     refuse_as_own_target,
+    same_cut,
     sample_count,
     shared_rows,
     sizes_of,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.sampling import Fitted
 
-logger = logging.getLogger(__name__)
-
 SEED_LIMIT = 2**31
 
 
@@ -65,6 +64,7 @@ class Splitset(BaseModel):
     seed = IntegerField()
     shared_rows = JSONField(null=True)
     near_duplicates = JSONField(null=True)
+    given_away = JSONField(null=True)
     key_train = CharField(null=True)
     key_evaluation = CharField(null=True)
     key_test = CharField(null=True)
@@ -155,10 +155,12 @@ class Splitset(BaseModel):
             "unsupervised_stratify_col": unsupervised_stratify_col,
         }
         sampling.send_positions_ahead(made)
+        given = given_away(features, label, made, in_order=time_ordered)
         with metastore.atomic():
-            found = _same_cut(cls, name, features, seed, columns)
+            found = same_cut(cls, name, features, seed, columns)
             if found is not None:
                 return found
+            leaking.warn(given)
             splitset = cls.create(
                 samples=cls.samples.store(made.splits),
                 sizes=sizes_of(made.splits, samples),
@@ -166,6 +168,7 @@ class Splitset(BaseModel):
                 has_validation="validation" in made.splits,
                 seed=drawn,
                 shared_rows=shared_rows(features, made),
+                given_away=given,
                 version=_next_version(cls, name),
                 name=name,
                 description=description,
@@ -251,14 +254,15 @@ class Splitset(BaseModel):
 
     @property
     def leak_report(self) -> dict[str, Any]:
-        """What train has in common with the other splits.
+        """What train has in common with the other splits, and what gives the label away.
 
         `shared_rows`: for windows, by split (and by Fold, where there are some) how many rows it
         shares and their share of train; None without windows. `near_duplicates`: by split how
         many of its rows equal one of train after rounding to 6 digits; None before
-        `cache_samples`, and for data that is no table.
+        `cache_samples`, and for data that is no table. The others: see `leaking`.
         """
-        return {"shared_rows": self.shared_rows, "near_duplicates": self.near_duplicates}
+        kept = {"shared_rows": self.shared_rows, "near_duplicates": self.near_duplicates}
+        return kept | leaking.shown(self.given_away)
 
     @rowmethod
     def cache_samples(self) -> None:
@@ -269,6 +273,9 @@ class Splitset(BaseModel):
         if self.near_duplicates is None and self.features[0].dataset.typ == "tabular":
             self.near_duplicates = near_duplicates(self.features, self.positions(), loaded)
             self.save(only=["near_duplicates", "time_updated"])
+        if not leaking.is_read(self):
+            self.given_away = leaking.complete(self, loaded)
+            self.save(only=["given_away", "time_updated"])
 
     @rowmethod
     def clear_cache(self) -> None:
@@ -373,23 +380,6 @@ def _add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
     for idx in range(len(made.folds)):
         rows = Fold.samples.store(made.fold_splits(idx))
         Fold.create(splitset=splitset, idx=idx, samples=rows)
-
-
-def _same_cut(
-    table: type[Splitset],
-    name: str | None,
-    features: list[Feature],
-    seed: int | None,
-    columns: dict[str, Any],
-) -> Splitset | None:
-    if name is None:
-        return None
-    for row in table.select().where(table.name == name, table.predictor.is_null()):
-        same = all(getattr(row, column) == value for column, value in columns.items())
-        if same and seed in (None, row.seed) and row.feature_ids == [f.id for f in features]:
-            logger.info("Splitset %r has this cut already: version %s.", name, row.version)
-            return row
-    return None
 
 
 def _next_version(table: type[Splitset], name: str | None) -> int | None:

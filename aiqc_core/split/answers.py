@@ -21,7 +21,13 @@ CHANCE = 2.0  # orders of magnitude by which chance has to be excluded, over all
 FEW_ROWS = 5  # of which a straight line says little
 ROWS_IN_ORDER = 20
 EXACT = 1e-6  # of a column's range: float32 keeps 7 digits
-ROWS_A_VALUE = 5  # of whole numbers that thresholds could part as well
+ROWS_A_VALUE = 5  # from which a value comes often: a code, whatever else it could be
+
+
+EQUAL, RECODED, PART = "has its values", "is the label in other values", "follows from it"
+LINE, ORDER = "is a linear function of it", "has its order"
+CODE, BLANK = "decides it, value by value", "is blank for some of its values and for no other"
+SURE = (EQUAL, RECODED, PART, BLANK)  # the others may be a law that a model is to find
 
 
 class Answer(TypedDict):
@@ -67,7 +73,7 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
     names = list(_found(table.iloc[::step], whole.iloc[::step]))
     if step == 1 or not names:
         return names
-    return list(_found(table[[answer["column"] for answer in names]], whole))
+    return list(_found(table.loc[:, [answer["column"] for answer in names]], whole))
 
 
 def _classes(one_hot: pd.DataFrame) -> pd.DataFrame:
@@ -79,9 +85,10 @@ def _found(table: pd.DataFrame, label: pd.DataFrame) -> Iterator[Answer]:
     classes = _codes(truth)
     numbers = _numbers(truth) if types.is_numeric_dtype(truth.dtype) else None
     least = CHANCE + math.log10(table.shape[1])
-    for name, column in table.items():
-        codes = _codes(column)
-        how, rows = _by_codes(codes, classes, column, least)
+    coded = [_codes(column) for _, column in table.items()]
+    distinct = len(pd.DataFrame(dict(enumerate(coded))).drop_duplicates())
+    for codes, (name, column) in zip(coded, table.items(), strict=True):
+        how, rows = _by_codes(codes, classes, column, least, distinct)
         if how is None and numbers is not None:
             how, rows = _by_numbers(column, numbers, least)
         if how is None:
@@ -99,7 +106,7 @@ def _codes(column: pd.Series) -> Codes:
 
 
 def _by_codes(
-    codes: Codes, classes: Codes, column: pd.Series, least: float
+    codes: Codes, classes: Codes, column: pd.Series, least: float, distinct: int
 ) -> tuple[str | None, int]:
     """Say how values and classes decide each other, if they do."""
     both = (codes >= 0) & (classes >= 0)
@@ -112,10 +119,12 @@ def _by_codes(
         return None, rows
     pairs = _count(mine * labels + theirs)
     if pairs == labels and _against_chance(mine, theirs) >= least:
-        return ("is the label in other values" if values == labels else "follows from it"), rows
+        return (RECODED if values == labels else PART), rows
     if pairs == values and _against_chance(theirs, mine) >= least:
-        is_code = values * 2 <= rows and not _is_parted(column[both], theirs, values)
-        return ("decides it, value by value" if is_code else None), rows
+        # Of rows that come twice each value does, and decides nothing by that.
+        comes_again = values * 2 <= distinct or values * ROWS_A_VALUE <= rows
+        is_code = comes_again and not _is_parted(column.loc[both], theirs, values)
+        return (CODE if is_code else None), rows
     return None, rows
 
 
@@ -164,7 +173,7 @@ def _numbers(column: pd.Series) -> NDArray[np.float64] | None:
         return np.where(column.isna(), np.nan, column.astype("int64").astype(float))
     if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
         return column.to_numpy(dtype=float, na_value=np.nan)
-    found = pd.to_numeric(column.astype(object), errors="coerce")
+    found: Any = pd.to_numeric(column.astype(object), errors="coerce")
     is_text = bool((found.isna() & column.notna()).any())
     return None if is_text else np.asarray(found, dtype=float)
 
@@ -182,13 +191,14 @@ def _by_numbers(
     if rows * 2 < len(both) or rows < FEW_ROWS or not np.ptp(mine) or not np.ptp(truth):
         return None, rows
     if len(np.unique(truth)) >= FEW_ROWS and _is_line(mine, truth):
-        return "is a linear function of it", rows
+        is_equal = np.allclose(mine, truth, rtol=EXACT, atol=EXACT * float(np.ptp(truth)))
+        return (EQUAL if is_equal else LINE), rows
     if rows < ROWS_IN_ORDER or _is_sorted(mine):  # both may only follow the time
         return None, rows
     order = np.argsort(truth, kind="stable")
     ranks = _dense_ranks(mine)
     if _keeps_order(ranks[order], truth[order]) and _arrangements(ranks) >= least:
-        return "has its order", rows
+        return ORDER, rows
     return None, rows
 
 
@@ -222,5 +232,5 @@ def _by_blanks(codes: Codes, classes: Codes, least: float) -> tuple[str | None, 
     labels = int(theirs.max()) + 1
     decided = _count(blank * labels + theirs) == labels
     if decided and _against_chance(blank, theirs) >= least:
-        return "is blank for some of its values and for no other", len(theirs)
+        return BLANK, len(theirs)
     return None, len(theirs)

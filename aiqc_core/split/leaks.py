@@ -151,7 +151,9 @@ def coincidence(tables: Sequence[NDArray[Any]]) -> float:
     """
     likely = 1.0
     for values in tables:
-        some = values[:: -(-len(values) // COUNTED_ROWS)].reshape(-1, int(np.prod(values.shape[1:])))
+        some = values[:: -(-len(values) // COUNTED_ROWS)].reshape(
+            -1, int(np.prod(values.shape[1:]))
+        )
         for column in _rounded(some[:, :COUNTED_COLUMNS], DECIMALS).T:
             sizes = np.unique(column, return_counts=True)[1].astype(float)
             likely *= float((sizes * (sizes - 1)).sum()) / max(len(column) * (len(column) - 1), 1)

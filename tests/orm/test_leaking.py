@@ -1,0 +1,208 @@
+"""A cut tells what its samples give away: where it is made, in its report and in the check."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from inference_setups import flat_build, trained
+from sklearn.preprocessing import LabelBinarizer, StandardScaler
+
+from aiqc_core import audit, chain
+from aiqc_core.experiment import Experiment, Labelled, Pipeline, Training
+from aiqc_core.orm import (
+    Dataset,
+    Feature,
+    FeatureCoder,
+    FeatureInterpolater,
+    Label,
+    LabelCoder,
+    LabelInterpolater,
+    Splitset,
+    Window,
+    leaking,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROWS = 60
+LINEAR = {"method": "linear", "limit_direction": "both"}
+
+
+def table() -> pd.DataFrame:
+    """Noise, and a label that does not follow from it."""
+    rng = np.random.default_rng(5)
+    numbers = {name: rng.normal(size=ROWS) for name in ("x", "z")}
+    return pd.DataFrame(numbers | {"y": rng.choice(["no", "yes"], ROWS)})
+
+
+def cut(frame: pd.DataFrame, columns: list[str] | None = None, **how: Any) -> Splitset:
+    """Cut a table by its label y."""
+    dataset = Dataset.Tabular.from_df(frame)
+    chosen = columns or [name for name in frame.columns if name != "y"]
+    feature = Feature.from_dataset(dataset.id, chosen)
+    label = Label.from_dataset(dataset.id, ["y"])
+    LabelCoder.from_label(label.id, LabelBinarizer())
+    return Splitset.make([feature.id], label.id, **({"size_test": 0.25, "seed": 1} | how))
+
+
+def walk(experiment: Experiment) -> None:
+    """Walk a declaration down to its cut."""
+    for stage in (chain.dataset, chain.feature, chain.label, chain.splitset):
+        stage(experiment, f"s{Splitset.select().count()}")
+
+
+def test_sound_samples_are_cut_without_a_word(home: Path) -> None:
+    splitset = cut(table())
+    assert splitset.leak_report["label_in_features"] == []
+    assert splitset.leak_report["repeated_rows"]["no_fold"]["test"]["rows"] == 0
+    assert audit.rows_apart(splitset).verdict == "passed"
+
+
+def test_the_label_among_the_features_is_told_by_its_column(home: Path) -> None:
+    with pytest.warns(UserWarning, match=r"'y' is the label itself \(60 rows\)"):
+        splitset = cut(table(), ["x", "y"])
+    (found,) = splitset.leak_report["label_in_features"]
+    assert (found["column"], found["rows"]) == ("y", ROWS)
+    check = audit.rows_apart(Splitset.get_by_id(splitset.id))
+    assert check.verdict == "warning"
+    assert check.facts["label in features"] == [found]
+
+
+def test_a_copy_is_told_in_each_kind_of_data_and_through_a_declaration(home: Path) -> None:
+    frame = table()
+    code = (frame["y"] == "yes").astype(float)
+    with pytest.warns(UserWarning, match=r"'flag' is the label in other values"):
+        cut(frame.assign(flag=code))
+    series = np.random.default_rng(0).normal(size=(ROWS, 4, 2))
+    series[:, -1, 1] = code
+    label = Label.from_dataset(Dataset.Tabular.from_df(frame[["y"]]).id)
+    feature = Feature.from_dataset(Dataset.Sequence.from_numpy(series).id)
+    with pytest.warns(UserWarning, match=r"'1 \(last row\)' is the label"):
+        Splitset.make([feature.id], label.id, size_test=0.25)
+    for source in (lambda: frame, lambda: Labelled(frame, frame[["y"]])):
+        experiment = Experiment(
+            name="told",
+            source=source,
+            pipeline=Pipeline(label="y", features=["x", "y"], size_test=0.25),
+            training=Training(
+                library="pytorch", analysis_type="classification_binary",
+                fn_build=flat_build, fn_train=flat_build,
+            ),
+        )  # fmt: skip
+        with pytest.warns(UserWarning, match=r"'y' is the label"):
+            walk(experiment)
+
+
+def test_repeated_samples_are_told_in_tables_and_images(home: Path) -> None:
+    twice = pd.concat([table().iloc[: ROWS // 2]] * 2, ignore_index=True)
+    with pytest.warns(UserWarning, match=r"samples equal one that trains: \d+ of 'test'"):
+        splitset = cut(twice)
+    counts = splitset.leak_report["repeated_rows"]["no_fold"]["test"]
+    known = set(map(tuple, twice.iloc[splitset.samples["train"]].to_numpy()))
+    expected = sum(tuple(row) in known for row in twice.iloc[splitset.samples["test"]].to_numpy())
+    assert (counts["rows"], counts["same_label"]) == (expected, expected)
+    assert audit.rows_apart(splitset).verdict == "warning"
+    images = np.random.default_rng(0).integers(0, 255, (ROWS // 2, 1, 5, 5), dtype=np.uint8)
+    feature = Feature.from_dataset(Dataset.Image.from_numpy(np.concatenate([images] * 2)).id)
+    with pytest.warns(UserWarning, match="equal one that trains"):
+        Splitset.make([feature.id], size_test=0.25, seed=1)
+
+
+def test_large_data_are_looked_at_when_they_are_cached(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaking, "READ_AT_ONCE", 10)
+    frame = table()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        splitset = cut(frame.assign(flag=(frame["y"] == "yes").astype(float)))
+    assert splitset.leak_report["repeated_rows"] is None
+    with pytest.warns(UserWarning, match="'flag' is the label in other values"):
+        splitset.cache_samples()
+    again = Splitset.get_by_id(splitset.id)
+    assert [row["column"] for row in again.leak_report["label_in_features"]] == ["flag"]
+    again.cache_samples()  # it was said
+
+
+def test_features_that_are_their_own_label_give_nothing_away(home: Path) -> None:
+    feature = Feature.from_dataset(Dataset.Tabular.from_df(table()[["x", "z"]]).id)
+    splitset = Splitset.make([feature.id], size_test=0.25)
+    assert splitset.leak_report["label_in_features"] == []
+
+
+@pytest.mark.parametrize(("size", "shift"), [(12, 4), (5, 4), (4, 4), (3, 4)])
+def test_windows_over_their_own_target_are_told_with_their_share(
+    home: Path, size: int, shift: int
+) -> None:
+    dataset = Dataset.Tabular.from_df(pd.DataFrame({"wave": np.sin(np.arange(200.0) / 7)}))
+    feature = Feature.from_dataset(dataset.id)
+    window = Window.from_feature(feature.id, size, shift)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        splitset = Splitset.make([feature.id], size_test=0.2, time_ordered=True, gap=size)
+    past, future = set(window.samples_unshifted[3]), set(window.samples_shifted[3])
+    shared = len(past & future)
+    report = splitset.leak_report["target_overlap"]
+    assert (report["rows"], report["share"]) == (shared, pytest.approx(shared / size))
+    assert [f"shares {shared} of its {size} rows" in str(w.message) for w in caught] == (
+        [True] if shared else []
+    )
+    check = audit.rows_apart(splitset)
+    assert check.verdict == "passed"  # it was declared so
+    assert check.facts.get("rows of each target in its own input", 0) == shared
+
+
+def filled(frame: pd.DataFrame, **how: Any) -> Splitset:
+    """Cut a table whose blanks are interpolated."""
+    dataset = Dataset.Tabular.from_df(frame)
+    feature = Feature.from_dataset(dataset.id, ["x", "z"])
+    FeatureInterpolater.from_feature(feature.id, interpolate_kwargs=LINEAR)
+    label = Label.from_dataset(dataset.id, ["t"])
+    LabelInterpolater.from_label(label.id, interpolate_kwargs=LINEAR)
+    return Splitset.make([feature.id], label.id, **({"size_test": 0.25, "seed": 1} | how))
+
+
+def gappy() -> pd.DataFrame:
+    """Blanks in a feature and in a continuous label."""
+    frame = table()[["x", "z"]].assign(t=np.random.default_rng(1).normal(size=ROWS))
+    frame.loc[[4, 9], "x"] = np.nan
+    frame.loc[20, "t"] = np.nan
+    return frame
+
+
+def test_filling_from_the_rows_beside_is_told_where_no_order_is_known(home: Path) -> None:
+    with pytest.warns(UserWarning, match=r"blanks of 'x' \(2\), 't' \(1\) are filled"):
+        splitset = filled(gappy())
+    assert splitset.leak_report["order_assumed"] == {"x": 2, "t": 1}
+    assert audit.rows_apart(splitset).facts["blanks filled by an assumed order"] == 3
+    predictor = trained(splitset, "regression", flat_build)
+    with pytest.warns(UserWarning, match=r"blanks of 'x' \(2\) are filled"):
+        predictor.predict(gappy()[["x", "z"]])
+    predictor.predict(gappy()[["x", "z"]].dropna().reset_index(drop=True))
+
+
+def test_filling_in_an_order_that_is_known_is_not_told(home: Path) -> None:
+    ordered = filled(gappy(), time_ordered=True)
+    assert ordered.leak_report["order_assumed"] == {}
+    day = pd.date_range("2026-01-01", periods=ROWS)
+    filled(gappy().assign(day=day))
+    with pytest.warns(UserWarning, match="blanks of"):
+        filled(gappy().assign(day=day[::-1]))
+    whole = gappy().fillna(0.0)
+    filled(whole)
+    trained(ordered, "regression", flat_build).predict(gappy()[["x", "z"]])
+    series = np.random.default_rng(0).normal(size=(ROWS, 5, 2))
+    series[3, 1, 0] = np.nan
+    feature = Feature.from_dataset(Dataset.Sequence.from_numpy(series).id)
+    FeatureInterpolater.from_feature(feature.id, interpolate_kwargs=LINEAR)
+    Splitset.make([feature.id], size_test=0.25)
+    windowed = Feature.from_dataset(Dataset.Tabular.from_df(gappy()[["x"]]).id)
+    FeatureInterpolater.from_feature(windowed.id, interpolate_kwargs=LINEAR)
+    FeatureCoder.from_feature(windowed.id, StandardScaler())
+    Window.from_feature(windowed.id, 3, 3)
+    Splitset.make([windowed.id], size_test=0.25, time_ordered=True, gap=2)
