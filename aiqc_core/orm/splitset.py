@@ -128,13 +128,9 @@ class Splitset(BaseModel):
         label = None if label_id is None else Label.get_by_id(label_id)
         samples = sample_count(features, label)
         asked: dict[str, Any] = {
-            "size_test": size_test,
-            "size_validation": size_validation,
-            "bin_count": bin_count,
-            "fold_count": fold_count,
-            "time_ordered": time_ordered,
-            "gap": gap,
-        }
+            "size_test": size_test, "size_validation": size_validation, "bin_count": bin_count,
+            "fold_count": fold_count, "time_ordered": time_ordered, "gap": gap,
+        }  # fmt: skip
         if predictor_id is not None:
             inference.refuse_cut(asked | {"groups": groups, "stratify": unsupervised_stratify_col})
             return cls._to_predict(predictor_id, features, label, (name, description))
