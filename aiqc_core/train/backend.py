@@ -44,8 +44,10 @@ class Backend(Protocol):
         """Return on what kind of device a model is: `cpu`, `cuda` or `mps`."""
         ...
 
-    def default_lose(self, analysis_type: str, label_width: int) -> Callable[..., Any]:
-        """Return the loss used where no `fn_lose` is given."""
+    def default_lose(
+        self, analysis_type: str, label_width: int, outputs: str | None = None
+    ) -> Callable[..., Any]:
+        """Return the loss used where no `fn_lose` is given; `outputs` is what was stated."""
         ...
 
     def optimizer(
@@ -77,8 +79,16 @@ class Backend(Protocol):
         """Run a model over samples in batches, in use."""
         ...
 
-    def takes_logits(self, loser: Any) -> bool:
-        """Say whether a binary loss applies the sigmoid itself, so that the model gives logits."""
+    def last_activation(self, model: Any, features: Sequence[Any]) -> str | None:
+        """Return what a model's last activation says of its outputs; see `meaning`."""
+        ...
+
+    def loss_takes(self, loser: Any) -> str | None:
+        """Return what a loss takes, as `meaning` names it; None where that is not known."""
+        ...
+
+    def inform(self, loser: Any, outputs: str | None) -> None:
+        """Let the default loss know what the model's outputs mean."""
         ...
 
     def loss(self, model: Any, loser: Any, features: Sequence[Any], label: Any) -> float:

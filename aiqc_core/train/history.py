@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core.errors import TrainingError
+from aiqc_core.train.arrays import as_array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +28,10 @@ def plain_history(history: Mapping[Any, Any]) -> dict[str, list[float]]:
 def _plain_numbers(name: object, values: Any) -> list[float]:
     try:
         if not isinstance(values, list | tuple):  # one tensor, array, or number
-            return [float(value) for value in np.atleast_1d(np.asarray(_on_cpu(values)))]
-        return [float(np.asarray(_on_cpu(value)).reshape(())) for value in values]
+            return [float(value) for value in np.atleast_1d(as_array(values))]
+        return [float(as_array(value).reshape(())) for value in values]
     except (TypeError, ValueError) as error:
         raise TrainingError(
             f"fn_train: history[{name!r}] holds {str(values)[:80]}; give a list of numbers, one "
             "an epoch."
         ) from error
-
-
-def _on_cpu(value: Any) -> Any:
-    return value.detach().cpu() if hasattr(value, "detach") else value

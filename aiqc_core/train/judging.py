@@ -9,6 +9,8 @@ import numpy as np
 
 from aiqc_core.train import functions, scoring
 from aiqc_core.train.backend import Backend, get_backend
+from aiqc_core.train.meaning import STATED, Meaning, meaning
+from aiqc_core.train.outcome import REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     Parts = Iterable[list[NDArray[Any]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judge:
     """A model in use.
 
@@ -34,6 +36,8 @@ class Judge:
         fn_predict: the user's function; None for the default.
         analysis_type: what was learned.
         label: what was fitted on the label, or on the feature that is its own target.
+        stated: what the user says that the outputs are; None where nothing was said.
+        meaning: what they are. Where it is not given, the first samples that are predicted decide.
     """
 
     backend: Backend
@@ -42,6 +46,8 @@ class Judge:
     fn_predict: Callable[..., Any] | None
     analysis_type: str
     label: FittedLabel | Target
+    stated: str | None = None
+    meaning: Meaning | None = None
 
     def score(self, parts: Parts, encoded: NDArray[Any]) -> SplitScores:
         """Return predictions and how right they are.
@@ -56,6 +62,7 @@ class Judge:
         """
         output = self._outputs(parts)
         (target,) = self.backend.from_arrays([encoded])
+        self.backend.inform(self.loser, self._kind(parts, output))
         loss = self.backend.loss_of(self.model, self.loser, output, target)
         raw = self._predictions(parts, lambda: output)
         return scoring.score(self.analysis_type, self.label, raw, encoded, loss)
@@ -86,12 +93,23 @@ class Judge:
                     for b in self.backend.batches(self.model, part)
                 ),
                 outputs,
-                logits=self.backend.takes_logits(self.loser),
+                kind=lambda output: self._kind(parts, output),
             )
 
-    def _batches(self, parts: Parts) -> Iterator[Any]:
-        for features in self._copies(parts):
-            yield from self.backend.batches(self.model, features)
+    def _kind(self, parts: Parts, output: NDArray[Any]) -> str | None:
+        """Return what the outputs mean; see `meaning`."""
+        if self.meaning is None:
+            last = None
+            if self.analysis_type != REGRESSION and self.stated is None:
+                last = self.backend.last_activation(self.model, next(self._copies(parts)))
+            self.meaning = meaning(
+                self.analysis_type,
+                output,
+                stated=self.stated,
+                said=last,
+                taken=self.backend.loss_takes(self.loser),
+            )
+        return self.meaning.kind
 
     def _copies(self, parts: Parts) -> Iterator[list[Any]]:
         """Yield copies: each reader has its own, as user code may change them."""
@@ -114,6 +132,7 @@ class StoredModel:
         label: what was fitted on the label, or on the feature that is its own target.
         sources: the text of the functions, so that tracebacks show their lines.
         threads: of the framework, as in training, so that sums come out the same.
+        outputs: what the training found that they are: `{kind, how}`; None of earlier versions.
     """
 
     library: str
@@ -127,6 +146,7 @@ class StoredModel:
     label: FittedLabel | Target
     sources: Mapping[str, str | None] = field(default_factory=dict)
     threads: int = 1
+    outputs: Mapping[str, str | None] | None = None
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -147,11 +167,15 @@ class StoredModel:
             lambda built: backend.optimizer(user["fn_optimize"], built, self.hyperparameters),
         )
         model = loaded if backend.is_model(loaded) else loaded[0]
+        known = None if self.outputs is None else Meaning(**self.outputs)
         loser = loser_of(
             backend, user["fn_lose"], self.analysis_type, width_of(self.label),
-            self.hyperparameters,
+            self.hyperparameters, None if known is None or known.how != STATED else known.kind,
         )  # fmt: skip
-        return Judge(backend, model, loser, user["fn_predict"], self.analysis_type, self.label)
+        return Judge(
+            backend, model, loser, user["fn_predict"], self.analysis_type, self.label,
+            meaning=known,
+        )  # fmt: skip
 
     def score(
         self, parts: Parts, encoded: NDArray[Any] | None = None, judge: Judge | None = None
@@ -189,10 +213,11 @@ def loser_of(
     analysis_type: str,
     label_width: int,
     hyperparameters: Mapping[str, Any],
+    stated: str | None = None,
 ) -> Any:
-    """Return the user's loss, or the default one."""
+    """Return the user's loss, or the default one for what the outputs are stated to be."""
     if fn_lose is None:
-        return backend.default_lose(analysis_type, label_width)
+        return backend.default_lose(analysis_type, label_width, stated)
     return fn_lose(**hyperparameters)
 
 

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+from aiqc_core.train import keras_outputs
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
+from aiqc_core.train.meaning import LOGITS, PROBABILITIES
 from aiqc_core.train.tensorflow_memory import gradients_forgotten
 
 DEFAULT_RATE = 0.01
@@ -87,17 +90,18 @@ def device_kind(model: Any) -> str:
     return "cuda" if tf.test.is_built_with_cuda() else "mps"
 
 
-def default_lose(analysis_type: str, label_width: int) -> keras.losses.Loss:
-    """Return cross-entropy over probabilities, or the mean absolute error."""
+def default_lose(
+    analysis_type: str, label_width: int, outputs: str | None = None
+) -> keras.losses.Loss:
+    """Return cross-entropy, over probabilities unless logits are stated, or the absolute error."""
+    losses, logits = keras.losses, outputs == LOGITS
     if analysis_type == "classification_binary":
-        return keras.losses.BinaryCrossentropy()
+        return losses.BinaryCrossentropy(from_logits=logits)
+    if analysis_type == "classification_multi" and label_width > 1:
+        return losses.CategoricalCrossentropy(from_logits=logits)
     if analysis_type == "classification_multi":
-        one_hot = label_width > 1
-        losses = keras.losses
-        return (
-            losses.CategoricalCrossentropy() if one_hot else losses.SparseCategoricalCrossentropy()
-        )
-    return keras.losses.MeanAbsoluteError()
+        return losses.SparseCategoricalCrossentropy(from_logits=logits)
+    return losses.MeanAbsoluteError()
 
 
 def optimizer(
@@ -156,13 +160,36 @@ def outputs(model: keras.Model, features: Sequence[NDArray[Any]]) -> NDArray[Any
 
     Called directly, as `model.predict` traces a graph first: 30 times slower for small models.
     """
-    parts = [model(batch, training=False) for batch in batches(model, features)]
-    return np.concatenate([keras.ops.convert_to_numpy(part) for part in parts])
+    return np.concatenate(
+        [
+            keras_outputs.checked(model, model(batch, training=False), _count(batch))
+            for batch in batches(model, features)
+        ]
+    )
 
 
-def takes_logits(loser: Any) -> bool:
-    """Say whether the loss applies the sigmoid itself."""
-    return bool(getattr(loser, "from_logits", False))
+def _count(batch: Any) -> int:
+    return len(batch[0] if isinstance(batch, list) else batch)
+
+
+def last_activation(model: keras.Model, features: Sequence[NDArray[Any]]) -> str | None:
+    """Return what the model's last activation says of its outputs; see `meaning`."""
+    return keras_outputs.last_activation(model, features)
+
+
+def loss_takes(loser: Any) -> str | None:
+    """Return what a loss takes: probabilities or logits; None if unknown."""
+    logits = getattr(loser, "from_logits", None)
+    if logits is not None:
+        return LOGITS if logits else PROBABILITIES
+    ours = isinstance(loser, str) or str(getattr(loser, "__module__", "")).startswith("keras.")
+    name = loser if isinstance(loser, str) else getattr(loser, "__name__", type(loser).__name__)
+    return PROBABILITIES if ours and "crossentropy" in name.lower() else None
+
+
+def inform(loser: Any, outputs: str | None) -> None:
+    """Change nothing: a loss of Keras says itself what it takes."""
+    del loser, outputs
 
 
 def loss(
@@ -182,7 +209,7 @@ def loss_of(model: keras.Model, loser: Any, output: NDArray[Any], label: NDArray
     if loser is None or isinstance(loser, str):
         loser = keras.losses.get(loser)
     _refuse_broadcast(loser, output, label)
-    return float(np.mean(keras.ops.convert_to_numpy(loser(label, output))))
+    return float(np.mean(as_array(loser(label, output))))
 
 
 def _refuse_broadcast(loser: Any, output: NDArray[Any], label: NDArray[Any]) -> None:

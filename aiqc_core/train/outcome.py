@@ -44,6 +44,8 @@ class JobSpec:
             there.
         pruner: `functions.capture` of `pruner(history, rivals)`, which may stop a training early.
         rivals: histories of the trainings recorded already, for the pruner.
+        outputs: what the user says that a classifier gives: `'probabilities'` or `'logits'`; None
+            leaves it to the model's last activation.
     """
 
     job_id: int
@@ -68,6 +70,7 @@ class JobSpec:
     checkpoint_seconds: float | None = None
     pruner: bytes | None = None
     rivals: tuple[dict[str, list[float]], ...] = ()
+    outputs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,7 @@ class JobOutcome:
             process had, where it had one; with NVIDIA's driver `name`, `uuid`,
             `utilisation_percent` (mean) and `peak_memory_mb` of the device.
         time_succeeded: the start and the seconds since, so that it is never before the start.
+        outputs: what the model's outputs mean: `kind` and `how` that is known; see `meaning`.
     """
 
     job_id: int
@@ -128,3 +132,4 @@ class JobOutcome:
     peak_memory_mb: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     device: dict[str, Any] | None = None
+    outputs: dict[str, str | None] | None = None

@@ -16,9 +16,12 @@ import torch
 from torch import nn
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import torch_fit, torch_loss
+from aiqc_core.train import torch_fit, torch_loss, torch_outputs, torch_state
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.functions import takes_model_first
+from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
+from aiqc_core.train.torch_loss import CategoricalLoss
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -27,34 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMAT = 1
-PROBABILITY_TOLERANCE = 1e-4
-SMALLEST = 1e-7
 DEFAULT_RATE = 0.01
-
-
-class CategoricalLoss(nn.Module):
-    """Cross-entropy over probabilities or logits, whichever the model gives.
-
-    Outputs that lie in [0, 1] and sum to 1 in every row are probabilities; others are logits. The
-    label is ordinal `(samples, 1)` or one-hot `(samples, classes)`.
-    """
-
-    takes_class_index = True
-
-    def forward(self, output: Tensor, label: Tensor) -> Tensor:
-        """Return the mean loss of a batch."""
-        target = label.argmax(dim=1) if label.shape == output.shape else label.reshape(len(label))
-        target = target.long()
-        if is_probability(output.detach()):
-            return nn.functional.nll_loss(output.clamp(min=SMALLEST).log(), target)
-        return nn.functional.cross_entropy(output, target)
-
-
-def is_probability(output: Tensor) -> bool:
-    """Say whether every row is a distribution over classes."""
-    if output.min() < 0 or output.max() > 1:
-        return False
-    return bool((output.sum(dim=1) - 1).abs().max() < PROBABILITY_TOLERANCE)
 
 
 @contextmanager
@@ -106,8 +82,11 @@ def placed(part: Any) -> Any:
 
 
 def beside(model: nn.Module, samples: Sequence[Tensor]) -> list[Tensor]:
-    """Return samples on the model's device."""
-    return [each.to(_device(model)) for each in samples]
+    """Return samples on the model's device, in float64 where that is the type of its weights.
+
+    They stay float32 for narrower weights, as bfloat16 holds no whole number above 256.
+    """
+    return [each.to(_device(model), _dtype(model)) for each in samples]
 
 
 def device_kind(model: nn.Module) -> str:
@@ -115,12 +94,14 @@ def device_kind(model: nn.Module) -> str:
     return _device(model).type
 
 
-def default_lose(analysis_type: str, label_width: int) -> nn.Module:
-    """Return BCE over probabilities, cross-entropy, or the mean absolute error."""
+def default_lose(analysis_type: str, label_width: int, outputs: str | None = None) -> nn.Module:
+    """Return BCE, cross-entropy over what the model gives, or the mean absolute error."""
     del label_width
     if analysis_type == "classification_binary":
-        return nn.BCELoss()
-    return CategoricalLoss() if analysis_type == "classification_multi" else nn.L1Loss()
+        return nn.BCEWithLogitsLoss() if outputs == LOGITS else nn.BCELoss()
+    if analysis_type == "classification_multi":
+        return CategoricalLoss(outputs)
+    return nn.L1Loss()
 
 
 def optimizer(
@@ -169,32 +150,67 @@ def in_use(model: nn.Module) -> Generator[None]:
 
 
 def batches(model: nn.Module, features: Sequence[Tensor]) -> Iterator[Any]:
-    """Yield the samples batch by batch on the model's device: a tensor, or a list of several."""
-    device = _device(model)
+    """Yield the samples batch by batch, as `beside` gives them: a tensor, or a list of several."""
     for start in range(0, len(features[0]), PREDICTION_BATCH):
-        parts = [f[start : start + PREDICTION_BATCH].to(device) for f in features]
+        parts = beside(model, [f[start : start + PREDICTION_BATCH] for f in features])
         yield parts[0] if len(parts) == 1 else parts
 
 
 def outputs(model: nn.Module, features: Sequence[Tensor]) -> NDArray[Any]:
-    """Run the model over samples in batches."""
+    """Run the model over samples in batches.
+
+    Raises:
+        TrainingError: it gives no outputs; see `torch_outputs.called`.
+    """
     with in_use(model):
         parts = [
-            model(*batch) if isinstance(batch, list) else model(batch)
+            torch_outputs.called(model, batch if isinstance(batch, list) else [batch])
             for batch in batches(model, features)
         ]
-    return torch.cat(parts).cpu().numpy()
+    return as_array(torch.cat(parts))
 
 
-def takes_logits(loser: Any) -> bool:
-    """Say whether the loss applies the sigmoid itself."""
-    return isinstance(loser, nn.BCEWithLogitsLoss)
+def last_activation(model: nn.Module, features: Sequence[Tensor]) -> str | None:
+    """Return what the model's last operation says of its outputs; see `meaning`.
+
+    A few samples go through it, with gradients; generators are left as they were.
+    """
+    states, was_training = torch_state.generators(), model.training
+    model.eval()
+    try:
+        with torch.enable_grad():
+            given = [f.requires_grad_() for f in beside(model, [f[:2].clone() for f in features])]
+            output = model(*given)
+            return (
+                torch_outputs.last_activation(output) if isinstance(output, torch.Tensor) else None
+            )
+    except Exception:  # noqa: BLE001 - one that takes no gradients, say: then the values tell
+        return None
+    finally:
+        model.train(was_training)
+        torch_state.restore(states)
+
+
+def loss_takes(loser: Any) -> str | None:
+    """Return what a loss takes: probabilities, logits or log-probabilities; None if unknown."""
+    kinds = {
+        LOGITS: (nn.BCEWithLogitsLoss, nn.CrossEntropyLoss),
+        PROBABILITIES: (nn.BCELoss,),
+        LOGS: (nn.NLLLoss,),
+    }
+    return next((kind for kind, classes in kinds.items() if isinstance(loser, classes)), None)
+
+
+def inform(loser: Any, outputs: str | None) -> None:
+    """Let the default loss know what the model's outputs mean."""
+    if isinstance(loser, CategoricalLoss):
+        loser.outputs = outputs
 
 
 def loss(model: nn.Module, loser: Any, features: Sequence[Tensor], label: Tensor) -> float:
     """Return the mean loss over samples."""
     device = _device(model)
-    samples = torch_fit.Samples(tuple(f.to(device) for f in features), label.to(device))
+    samples = torch_fit.Samples(tuple(beside(model, features)), label.to(device))
     return torch_fit.mean_loss(model, loser, samples)
 
 
@@ -243,10 +259,7 @@ def weights(data: bytes) -> dict[str, NDArray[Any]]:
     Raises:
         TrainingError: see `load`.
     """
-    return {
-        name: (value.float() if value.dtype is torch.bfloat16 else value).numpy()
-        for name, value in _read(data)["model"].items()
-    }
+    return {name: as_array(value) for name, value in _read(data)["model"].items()}
 
 
 def _read(data: bytes) -> dict[str, Any]:
@@ -274,3 +287,8 @@ def versions() -> dict[str, str]:
 
 def _device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _dtype(model: nn.Module) -> torch.dtype:
+    kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+    return torch.float64 if kinds == {torch.float64} else torch.float32

@@ -28,6 +28,8 @@ from aiqc_core.train.threads import refuse_left_threads
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
+    from aiqc_core.train.meaning import Meaning
+
 logger = logging.getLogger(__name__)
 
 
@@ -152,7 +154,7 @@ class _Training:
         self.outcome.device = {"device": self.backend.device_kind(self.model)}
         loser = loser_of(
             self.backend, self.user["fn_lose"], spec.analysis_type,
-            self.labels[spec.key_train].shape[1], spec.hyperparameters,
+            self.labels[spec.key_train].shape[1], spec.hyperparameters, spec.outputs,
         )  # fmt: skip
         self.loser = self.backend.placed(loser)
         self.optimizer = self.make_optimizer(self.model)
@@ -222,7 +224,7 @@ class _Training:
         outcome, scored = self.outcome, {}
         judge = Judge(
             self.backend, self.model, self.loser, self.user["fn_predict"],
-            self.spec.analysis_type, self.spec.label,
+            self.spec.analysis_type, self.spec.label, self.spec.outputs,
         )  # fmt: skip
         for split in self.spec.samples:
             scored[split] = judge.score([self.arrays[split]], self.labels[split])
@@ -235,6 +237,17 @@ class _Training:
             outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
         outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
         outcome.diverged = self.has_diverged()
+        self.note_meaning(judge.meaning)
+
+    def note_meaning(self, found: Meaning | None) -> None:
+        """Record what the outputs were taken for; a guess is noted beside the metrics."""
+        if found is None:
+            return
+        self.outcome.outputs = {"kind": found.kind, "how": found.how}
+        if found.note is not None:
+            notes = self.outcome.metric_notes.setdefault(self.spec.key_train, {})
+            notes["outputs"] = found.note
+            logger.warning("%s: %s", self.spec.name, found.note)
 
     def has_diverged(self) -> bool:
         """Say whether a loss or a prediction is not finite."""

@@ -11,6 +11,8 @@ import numpy as np
 from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import curves, decode, metrics, units
 from aiqc_core.preprocess.samples import Target
+from aiqc_core.train import meaning
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.outcome import BINARY, REGRESSION
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.preprocess.pipeline import FittedLabel
 
-PROBABILITY_TOLERANCE = 1e-4
 HALF = 0.5
 
 
@@ -111,7 +112,7 @@ def predict(
     batches: Iterable[Any],
     outputs: Callable[[], NDArray[Any]],
     *,
-    logits: bool,
+    kind: Callable[[NDArray[Any]], str | None],
 ) -> tuple[Any, Any]:
     """Return predictions, with probabilities for a classification.
 
@@ -121,7 +122,7 @@ def predict(
         model: the trained model.
         batches: the split's features in batches, as `fn_predict` takes them.
         outputs: runs the model over the whole split.
-        logits: whether a binary model gives logits, for its loss applies the sigmoid.
+        kind: returns what the outputs of a classifier mean; see `meaning.Meaning`.
     """
     if fn_predict is not None:
         given = [_asked(fn_predict, model, batch) for batch in batches]
@@ -137,9 +138,9 @@ def predict(
         return output, None
     output = output.reshape(len(output), -1)
     if analysis_type == BINARY:
-        probabilities = 0.5 + 0.5 * np.tanh(output / 2) if logits else output  # the sigmoid
+        probabilities = meaning.of_one_class(output, kind(output))
         return (probabilities > HALF).astype(np.int64), probabilities
-    return output.argmax(axis=1), _distributions(output)
+    return output.argmax(axis=1), meaning.distributions(output, kind(output))
 
 
 def _asked(
@@ -148,32 +149,18 @@ def _asked(
     predictions, probabilities = _pair(fn_predict(model, batch))
     count = len(batch[0] if isinstance(batch, list) else batch)
     for name, part in (("predictions", predictions), ("probabilities", probabilities)):
-        shape = _array(part).shape
+        shape = as_array(part).shape
         if shape[:1] != (count,) and not (part is None and name == "probabilities"):
             raise TrainingError(
                 f"fn_predict: {name} have shape {shape} for {count} samples; give one for each."
             )
-    return _array(predictions), None if probabilities is None else _array(probabilities)
-
-
-def _array(value: Any) -> NDArray[Any]:
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return as_array(predictions), None if probabilities is None else as_array(probabilities)
 
 
 def _pair(returned: Any) -> tuple[Any, Any]:
     if isinstance(returned, tuple) and len(returned) == 2:  # noqa: PLR2004 - a pair
         return returned
     return returned, None
-
-
-def _distributions(output: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return probabilities: as they are, or the softmax of logits; NaN rows stay NaN."""
-    told = output[np.isfinite(output).all(axis=1)]
-    if (told >= 0).all() and (np.abs(told.sum(axis=1) - 1) < PROBABILITY_TOLERANCE).all():
-        return output
-    with np.errstate(invalid="ignore"):  # infinite logits
-        powers = np.exp(output - output.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def _classification(

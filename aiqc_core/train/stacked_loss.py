@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from aiqc_core.train import pytorch
-from aiqc_core.train.torch_loss import paired
+from aiqc_core.train.meaning import LOGS, PROBABILITIES
+from aiqc_core.train.torch_loss import APART, SMALLEST, CategoricalLoss, kind_of, paired
+from aiqc_core.train.torch_outputs import last_activation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +25,8 @@ def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
         RuntimeError: the loss decides by values, draws random numbers, or gives several numbers.
         ValueError: shapes that would broadcast.
     """
-    if type(loser) is pytorch.CategoricalLoss:
-        return _categorical(outputs, labels)
+    if type(loser) is CategoricalLoss:
+        return _categorical(outputs, labels, loser.outputs)
     if isinstance(loser, nn.BCELoss) and _is_plain(loser):
         return _binary(loser, outputs, labels)
     each = torch.func.vmap(lambda o, y: loser(o, paired(o, y, loser)), randomness="error")
@@ -51,20 +52,24 @@ def _binary(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     return torch.where(lost.flatten(1).any(1), outputs.flatten(1).sum(1), found)
 
 
-def _categorical(outputs: Tensor, labels: Tensor) -> Tensor:
+def _categorical(outputs: Tensor, labels: Tensor, known: str | None) -> Tensor:
     count, samples, classes = outputs.shape
     one_hot = labels.shape == outputs.shape
     target = labels.argmax(dim=2) if one_hot else labels.reshape(count, samples)
     flat, target = outputs.reshape(-1, classes), target.reshape(-1).long()
 
     def of_probabilities() -> Tensor:
-        logs = flat.clamp(min=pytorch.SMALLEST).log()
-        return functional.nll_loss(logs, target, reduction="none")
+        logs = flat.clamp(min=SMALLEST).log()
+        found = functional.nll_loss(logs, target, reduction="none")
+        totals = flat.sum(dim=1)
+        lost = (totals.detach().view(count, samples) - 1).abs() > APART
+        rows = lost.any(dim=1).repeat_interleave(samples)
+        return torch.where(rows, found + totals.clamp(min=SMALLEST).log(), found)
 
     def of_logits() -> Tensor:
         return functional.cross_entropy(flat, target, reduction="none")
 
-    said = _are_probabilities(outputs.detach())
+    said = _are_probabilities(outputs, known)
     if all(said):
         found = of_probabilities()
     elif not any(said):
@@ -75,12 +80,12 @@ def _categorical(outputs: Tensor, labels: Tensor) -> Tensor:
     return found.view(count, samples).mean(dim=1)
 
 
-def _are_probabilities(outputs: Tensor) -> list[bool]:
-    """Say of each model what `pytorch.is_probability` says, NaN included."""
-    flat = outputs.flatten(1)
-    outside = (flat.amin(dim=1) < 0) | (flat.amax(dim=1) > 1)
-    apart = (outputs.sum(dim=2) - 1).abs().amax(dim=1)
-    return (~outside & (apart < pytorch.PROBABILITY_TOLERANCE)).tolist()
+def _are_probabilities(outputs: Tensor, known: str | None) -> list[bool]:
+    """Say of each model what `torch_loss.kind_of` says of it alone."""
+    last = last_activation(outputs)
+    if last in {PROBABILITIES, LOGS} or known is not None:
+        return [kind_of(outputs, known) == PROBABILITIES] * len(outputs)
+    return [kind_of(each) == PROBABILITIES for each in outputs.detach()]
 
 
 def _means(each: Tensor) -> Tensor:

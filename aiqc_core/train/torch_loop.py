@@ -10,6 +10,7 @@ import torch
 
 from aiqc_core.train import checkpoint, observer, torch_state
 from aiqc_core.train.torch_loss import loss_of, measure
+from aiqc_core.train.torch_outputs import called
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,7 +122,7 @@ def whole_output(model: nn.Module, samples: Samples) -> Tensor:
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [model(*features) for *features, _ in samples.batches(SCORING_BATCH)]
+        parts = [called(model, features) for *features, _ in samples.batches(SCORING_BATCH)]
     model.train(was_training)
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -148,7 +149,7 @@ def _clearing(optimizer: Optimizer) -> Callable[[], None]:
 
 def _forward(model: nn.Module, features: list[Tensor]) -> Tensor:
     try:
-        return model(*features)
+        return called(model, features)
     except ValueError as error:
         if len(features[0]) > 1:
             raise

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import nn
+
+from aiqc_core.train.arrays import as_array
+from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES, are_distributions
+from aiqc_core.train.torch_outputs import last_activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +20,56 @@ if TYPE_CHECKING:
     Loss = Callable[[Tensor, Tensor], Tensor]
 
 CLASS_INDEX_LOSSES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+SMALLEST = 1e-7
+APART = 0.05  # from a sum of 1, beyond the rounding of every type
+
+
+class CategoricalLoss(nn.Module):
+    """Cross-entropy over probabilities or logits, whichever the model gives.
+
+    Which of them is what `outputs` says; else what the model's last operation says; else rows in
+    [0, 1] that sum to 1 are probabilities. Sigmoids count as probabilities, each divided by their
+    sum. The label is ordinal `(samples, 1)` or one-hot `(samples, classes)`.
+
+    Args:
+        outputs: `'probabilities'`, `'logits'` or `'log-probabilities'`, where it is known.
+    """
+
+    takes_class_index = True
+
+    def __init__(self, outputs: str | None = None) -> None:
+        """Remember what is known of the outputs."""
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, output: Tensor, label: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        target = label.argmax(dim=1) if label.shape == output.shape else label.reshape(len(label))
+        target = target.long()
+        if kind_of(output, self.outputs) != PROBABILITIES:  # the softmax undoes a logarithm too
+            return nn.functional.cross_entropy(output, target)
+        found = nn.functional.nll_loss(output.clamp(min=SMALLEST).log(), target)
+        totals = output.sum(dim=1)
+        if ((totals.detach() - 1).abs() > APART).any():
+            found = found + totals.clamp(min=SMALLEST).log().mean()
+        return found
+
+
+def kind_of(output: Tensor, known: str | None = None) -> str:
+    """Return what outputs `(samples, classes)` mean.
+
+    Args:
+        output: what the model gave.
+        known: what was stated or seen before. A model may give probabilities in eval mode only, so
+            a last layer without activation is not taken for them.
+    """
+    last = last_activation(output)
+    if known is not None and not (known == PROBABILITIES and last == LOGITS):
+        return known
+    if last in {PROBABILITIES, LOGS}:
+        return last
+    values = as_array(output).reshape(-1, output.shape[-1])
+    return PROBABILITIES if are_distributions(values) else LOGITS
 
 
 def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
@@ -45,6 +100,9 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
             probabilities where the loss takes such.
     """
     paired_label = paired(output, label, loser)
+    if output.dtype != paired_label.dtype and paired_label.is_floating_point():
+        wide = torch.promote_types(output.dtype, paired_label.dtype)
+        output, paired_label = output.to(wide), paired_label.to(wide)
     try:
         return loser(output, paired_label)
     except RuntimeError as error:

@@ -1,0 +1,58 @@
+"""Every way from what a framework, or a user, gives to numpy."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def as_array(value: Any) -> NDArray[Any]:
+    """Return numbers as an array in memory, whatever holds them.
+
+    Takes tensors of PyTorch (with gradients, on a device, sparse, quantised, conjugated, of any
+    floating type), tensors and variables of TensorFlow and Keras, lists of such, and all that
+    numpy takes. Types that numpy lacks, such as bfloat16, become float32, which holds them exactly.
+    """
+    if isinstance(value, list | tuple):
+        parts = [as_array(part) for part in value]
+        return np.stack(parts) if parts and _is_framework(value[0]) else np.asarray(value)
+    if hasattr(value, "detach") and hasattr(value, "resolve_conj"):
+        return _of_torch(value)
+    if hasattr(value, "sparse_shape") or type(value).__name__ in {"SparseTensor", "RaggedTensor"}:
+        value = _dense(value)
+    elif not isinstance(value, np.ndarray) and hasattr(value, "numpy"):
+        value = value.numpy()
+    elif hasattr(value, "toarray"):  # scipy
+        value = value.toarray()
+    return _known(np.asarray(value))
+
+
+def _of_torch(value: Any) -> NDArray[Any]:
+    torch = sys.modules["torch"]
+    tensor = value.detach()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.layout is not torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_floating_point() and tensor.dtype not in {torch.float64, torch.float32}:
+        tensor = tensor.float()
+    return tensor.cpu().resolve_conj().resolve_neg().numpy()
+
+
+def _dense(value: Any) -> NDArray[Any]:
+    tf = sys.modules["tensorflow"]
+    if type(value).__name__ == "RaggedTensor":
+        return value.to_tensor().numpy()
+    return tf.sparse.to_dense(value).numpy()
+
+
+def _known(array: NDArray[Any]) -> NDArray[Any]:
+    """Widen the types that other packages add to numpy, bfloat16 and float8, to float32."""
+    return array.astype(np.float32) if array.dtype.kind == "V" and not array.dtype.names else array
+
+
+def _is_framework(value: Any) -> bool:
+    return hasattr(value, "detach") or hasattr(value, "numpy")
