@@ -190,11 +190,14 @@ def _algorithm(experiment: Experiment) -> Algorithm:
     given = {role: getattr(training, role) for role in FUNCTIONS}
 
     def make() -> Algorithm:
-        return Algorithm.make(training.library, training.analysis_type, **given)
+        return Algorithm.make(
+            training.library, training.analysis_type, outputs=training.outputs, **given
+        )
 
     inputs = [
         training.library,
         training.analysis_type,
         {role: None if fn is None else fingerprint(fn) for role, fn in given.items()},
+        *([] if training.outputs is None else [training.outputs]),
     ]
     return Declared.find_or_make(Algorithm, experiment.name, "algorithm", inputs, make)

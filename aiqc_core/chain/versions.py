@@ -100,6 +100,7 @@ def _predictor(experiment: Experiment) -> Any:
     return [
         training.library, training.analysis_type, training.repeat_count, training.permute_count,
         experiment.seed, [None if fn is None else fingerprint(fn) for fn in functions],
+        *([] if training.outputs is None else [training.outputs]),
     ]  # fmt: skip
 
 

@@ -20,6 +20,8 @@ class Training(Declared):
         library: `'keras'` or `'pytorch'`.
         analysis_type: what is learned.
         fn_build: see `Algorithm.make`, as are the other functions.
+        outputs: what a classifier gives, `'probabilities'` or `'logits'`; None leaves it to the
+            model's last activation, see `Algorithm.make`.
         hyperparameters: `{name: [value, …]}`, or a range as `train.space` tells.
         search: `'grid'`, `'random'` or `'tpe'`, see `train.search.plan`; None draws where a count
             is given.
@@ -41,6 +43,7 @@ class Training(Declared):
     fn_predict: Callable[..., Any] | None = None
     fn_lose: Callable[..., Any] | None = None
     fn_optimize: Callable[..., Any] | None = None
+    outputs: Literal["probabilities", "logits"] | None = None
     hyperparameters: dict[str, Any] = Field(default_factory=dict[str, Any])
     search: Literal["grid", "random", "tpe"] | None = None
     search_count: int | None = None
@@ -63,6 +66,13 @@ class Training(Declared):
             self.plan(seed=0)
         elif counted := [name for name, value in self.counts.items() if value is not None]:
             message = f"{counted[0]}: there are no hyperparameters to search; leave it out."
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_outputs_of_a_regression(self) -> Training:
+        if self.outputs is not None and self.analysis_type == "regression":
+            message = f"outputs: {self.outputs!r} is for classifications; leave it out."
             raise ValueError(message)
         return self
 

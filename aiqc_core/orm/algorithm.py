@@ -12,6 +12,8 @@ from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import BlobField, JSONField, digest_of
 from aiqc_core.train import functions
+from aiqc_core.train.meaning import STATABLE
+from aiqc_core.train.outcome import REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +25,11 @@ NO_SOURCE = "# The source text of this function was not available when Algorithm
 
 
 class Algorithm(BaseModel):
-    """Functions captured by value, so that they run in other processes and years later."""
+    """Functions captured by value, so that they run in other processes and years later.
+
+    Attributes:
+        outputs: what was stated that a classifier gives; None leaves it to its last activation.
+    """
 
     library = CharField()
     analysis_type = CharField()
@@ -33,6 +39,7 @@ class Algorithm(BaseModel):
     fn_lose = BlobField()
     fn_optimize = BlobField()
     sources = JSONField()
+    outputs = CharField(null=True)
 
     @classmethod
     def make(
@@ -44,6 +51,7 @@ class Algorithm(BaseModel):
         fn_predict: Callable[..., object] | None = None,
         fn_lose: Callable[..., object] | None = None,
         fn_optimize: Callable[..., object] | None = None,
+        outputs: str | None = None,
     ) -> Algorithm:
         """Put functions together to a trainable architecture.
 
@@ -59,13 +67,18 @@ class Algorithm(BaseModel):
                 absolute error.
             fn_optimize: `(**hp) -> optimizer`; for PyTorch `(model, **hp)`. By default Adamax
                 with a learning rate of 0.01.
+            outputs: what a classifier gives, `'probabilities'` or `'logits'`. By default the
+                model's last activation says it: softmax and sigmoid give probabilities. Where none
+                can be seen, the loss and the values decide, and the Prediction notes that guess.
 
         Raises:
-            AlgorithmError: an unknown library or analysis type, a function with the wrong
-                arguments, or one that uses a name that cannot be found.
+            AlgorithmError: an unknown library, analysis type or kind of outputs, a function with
+                the wrong arguments, or one that uses a name that cannot be found.
         """
         _refuse_unknown("library", library, LIBRARIES)
         _refuse_unknown("analysis_type", analysis_type, ANALYSIS_TYPES)
+        if outputs is not None:
+            _refuse_outputs(outputs, analysis_type)
         given = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
         captured = {
             role: None if function is None else functions.capture(role, function)
@@ -80,7 +93,11 @@ class Algorithm(BaseModel):
             }
             sources = {role: part.source for role, part in captured.items() if part is not None}
             return cls.create(
-                library=library, analysis_type=analysis_type, sources=sources, **stored
+                library=library,
+                analysis_type=analysis_type,
+                sources=sources,
+                outputs=outputs,
+                **stored,
             )
 
     @rowmethod
@@ -99,6 +116,13 @@ class Algorithm(BaseModel):
         """Return the captured functions, their signatures checked."""
         sealed = {role: getattr(self, role) for role in ROLES}
         return {r: None if data is None else signing.unseal(data) for r, data in sealed.items()}
+
+
+def _refuse_outputs(outputs: str, analysis_type: str) -> None:
+    _refuse_unknown("outputs", outputs, STATABLE)
+    if analysis_type == REGRESSION:
+        message = f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
+        raise AlgorithmError(message)
 
 
 def _refuse_unknown(argument: str, given: str, known: tuple[str, ...]) -> None:

@@ -161,6 +161,7 @@ def _code(predictor: Predictor) -> dict[str, Any]:
     algorithm = predictor.job.queue.algorithm
     told = {code.role: _Fact(code.sha256, code.text) for code in lineage.codes_of(algorithm)}
     named = {"library": algorithm.library, "analysis_type": algorithm.analysis_type}
+    named |= {"outputs": algorithm.outputs}
     return named | {role: told.get(role, DEFAULT) for role in ROLES}
 
 

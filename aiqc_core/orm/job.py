@@ -157,6 +157,7 @@ class Job(BaseModel):
             column_groups=_column_groups(splitset, fitted),
             permute_count=queue.permute_count,
             sources=queue.algorithm.sources,
+            outputs=queue.algorithm.outputs,
         )
 
     def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:

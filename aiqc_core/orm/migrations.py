@@ -139,10 +139,12 @@ def _to_3() -> None:
 
 
 def _to_4() -> None:
-    """The positive class of a Label and of a Queue; what the samples of a cut give away."""
+    """The positive class, what a cut gives away, and what a classifier's outputs are."""
     add_column("label", "positive", LONG_TEXT)
     add_column("queue", "positive", LONG_TEXT)
     add_column("splitset", "given_away", LONG_TEXT)
+    add_column("algorithm", "outputs", TEXT)
+    add_column("predictor", "outputs", LONG_TEXT)
 
 
 STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -30,6 +30,9 @@ class Predictor(BaseModel):
     Attributes:
         adopted_from: id of the Predictor of another Queue that this one is a copy of, because all
             that it follows from was equal; None for one that was trained.
+        outputs: what a classifier gives, and how that is known: `{"kind": "probabilities",
+            "how": "last activation"}`. The other kinds are `"logits"` and `"log-probabilities"`;
+            `how` is also `"stated"`, `"loss"` or `"values"`, the last of which is a guess.
     """
 
     repeat_index = IntegerField()
@@ -48,6 +51,7 @@ class Predictor(BaseModel):
     fitted_preprocessing = PickleField()
     adopted_from = IntegerField(null=True)
     device = JSONField(null=True)
+    outputs = JSONField(null=True)
     job = ForeignKeyField(Job, backref="predictors")
 
     class Meta:
@@ -78,6 +82,7 @@ class Predictor(BaseModel):
             is_diverged=outcome.diverged,
             versions=outcome.versions,
             device=getattr(outcome, "device", None),  # one kept by an earlier version has none
+            outputs=getattr(outcome, "outputs", None),
             fitted_preprocessing=digest_of(trained_on, "fitted_preprocessing"),
             job=job,
         )
@@ -100,6 +105,7 @@ class Predictor(BaseModel):
             self.features_shapes,
             self.label_shape,
             self.job.hyperparameters,
+            seed=self.seed,
         )
 
     @rowmethod
@@ -254,4 +260,5 @@ class Predictor(BaseModel):
             label_shape=self.label_shape,
             label=target_of(queue.splitset, fitted),
             sources=queue.algorithm.sources,
+            outputs=self.outputs,
         )

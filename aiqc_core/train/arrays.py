@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def as_array(value: Any) -> NDArray[Any]:
@@ -14,7 +16,8 @@ def as_array(value: Any) -> NDArray[Any]:
 
     Takes tensors of PyTorch (with gradients, on a device, sparse, quantised, conjugated, of any
     floating type), tensors and variables of TensorFlow and Keras, lists of such, and all that
-    numpy takes. Types that numpy lacks, such as bfloat16, become float32, which holds them exactly.
+    numpy takes. Types that numpy lacks, such as bfloat16, become float32, which holds each of
+    their numbers.
     """
     if isinstance(value, list | tuple):
         parts = [as_array(part) for part in value]
@@ -23,10 +26,10 @@ def as_array(value: Any) -> NDArray[Any]:
         return _of_torch(value)
     if hasattr(value, "sparse_shape") or type(value).__name__ in {"SparseTensor", "RaggedTensor"}:
         value = _dense(value)
-    elif not isinstance(value, np.ndarray) and hasattr(value, "numpy"):
-        value = value.numpy()
-    elif hasattr(value, "toarray"):  # scipy
-        value = value.toarray()
+    elif not isinstance(value, np.ndarray):
+        for way in ("numpy", "toarray"):  # of TensorFlow, of scipy
+            if hasattr(value, way):
+                value = getattr(value, way)()
     return _known(np.asarray(value))
 
 

@@ -28,6 +28,10 @@ class Backend(Protocol):
         """Seed every generator that training may draw from."""
         ...
 
+    def drawing(self, seed: int) -> AbstractContextManager[None]:
+        """Seed every generator inside a block, and leave them as they were."""
+        ...
+
     def from_arrays(self, arrays: Sequence[NDArray[Any]]) -> list[Any]:
         """Turn cached arrays into what the framework's functions take; never the cache itself."""
         ...

@@ -146,7 +146,7 @@ class StoredModel:
     label: FittedLabel | Target
     sources: Mapping[str, str | None] = field(default_factory=dict)
     threads: int = 1
-    outputs: Mapping[str, str | None] | None = None
+    outputs: Mapping[str, Any] | None = None
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:

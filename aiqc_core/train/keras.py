@@ -66,6 +66,18 @@ def seed(value: int) -> None:
     keras.utils.set_random_seed(value)
 
 
+@contextmanager
+def drawing(value: int) -> Generator[None]:
+    """Seed every generator inside a block; those of Python and numpy are then as they were."""
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
+    seed(value)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+
+
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """Return float32 copies, which is what Keras computes in."""
     return [np.array(array, dtype=np.float32) for array in arrays]

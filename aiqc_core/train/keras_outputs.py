@@ -82,18 +82,20 @@ def last_activation(model: Any, features: Sequence[Any]) -> str | None:
 
 def _of(layer: Any, depth: int = 0) -> str:
     """Return what a layer says, or that it says nothing, passes on what it gets, or is unknown."""
-    kind, activation = type(layer).__name__, _name(getattr(layer, "activation", None))
+    kind, of_keras = type(layer).__name__, type(layer).__module__.startswith("keras.")
     if depth > DEPTH:
         return UNKNOWN
     if _is_functional(layer):
         return _of_tensor(layer.outputs[0], depth)
-    if kind == "Sequential":
-        found = (_of(each, depth + 1) for each in reversed(layer.layers))
+    if kind in {"Sequential", "TimeDistributed"}:
+        inner = layer.layers if kind == "Sequential" else [layer.layer]
+        found = (_of(each, depth + 1) for each in reversed(inner))
         return next((each for each in found if each is not PASS), PASS)
-    if kind == "Lambda" or not type(layer).__module__.startswith("keras."):
-        return UNKNOWN
-    if kind == "TimeDistributed":
-        return _of(layer.layer, depth + 1)
+    return _of_layer(layer, kind) if of_keras and kind != "Lambda" else UNKNOWN
+
+
+def _of_layer(layer: Any, kind: str) -> str:
+    activation = _name(getattr(layer, "activation", None))
     said = SAYING.get(kind.lower()) or SAYING.get(activation)
     if said is not None:
         return said

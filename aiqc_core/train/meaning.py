@@ -69,7 +69,11 @@ def meaning(
         return Meaning(LOGITS, LOSS)
     if analysis_type == BINARY:
         known = taken == PROBABILITIES
-        return Meaning(PROBABILITIES, LOSS if known else VALUES, None if known else _guess("lie"))
+        return Meaning(
+            PROBABILITIES,
+            LOSS if known else VALUES,
+            None if known else _guess("are not known by its last layer or its loss"),
+        )
     return _by_values(output, said, taken)
 
 
@@ -139,20 +143,20 @@ def precision(values: NDArray[Any]) -> float:
 def _by_values(output: NDArray[Any], said: str | None, taken: str | None) -> Meaning:
     flat = np.asarray(output, dtype=np.float64).reshape(len(output), -1)
     if are_distributions(flat):
-        return Meaning(PROBABILITIES, VALUES, _guess("lie in [0, 1] and sum to 1: they"))
-    if taken == PROBABILITIES and said is None and ((flat >= 0) & (flat <= 1)).all():
-        return Meaning(
-            PROBABILITIES, VALUES, _guess("lie in [0, 1] and their loss takes such: they")
-        )
-    note = None if said or taken in {LOGITS, LOGS} else _guess("do not sum to 1: they", LOGITS)
-    return Meaning(LOGITS, VALUES, note)
+        return Meaning(PROBABILITIES, VALUES, _guess("lie in [0, 1] and sum to 1"))
+    finite = flat[np.isfinite(flat)]
+    if said == LOGITS or (finite < 0).any() or (finite > 1).any():
+        return Meaning(LOGITS, VALUES)  # nothing else can be such
+    if taken == PROBABILITIES:
+        return Meaning(PROBABILITIES, VALUES, _guess("lie in [0, 1], as the loss takes them"))
+    return Meaning(LOGITS, VALUES, _guess("lie in [0, 1] and do not sum to 1", LOGITS))
 
 
 def _guess(why: str, kind: str = PROBABILITIES) -> str:
-    reason = "the model's outputs are" if why == "lie" else f"the model's outputs {why} are"
     return (
-        f"{reason} taken for {kind}, which is a guess. Say outputs='probabilities' or "
-        "outputs='logits' where the Algorithm is made, or end the model with a layer that says it."
+        f"the model's outputs {why}, so they are taken for {kind}. That is a guess: say "
+        "outputs='probabilities' or outputs='logits' where the Algorithm is made, or end the "
+        "model with a layer that says it, such as a softmax."
     )
 
 

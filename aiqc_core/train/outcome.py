@@ -132,4 +132,4 @@ class JobOutcome:
     peak_memory_mb: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)
     device: dict[str, Any] | None = None
-    outputs: dict[str, str | None] | None = None
+    outputs: dict[str, Any] | None = None

@@ -70,6 +70,17 @@ def seed(value: int) -> None:
     torch.manual_seed(value)
 
 
+@contextmanager
+def drawing(value: int) -> Generator[None]:
+    """Seed every generator inside a block, and leave them as they were."""
+    states = torch_state.generators()
+    seed(value)
+    try:
+        yield
+    finally:
+        torch_state.restore(states)
+
+
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
     """Return float32 copies."""
     return [torch.tensor(np.asarray(array), dtype=torch.float32) for array in arrays]

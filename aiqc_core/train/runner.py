@@ -76,19 +76,25 @@ def load_model(
     features_shapes: Any,
     label_shape: tuple[int, ...],
     hyperparameters: Mapping[str, Any],
+    *,
+    seed: int = 0,
 ) -> Any:
     """Give back a trained model on the CPU.
+
+    `fn_build` is seeded as it was in training, for what it draws and does not store; the
+    generators of the process are left as they were.
 
     Returns:
         The compiled Keras model; for PyTorch `(model, optimizer)`, the model in eval mode.
     """
     backend = get_backend(library)
     user = restored(payloads)
-    return backend.load(
-        model,
-        lambda: user["fn_build"](features_shapes, label_shape, **hyperparameters),
-        lambda built: backend.optimizer(user["fn_optimize"], built, hyperparameters),
-    )
+    with backend.drawing(seed):
+        return backend.load(
+            model,
+            lambda: user["fn_build"](features_shapes, label_shape, **hyperparameters),
+            lambda built: backend.optimizer(user["fn_optimize"], built, hyperparameters),
+        )
 
 
 class _Training:

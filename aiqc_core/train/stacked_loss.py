@@ -25,7 +25,7 @@ def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
         RuntimeError: the loss decides by values, draws random numbers, or gives several numbers.
         ValueError: shapes that would broadcast.
     """
-    if type(loser) is CategoricalLoss:
+    if isinstance(loser, CategoricalLoss) and type(loser) is CategoricalLoss:
         return _categorical(outputs, labels, loser.outputs)
     if isinstance(loser, nn.BCELoss) and _is_plain(loser):
         return _binary(loser, outputs, labels)

@@ -25,32 +25,27 @@ OVER_CLASSES = {"Softmax": PROBABILITIES, "LogSoftmax": LOGS}
 SAYING = {"Sigmoid": PROBABILITIES, "Hardsigmoid": PROBABILITIES, "LogSigmoid": LOGS}
 BARE = {"Addmm", "Linear", "MkldnnLinear", "Convolution"}  # layers without an activation
 SIGNED = 2**63
-WORDS = (
-    (
-        r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long",
-        "Features come as float32; call .long() on what an nn.Embedding or an index takes.",
+WORDS = {
+    r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long": (
+        "Features come as float32; call .long() on what an nn.Embedding or an index takes."
     ),
-    (
-        r"same dtype|should be the same|not the same dtype|expected scalar type|Found dtype",
+    r"same dtype|should be the same|not the same dtype|expected scalar type|Found dtype": (
         "Features and labels come as float32. Let weights, inputs and labels agree: leave the "
-        "model in float32, or convert in forward, as by x.to(self.layer.weight.dtype).",
+        "model in float32, or convert in forward, as by x.to(self.layer.weight.dtype)."
     ),
-    (
-        r"multi-target not supported|target with class probabilities|0D or 1D target",
+    r"multi-target not supported|target with class probabilities|0D or 1D target": (
         "Labels come as float32 (samples, columns), and CrossEntropyLoss takes class indices "
-        "(samples,): loser(output, y.reshape(-1).long()), which aiqc_core.utils.pytorch.fit does.",
+        "(samples,): loser(output, y.reshape(-1).long()), which aiqc_core.utils.pytorch.fit does."
     ),
-    (
-        r"has no attribute '(shape|size|dim|ndim|reshape|sum|mean|backward|dtype)'",
+    r"has no attribute '(shape|size|dim|ndim|reshape|sum|mean|backward|dtype)'": (
         "A model, or a layer of it, gives something other than a tensor: nn.LSTM and nn.GRU give "
-        "(outputs, state), for instance. Take the tensor out of it in forward.",
+        "(outputs, state), for instance. Take the tensor out of it in forward."
     ),
-    (
-        r"missing 1 required positional argument: 'closure'|requires? (a )?closure",
+    r"missing 1 required positional argument: 'closure'|requires? (a )?closure": (
         "The optimizer evaluates the loss itself: call optimizer.step(closure), which "
-        "aiqc_core.utils.pytorch.fit does.",
+        "aiqc_core.utils.pytorch.fit does."
     ),
-)
+}
 
 
 def advice(error: BaseException) -> str | None:
@@ -58,7 +53,7 @@ def advice(error: BaseException) -> str | None:
     if not isinstance(error, AttributeError | IndexError | RuntimeError | TypeError | ValueError):
         return None
     text = str(error)
-    return next((said for pattern, said in WORDS if re.search(pattern, text)), None)
+    return next((said for pattern, said in WORDS.items() if re.search(pattern, text)), None)
 
 
 def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
