@@ -68,13 +68,15 @@ def check(
 def show_leaderboard(
     experiment: Annotated[str, typer.Argument(help="Name of a declared experiment.")],
     snapshot: Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")] = None,
-    metric: Annotated[str | None, typer.Option(help="The metric; accuracy or r2 if none.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="The metric; the declared one if none.")
+    ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Say how many models were trained since then.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Compare the models of an experiment, and name the champion."""
+    """Compare the models of an experiment; name the best combination and the champion in force."""
     from aiqc_core.commands import show_leaderboard as command
 
     with _told():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.orm import comparison
+from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +32,9 @@ class Entry:
         scores: `{split: value}` of the leading metric.
         seconds: how long it took.
         time_succeeded: when it was done.
+        stopped: what ended it before its last epoch, see `Predictor.stopped`.
+        diverged: whether a loss or a prediction is not finite.
+        notes: `{split: reason}` where the score is undefined, or is so by convention.
     """
 
     predictor_id: int
@@ -40,6 +45,14 @@ class Entry:
     scores: dict[str, float]
     seconds: float
     time_succeeded: datetime
+    stopped: str | None = None
+    diverged: bool = False
+    notes: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def ended(self) -> str:
+        """How it ended, in a word; empty where it ran to its end."""
+        return comparison.ended(self.stopped, diverged=self.diverged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +64,28 @@ class Standing:
         hyperparameters: its values.
         models: how many models the means are over.
         scores: `{split: mean}` of the leading metric; NaN when one of them is NaN.
+        predictor_ids: the models.
+        pruned: how many of them a pruner cut short.
     """
 
     combo_key: str
     hyperparameters: dict[str, Any]
     models: int
     scores: dict[str, float]
+    predictor_ids: tuple[int, ...] = ()
+    pruned: int = 0
 
 
 def entries(queue: Queue, metric: str) -> list[Entry]:
     """Return every trained model of a Queue, in the order of its Jobs; one query.
 
+    A score that a model lacks, for an earlier version recorded it, is NaN.
+
     Raises:
         SelectionError: no model has this metric; the message says which there are.
     """
+    rows = comparison.trained(queue)
+    _refuse_unknown(metric, rows)
     return [
         Entry(
             predictor_id=row["predictor_id"],
@@ -72,11 +93,16 @@ def entries(queue: Queue, metric: str) -> list[Entry]:
             combo_key=row["combo_key"],
             hyperparameters=row["hyperparameters"],
             fold=row["fold_index"],
-            scores={split: _value(values, metric) for split, values in row["metrics"].items()},
+            scores={s: values.get(metric, math.nan) for s, values in row["metrics"].items()},
             seconds=sum(row["seconds"].values()),
             time_succeeded=row["time_succeeded"],
+            stopped=row["stopped"],
+            diverged=bool(row["is_diverged"]),
+            notes={
+                s: notes[metric] for s, notes in row["metric_notes"].items() if metric in notes
+            },
         )
-        for row in comparison.trained(queue)
+        for row in rows
     ]
 
 
@@ -84,11 +110,29 @@ def _fold_key(index: int | None) -> str:
     return "nofold" if index is None else f"f{index}"
 
 
-def _value(values: dict[str, float], metric: str) -> float:
-    if metric not in values:
-        message = f"metric: {metric!r} is none of {sorted(values)}."
+def _refuse_unknown(metric: str, rows: list[dict[str, Any]]) -> None:
+    known = {name for row in rows for values in row["metrics"].values() for name in values}
+    if rows and metric not in known:
+        close = get_close_matches(metric, sorted(known), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        message = f"metric: {metric!r} is none of {sorted(known)}.{hint}"
         raise SelectionError(message)
-    return values[metric]
+
+
+def why_undefined(trained: list[Entry], metric: str, split: str) -> str | None:
+    """Return, in a sentence, why no model has a score on a split; None where one has.
+
+    Args:
+        trained: what `entries` gave.
+        metric: what the scores are.
+        split: such as the one that judges training.
+    """
+    if not trained or any(math.isfinite(entry.scores[split]) for entry in trained):
+        return None
+    told = dict.fromkeys(entry.notes[split] for entry in trained if split in entry.notes)
+    reason = "; ".join(told) or "it is not finite"
+    count = len(trained)
+    return f"{metric} on {split} is undefined for all {count} models, so none leads: {reason}."
 
 
 def standings(
@@ -96,7 +140,7 @@ def standings(
 ) -> list[Standing]:
     """Rank combinations by their mean score on the split that judges training, best first.
 
-    The test split is shown and never ranks: a champion that it chose would be judged too well.
+    The test split is shown and never ranks: a model that it chose would be judged too well.
     A combination that lacks folds, for it was stopped or failed, comes behind those that have all.
 
     Args:
@@ -115,6 +159,8 @@ def standings(
             scores={
                 split: fmean(entry.scores[split] for entry in group) for split in group[0].scores
             },
+            predictor_ids=tuple(entry.predictor_id for entry in group),
+            pruned=sum(entry.stopped == PRUNER for entry in group),
         )
         for key, group in grouped.items()
     ]

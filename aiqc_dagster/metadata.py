@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import numpy as np
 
+from aiqc_core.evaluate.leading import lower_is_better
+from aiqc_core.orm import Champion
+from aiqc_core.orm.measure import Measure
 from aiqc_dagster import figures
 
 if TYPE_CHECKING:
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from aiqc_core.chain import Challenge
     from aiqc_core.leaderboard import Standing
     from aiqc_core.orm import (
-        Champion,
         Dataset,
         Feature,
         Job,
@@ -97,14 +99,19 @@ def of_splitset(row: Splitset) -> Metadata:
 def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
     """Show a trained model's numbers; the UI plots them over time."""
     metrics = predictor.prediction.metrics
+    measure = Measure.of_queue(job.queue)
+    score = measure.of(metrics)
     return {
         "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
         "hyperparameters": job.hyperparameters,
         "trained": "before this run" if found else "in this run",
         "seconds": float(sum(predictor.seconds.values())),
         "peak_memory_MB": float(predictor.peak_memory_mb),
-        "epochs": max((len(values) for values in predictor.history.values()), default=0),
+        "epochs": predictor.epochs,
+        "stopped": predictor.stopped or "no",
         "diverged": bool(predictor.is_diverged),
+        "metric": measure.metric,
+        **({measure.metric: score} if math.isfinite(score) else {}),
         "predictor_id": predictor.id,
         "job_id": job.id,
         "queue_id": job.queue_id,
@@ -114,17 +121,34 @@ def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
     }
 
 
-def of_standings(queue: Queue, ranked: Sequence[Standing], metric: str) -> Metadata:
-    """Show the comparison of all combinations, best first."""
+def of_standings(
+    experiment: str, queue: Queue, ranked: Sequence[Standing], metric: str, undefined: str | None
+) -> Metadata:
+    """Show the comparison of all combinations, best first.
+
+    Args:
+        experiment: the declaration's name, for the champion in force.
+        queue: whose combinations.
+        ranked: what `leaderboard.standings` gave.
+        metric: by which they are ranked.
+        undefined: why none leads, where none has a score.
+    """
+    short = any(s.pruned for s in ranked)
     rows = [
         {"combination": s.combo_key, **s.hyperparameters, "models": s.models, **s.scores}
+        | ({"pruned": s.pruned} if short else {})
         for s in ranked
     ]
     best = {f"best_{split}_{metric}": value for split, value in ranked[0].scores.items()}
+    in_force = Champion.of(experiment)
     return {
         "queue_id": queue.id,
         "models": sum(s.models for s in ranked),
-        "champion": ranked[0].combo_key,
+        "pruned": queue.runs_pruned,
+        "metric": metric,
+        "direction": "lower is better" if lower_is_better(metric) else "higher is better",
+        "best": undefined or ranked[0].combo_key,
+        **({} if in_force is None else {"champion_predictor_id": in_force.predictor_id}),
         **positive(queue.positive_class),
         "leaderboard": table(rows),
         **{name: value for name, value in best.items() if math.isfinite(value)},

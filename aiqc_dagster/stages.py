@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aiqc_core import chain, leaderboard
-from aiqc_core.orm import Hyperparamcombo, Queue, Snapshot
+from aiqc_core.orm import Hyperparamcombo
 from aiqc_core.orm.fields import digest_of
 from aiqc_dagster import metadata, partitions
 
@@ -134,7 +134,7 @@ def _hyperparamcombo(experiment: Experiment, _: str, combo_key: str) -> Cell:
 
 
 def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
-    queue = Snapshot.of(experiment.name, snapshot).get_row(Queue, "queue")
+    queue = chain.queue_of(experiment, snapshot)
     metric = experiment.leading_metric
     trained = leaderboard.entries(queue, metric)
     if not trained:
@@ -143,7 +143,9 @@ def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
     judged_on = queue.splitset.judged_on
     ranked = leaderboard.standings(trained, judged_on, metric=metric)
     newest = max(entry.predictor_id for entry in trained)
-    return Cell(metadata.of_standings(queue, ranked, metric), f"{queue.id}_{newest}")
+    undefined = leaderboard.why_undefined(trained, metric, judged_on)
+    shown = metadata.of_standings(experiment.name, queue, ranked, metric, undefined)
+    return Cell(shown, f"{queue.id}_{newest}")
 
 
 def _champion(experiment: Experiment, snapshot: str, _: str) -> Cell:

@@ -5,14 +5,15 @@ notebook made. An asset and a job share one set of steps.
 """
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
 from pydantic import Field
 
-from aiqc_core.evaluate.leading import leading_metric
 from aiqc_core.orm import Job, Predictor
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import gpu, metadata, partitions, pods
 from aiqc_dagster.inert import fenced
@@ -39,7 +40,6 @@ class Work(Protocol):
 
     name: str
     asset: dg.AssetKey
-    metric: str | None
     time_limit: float | None
     checkpoint_seconds: float | None
 
@@ -122,7 +122,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
             outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
             _refuse_failure(job, outcome)
         predictor = _log_cell(context, work, names, job, found=not missing)
-        context.log.info(_line(work, job, predictor))
+        context.log.info(_line(job, predictor))
         return predictor.id
 
     return train_job
@@ -185,9 +185,9 @@ def _log_cell(
     return predictor
 
 
-def _line(work: Work, job: Job, predictor: Predictor) -> str:
-    metric = work.metric or leading_metric(job.queue.algorithm.analysis_type)
-    scores = {s: m[metric] for s, m in predictor.prediction.metrics.items()}
+def _line(job: Job, predictor: Predictor) -> str:
+    metric = Measure.of_queue(job.queue).metric
+    scores = {s: m.get(metric, math.nan) for s, m in predictor.prediction.metrics.items()}
     shown = ", ".join(f"{split} {score:.4f}" for split, score in scores.items())
     return f"{job.key} {job.hyperparameters}: {metric} {shown}"
 

@@ -34,7 +34,6 @@ class ExperimentWork:
         self.experiment = experiment
         self.name = experiment.name
         self.asset = asset_key(experiment, "predictor")
-        self.metric: str | None = experiment.leading_metric
         limit, repeats = experiment.training.time_limit, experiment.training.repeat_count
         self.checkpoint_seconds = experiment.training.checkpoint_seconds
         self.time_limit = None if limit is None else limit * repeats
@@ -81,7 +80,6 @@ class NotebookWork:
 
     name = "notebook"
     asset = dg.AssetKey(["notebook", "predictor"])
-    metric: str | None = None
     time_limit: float | None = None
     checkpoint_seconds: float | None = None
 

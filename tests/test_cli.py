@@ -45,7 +45,7 @@ def test_the_leaderboard_shows_every_model_and_the_champion(
     assert done.exit_code == 0, done.output
     assert "accuracy of 2 of 2 models" in done.output
     assert "neurons=2 " in done.output
-    assert "Champion by mean validation score" in done.output
+    assert "Best by mean validation accuracy" in done.output
     assert "Trained now: 0 of 2. Nothing to do" in done.output
     assert "make ui" in done.output
 

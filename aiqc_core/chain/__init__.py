@@ -12,7 +12,7 @@ from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples
 from aiqc_core.chain.due import Due, due, present_snapshot, source_digest
 from aiqc_core.chain.keys import content_of, free_key, newest_snapshot
 from aiqc_core.chain.stage import today
-from aiqc_core.chain.training import hyperparamset, job, jobs, prepare, queue, renew, run
+from aiqc_core.chain.training import hyperparamset, job, jobs, prepare, queue, queue_of, renew, run
 from aiqc_core.chain.versions import code_version
 from aiqc_core.chain.watch import champion_sound, drift, fresh, jobs_present
 
@@ -46,6 +46,7 @@ __all__ = [
     "prepare",
     "present_snapshot",
     "queue",
+    "queue_of",
     "renew",
     "run",
     "samples",

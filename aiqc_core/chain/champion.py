@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from aiqc_core import leaderboard
-from aiqc_core.chain.stage import row_of
+from aiqc_core.chain.training import queue_of
 from aiqc_core.errors import NotFoundError, TrainingError
 from aiqc_core.evaluate.checks import PASSED, WARNING, Finding
-from aiqc_core.orm import Champion, Predictor, Queue
+from aiqc_core.orm import Champion, Predictor
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.versus import compare
 
@@ -46,7 +46,7 @@ def candidate(experiment: Experiment, snapshot: str) -> Predictor:
     Raises:
         TrainingError: nothing is trained yet, or every model diverged.
     """
-    queue = row_of(experiment, snapshot, Queue, "queue")
+    queue = queue_of(experiment, snapshot)
     metric, judged_on = experiment.leading_metric, queue.splitset.judged_on
     trained = leaderboard.entries(queue, metric)
     ranked = leaderboard.standings(trained, judged_on, metric=metric)

@@ -91,7 +91,7 @@ def _wanted(experiment: Experiment, snapshot: Snapshot) -> str | None:
     queue = snapshot.get_row(Queue, "queue")
     if is_changed(experiment, queue):
         return f"The declaration has changed since snapshot {snapshot.key} was trained."
-    missing = queue.total_runs - queue.runs_completed - queue.runs_pruned
+    missing = queue.total_runs - queue.runs_completed - queue.runs_skipped
     return f"Snapshot {snapshot.key} lacks {missing} trainings." if missing else None
 
 

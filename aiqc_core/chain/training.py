@@ -59,7 +59,16 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
     make, inputs = _queue(experiment, snapshot, adopt_all_but=())
     row = find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
     note_declaration(experiment, row)
-    return row
+    return _ranked_as_declared(experiment, row)
+
+
+def queue_of(experiment: Experiment, snapshot: str) -> Queue:
+    """Return a snapshot's Queue, which ranks by the metric that is declared now.
+
+    Raises:
+        NotFoundError: it was not made yet.
+    """
+    return _ranked_as_declared(experiment, row_of(experiment, snapshot, Queue, "queue"))
 
 
 def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:
@@ -68,7 +77,7 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
     Raises:
         TrainingError: the Queue has no such Job; the message lists those there are.
     """
-    row = row_of(experiment, snapshot, Queue, "queue")
+    row = queue_of(experiment, snapshot)
     if experiment.is_adaptive:
         return _suggested(row, job_keys)
     found = jobs_with_keys(row, job_keys)
@@ -160,6 +169,17 @@ def run(
     return row
 
 
+def _ranked_as_declared(experiment: Experiment, row: Queue) -> Queue:
+    """Note the declared metric on a Queue; it ranks and trains nothing, so it is no input of one.
+
+    Where declarations that share a Queue differ in it, the one that was walked last is in force.
+    """
+    if row.metric != experiment.metric:
+        row.metric = experiment.metric
+        row.save(only=[Queue.metric])
+    return row
+
+
 def _queue(
     experiment: Experiment, snapshot: str, *, adopt_all_but: Collection[str]
 ) -> tuple[Callable[[], Queue], list[object]]:
@@ -177,7 +197,11 @@ def _queue(
 
     def make() -> Queue:
         row = Queue.from_algorithm(
-            algorithm.id, cut.id, description=experiment.description, **counts
+            algorithm.id,
+            cut.id,
+            description=experiment.description,
+            metric=experiment.metric,
+            **counts,
         )
         adopt(row, but=adopt_all_but)
         return row

@@ -28,8 +28,8 @@ MOST_ROWS = 100_000  # of a sequence's rows, drawn evenly; more would not change
 def jobs_present(experiment: Experiment, snapshot: str) -> Finding:
     """Count the Predictors of a snapshot's Queue against what it asks for."""
     queue = row_of(experiment, snapshot, Queue, "queue")
-    done, wanted = queue.runs_completed, queue.total_runs - queue.runs_pruned
-    facts = {"queue_id": queue.id, "trained": done, "wanted": wanted}
+    done, wanted = queue.runs_completed, queue.total_runs - queue.runs_skipped
+    facts = {"queue_id": queue.id, "trained": done, "wanted": wanted, "pruned": queue.runs_pruned}
     if done == wanted:
         return Finding(PASSED, f"All {wanted} trainings of Queue {queue.id} are recorded.", facts)
     summary = f"{wanted - done} of {wanted} trainings of Queue {queue.id} are missing."

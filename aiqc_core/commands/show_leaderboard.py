@@ -1,21 +1,23 @@
-"""Compare the models of an experiment, and name the champion."""
+"""Compare the models of an experiment, and name the best combination and the champion."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from aiqc_core import config, leaderboard
+from aiqc_core.commands import telling
 from aiqc_core.errors import NotFoundError
-from aiqc_core.evaluate.leading import leading_metric, told
-from aiqc_core.orm import Queue, Snapshot
+from aiqc_core.evaluate.leading import told
+from aiqc_core.orm import Champion, Queue, Snapshot, comparison
+from aiqc_core.orm.measure import Measure
+from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,26 +35,97 @@ def show(
 
     Raises:
         NotFoundError: no such snapshot.
+        SelectionError: no model has the metric.
     """
-    queue = _queue(experiment, snapshot)
-    chosen = metric or leading_metric(queue.algorithm.analysis_type)
-    trained = leaderboard.entries(queue, chosen)
-    judged_on = queue.splitset.judged_on
-    ranked = leaderboard.standings(trained, judged_on, metric=chosen)
+    found = _found(experiment, snapshot, metric)
     if as_json:
-        shown = {
-            "queue": queue.id,
-            "positive": queue.positive_class,
-            "standings": [asdict(s) for s in ranked],
-        }
-        typer.echo(json.dumps(shown))
+        telling.as_json(_members(found, since))
         return
     console = Console()
-    _print_table(console, experiment, queue, chosen, trained)
-    _print_champion(console, queue, ranked, trained, metric=chosen, since=since)
+    _print_table(console, found)
+    _print_best(console, found)
+    _print_champion(console, found)
+    _print_ends(console, found, since)
 
 
-def _queue(experiment: str, snapshot: str | None) -> Queue:
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is to show of one snapshot."""
+
+    experiment: str
+    snapshot: Snapshot
+    queue: Queue
+    measure: Measure
+    trained: list[leaderboard.Entry]
+    ranked: list[leaderboard.Standing]
+
+    @property
+    def undefined(self) -> str | None:
+        """Why no combination leads, where the score of none is defined."""
+        return leaderboard.why_undefined(self.trained, self.measure.metric, self.measure.split)
+
+    @property
+    def best(self) -> leaderboard.Standing | None:
+        """The combination that leads; None where none is trained, or none has a score."""
+        has_score = self.ranked and math.isfinite(self.ranked[0].scores[self.measure.split])
+        return self.ranked[0] if has_score else None
+
+
+def _found(experiment: str, key: str | None, metric: str | None) -> _Found:
+    snapshot = _snapshot(experiment, key)
+    queue = snapshot.get_row(Queue, "queue")
+    measure = Measure.of_queue(queue, metric)
+    trained = leaderboard.entries(queue, measure.metric)
+    ranked = leaderboard.standings(trained, measure.split, metric=measure.metric)
+    return _Found(experiment, snapshot, queue, measure, trained, ranked)
+
+
+def _members(found: _Found, since: datetime | None) -> dict[str, Any]:
+    """Return the JSON object: all that a gate needs to decide, and to find the models again."""
+    queue, measure = found.queue, found.measure
+    new = {} if since is None else {"trained_since": _new(found, since)}
+    return {
+        "experiment": found.experiment,
+        "snapshot": found.snapshot.key,
+        "queue": queue.id,
+        "metric": measure.metric,
+        "positive": queue.positive_class,
+        "direction": "lower" if measure.lower_is_better else "higher",
+        "judged_on": measure.split,
+        "models": len(found.trained),
+        "wanted": queue.total_runs,
+        "pruned": queue.runs_pruned,
+        "standings": [asdict(standing) for standing in found.ranked],
+        "best": None if found.best is None else asdict(found.best),
+        "undefined": found.undefined,
+        "verdict": queue.compare_best(measure.metric).verdict if found.ranked else None,
+        "champion": _champion(found),
+        "predictors": [asdict(entry) for entry in found.trained],
+        "store": config.shown_store(),
+    } | new
+
+
+def _champion(found: _Found) -> dict[str, Any] | None:
+    """Return the model in force; None before the first promotion."""
+    row = Champion.of(found.experiment)
+    if row is None:
+        return None
+    predictor = row.predictor
+    scores = predictor.prediction.metrics
+    return {
+        "predictor_id": predictor.id,
+        "job_key": predictor.job.key,
+        "combo_key": predictor.job.combo_key,
+        "hyperparameters": predictor.job.hyperparameters,
+        "queue": predictor.job.queue_id,
+        "snapshot": row.snapshot,
+        "promoted": row.time_created,
+        "reason": row.reason,
+        "scores": {split: values.get(found.measure.metric) for split, values in scores.items()},
+    }
+
+
+def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     rows = Snapshot.select().where(Snapshot.experiment == experiment)
     if snapshot is not None:
         rows = rows.where(Snapshot.key == snapshot)
@@ -60,25 +133,25 @@ def _queue(experiment: str, snapshot: str | None) -> Queue:
     if newest is None:
         known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
         message = (
-            f"no snapshot {snapshot or ''} of experiment {experiment!r} in {config.home()}; it "
-            f"holds {known}. Train it: dagster job execute -m aiqc_dagster.definitions "
-            f"-j retrain_{experiment}"
+            f"no snapshot {snapshot or ''} of experiment {experiment!r} in "
+            f"{config.shown_store()}; it holds {known}. Train it: "
+            f"dagster job execute -m aiqc_dagster.definitions -j retrain_{experiment}"
         )
         raise NotFoundError(message)
-    return newest.get_row(Queue, "queue")
+    return newest
 
 
-def _print_table(
-    console: Console,
-    experiment: str,
-    queue: Queue,
-    metric: str,
-    trained: list[leaderboard.Entry],
-) -> None:
+def _print_table(console: Console, found: _Found) -> None:
+    trained, measure = found.trained, found.measure
     splits = list(trained[0].scores) if trained else []
-    varying, named = _varying(trained), escape(told(metric, queue.positive_class))
+    varying = comparison.varied([entry.hyperparameters for entry in trained])
+    cut_short = any(entry.ended for entry in trained)
+    named = escape(told(measure.metric, found.queue.positive_class))
+    way = "lower" if measure.lower_is_better else "higher"
     table = Table(
-        title=f"{escape(experiment)}: {named} of {len(trained)} of {queue.total_runs} models",
+        title=f"{escape(found.experiment)}: {named} of {len(trained)} of "
+        f"{found.queue.total_runs} models, snapshot {escape(found.snapshot.key)} "
+        f"({way} is better)",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("combination", no_wrap=True)
@@ -86,49 +159,71 @@ def _print_table(
     for split in splits:
         table.add_column(_short(split), justify="right")
     table.add_column("seconds", justify="right")
+    if cut_short:
+        table.add_column("ended")
     for entry in trained:
         table.add_row(
-            _values({name: entry.hyperparameters[name] for name in varying}),
+            _values({name: entry.hyperparameters.get(name) for name in varying}),
             "-" if entry.fold is None else str(entry.fold),
             *(f"{entry.scores[split]:.4f}" for split in splits),
             f"{entry.seconds:.1f}",
+            *([entry.ended] if cut_short else []),
         )
     console.print(table)
 
 
-def _print_champion(
-    console: Console,
-    queue: Queue,
-    ranked: list[leaderboard.Standing],
-    trained: list[leaderboard.Entry],
-    *,
-    metric: str,
-    since: datetime | None,
-) -> None:
-    if ranked:
-        judged_on = queue.splitset.judged_on
-        best = ranked[0]
-        scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
+def _print_best(console: Console, found: _Found) -> None:
+    """Name the combination that leads; whether it is in use is another question."""
+    if found.undefined is not None:
+        console.print(found.undefined, highlight=False, markup=False)
+    if found.best is None:
+        return
+    best, measure = found.best, found.measure
+    scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
+    short = f", {best.pruned} cut short by a pruner" if best.pruned else ""
+    console.print(
+        f"Best by mean {_short(measure.split)} {measure.metric} over {best.models} model(s)"
+        f"{short}: {_values(best.hyperparameters)} ({best.combo_key}): {scores}"
+    )
+    console.print(found.queue.compare_best(measure.metric).verdict, highlight=False, markup=False)
+
+
+def _print_champion(console: Console, found: _Found) -> None:
+    """Name the model in force."""
+    row = Champion.of(found.experiment)
+    if row is None:
         console.print(
-            f"Champion by mean {_short(judged_on)} score over {best.models} model(s): "
-            f"{_values(best.hyperparameters)} ({best.combo_key}): {scores}"
-        )
-        console.print(queue.compare_best(metric).verdict, highlight=False, markup=False)
+            f"Champion: none yet; materialise {found.experiment}/champion, or run "
+            f"retrain_{found.experiment}.",
+            highlight=False, markup=False,
+        )  # fmt: skip
+        return
+    job = row.predictor.job
+    here = next((e for e in found.trained if e.predictor_id == row.predictor_id), None)
+    leads = found.best is not None and here is not None and here.combo_key == found.best.combo_key
+    note = " of the best combination" if leads else ""
+    console.print(
+        f"Champion in force: Predictor {row.predictor_id}{note}, "
+        f"{_values(job.hyperparameters)} ({job.key}), snapshot {escape(row.snapshot)}"
+    )
+
+
+def _print_ends(console: Console, found: _Found, since: datetime | None) -> None:
+    total, pruned = found.queue.total_runs, found.queue.runs_pruned
+    if pruned:
+        cut = sum(entry.stopped == PRUNER for entry in found.trained)
+        console.print(f"Pruned: {pruned} of {total}: {cut} cut short, {pruned - cut} never begun.")
     if since is not None:
-        new = sum(entry.time_succeeded.timestamp() >= since.timestamp() for entry in trained)
+        new = _new(found, since)
         nothing = "" if new else " Nothing to do: every model was trained before."
-        console.print(f"Trained now: {new} of {queue.total_runs}.{nothing}")
-    console.print(f"Store: {config.home()}   Open the UI: make ui", highlight=False, markup=False)
+        console.print(f"Trained now: {new} of {total}.{nothing}")
+    place = config.home() if config.database_url() is None else config.shown_store()
+    console.print(f"Store: {place}   Open the UI: make ui", highlight=False, markup=False)
 
 
-def _varying(trained: list[leaderboard.Entry]) -> list[str]:
-    """Return the hyperparameters that differ between models, which is what tells them apart."""
-    names = dict.fromkeys(name for entry in trained for name in entry.hyperparameters)
-    return [
-        name
-        for name in names
-        if len({json.dumps(entry.hyperparameters.get(name)) for entry in trained}) > 1
-    ]
+def _new(found: _Found, since: datetime) -> int:
+    moment = since.timestamp()
+    return sum(entry.time_succeeded.timestamp() >= moment for entry in found.trained)
 
 
 def _short(split: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiqc_core.commands import telling
-from aiqc_core.orm import Prediction
+from aiqc_core.orm import Prediction, comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +85,9 @@ def _model(model: Model) -> Iterator[tuple[str, object] | str]:
     yield "seed", f"{model.seed} (repeat {model.repeat_index})"
     yield "hyperparameters", model.hyperparameters or "none"
     yield "trained", f"{model.trained_at}, {model.library}, {model.analysis_type}"
+    if model.stopped or model.is_diverged:
+        how = comparison.ended(model.stopped, diverged=model.is_diverged)
+        yield "ended", f"{how}, after {model.epochs} epochs"
     yield "versions", model.versions
     yield "device", model.device or "not recorded"
 

@@ -1,11 +1,55 @@
-"""The one metric by which models are ranked where nobody chose another, and which way is up."""
+"""The metrics there are, the one that ranks where no other is named, and which way is up."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import AlgorithmError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 OF_POSITIVE = frozenset({"f1", "precision", "recall"})
-ERRORS = frozenset({"loss", "mae", "mse", "rmse"})
+CLASSIFICATION = {
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "loss": "Loss",
+    "precision": "Precision",
+    "recall": "Recall",
+    "roc_auc": "ROC AUC",
+}
+REGRESSION = {
+    "explained_variance": "Explained variance",
+    "loss": "Loss",
+    "mae": "Mean absolute error",
+    "mse": "Mean squared error",
+    "r2": "R²",
+    "rmse": "Root mean squared error",
+}
+DECODED = "_decoded"  # a regression's metric in the label's own units, beside those of its encoder
+
+# What frameworks call them in a history: Keras `val_auc`, torchmetrics `val_BinaryAUROC`.
+ALIASES = {
+    "acc": "accuracy",
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "f1score": "f1",
+    "meanabsoluteerror": "mae",
+    "meansquarederror": "mse",
+    "r2score": "r2",
+    "rootmeansquarederror": "rmse",
+} | {name.replace("_", ""): name for name in CLASSIFICATION | REGRESSION}
+OF_CLASSES = re.compile("^(binary|multiclass|multilabel|sparsecategorical|categorical|sparsetopk)")
+COUNTS_ERRORS = re.compile(
+    "(error|loss|entropy|divergence|deviance|distance|hinge|poisson|perplexity|mae|mse|rmse)$"
+)
+
+
+def metrics_of(analysis_type: str) -> dict[str, str]:
+    """Return the metrics of an analysis, each with the name that people read."""
+    return REGRESSION if analysis_type == "regression" else CLASSIFICATION
 
 
 def leading_metric(analysis_type: str) -> str:
@@ -22,10 +66,70 @@ def told(metric: str, positive: Any) -> str:
     return metric if positive is None or metric not in OF_POSITIVE else f"{metric} of {positive!r}"
 
 
+def checked_metric(
+    given: object, analysis_type: str, *, has_units: bool = False, argument: str = "metric"
+) -> str:
+    """Return a metric by which models of an analysis can be ranked.
+
+    Args:
+        given: its name.
+        analysis_type: what is learned.
+        has_units: whether an encoder changes the label of a regression, so that each metric but
+            the loss is there in its own units too, as `r2_decoded`.
+        argument: how the message calls it.
+
+    Raises:
+        AlgorithmError: there is no such metric; the message lists those there are.
+
+    >>> checked_metric("roc_auc", "classification_binary")
+    'roc_auc'
+    """
+    allowed = list(metrics_of(analysis_type))
+    if has_units and analysis_type == "regression":
+        allowed += [f"{name}{DECODED}" for name in allowed if name != "loss"]
+    if isinstance(given, str) and given in allowed:
+        return given
+    close = get_close_matches(str(given).lower(), allowed, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    message = (
+        f"{argument}: {given!r} is no metric of a {analysis_type}; choose among "
+        f"{', '.join(allowed)}.{hint}"
+    )
+    raise AlgorithmError(message)
+
+
 def lower_is_better(metric: str) -> bool:
     """Say whether a metric counts errors, so that the best model has the least of it.
 
-    >>> lower_is_better("mse_decoded"), lower_is_better("r2")
-    (True, False)
+    Args:
+        metric: one of `metrics_of`, or a column of a history as its framework calls it.
+
+    >>> lower_is_better("mse_decoded"), lower_is_better("r2"), lower_is_better("MeanAbsoluteError")
+    (True, False, True)
     """
-    return metric.removesuffix("_decoded") in ERRORS
+    plain = _plain(metric.removesuffix(DECODED))
+    return COUNTS_ERRORS.search(plain) is not None
+
+
+def column_of(metric: str, history: Iterable[str]) -> str | None:
+    """Return the column of a history that holds a metric, of evaluation samples where there are.
+
+    >>> column_of("roc_auc", ["loss", "BinaryAUROC", "val_loss", "val_BinaryAUROC"])
+    'val_BinaryAUROC'
+    """
+    columns = list(history)
+    evaluated = [name for name in columns if name.startswith("val_")]
+    wanted = metric.removesuffix(DECODED)
+    return next((name for name in evaluated or columns if _known(name) == wanted), None)
+
+
+def _known(column: str) -> str | None:
+    """Return the metric that a column of a history holds; None for one of the user's own."""
+    plain = _plain(column)
+    return ALIASES.get(plain) or ALIASES.get(OF_CLASSES.sub("", plain))
+
+
+def _plain(column: str) -> str:
+    """Return a column's name without case, `val_`, and the number that Keras adds to a second."""
+    name = re.sub(r"_\d+$", "", column.removeprefix("val_"))
+    return name.replace("_", "").lower()

@@ -14,7 +14,12 @@ from pydantic import Field, field_validator, model_validator
 
 from aiqc_core import chain
 from aiqc_core.errors import AlgorithmError, IngestError
-from aiqc_core.evaluate.leading import leading_metric, lower_is_better
+from aiqc_core.evaluate.leading import (
+    checked_metric,
+    leading_metric,
+    lower_is_better,
+    metrics_of,
+)
 from aiqc_core.experiment.automation import Cron, Freshness, Promotion, Timezone
 from aiqc_core.experiment.base import Declared
 from aiqc_core.experiment.pipeline import Pipeline
@@ -26,10 +31,10 @@ from aiqc_core.train.search import combination_key
 if TYPE_CHECKING:
     from aiqc_core.orm import Queue
 
+__all__ = ["Experiment", "Labelled", "metrics_of"]
+
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,59}$"
 RESERVED = ("notebook",)
-REGRESSION = ("explained_variance", "loss", "mae", "mse", "r2", "rmse")
-CLASSIFICATION = ("accuracy", "f1", "loss", "precision", "recall", "roc_auc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,9 @@ class Experiment(Declared):
             or `Labelled`; or the path of a csv, tsv or parquet file.
         pipeline: from the source to samples.
         training: from samples to models.
-        metric: the metric of the leaderboard; accuracy or r2 by default.
+        metric: what ranks the models wherever no other metric is named: in search, pruning,
+            leaderboard, comparison, figures and promotion. Accuracy or r2 by default. Another one
+            ranks the same models otherwise, and trains none again.
         seed: from which every random draw of the experiment follows.
         owner: a team (`team:…`) or an e-mail address, shown beside the assets.
         schedule: when to look for new content, as cron tells it; None for no schedule.
@@ -88,14 +95,10 @@ class Experiment(Declared):
 
     @model_validator(mode="after")
     def _refuse_unknown_metrics(self) -> Experiment:
-        allowed = metrics_of(self.training.analysis_type)
+        analysis_type, has_units = self.training.analysis_type, self.pipeline.encodes_target
         for name, given in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
-            if given is not None and given not in allowed:
-                message = (
-                    f"{name}: {given!r} is no metric of a {self.training.analysis_type}; choose "
-                    f"among {', '.join(allowed)}."
-                )
-                raise ValueError(message)
+            if given is not None:
+                checked_metric(given, analysis_type, has_units=has_units, argument=name)
         return self
 
     @model_validator(mode="after")
@@ -196,11 +199,6 @@ class Experiment(Declared):
     def job_keys(self) -> list[str]:
         """Return the key of each Job: its Fold's and its combination's."""
         return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
-
-
-def metrics_of(analysis_type: str) -> tuple[str, ...]:
-    """Return the metrics by which models of an analysis can be ranked."""
-    return REGRESSION if analysis_type == "regression" else CLASSIFICATION
 
 
 def _is_stack(values: object) -> bool:

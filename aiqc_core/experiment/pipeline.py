@@ -115,3 +115,10 @@ class Pipeline(Declared):
         if self.label is None:
             return []
         return [self.label] if isinstance(self.label, str) else self.label
+
+    @property
+    def encodes_target(self) -> bool:
+        """Whether what is learned has an encoder, so that it has units of its own beside it."""
+        return self.label_encoder is not None or (
+            self.label is None and bool(self.feature_encoders)
+        )

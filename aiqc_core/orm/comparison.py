@@ -9,10 +9,11 @@ from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.evaluate.compare import Candidate, Comparison, best_two
-from aiqc_core.evaluate.leading import leading_metric
+from aiqc_core.orm.measure import Measure
+from aiqc_core.train.observer import CALLBACK, PRUNER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from peewee import Field
 
@@ -34,18 +35,20 @@ def metrics(
     sort_by: str | None,
     *,
     ascending: bool,
+    hyperparameters: bool = True,
 ) -> pd.DataFrame:
     """Return a row for each split of each Predictor; see `Queue.metrics_df`."""
-    positive = _positive(queue)
-    rows = [
-        identity | {"split": split} | positive | values
-        for identity, prediction in _recorded(queue, "metrics")
-        for split, values in prediction["metrics"].items()
-    ]
-    known = {*_identity_columns(queue), "split", *positive}
-    names = list(dict.fromkeys(n for row in rows for n in row if n not in known))
+    recorded, positive = _recorded(queue, "metrics"), _positive(queue)
+    names = list(dict.fromkeys(n for r in recorded for m in r["metrics"].values() for n in m))
     chosen = _chosen("selected_metrics", selected_metrics, names)
-    frame = pd.DataFrame(rows, columns=[*_identity_columns(queue), "split", *positive, *chosen])
+    identity = [*_identity_columns(queue), "split", *positive]
+    about = _about(recorded, {*identity, *names}, hyperparameters=hyperparameters)
+    rows = [
+        record | more | {"split": split} | positive | values
+        for record, more in zip(recorded, about, strict=True)
+        for split, values in record["metrics"].items()
+    ]
+    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *chosen])
     frame.attrs |= positive
     return _sorted(frame, sort_by, ascending=ascending)
 
@@ -57,26 +60,30 @@ def aggregates(
     sort_by: str | None,
     *,
     ascending: bool,
+    hyperparameters: bool = True,
 ) -> pd.DataFrame:
     """Return a row for each metric of each Predictor; see `Queue.metricsAggregate_df`."""
-    rows = [
-        identity | {"metric": metric} | values
-        for identity, prediction in _recorded(queue, "metrics_aggregate")
-        for metric, values in prediction["metrics_aggregate"].items()
-    ]
-    known = list(dict.fromkeys(row["metric"] for row in rows))
+    recorded = _recorded(queue, "metrics_aggregate")
+    known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
     names = _chosen("selected_metrics", selected_metrics, known)
     stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
-    kept = [row for row in rows if row["metric"] in names]
-    frame = pd.DataFrame(kept, columns=[*_identity_columns(queue), "metric", *stats])
+    identity = [*_identity_columns(queue), "metric"]
+    about = _about(recorded, {*identity, *STATISTICS}, hyperparameters=hyperparameters)
+    rows = [
+        record | more | {"metric": metric} | values
+        for record, more in zip(recorded, about, strict=True)
+        for metric, values in record["metrics_aggregate"].items()
+        if metric in names
+    ]
+    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *stats])
     frame.attrs |= _positive(queue)
     return _sorted(frame, sort_by, ascending=ascending)
 
 
 def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
     """Compare the best combination with the second; see `Queue.compare_best`."""
-    chosen = metric or leading_metric(queue.algorithm.analysis_type)
-    split = queue.splitset.judged_on
+    measure = Measure.of_queue(queue, metric)
+    chosen, split = measure.metric, measure.split
     rows = trained(queue)
     if not rows:
         raise TrainingError(_untrained(queue))
@@ -103,7 +110,8 @@ def trained(queue: Queue) -> list[dict[str, Any]]:
 
     Returns:
         In the order of Jobs and repeats: `job_id, fold_index, predictor_id, repeat_index,
-        combo_key, hyperparameters, seconds, time_succeeded, metrics`.
+        combo_key, hyperparameters, seconds, time_succeeded, metrics, metric_notes, stopped,
+        is_diverged`.
     """
     job, _, predictor, prediction, combo = _tables(queue)
     query = _joined(
@@ -113,6 +121,9 @@ def trained(queue: Queue) -> list[dict[str, Any]]:
         predictor.seconds,
         predictor.time_succeeded,
         prediction.metrics,
+        prediction.metric_notes,
+        predictor.stopped,
+        predictor.is_diverged,
     )
     rows = list(query.order_by(job.id, predictor.repeat_index).dicts())
     for row in rows:
@@ -132,8 +143,7 @@ def _test_share(queue: Queue) -> float:
 
 def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
     """Return what combinations are called: by what differs between them, and their hash."""
-    known = dict.fromkeys(name for each in values.values() for name in each)
-    differing = [n for n in known if len({repr(v.get(n)) for v in values.values()}) > 1]
+    differing = varied(list(values.values()))
     return {
         key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
         for key, each in values.items()
@@ -181,15 +191,54 @@ def _positive(queue: Queue) -> dict[str, Any]:
     return {} if found is None else {"positive": found}
 
 
-def _recorded(queue: Queue, column: str) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield what names each Predictor, and one column of its Prediction."""
-    _, _, predictor, prediction, _ = _tables(queue)
-    columns = _identity_columns(queue)
-    rows = list(_joined(queue, getattr(prediction, column)).order_by(predictor.id).dicts())
+def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
+    """Return of each Predictor what names it, how it ended, and one column of its Prediction."""
+    _, _, predictor, prediction, combo = _tables(queue)
+    wanted = getattr(prediction, column), predictor.stopped, predictor.is_diverged
+    rows = list(_joined(queue, *wanted, combo.hyperparameters).order_by(predictor.id).dicts())
     if not rows:
         raise TrainingError(_untrained(queue))
-    for row in rows:
-        yield {name: row[name] for name in columns}, row
+    return rows
+
+
+def _about(
+    recorded: list[dict[str, Any]], taken: set[str], *, hyperparameters: bool
+) -> list[dict[str, Any]]:
+    """Return further columns of each Predictor: what its combination has of its own, how it ended.
+
+    Args:
+        recorded: what `_recorded` gave.
+        taken: names of other columns, which a hyperparameter does not take.
+        hyperparameters: whether they are wanted.
+    """
+    combos = [row["hyperparameters"] or {} for row in recorded]
+    differing = varied(combos) if hyperparameters else []
+    names = {n: f"hyperparameter_{n}" if n in {*taken, "ended"} else n for n in differing}
+    found = [{names[name]: combo.get(name) for name in differing} for combo in combos]
+    ends = [ended(row["stopped"], diverged=bool(row["is_diverged"])) for row in recorded]
+    if any(ends):
+        found = [more | {"ended": end} for more, end in zip(found, ends, strict=True)]
+    return found
+
+
+def varied(combos: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the hyperparameters in which combinations differ, which is what tells them apart.
+
+    >>> varied([{"lr": 0.1, "width": 8}, {"lr": 0.1, "width": 16}])
+    ['width']
+    """
+    known = dict.fromkeys(name for combo in combos for name in combo)
+    return [n for n in known if len({repr(combo.get(n)) for combo in combos}) > 1]
+
+
+def ended(stopped: str | None, *, diverged: bool) -> str:
+    """Return how a training ended, in words; empty where it ran to its end.
+
+    >>> ended("pruner", diverged=False)
+    'pruned'
+    """
+    how = {PRUNER: "pruned", CALLBACK: "own rule"}.get(stopped or "")
+    return ", ".join(word for word in (how, "diverged" if diverged else None) if word)
 
 
 def _untrained(queue: Queue) -> str:

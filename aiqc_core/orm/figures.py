@@ -9,6 +9,7 @@ import numpy as np
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.evaluate.leading import OF_POSITIVE, leading_metric
 from aiqc_core.orm import comparison
+from aiqc_core.orm.measure import Measure
 from aiqc_core.plots import (
     calibration,
     confidence,
@@ -64,10 +65,13 @@ def of_queue(
                 row["hyperparameters"], row["fold_index"], row["repeat_index"] if several else None
             ),
             "metrics": row["metrics"],
+            "reasons": row["metric_notes"],
         }
         for row in rows
     ]
-    chosen = score_type or leading_metric(queue.algorithm.analysis_type)
+    chosen = score_type or Measure.of_queue(queue).metric
+    if score_type is None and chosen == "loss":  # the other axis shows it
+        chosen = leading_metric(queue.algorithm.analysis_type)
     found = performance.data(models, chosen, max_loss=max_loss, min_score=min_score)
     shown = len({point["predictor_id"] for point in found["points"]})
     about = f"{_named(queue)} · {shown} of {len(models)} models{_of_positive(queue, chosen)}"

@@ -7,22 +7,29 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.orm.job import PRUNED, Attempt, Job
 from aiqc_core.orm.planned import jobs_of
 from aiqc_core.orm.predictor import Predictor
+from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
     from aiqc_core.orm.queue import Queue
 
 
-def pruned_of(queue: Queue) -> Any:
+def skipped_of(queue: Queue) -> Any:
     """Return the query for the trainings of a Queue that a pruner stopped before they began."""
     pruned = (Job.queue == queue) & (Attempt.status == PRUNED)
     return Attempt.select().join(Job).where(pruned)
+
+
+def pruned_of(queue: Queue) -> int:
+    """Count the trainings that a pruner stopped, before they began or after some epochs."""
+    cut_short = (Job.queue == queue) & (Predictor.stopped == PRUNER)
+    return skipped_of(queue).count() + Predictor.select().join(Job).where(cut_short).count()
 
 
 def lacking(queue: Queue) -> list[tuple[Job, int]]:
     """Return `(Job, repeat index)` of what has no Predictor and was not pruned, Job by Job."""
     trained = Predictor.select(Predictor.job, Predictor.repeat_index).join(Job)
     done = set(trained.where(Job.queue == queue).tuples())
-    done.update(pruned_of(queue).select(Attempt.job, Attempt.repeat_index).tuples())
+    done.update(skipped_of(queue).select(Attempt.job, Attempt.repeat_index).tuples())
     repeats = range(queue.repeat_count)
     ids: Any = Job.select(Job.id).where(Job.queue == queue).tuples()
     wanted = {job: [i for i in repeats if (job, i) not in done] for (job,) in ids}

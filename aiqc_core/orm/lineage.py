@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import IngestError, MetastoreError
 from aiqc_core.ingest import content
 from aiqc_core.orm.algorithm import NO_SOURCE
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -91,6 +92,9 @@ class Model:
         analysis_type: what was learned.
         trained_at: when the training ended, ISO 8601.
         is_diverged: whether a loss was not finite.
+        stopped: what ended the training with epochs to go, see `Predictor.stopped`.
+        epochs: how many its history has.
+        metric: what ranks the models of its Queue.
         adopted_from: id of the Predictor that it is a copy of; None where it was trained.
         versions: of the libraries that trained.
         device: what it was trained on, see `JobOutcome`; None where that was not recorded.
@@ -110,6 +114,9 @@ class Model:
     analysis_type: str
     trained_at: str
     is_diverged: bool
+    stopped: str | None
+    epochs: int
+    metric: str
     adopted_from: int | None
     versions: dict[str, str]
     device: dict[str, Any] | None
@@ -135,6 +142,9 @@ def model_of(predictor: Predictor) -> Model:
         analysis_type=queue.algorithm.analysis_type,
         trained_at=predictor.time_succeeded.isoformat(),
         is_diverged=bool(predictor.is_diverged),
+        stopped=predictor.stopped,
+        epochs=predictor.epochs,
+        metric=Measure.of_queue(queue).metric,
         adopted_from=predictor.adopted_from,
         versions=predictor.versions,
         device=predictor.device,

@@ -139,12 +139,14 @@ def _to_3() -> None:
 
 
 def _to_4() -> None:
-    """The positive class, what a cut gives away, and what a classifier's outputs are."""
+    """What ranks and which class counts, what a cut gives away, what a model gives, what ended it."""
     add_column("label", "positive", LONG_TEXT)
     add_column("queue", "positive", LONG_TEXT)
     add_column("splitset", "given_away", LONG_TEXT)
     add_column("algorithm", "outputs", TEXT)
     add_column("predictor", "outputs", LONG_TEXT)
+    add_column("queue", "metric", TEXT)
+    add_column("predictor", "stopped", TEXT)
 
 
 STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

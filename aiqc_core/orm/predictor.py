@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from peewee import BooleanField, FloatField, ForeignKeyField, IntegerField
+from peewee import BooleanField, CharField, FloatField, ForeignKeyField, IntegerField
 
 from aiqc_core.orm import predicting
 from aiqc_core.orm.base import BaseModel, rowmethod
@@ -33,6 +33,9 @@ class Predictor(BaseModel):
         outputs: what a classifier gives, and how that is known: `{"kind": "probabilities",
             "how": "last activation"}`. The other kinds are `"logits"` and `"log-probabilities"`;
             `how` is also `"stated"`, `"loss"` or `"values"`, the last of which is a guess.
+        stopped: what ended the training before its last epoch: `'pruner'`, which cut it short, or
+            `'callback'`, a rule of the user's own such as MetricCutoff or Keras' EarlyStopping;
+            None where it ran to its end, or an earlier version recorded it.
     """
 
     repeat_index = IntegerField()
@@ -52,10 +55,16 @@ class Predictor(BaseModel):
     adopted_from = IntegerField(null=True)
     device = JSONField(null=True)
     outputs = JSONField(null=True)
+    stopped = CharField(null=True)
     job = ForeignKeyField(Job, backref="predictors")
 
     class Meta:
         indexes = ((("job", "repeat_index"), True),)
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs its history has; 0 without one."""
+        return max((len(values) for values in self.history.values()), default=0)
 
     @classmethod
     def send_ahead(cls, outcome: JobOutcome) -> None:
@@ -81,7 +90,9 @@ class Predictor(BaseModel):
             history=outcome.history,
             is_diverged=outcome.diverged,
             versions=outcome.versions,
-            device=getattr(outcome, "device", None),  # one kept by an earlier version has none
+            # What an earlier version kept in a file lacks these.
+            device=getattr(outcome, "device", None),
+            stopped=getattr(outcome, "stopped", None),
             outputs=getattr(outcome, "outputs", None),
             fitted_preprocessing=digest_of(trained_on, "fitted_preprocessing"),
             job=job,

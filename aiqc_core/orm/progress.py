@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Self
 
 from tqdm.auto import tqdm
 
+from aiqc_core.train.observer import PRUNER
+
 if TYPE_CHECKING:
     from aiqc_core.orm.job import Job
+    from aiqc_core.orm.measure import Measure
     from aiqc_core.orm.queue import Queue
-    from aiqc_core.orm.scores import Measure
     from aiqc_core.train.outcome import JobOutcome
 
 logger = logging.getLogger(__name__)
@@ -38,7 +40,9 @@ class RunSummary:
         found: those that had a Predictor before.
         trained: those that got one now.
         held: those that a living process is training.
-        pruned: those that a pruner stopped before they began, now or before.
+        pruned: those that a pruner stopped, now or before: before they began, or with epochs to
+            go; the latter are among the trained or found too.
+        skipped: those of them that never began.
         best: the best score of the leading metric on the split that judges; None before there is a
             finite one.
         failures: those that failed now.
@@ -50,13 +54,16 @@ class RunSummary:
     trained: int = 0
     held: int = 0
     pruned: int = 0
+    skipped: int = 0
     best: float | None = None
     failures: list[JobFailure] = field(default_factory=list)
 
     def describe(self) -> str:
         """Return one line for people, and one more for each failure."""
         pruned = f", {self.pruned} pruned" if self.pruned else ""
-        if self.found + self.pruned == self.total and not self.trained:
+        if cut_short := self.pruned - self.skipped:
+            pruned += f" ({cut_short} of them cut short, with a model)"
+        if self.found + self.skipped == self.total and not self.trained:
             done = f"{self.found} trained{pruned}" if pruned else "trained"
             return f"Queue {self.queue_id}: nothing to do, all {self.total} runs are {done}."
         text = (
@@ -92,7 +99,7 @@ class Progress:
         self._measure = measure
         self._bar = tqdm(
             total=summary.total,
-            initial=summary.found + summary.pruned,
+            initial=summary.found + summary.skipped,
             desc=f"Queue {queue.id}",
             disable=not shown,
             unit="model",
@@ -127,12 +134,14 @@ class Progress:
     def trained(self, outcome: JobOutcome) -> None:
         """Count a training that is recorded."""
         self.summary.trained += 1
+        self.summary.pruned += outcome.stopped == PRUNER
         self.seen(self._measure.of(outcome.metrics))
         self._bar.update()
 
     def pruned(self) -> None:
         """Count a training that will not be done."""
         self.summary.pruned += 1
+        self.summary.skipped += 1
         self._bar.update()
 
     def failed(self, job: Job, reason: str) -> None:

@@ -7,10 +7,10 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 from pandas.api import types
-from peewee import ForeignKeyField, IntegerField, chunked
+from peewee import CharField, ForeignKeyField, IntegerField, chunked
 
 from aiqc_core.errors import AlgorithmError, TrainingError
-from aiqc_core.orm import comparison, inference
+from aiqc_core.orm import comparison, inference, measure
 from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
@@ -19,7 +19,7 @@ from aiqc_core.orm.hyperparameter import ROWS_A_STATEMENT, Hyperparamcombo, Hype
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.preprocess import encode
 from aiqc_core.seeds import SEED_BITS
-from aiqc_core.train import compatibility
+from aiqc_core.train import compatibility, pruning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,8 +40,11 @@ class Queue(BaseModel):
 
     Attributes:
         positive: of a binary analysis the class that precision, recall and f1 are of.
+        metric: what ranks its models wherever no other is named; None for the default of the
+            analysis type. It steers searches and pruners, and changes no model that is trained.
     """
 
+    metric = CharField(null=True)
     repeat_count = IntegerField()
     total_runs = IntegerField()
     permute_count = IntegerField()
@@ -61,6 +64,7 @@ class Queue(BaseModel):
         hyperparamset_id: int | None = None,
         description: str | None = None,
         seed: int | None = None,
+        metric: str | None = None,
     ) -> Queue:
         """Make the Jobs: combinations × Folds, each trained `repeat_count` times.
 
@@ -72,6 +76,8 @@ class Queue(BaseModel):
             hyperparamset_id: the combinations; `None` trains one model without hyperparameters.
             description: what is particular about this experiment.
             seed: from which each Job's seed follows; `None` draws one, which is stored.
+            metric: what ranks the models in search, pruning, comparison, figures and leaderboard
+                wherever a call names none; `None` is accuracy, or r2 for a regression.
 
         The combinations of a search by TPE, and their Jobs, come one by one while it runs;
         `total_runs` counts them from the start.
@@ -79,7 +85,8 @@ class Queue(BaseModel):
         Raises:
             AlgorithmError: the label does not go with the analysis type, its coder does not tell
                 its classes apart, it has a positive class and the analysis is not binary, a column
-                is neither numeric nor encoded, or a count is out of range.
+                is neither numeric nor encoded, a count is out of range, or there is no such
+                metric.
         """
         algorithm = Algorithm.get_by_id(algorithm_id)
         splitset = Splitset.get_by_id(splitset_id)
@@ -87,12 +94,14 @@ class Queue(BaseModel):
         combos, count = _combos(algorithm, hyperparamset_id)
         _refuse_below("repeat_count", repeat_count, 1)
         _refuse_below("permute_count", permute_count, 0)
+        measure.refuse_metric(metric, algorithm.analysis_type, splitset)
         compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
         _refuse_positive(algorithm, splitset.label)
         _refuse_text_columns(splitset)
         parts, positive = splitset.parts(), _positive_of(algorithm, splitset)
         with metastore.atomic():
             queue = cls.create(
+                metric=metric,
                 repeat_count=int(repeat_count),
                 total_runs=count * len(parts) * int(repeat_count),
                 permute_count=int(permute_count),
@@ -119,11 +128,21 @@ class Queue(BaseModel):
         return comparison.predictors_of(self).count()
 
     @property
-    def runs_pruned(self) -> int:
+    def runs_skipped(self) -> int:
         """How many runs a pruner stopped before they began; they count as done."""
+        from aiqc_core.orm.lacking import skipped_of  # noqa: PLC0415 - it reads tables below
+
+        return skipped_of(self).count()
+
+    @property
+    def runs_pruned(self) -> int:
+        """How many runs a pruner stopped: before they began, or after some of their epochs.
+
+        The latter have a Predictor, marked `stopped='pruner'`, and so are among those completed.
+        """
         from aiqc_core.orm.lacking import pruned_of  # noqa: PLC0415 - it reads tables below
 
-        return pruned_of(self).count()
+        return pruned_of(self)
 
     def add_jobs(self, combos: Sequence[int | None]) -> None:
         """Write a Job for each combination on each Fold, inside the caller's transaction."""
@@ -184,7 +203,8 @@ class Queue(BaseModel):
 
         options = Options.checked(
             workers=workers, progress=progress, time_limit=time_limit,
-            checkpoint_seconds=checkpoint_seconds, stack=stack, pruner=pruner,
+            checkpoint_seconds=checkpoint_seconds, stack=stack,
+            pruner=pruning.steered(pruner, self.metric),
         )  # fmt: skip
         summary = run(self, options)
         if summary.failures and raise_on_error:
@@ -197,6 +217,7 @@ class Queue(BaseModel):
         selected_metrics: Sequence[str] | None = None,
         sort_by: str | None = None,
         ascending: bool = False,
+        hyperparameters: bool = True,
     ) -> pd.DataFrame:
         """Return the metrics of each split of each Predictor, a row each.
 
@@ -207,12 +228,23 @@ class Queue(BaseModel):
             selected_metrics: only these metrics.
             sort_by: a column; NaN comes last both ways.
             ascending: from low to high.
+            hyperparameters: also a column for each hyperparameter that differs between the
+                Queue's combinations, before the metrics; `hyperparameter_<name>` where its own
+                name is another column's.
+
+        Returns:
+            `hyperparamcombo_id`, `fold_index` (with Folds), `job_id`, `repeat_index` (with
+            repeats), `predictor_id`, `split`, the hyperparameters, and the metrics. Where a
+            training did not run to its end, also `ended` before the metrics: `'pruned'`,
+            `'own rule'` (MetricCutoff, EarlyStopping) or `'diverged'`, else empty.
 
         Raises:
             TrainingError: nothing is trained yet.
             SelectionError: an unknown metric or column.
         """
-        return comparison.metrics(self, selected_metrics, sort_by, ascending=ascending)
+        return comparison.metrics(
+            self, selected_metrics, sort_by, ascending=ascending, hyperparameters=hyperparameters
+        )
 
     @rowmethod
     def metricsAggregate_df(
@@ -221,6 +253,7 @@ class Queue(BaseModel):
         selected_metrics: Sequence[str] | None = None,
         selected_stats: Sequence[str] | None = None,
         sort_by: str | None = None,
+        hyperparameters: bool = True,
     ) -> pd.DataFrame:
         """Return mean, median, pstdev, minimum and maximum over splits, a row a metric.
 
@@ -228,8 +261,9 @@ class Queue(BaseModel):
         `frame.attrs["positive"]` is as there.
         """
         return comparison.aggregates(
-            self, selected_metrics, selected_stats, sort_by, ascending=ascending
-        )
+            self, selected_metrics, selected_stats, sort_by, ascending=ascending,
+            hyperparameters=hyperparameters,
+        )  # fmt: skip
 
     @rowmethod
     def plot_performance(
@@ -246,7 +280,8 @@ class Queue(BaseModel):
             call_display: display the figure, else return it.
             max_loss: leave out models of which a split has a higher loss, or NaN.
             min_score: leave out models of which a split has a lower score, or NaN.
-            score_type: a metric; by default accuracy, or r2 for a regression.
+            score_type: a metric; by default that of the Queue. Where that is the loss, which the
+                other axis shows already, it is accuracy, or r2 for a regression.
             height: in pixels; 560 by default.
 
         Raises:
@@ -266,7 +301,7 @@ class Queue(BaseModel):
         corrected resampled t-test of Nadeau & Bengio (2003).
 
         Args:
-            metric: what ranks them; by default accuracy, or r2 for a regression.
+            metric: what ranks them; by default that of the Queue.
             level: of the interval; 1 - level is the p-value below which the best counts as better.
 
         Returns:

@@ -11,10 +11,10 @@ from aiqc_core import config, leases
 from aiqc_core.errors import UnrecordedError
 from aiqc_core.orm.job import DEVICE_LOST, FAILED, MEMORY, Attempt, Job
 from aiqc_core.orm.lacking import lacking
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.options import Options
 from aiqc_core.orm.progress import JobFailure, Progress, RunSummary
 from aiqc_core.orm.schedule import Schedule
-from aiqc_core.orm.scores import Measure
 from aiqc_core.train import runner
 from aiqc_core.workers import WarmPool
 
@@ -42,8 +42,9 @@ def run(queue: Queue, options: Options) -> RunSummary:
         total=queue.total_runs,
         found=queue.runs_completed,
         pruned=queue.runs_pruned,
+        skipped=queue.runs_skipped,
     )
-    if summary.found + summary.pruned >= summary.total:
+    if summary.found + summary.skipped >= summary.total:
         logger.info(summary.describe())
         return summary
     queue.splitset.cache_samples()

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.orm import searching
 from aiqc_core.orm.job import PRUNED
-from aiqc_core.orm.scores import Measure, Scores, histories
+from aiqc_core.orm.measure import Measure
+from aiqc_core.orm.scores import Scores, histories
 from aiqc_core.train import pruning
 
 if TYPE_CHECKING:

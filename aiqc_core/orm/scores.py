@@ -6,46 +6,18 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
-from aiqc_core.evaluate.leading import leading_metric, lower_is_better
 from aiqc_core.orm.job import Job
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.prediction import Prediction
 from aiqc_core.orm.predictor import Predictor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from aiqc_core.orm.queue import Queue
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """The number by which trainings of a Queue are judged.
-
-    Attributes:
-        metric: the leading metric of the analysis type.
-        split: the split that judges training.
-    """
-
-    metric: str
-    split: str
-
-    @classmethod
-    def of_queue(cls, queue: Queue) -> Self:
-        """Return what judges the trainings of a Queue."""
-        return cls(leading_metric(queue.algorithm.analysis_type), queue.splitset.judged_on)
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the metric counts errors."""
-        return lower_is_better(self.metric)
-
-    def of(self, metrics: Mapping[str, Mapping[str, float]]) -> float:
-        """Return the number among the metrics of a Prediction."""
-        return metrics[self.split][self.metric]
-
-    def is_better(self, score: float, than: float) -> bool:
-        """Compare two numbers that are not NaN."""
-        return score < than if self.lower_is_better else score > than
+__all__ = ["Measure", "Scores", "histories"]
 
 
 @dataclass(slots=True)

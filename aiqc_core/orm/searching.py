@@ -17,8 +17,9 @@ from peewee import fn
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.job import FAILED, PRUNED, Attempt, Job
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.planned import jobs_of
-from aiqc_core.orm.scores import Measure, Scores
+from aiqc_core.orm.scores import Scores
 from aiqc_core.train import space, tpe
 from aiqc_core.train.search import combination_key
 

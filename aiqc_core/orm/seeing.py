@@ -18,6 +18,7 @@ from aiqc_core.orm.predictor import Predictor
 from aiqc_core.orm.queue import Queue
 from aiqc_core.orm.splitset import Fold, Splitset, SplitsetFeature
 from aiqc_core.orm.tracing import checked_row
+from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -229,6 +230,8 @@ def _seen(
 ) -> Seen:
     job = predictor.job
     status = "diverged" if predictor.is_diverged else "trained"
+    if predictor.stopped == PRUNER:
+        status += f", cut short by a pruner after {predictor.epochs} epochs"
     if predictor.adopted_from is not None:
         status = f"adopted from Predictor {predictor.adopted_from}"
     return Seen(

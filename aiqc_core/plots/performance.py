@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import plotly.graph_objects as go
 
@@ -29,26 +30,30 @@ def data(
     """Choose the models to show.
 
     A model is shown when the loss and the score of all its splits keep to the limits; NaN keeps to
-    none. Without limits only the points that are NaN are left out.
+    none. Without limits only the points that are NaN are left out; where the score of every model
+    is NaN, as r2 of a constant target, the points are the losses, and `undefined` says why.
 
     Args:
         models: of each its `predictor_id`, `about` (for people) and `metrics`,
-            `{split: {metric: value}}` with `loss` and the score.
+            `{split: {metric: value}}` with `loss` and the score; `reasons`, `{split: {metric:
+            why it is undefined}}`, where they are known.
         score_type: which metric is the score.
         max_loss: no split may have a higher loss.
         min_score: no split may have a lower score.
 
     Returns:
         `points`, a dict for each split of each model with `predictor_id, about, split, loss,
-        score`, and `notes`, what was left out and why.
+        score`, `notes`, what was left out and why, and `undefined`, why no model has a score;
+        None where one has.
 
     Raises:
-        SelectionError: an unknown metric, or no model is left.
+        SelectionError: an unknown metric, or no model keeps to the limits.
     """
     if not models:
         raise SelectionError("models: none are given; train some first.")
     _refuse_unknown(models, score_type)
     kept: list[dict[str, Any]] = []
+    without_score: list[dict[str, Any]] = []
     beyond, undefined, not_drawn = 0, [], []
     for model in models:
         points = [
@@ -69,15 +74,18 @@ def data(
             beyond += 1
         else:
             kept += finite
+            without_score += points
             if len(finite) < len(points):
                 not_drawn.append(model["predictor_id"])
-    if not kept:
+    if not without_score:
         raise SelectionError(
             _none_left(models, score_type, max_loss=max_loss, min_score=min_score)
         )
-    return {"score_type": score_type, "points": kept} | {
-        "notes": _notes(beyond, undefined, not_drawn)
-    }
+    reason = None if kept else _why_undefined(models, score_type)
+    shown = kept or [p for p in without_score if math.isfinite(p["loss"])]
+    notes = _notes(beyond, undefined, not_drawn if kept else [])
+    found = {"score_type": score_type, "points": shown, "undefined": reason}
+    return found | {"notes": notes if reason is None else [reason, *notes]}
 
 
 def figure(
@@ -87,7 +95,7 @@ def figure(
     height: int | None = None,
     units: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """Draw loss against score.
+    """Draw loss against score; where no model has one, the losses, a line a model.
 
     Args:
         found: what `data` gave.
@@ -100,23 +108,29 @@ def figure(
         "Performance of each model",
         " · ".join([about, *found["notes"]] if about else found["notes"]),
         x=_titled("loss", known),
-        y=_titled(score_type, known),
+        y=_titled(score_type, known) + ("" if found["undefined"] is None else ": undefined"),
         height=HEIGHT if height is None else height,
     )
+    if not points:
+        drawn.add_annotation(text="no model has a finite loss", showarrow=False)
+        return drawn
     losses = [p["loss"] for p in points]
     if min(losses) > 0 and max(losses) > LOG_RATIO * min(losses):
         drawn.update_xaxes(type="log")
+    height_of = _heights(found)
     scores = {p["score"] for p in points}
-    if len(scores) == 1:  # plotly would show a whole unit above and below
+    if (
+        len(scores) == 1 and found["undefined"] is None
+    ):  # plotly would show a whole unit above and below
         (only,) = scores
         drawn.update_yaxes(range=[only - 0.1, only + 0.1])
     if len({p["predictor_id"] for p in points}) <= LINKED_MODELS:
-        _link(drawn, points)
+        _link(drawn, points, height_of)
     for split in dict.fromkeys(p["split"] for p in points):
         of_it = [p for p in points if p["split"] == split]
         drawn.add_scatter(
             x=[p["loss"] for p in of_it],
-            y=[p["score"] for p in of_it],
+            y=[height_of(p) for p in of_it],
             mode="markers",
             name=theme.escaped(split),
             marker={
@@ -131,11 +145,31 @@ def figure(
     return drawn
 
 
+def _heights(found: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what places a point on the y axis: its score, or its model where there is none."""
+    if found["undefined"] is None:
+        return lambda point: point["score"]
+    return lambda point: f"Predictor {point['predictor_id']}"
+
+
+def _why_undefined(models: Sequence[Mapping[str, Any]], score_type: str) -> str:
+    reasons = dict.fromkeys(
+        told[score_type]
+        for model in models
+        for told in model.get("reasons", {}).values()
+        if score_type in told
+    )
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return f"{score_type} is undefined for every model{why}"
+
+
 def _refuse_unknown(models: Sequence[Mapping[str, Any]], score_type: str) -> None:
     known = {name for model in models for values in model["metrics"].values() for name in values}
     scores = sorted(known - {"loss"})
-    if score_type not in scores:
-        raise SelectionError(f"score_type: {score_type!r}; choose among {scores}.")
+    if score_type not in known:
+        close = get_close_matches(str(score_type), scores, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise SelectionError(f"score_type: {score_type!r}; choose among {scores}.{hint}")
 
 
 def _limits(
@@ -184,14 +218,18 @@ def _titled(metric: str, units: Mapping[str, str]) -> str:
     return f"{metric} ({units[metric]})" if metric in units else metric
 
 
-def _link(drawn: go.Figure, points: Sequence[Mapping[str, Any]]) -> None:
+def _link(
+    drawn: go.Figure,
+    points: Sequence[Mapping[str, Any]],
+    height_of: Callable[[Mapping[str, Any]], Any],
+) -> None:
     """Join the splits of each model by a thin line."""
     x: list[float | None] = []
-    y: list[float | None] = []
+    y: list[Any] = []
     for idx in dict.fromkeys(p["predictor_id"] for p in points):
         of_it = [p for p in points if p["predictor_id"] == idx]
         x += [*(p["loss"] for p in of_it), None]
-        y += [*(p["score"] for p in of_it), None]
+        y += [*(height_of(p) for p in of_it), None]
     line = {"color": theme.GREY, "width": 0.6}
     drawn.add_scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
 

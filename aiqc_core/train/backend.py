@@ -71,6 +71,10 @@ class Backend(Protocol):
         """Tell the model and its history from what `fn_train` returned."""
         ...
 
+    def stopped_early(self, model: Any) -> bool:
+        """Say whether a callback of the framework ended the training before its last epoch."""
+        ...
+
     def in_use(self, model: Any) -> AbstractContextManager[None]:
         """Let the model predict rather than learn: no gradients, no dropout."""
         ...

@@ -153,6 +153,14 @@ def model_and_history(returned: Any) -> tuple[keras.Model, Mapping[str, Sequence
     return model, history
 
 
+def stopped_early(model: keras.Model) -> bool:
+    """Say whether a callback, such as EarlyStopping, ended the last `fit` with epochs to go."""
+    history = getattr(model, "history", None)
+    wanted = (getattr(history, "params", None) or {}).get("epochs", 0)
+    done = getattr(history, "epoch", None) or [wanted]
+    return bool(getattr(model, "stop_training", False)) and done[-1] + 1 < wanted
+
+
 def in_use(model: keras.Model) -> AbstractContextManager[None]:
     """Change nothing: Keras models predict unless they are told to train."""
     del model

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+PRUNER, CALLBACK = "pruner", "callback"  # what may end a training before its last epoch
+
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -30,6 +32,11 @@ class Observer:
         name: of the training, for the log.
         pruner: `pruner(history, rivals)` returns True to stop the training here.
         rivals: the histories of the trainings that are recorded already.
+
+    Attributes:
+        pruned: whether the pruner said to stop.
+        stopped: what ended the training with epochs to go, `'pruner'` or `'callback'`, a rule of
+            the user's own; None as long as nothing did.
     """
 
     def __init__(
@@ -38,15 +45,18 @@ class Observer:
         """Prepare; the first line is logged when a second has passed."""
         self.name = name
         self.pruned = False
+        self.stopped: str | None = None
         self._pruner = pruner
         self._rivals = rivals
         self._logged = time.monotonic()
 
-    def epoch(self, history: History) -> bool:
+    def epoch(self, history: History, *, is_last: bool = False, by_callback: bool = False) -> bool:
         """Log a finished epoch, at most once a second, and ask the pruner.
 
         Args:
             history: `{name: one value an epoch}` up to now.
+            is_last: whether the training ends with this epoch anyhow, so that nothing is cut off.
+            by_callback: whether a callback of the user's ends it here.
 
         Returns:
             Whether the training is to stop now.
@@ -64,7 +74,15 @@ class Observer:
             self.pruned = _verdict(self._pruner(_copied(history), rivals))
             if self.pruned:
                 logger.info("%s: stopped by the pruner after %s", self.name, _line(history))
+        if not self.pruned:
+            self.stopped = CALLBACK if by_callback and not is_last else None
+        elif not is_last:
+            self.stopped = PRUNER
         return self.pruned
+
+    def forget(self) -> None:
+        """Take back every verdict, so that the training can begin again."""
+        self.pruned, self.stopped = False, None
 
 
 def _copied(history: History) -> dict[str, list[float]]:

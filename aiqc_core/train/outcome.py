@@ -100,7 +100,9 @@ class JobOutcome:
         metric_notes: `{split: {metric: reason}}` where a value is NaN or by convention.
         feature_importance: `{feature index: {column: {median, loss_impacts}}}`.
         diverged: whether a loss or a prediction is not finite.
-        pruned: whether the pruner stopped the training early.
+        pruned: whether the pruner told the training to stop, at its last epoch or before it.
+        stopped: what ended it before its last epoch: `'pruner'`, or `'callback'`, a rule of the
+            user's own; None where it ran to its end.
         seconds: by phase: load, build, train, evaluate, permute, save; of a clock that never goes
             back.
         device: what it trained on: `device` (`'cpu'`, `'cuda:0'`), `slot`, the device that its
@@ -128,6 +130,7 @@ class JobOutcome:
     feature_importance: dict[int, dict[str, dict[str, Any]]] | None = None
     diverged: bool = False
     pruned: bool = False
+    stopped: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: float = 0.0
     versions: dict[str, str] = field(default_factory=dict)

@@ -9,7 +9,7 @@ Write another one as a class with these two methods; it goes to worker processes
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -17,7 +17,7 @@ import cloudpickle
 import numpy as np
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.evaluate.leading import lower_is_better
+from aiqc_core.evaluate.leading import column_of, lower_is_better
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,13 +55,15 @@ class MedianPruner:
     Attributes:
         min_epochs: epochs that every training gets.
         min_rivals: rivals that must have come as far before anything is stopped.
-        metric: the column of the history to watch; by default `val_loss`, or `loss` where nothing
-            is evaluated.
+        metric: the column of the history to watch; by default the one that holds the metric of
+            the Queue, where it was given one and a history has it; else `val_loss`, or `loss`
+            where nothing is evaluated.
     """
 
     min_epochs: int = 5
     min_rivals: int = 3
     metric: str | None = None
+    leading: str | None = field(default=None, repr=False, kw_only=True)  # see `steered`
 
     def __post_init__(self) -> None:
         """Refuse counts that are none."""
@@ -88,7 +90,7 @@ class MedianPruner:
             return True
         if not math.isfinite(values[-1]):
             return False
-        sign = -1.0 if lower_is_better(metric.removeprefix("val_")) else 1.0
+        sign = -1.0 if lower_is_better(metric) else 1.0
         others = [sign * np.array(r.get(metric, [])[:epochs]) for r in rivals]
         bests = [_best(values) for values in others if len(values) == epochs]
         return len(bests) < self.min_rivals or _best(sign * np.array(values)) >= median(bests)
@@ -103,7 +105,8 @@ class MedianPruner:
         return len(means) < self.min_rivals or _or_worst(scores[-1]) >= median(means)
 
     def _watched(self, history: History) -> str:
-        metric = self.metric or ("val_loss" if history.get("val_loss") else "loss")
+        leading = None if self.leading is None else column_of(self.leading, history)
+        metric = self.metric or leading or ("val_loss" if history.get("val_loss") else "loss")
         if not history.get(metric):
             message = f"metric: the history has no {metric!r}; choose among {sorted(history)}."
             raise TrainingError(message)
@@ -119,6 +122,18 @@ class Stops:
     def __call__(self, history: History, rivals: Sequence[History]) -> bool:
         """Say whether to stop here."""
         return not _verdict("keep", self.pruner.keep(history, rivals))
+
+
+def steered(pruner: Any, metric: str | None) -> Any:
+    """Return a pruner that watches a Queue's own metric, unless it names another itself.
+
+    Args:
+        pruner: one of `MedianPruner` is steered; any other knows by itself what it watches.
+        metric: that the Queue was given; None steers nothing.
+    """
+    if metric is None or not isinstance(pruner, MedianPruner) or pruner.metric is not None:
+        return pruner
+    return replace(pruner, leading=metric)
 
 
 def captured(pruner: Any) -> bytes:

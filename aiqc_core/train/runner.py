@@ -205,6 +205,8 @@ class _Training:
         self.model, history = self.backend.model_and_history(returned)
         self.outcome.history = plain_history(history)
         self.outcome.pruned = looking_on.pruned
+        by_callback = observer.CALLBACK if self.backend.stopped_early(self.model) else None
+        self.outcome.stopped = looking_on.stopped or by_callback
 
     def call_train(self) -> Any:
         """Call `fn_train`, seeded apart so that its draws do not follow from those of building."""

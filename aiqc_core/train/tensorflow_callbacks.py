@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.train import checkpoint, cutoff, observer, tensorflow_state
@@ -55,11 +56,11 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Stop where the pruner says so."""
-        del epoch
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
         onlooker = observer.active()
-        if onlooker is not None and onlooker.epoch(self._history):
+        is_last = epoch + 1 >= (self.params or {}).get("epochs", math.inf)
+        if onlooker is not None and onlooker.epoch(self._history, is_last=is_last):
             self.model.stop_training = True
 
 

@@ -78,14 +78,18 @@ class Training:
             self.history.setdefault(name, []).append(value)
         # All are asked, as each may want to hear of every epoch.
         stops = [callback.epoch(self.history) for callback in self.callbacks]
-        pruned = self.onlooker is not None and self.onlooker.epoch(self.history)
-        return pruned or any(stops)
+        stopped = any(stops)
+        if self.onlooker is None:
+            return stopped
+        is_last = len(self.history["loss"]) >= self.epochs
+        pruned = self.onlooker.epoch(self.history, is_last=is_last, by_callback=stopped)
+        return pruned or stopped
 
     def forget(self) -> None:
         """Take back what `ends_with` noted, so that the training can begin anew."""
         self.history.clear()
         if self.onlooker is not None:
-            self.onlooker.pruned = False
+            self.onlooker.forget()
 
     def measured(self, prefix: str, loss: float, output: Tensor) -> dict[str, float]:
         """Return the scores of a split by their names in the history."""

@@ -214,4 +214,4 @@ def test_a_scaffolded_experiment_runs_as_it_is(
     assert "2 trained, 0 found, of 2 Jobs" in told
     assert config.database_path().exists()
     assert Predictor.select().count() == 2
-    assert "Champion by mean validation score" in run("aiqc", "leaderboard", "mine")
+    assert "Best by mean validation accuracy" in run("aiqc", "leaderboard", "mine")
