@@ -139,7 +139,7 @@ def _to_3() -> None:
 
 
 def _to_4() -> None:
-    """What ranks and which class counts, what a cut gives away, what a model gives, what ended it."""
+    """What ranks, which class counts, what a cut gives away, what a model gives, what ended it."""
     add_column("label", "positive", LONG_TEXT)
     add_column("queue", "positive", LONG_TEXT)
     add_column("splitset", "given_away", LONG_TEXT)
