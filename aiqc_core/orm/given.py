@@ -104,6 +104,9 @@ def _load(found: Content | Dataset, columns: list[str]) -> Any:
 
 
 def _of_array(called: str, value: Any, old: Feature | None) -> Content:
+    if hasattr(value, "toarray"):
+        message = f"{called}: {type(value).__name__} is sparse; give it dense, by .toarray()."
+        raise SelectionError(message)
     array = np.asarray(value)
     if array.ndim not in KINDS:
         message = (

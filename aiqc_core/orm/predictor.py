@@ -226,8 +226,12 @@ class Predictor(BaseModel):
     def as_estimator(self) -> Any:
         """Return the Predictor with the face of a fitted scikit-learn estimator.
 
-        It has `predict`, `predict_proba`, `classes_`, `feature_names_in_` and `score`, and works
-        with `sklearn.inspection` and `sklearn.metrics`. It is trained: `fit` does nothing.
+        It has `predict`, `predict_proba`, `classes_` (sorted, as scikit-learn has them),
+        `feature_names_in_` and `score`, and works with `sklearn.inspection`, `sklearn.metrics` and
+        in a fitted Pipeline. It is frozen: `fit` and `clone` refuse, and so do `cross_val_score`
+        and `GridSearchCV`; `sklearn.frozen.FrozenEstimator` around it serves
+        `CalibratedClassifierCV` and the like. `joblib.dump` writes all that it predicts with, so
+        that its file works anywhere.
 
         Raises:
             SelectionError: several Features, or no Label.
