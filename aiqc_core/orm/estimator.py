@@ -45,7 +45,7 @@ class _Trained(BaseEstimator):
     """
 
     def __init__(self, predictor: Predictor | Detached) -> None:
-        self.predictor = predictor
+        self.predictor: Any = predictor  # or what stands in its place, see `detached`
 
     @property
     def feature_names_in_(self) -> NDArray[Any]:
