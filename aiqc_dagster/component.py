@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiqc_core import declaration
+from aiqc_core.declaration import unread
 from aiqc_dagster import bundle, faulty
 
 
@@ -49,9 +50,12 @@ class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
         file = folder / "defs.yaml"
         if file.is_file():
             experiment, faults = declaration.examine(file, document=document)
+        elif misnamed := list(unread.find(folder)):
+            return faulty.build(faulty.key_of(folder, context.defs_module_path), misnamed)
         else:  # made in Python
             given = self.model_dump(exclude_unset=True)
             experiment, faults = declaration.of_values(given, folder)
         if experiment is None or faults:
-            return faulty.build(faulty.key_of(folder, context.defs_module_path), faults)
+            key = faulty.key_of(folder, context.defs_module_path, document)
+            return faulty.build(key, faults)
         return bundle.of_experiment(experiment)

@@ -1,6 +1,8 @@
 """A declaration that is wrong, as an asset that says so, while the other experiments load."""
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +13,37 @@ from aiqc_core.declaration import Fault
 from aiqc_dagster.inert import plain
 
 CHECK = "declaration"
+MOST_LETTERS = 60
+PLAIN_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{MOST_LETTERS}}}")
+OTHER = re.compile(r"[^A-Za-z0-9_]")
 REMEDY = (
     "Mend the lines above and reload the code location. `aiqc check` prints the same, and the "
     "other experiments are not touched by it."
 )
 
 
-def key_of(folder: Path, root: Path) -> dg.AssetKey:
-    """Return the key under which a folder's faults are shown, `<folder>/faulty`."""
-    return dg.AssetKey([*(folder.relative_to(root).parts or [root.name]), "faulty"])
+def key_of(path: Path, root: Path, document: int = 0) -> dg.AssetKey:
+    """Return the key under which the faults of a folder or a module are shown, `<path>/faulty`.
+
+    Dagster's names hold letters, digits and underscores. Another name of a user gets those, and a
+    digest of itself, so that `iris copy` and `iris_copy` stay apart.
+
+    Args:
+        path: the folder or the Python file.
+        root: of all declarations.
+        document: which of the documents of a YAML file.
+    """
+    parts = list(path.relative_to(root).parts or [root.name])
+    parts[-1] = parts[-1].removesuffix(".py")
+    last = "faulty" if document == 0 else f"faulty_{document + 1}"
+    return dg.AssetKey([*map(_as_name, parts), last])
+
+
+def _as_name(text: str) -> str:
+    if PLAIN_NAME.fullmatch(text):
+        return text
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    return f"{OTHER.sub('_', text)[:MOST_LETTERS]}_{digest[:6]}"
 
 
 def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:

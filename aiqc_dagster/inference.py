@@ -101,15 +101,15 @@ def job(experiment: Experiment) -> dg.JobDefinition:
         context.log_event(cell.as_event(key, batch))
         context.instance.add_run_tags(context.run_id, {"aiqc/batch": batch})
 
-    @dg.job(
+    @dg.graph(name=f"{experiment.name}_predict_batch")
+    def predict_batch() -> None:
+        predict()
+
+    return predict_batch.to_job(
         name=f"predict_{experiment.name}",
         description=f"Predict new data with the champion of {experiment.name}.",
         tags={"aiqc/experiment": experiment.name},
     )
-    def predict_batch() -> None:
-        predict()
-
-    return predict_batch
 
 
 def _cell(experiment: Experiment, batch: str, config: BatchConfig) -> Cell:

@@ -96,15 +96,15 @@ def of_splitset(row: Splitset) -> Metadata:
     }
 
 
-def of_predictor(job: Job, predictor: Predictor, *, found: bool) -> Metadata:
-    """Show a trained model's numbers; the UI plots them over time."""
+def of_predictor(job: Job, predictor: Predictor, trained: str) -> Metadata:
+    """Show a trained model's numbers, which the UI plots over time, and when it was trained."""
     metrics = predictor.prediction.metrics
     measure = Measure.of_queue(job.queue)
     score = measure.of(metrics)
     return {
         "metrics": table([{"split": split, **values} for split, values in metrics.items()]),
         "hyperparameters": job.hyperparameters,
-        "trained": "before this run" if found else "in this run",
+        "trained": trained,
         "seconds": float(sum(predictor.seconds.values())),
         "peak_memory_MB": float(predictor.peak_memory_mb),
         "epochs": predictor.epochs,

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple, Protocol
 import dagster as dg
 from pydantic import Field
 
-from aiqc_core.orm import Job, Predictor
+from aiqc_core.orm import Job, Predictor, liveness
 from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import gpu, metadata, partitions, pods
 from aiqc_dagster.inert import fenced
 
 RESOURCES = {"metastore", "cache"}
+BEFORE, HERE, MEANWHILE = "before this run", "in this run", "by another run"
 HELD_WAIT_SECONDS = 5
 HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
 
@@ -96,7 +97,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
                 pods.refuse_too_many(lacking)
                 yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
             elif job.predictors.count():
-                _log_cell(context, work, names, job, found=True)
+                _log_cell(context, work, names, job, BEFORE)
             else:
                 context.log.info("%s: %s was pruned; it has no model to show", work.name, names)
         context.log.info("%s: %d of %d Jobs are to be trained", work.name, lacking, len(selection))
@@ -109,21 +110,22 @@ def _train_job(work: Work) -> dg.OpDefinition:
     @dg.op(
         name=f"{work.name}_train_job",
         ins={"names": dg.In(list)},
-        out=dg.Out(int),
+        out=dg.Out(str),
         pool=gpu.train_pool(),
         tags=gpu.train_tags(work.time_limit),
         required_resource_keys=RESOURCES,
     )
-    def train_job(context: dg.OpExecutionContext, names: list[str]) -> int:
-        """Train one Job and report its cell the moment it is recorded."""
+    def train_job(context: dg.OpExecutionContext, names: list[str]) -> str:
+        """Train one Job and report its cell the moment it is recorded; return who trained it."""
         job = work.job(names)
-        missing = job.missing()
-        for repeat_index in missing:
-            outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
-            _refuse_failure(job, outcome)
-        predictor = _log_cell(context, work, names, job, found=not missing)
+        with liveness.working_for(context.run_id):
+            for repeat_index in job.missing():
+                outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
+                _refuse_failure(job, outcome)
+        trained = HERE if job.is_trained_in(context.run_id) else MEANWHILE
+        predictor = _log_cell(context, work, names, job, trained)
         context.log.info(_line(job, predictor))
-        return predictor.id
+        return trained
 
     return train_job
 
@@ -138,7 +140,7 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         required_resource_keys=RESOURCES,
     )
     def finish_queue(
-        context: dg.OpExecutionContext, selection: list[Any], trained: list[int]
+        context: dg.OpExecutionContext, selection: list[Any], trained: list[str]
     ) -> Iterator[Any]:
         """Count what is recorded, and fail when anything that was selected is missing."""
         *cells, planned, is_walk = selection
@@ -146,7 +148,7 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         lacking = [names for names, job in pairs if job is None or job.missing()]
         if lacking or len(trained) != planned:
             raise dg.Failure(_lacking(work, lacking, len(cells)), allow_retries=False)
-        context.log.info(_finished(work, len(trained), len(cells)))
+        context.log.info(_finished(work, trained, len(cells)))
         if is_walk:
             yield dg.Output(None)
 
@@ -170,7 +172,7 @@ def _refuse_failure(job: Job, outcome: Any) -> None:
 
 
 def _log_cell(
-    context: dg.OpExecutionContext, work: Work, names: Names, job: Job, *, found: bool
+    context: dg.OpExecutionContext, work: Work, names: Names, job: Job, trained: str
 ) -> Predictor:
     """Report the cell of a trained Job, with the numbers of its first Predictor."""
     predictor = min(job.predictors, key=lambda row: row.repeat_index)
@@ -178,7 +180,7 @@ def _log_cell(
         dg.AssetMaterialization(
             asset_key=work.asset,
             partition=work.cell(names),
-            metadata=metadata.of_predictor(job, predictor, found=found),
+            metadata=metadata.of_predictor(job, predictor, trained),
             tags={"dagster/data_version": f"predictor_{predictor.id}"},
         )
     )
@@ -200,7 +202,10 @@ def _lacking(work: Work, lacking: list[Names], selected: int) -> str:
     )
 
 
-def _finished(work: Work, trained: int, selected: int) -> str:
-    if trained == 0:
+def _finished(work: Work, trained: list[str], selected: int) -> str:
+    """Say how many Jobs this run trained, by what each step has seen of the record."""
+    if not trained:
         return f"{work.name}: nothing to do, all {selected} Jobs were trained before"
-    return f"{work.name}: {trained} trained, {selected - trained} found, of {selected} Jobs"
+    here, meanwhile = trained.count(HERE), trained.count(MEANWHILE)
+    text = f"{work.name}: {here} trained, {selected - here} found, of {selected} Jobs"
+    return f"{text}; {meanwhile} of those found were trained {MEANWHILE}" if meanwhile else text

@@ -335,3 +335,51 @@ def test_whatever_a_file_holds_is_told_and_never_raised(
     experiment, found = examine(write(folder, json.dumps({"name": "x", "pipeline": tree})))
     assert experiment is None
     assert found
+
+
+# ------------------------------------------------------------------ names that nothing reads
+PYTHON = "from aiqc_core.experiment import Experiment\n\nEXPERIMENT = Experiment(name='a')\n"
+COMPONENT = "type: aiqc_dagster.component.ExperimentComponent\nattributes: {}\n"
+MISNAMED = {
+    "defs.yml": SMALL, "def.yaml": SMALL, "Defs.yaml": SMALL, "defs.yaml.txt": SMALL,
+    "component.yml": COMPONENT, "component.yaml": COMPONENT, "experiment.yaml": SMALL,
+    "DEFS.YML": "type: [", "experiment.yml": "", "mine.yaml": SMALL,
+    "Experiment.py": PYTHON, "experiments.py": PYTHON, "experiment.py.txt": PYTHON,
+    "mine.py": PYTHON,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISNAMED)
+def test_a_declaration_under_another_name_is_told_with_the_right_one(
+    tmp_path: Path, name: str
+) -> None:
+    write(tmp_path / "sound", SMALL)
+    file = write(tmp_path / "second" / "below", MISNAMED[name], name)
+    right = "experiment.py" if ".py" in name else "defs.yaml"
+    found = [one for one in discover(tmp_path) if one.faults]
+    assert [(one.file, one.experiment) for one in found] == [(file, None)]
+    assert f"is not read under this name; rename it to {right!r}" in found[0].faults[0].message
+
+
+def test_functions_beside_data_without_a_declaration_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "second", FUNCTIONS, "functions.py")
+    assert discover(tmp_path) == []
+    write(tmp_path / "second", "x,y\n1,2\n", "rows.csv")
+    (found,) = discover(tmp_path)
+    assert "beside rows.csv and no declaration" in found.faults[0].message
+    write(tmp_path / "first", SMALL.replace("small_experiment.source", "../second/rows.csv"))
+    assert [one.file.parent.name for one in discover(tmp_path)] == ["first"]
+
+
+def test_sound_folders_are_let_alone(tmp_path: Path) -> None:
+    write(tmp_path / "a", SMALL)
+    write(tmp_path / "a", SMALL, "defs.yml")  # a spare copy beside the one that is read
+    write(tmp_path / "a" / "settings", "training: fast\n", "settings.yaml")
+    write(tmp_path / "a" / "helpers", "EXPERIMENT_NAME = 'a'\n\ndef fn_build(): ...\n", "nets.py")
+    write(tmp_path / "a" / "data", "x\n1\n", "rows.csv")
+    write(tmp_path / "a" / "__pycache__", SMALL, "defs.yml")
+    write(tmp_path / ".git", SMALL, "defs.yml")
+    write(tmp_path / "other", "type: dagster_dbt.DbtProjectComponent\nattributes: {}\n")
+    write(tmp_path / "other2", "type: dagster.DefsFolderComponent\n", "component.yaml")
+    write(tmp_path / "notes", "# An experiment\n", "README.md")
+    assert [one.faults for one in discover(tmp_path)] == [()]

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from aiqc_core.declaration import names, text
+from aiqc_core.declaration import names, text, unread
 from aiqc_core.declaration.faults import Fault, dotted, of_exception
 from aiqc_core.declaration.reading import COMPONENT, examine, is_component
+from aiqc_core.declaration.unread import PYTHON_NAME, YAML_NAME
 from aiqc_core.errors import NotFoundError
 from aiqc_core.experiment import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-YAML_NAME = "defs.yaml"
-PYTHON_NAME = "experiment.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +61,45 @@ def discover(path: Path, *, deep: bool = False) -> list[Found]:
     if not path.exists():
         message = f"path: {path} is not there; give a declaration, or a folder of them."
         raise NotFoundError(message)
-    found = [one for file in _files(path) for one in _read(file, deep=deep, asked=file == path)]
-    return list(_named_once(found))
-
-
-def _files(path: Path) -> list[Path]:
     if path.is_file():
-        return [path]
-    return sorted(
-        file
-        for name in (YAML_NAME, PYTHON_NAME)
-        for file in path.rglob(name)
-        if not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+        return list(_read(path, deep=deep, asked=True))
+    found = [
+        one
+        for folder in folders(path)
+        for file in (folder / YAML_NAME, folder / PYTHON_NAME)
+        if _is_there(file)
+        for one in _read(file, deep=deep, asked=False)
+    ]
+    return [*_named_once(found), *_unread(path, [one.file for one in found])]
+
+
+def folders(path: Path) -> list[Path]:
+    """Return a folder and those below it, at any depth, but for hidden ones and Python's own."""
+    below = (child for child in sorted(path.iterdir()) if child.is_dir() and is_open(child))
+    return [path, *(folder for child in below for folder in folders(child))]
+
+
+def is_open(path: Path) -> bool:
+    """Say whether what lies at a path is looked at, by Dagster's own rule."""
+    return not path.name.startswith(".") and path.name != "__pycache__"
+
+
+def is_declared(folder: Path) -> bool:
+    """Say whether a folder holds a file that is read as a declaration."""
+    return any(_is_there(folder / name) for name in (YAML_NAME, PYTHON_NAME))
+
+
+def _is_there(file: Path) -> bool:
+    """Say whether a file has this very name, also where the system takes `Defs.yaml` for it."""
+    return file.is_file() and any(file.name == other.name for other in file.parent.iterdir())
+
+
+def _unread(path: Path, declared: list[Path]) -> Iterator[Found]:
+    """Yield what is meant as a declaration and is none by its name."""
+    for folder in folders(path):
+        if not is_declared(folder):
+            for fault in unread.find(folder, declared):
+                yield Found(fault.file, None, (fault,))
 
 
 def _read(file: Path, *, deep: bool, asked: bool) -> Iterator[Found]:
@@ -120,13 +144,14 @@ def _read_python(file: Path) -> Found:
 def _named_once(found: list[Found]) -> Iterator[Found]:
     first: dict[str, Found] = {}
     for one in found:
-        name = None if one.experiment is None else one.experiment.name
-        if name is None or first.setdefault(name, one) is one:
+        # Dagster joins names with "_", so that `a` and `a_` would name one step.
+        name = None if one.experiment is None else one.experiment.name.rstrip("_")
+        if one.experiment is None or name is None or first.setdefault(name, one) is one:
             yield one
             continue
         other = first[name]
         message = (
-            f"name: {name!r} is the name of the experiment at {other.file}:{other.line} too; give "
-            "each its own."
+            f"name: {one.experiment.name!r} is the name of the experiment at "
+            f"{other.file}:{other.line} too; give each its own."
         )
         yield replace(one, faults=(*one.faults, Fault(one.file, one.line, message)))

@@ -97,6 +97,15 @@ class Job(BaseModel):
         heart.hold(attempt.id)
         return attempt
 
+    def is_trained_in(self, run: str) -> bool:
+        """Say whether a training of this Job is recorded that a run has done itself.
+
+        Args:
+            run: what `liveness.working_for` was given when the training was claimed.
+        """
+        done = Attempt.select().where(Attempt.job == self, Attempt.status == SUCCEEDED)
+        return any(attempt.owner.get("run") == run for attempt in done)
+
     def training_name(self, repeat_index: int) -> str:
         """Return what names one training in logs and files: of ids and content, no path in it."""
         return f"q{self.queue_id}_{self.key}_r{repeat_index}"
@@ -315,6 +324,7 @@ class Attempt(BaseModel):
         values = {name: getattr(self, name) for name in written}
         if Attempt.update(values).where(held).execute():
             return True
+        self.status = LOST
         logger.warning(
             "Job %d: its claim was taken over after no sign of life for %g s, so this process "
             "records nothing of it (%s).", self.job_id, config.lease_seconds(), status,

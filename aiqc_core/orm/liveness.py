@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from aiqc_core import config
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 SAME_START_SECONDS = 1.0
+_run: ContextVar[str | None] = ContextVar("run", default=None)  # for which a process works
 _abandoned: set[str] = set()  # claims of this process that it could not give back in the store
 
 
 def this_process() -> dict[str, Any]:
-    """Return host, id, start and boot of this process, and a name for one claim of it."""
+    """Return host, id, start and boot of this process, and a name for one claim of it.
+
+    Within `working_for` the run too.
+    """
     pid = os.getpid()
-    return {
+    run = _run.get()
+    return ({} if run is None else {"run": run}) | {
         "host": config.host_id(),
         "pid": pid,
         "started": _started(pid),
@@ -26,6 +36,16 @@ def this_process() -> dict[str, Any]:
         "pids": _pid_namespace(),
         "claim": uuid.uuid4().hex,
     }
+
+
+@contextmanager
+def working_for(run: str) -> Generator[None]:
+    """Note this run in every claim of the block, so that what it trained can be told apart."""
+    before = _run.set(run)
+    try:
+        yield
+    finally:
+        _run.reset(before)
 
 
 def abandon(owner: dict[str, Any]) -> None:

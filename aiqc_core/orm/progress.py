@@ -40,6 +40,7 @@ class RunSummary:
         found: those that had a Predictor before.
         trained: those that got one now.
         held: those that a living process is training.
+        elsewhere: those that another process trained meanwhile.
         pruned: those that a pruner stopped, now or before: before they began, or with epochs to
             go; the latter are among the trained or found too.
         skipped: those of them that never began.
@@ -53,6 +54,7 @@ class RunSummary:
     found: int
     trained: int = 0
     held: int = 0
+    elsewhere: int = 0
     pruned: int = 0
     skipped: int = 0
     best: float | None = None
@@ -63,13 +65,15 @@ class RunSummary:
         pruned = f", {self.pruned} pruned" if self.pruned else ""
         if cut_short := self.pruned - self.skipped:
             pruned += f" ({cut_short} of them cut short, with a model)"
-        if self.found + self.skipped == self.total and not self.trained:
+        if self.found + self.skipped == self.total and not self.trained + self.elsewhere:
             done = f"{self.found} trained{pruned}" if pruned else "trained"
             return f"Queue {self.queue_id}: nothing to do, all {self.total} runs are {done}."
         text = (
             f"Queue {self.queue_id}: {self.trained} trained, {self.found} found{pruned}, "
             f"of {self.total}"
         )
+        if self.elsewhere:
+            text += f"; {self.elsewhere} were trained by another process meanwhile"
         if self.held:
             text += f"; {self.held} are being trained by another process"
         if not self.failures:
@@ -97,6 +101,7 @@ class Progress:
         """Show the bar, with what was found already done."""
         self.summary = summary
         self._measure = measure
+        self._left: list[tuple[Job, int]] = []
         self._bar = tqdm(
             total=summary.total,
             initial=summary.found + summary.skipped,
@@ -112,6 +117,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         """Leave the bar as it is, and log what was done."""
         self._bar.close()
+        self._tell_apart()
         logger.info(self.summary.describe())
 
     def seen(self, score: float) -> None:
@@ -126,10 +132,18 @@ class Progress:
             f"best {measure.split} {measure.metric} {self.summary.best:.4f}", refresh=False
         )
 
-    def held(self) -> None:
-        """Count a training that another process holds."""
+    def held(self, job: Job, repeat_index: int) -> None:
+        """Count a training that another process holds, or has brought to an end."""
+        self._left.append((job, repeat_index))
         self.summary.held += 1
         self._bar.update()
+
+    def _tell_apart(self) -> None:
+        """Of what was left to other processes, count what they have trained by now."""
+        done = sum(repeat_index not in job.missing() for job, repeat_index in self._left)
+        self.summary.held -= done
+        self.summary.elsewhere += done
+        self._left.clear()
 
     def trained(self, outcome: JobOutcome) -> None:
         """Count a training that is recorded."""

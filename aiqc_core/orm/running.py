@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, leases
 from aiqc_core.errors import UnrecordedError
-from aiqc_core.orm.job import DEVICE_LOST, FAILED, MEMORY, Attempt, Job
+from aiqc_core.orm.job import DEVICE_LOST, FAILED, MEMORY, SUCCEEDED, Attempt, Job
 from aiqc_core.orm.lacking import lacking
 from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.options import Options
@@ -130,7 +130,7 @@ class _Run:
             for job, repeat_index in unit:
                 attempt = job.claim(repeat_index)
                 if attempt is None:
-                    self.progress.held()
+                    self.progress.held(job, repeat_index)
                     self.schedule.settled(job, None)
                 else:
                     self.attempts.append(attempt)
@@ -195,10 +195,12 @@ class _Run:
             self.progress.failed(claim.job, str(error))
             self.schedule.stop()  # what is in flight ends, and is kept as this one is
         else:
-            if outcome.failure is None:
-                self.progress.trained(outcome)
-            else:
+            if outcome.failure is not None:
                 self.progress.failed(claim.job, outcome.failure.message)
+            elif claim.attempt.status == SUCCEEDED:
+                self.progress.trained(outcome)
+            else:  # another process took the claim over, and trains in this one's place
+                self.progress.held(claim.job, claim.repeat_index)
         self.done(claim, outcome)
 
     def tries_again(self, claim: _Claim, failure: Failure) -> bool:

@@ -143,7 +143,7 @@ class Schedule:
             return False
         attempt = job.claim(repeat_index)
         if attempt is None:
-            self._progress.held()
+            self._progress.held(job, repeat_index)
         else:
             attempt.finish(PRUNED, reason)
             logger.info("Job %d (%s) %s", job.id, job.key, reason)

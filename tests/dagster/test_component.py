@@ -128,6 +128,99 @@ def test_a_faulty_folder_is_shown_and_the_others_load(package: ModuleType, what:
     assert remedy in node.description
 
 
+NAMES = (
+    "b copy", "b.v2", "b-2", "ünï", "日本", "2024", "class", "context", "B", "_b", "b" * 200,
+    "it's", "x:y", "-b", "notebook", "team/b copy", "team.x/b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["label", "lable"])
+def test_a_folder_may_have_any_name(package: ModuleType, label: str) -> None:
+    """Each loads or shows its own fault, and `aiqc check` finds the same ones faulty."""
+    root = Path(package.__path__[0])
+    experiment(root / "a", GOOD.format(name="a"))
+    for number, name in enumerate(NAMES):
+        text = GOOD.format(name=f"e{number}").replace("label:", f"{label}:")
+        experiment(root / name, text)
+    found = declaration.discover(root)
+    assert len(found) == len(NAMES) + 1
+    defs = loaded(package)
+    graph = defs.resolve_asset_graph()
+    faults = [key for key in graph.get_all_asset_keys() if key.path[-1] == "faulty"]
+    sound = {key.split("/")[0] for key in keys(defs)} - {key.path[0] for key in faults}
+    if label == "label":
+        assert (faults, len(sound)) == ([], len(NAMES) + 1)
+        assert not any(one.faults for one in found)
+        return
+    assert (len(faults), sound) == (len(NAMES), {"a"})
+    shown = " ".join(str(graph.get(key).metadata["files"].value) for key in faults)
+    assert all(str(one.file) in shown for one in found if one.faults)
+
+
+def test_names_that_are_one_after_cleaning_stay_apart(package: ModuleType) -> None:
+    root = Path(package.__path__[0])
+    for name in ("b_c", "b c", "b-c", "b_c.py"):
+        if name.endswith(".py"):
+            (root / name).write_text("1 / 0\n", encoding="utf-8")
+        else:
+            experiment(root / name, "type: [\n")
+    assert len({key for key in keys(loaded(package)) if "/faulty" in key}) == 4
+
+
+@pytest.mark.parametrize(
+    ("names", "faulty_folder"),
+    [(["predict", "label"], None), (["retrain_x", "x_dataset"], None), (["up", "up_"], "e1")],
+)
+def test_experiments_may_have_names_that_dagster_joins_alike(
+    package: ModuleType, names: list[str], faulty_folder: str | None
+) -> None:
+    root = Path(package.__path__[0])
+    for number, name in enumerate(names):
+        experiment(root / f"e{number}", GOOD.format(name=name))
+    found = keys(loaded(package))
+    assert {key for key in found if "faulty" in key} == (
+        {f"{faulty_folder}/faulty"} if faulty_folder else set()
+    )
+    assert f"{names[0]}/predictor" in found
+
+
+def test_what_cannot_stand_beside_an_experiment_is_shown(package: ModuleType) -> None:
+    root = Path(package.__path__[0])
+    experiment(root / "a", GOOD.format(name="a"))
+    text = "import dagster as dg\n\n\n@dg.asset(key=['a', 'dataset'])\ndef twice(): ...\n"
+    (root / "mine.py").write_text(text, encoding="utf-8")
+    assert {"a/predictor", "mine/faulty"} <= keys(loaded(package))
+
+
+def test_beside_a_faulty_folder_the_rest_of_its_parent_loads(package: ModuleType) -> None:
+    root = Path(package.__path__[0])
+    experiment(root / "team" / "b", "type: [\n")
+    experiment(root / "team" / "c", GOOD.format(name="c"))
+    text = "import dagster as dg\n\n\n@dg.asset\ndef report(): ...\n"
+    (root / "team" / "mine.py").write_text(text, encoding="utf-8")
+    experiment(root / "c2", GOOD.format(name="c2"))
+    experiment(root / "c2" / "within", GOOD.format(name="within"))
+    (root / "data").mkdir()
+    (root / "data" / "rows.csv").write_text("x\n1\n")
+    found = keys(loaded(package))
+    assert {"team/b/faulty", "c/predictor", "report", "c2/dataset", "within/dataset"} <= found
+    assert {key for key in found if "faulty" in key} == {"team/b/faulty"}
+
+
+def test_a_declaration_under_a_name_that_nothing_reads_is_shown(
+    package: ModuleType, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = Path(package.__path__[0])
+    experiment(root / "a", GOOD.format(name="a"))
+    experiment(root / "b", GOOD.format(name="b"))
+    (root / "b" / "defs.yaml").rename(root / "b" / "defs.yml")
+    defs = loaded(package)
+    assert {"a/predictor", "b/faulty"} <= keys(defs)
+    node = defs.resolve_asset_graph().get(dg.AssetKey(["b", "faulty"]))
+    assert "rename it to 'defs.yaml'" in node.description
+    assert f"{root / 'b' / 'defs.yml'}: is not read" in caplog.text
+
+
 def test_materialising_a_fault_fails_with_it_and_its_check_is_red(tmp_path: Path) -> None:
     experiment(tmp_path / "b", GOOD.format(name="b").replace("label:", "lable:"))
     [found] = declaration.discover(tmp_path)

@@ -9,8 +9,9 @@ import pytest
 from small_experiment import declare
 
 from aiqc_core import chain
-from aiqc_core.orm import Dataset, Predictor, Queue, Snapshot
-from aiqc_dagster import bundle, partitions
+from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot, liveness
+from aiqc_core.orm.running import train_one
+from aiqc_dagster import bundle, partitions, training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,3 +204,33 @@ def test_a_search_that_results_steer_fills_cells_named_by_their_number(
     alone = chain.run(experiment.model_copy(update={"name": "alone"}), snapshot="s1")
     tried = [[job.hyperparameters for job in queue.jobs] for queue in (done, alone)]
     assert tried[0] == tried[1]
+
+
+def test_a_run_counts_what_it_trained_itself_while_another_one_trained_the_rest(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = chain.prepare(declare(), "s1")
+    others = list(queue.jobs)[1:]
+
+    def trained_beside(job: Job, *args: Any, **options: Any) -> Any:
+        with liveness.working_for("another run"):
+            while others:
+                assert train_one(others.pop(), 0) is not None
+        return train_one(job, *args, **options)
+
+    monkeypatch.setattr(training, "train_one", trained_beside)
+    run = run_queue(queue.id, instance)
+    assert run.success
+    text = " ".join(log.message for log in instance.all_logs(run.run_id))
+    assert "notebook: 1 trained, 3 found, of 4 Jobs; 3 of those found were trained by" in text
+    shown = [cell.metadata["trained"].value for cell in _cells(run)]
+    assert sorted(shown) == ["by another run"] * 3 + ["in this run"]
+    again = run_queue(queue.id, instance)
+    text = " ".join(log.message for log in instance.all_logs(again.run_id))
+    assert "nothing to do, all 4 Jobs were trained before" in text
+    assert {cell.metadata["trained"].value for cell in _cells(again)} == {"before this run"}
+
+
+def _cells(run: dg.ExecuteInProcessResult) -> list[dg.AssetMaterialization]:
+    found = run.get_asset_materialization_events()
+    return [event.step_materialization_data.materialization for event in found]

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +28,13 @@ from aiqc_core.orm import (
     Predictor,
     Queue,
     Splitset,
+    liveness,
     metastore,
     running,
 )
 from aiqc_core.orm.options import Options
 from aiqc_core.orm.progress import Progress, RunSummary
+from aiqc_core.orm.running import train_one
 from aiqc_core.orm.scores import Measure
 
 if TYPE_CHECKING:
@@ -390,3 +393,43 @@ def test_options_use_other_processes_only_when_they_must() -> None:
     assert not Options.checked(workers=None, pruner=None, time_limit=None, **given).pooled
     assert Options.checked(workers=1, pruner=None, time_limit=9, **given).pooled
     assert Options.checked(workers=2, pruner=None, time_limit=None, **given).pooled
+
+
+def test_two_calls_at_once_each_count_what_they_trained_themselves(home: Path) -> None:
+    row = lines.queue({"weight": [1, 2, 3, 4]}, **ALONE)
+    with ThreadPoolExecutor(2) as both:
+        calls = [
+            both.submit(lambda: Queue.get_by_id(row.id).run_jobs(progress=False)) for _ in range(2)
+        ]
+        done = [call.result() for call in calls]
+    for summary in done:
+        parts = (summary.trained, summary.found, summary.elsewhere, summary.held)
+        assert sum(parts) == 4
+    assert sum(summary.trained for summary in done) == 4
+
+
+def test_what_another_process_trained_meanwhile_is_not_said_to_be_in_training(
+    home: Path,
+) -> None:
+    row = lines.queue({"weight": [1, 2]}, **ALONE)
+    summary = RunSummary(row.id, total=2, found=0)
+    first, second = row.jobs
+    with Progress(row, summary, Measure.of_queue(row), shown=False) as progress:
+        progress.held(first, 0)
+        progress.held(second, 0)
+        assert train_one(first, 0) is not None
+    assert "0 trained, 0 found, of 2; 1 were trained by another" in summary.describe()
+    assert "; 1 are being trained by another process" in summary.describe()
+
+
+def test_a_claim_that_was_taken_over_counts_as_another_process_work(home: Path) -> None:
+    row = lines.queue({"weight": [1]}, **ALONE)
+    (job,) = row.jobs
+    with liveness.working_for("this run"):
+        attempt = job.claim(0)
+    Attempt.update(status="lost").where(Attempt.id == attempt.id).execute()
+    with liveness.working_for("other run"):
+        assert train_one(job, 0) is not None
+    attempt.finish("succeeded")
+    assert attempt.status == "lost"
+    assert (job.is_trained_in("this run"), job.is_trained_in("other run")) == (False, True)

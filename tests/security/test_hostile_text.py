@@ -107,7 +107,7 @@ def test_nothing_that_dagster_shows_as_markdown_holds_a_name_of_others(queue: Qu
         **metadata.of_feature(Feature.get_by_id(1)),
         **metadata.of_label(Label.get_by_id(1)),
         **metadata.of_splitset(queue.splitset),
-        **metadata.of_predictor(predictor.job, predictor, found=False),
+        **metadata.of_predictor(predictor.job, predictor, "in this run"),
         **metadata.figures.of_champion(predictor),
     }
     marked = [v.md_str for v in shown.values() if type(v).__name__ == "MarkdownMetadataValue"]
