@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest import remote
@@ -22,6 +22,7 @@ from aiqc_core.ingest.paths import list_folder, open_source
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from typing import IO
 
     from numpy.typing import NDArray
 
@@ -35,6 +36,10 @@ DAMAGE = (
     RuntimeError, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 CHANNELS = (1, 2, 3, 4)
+HEAD_BYTES = 12
+HEIC = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+TIFF_SUBFILE_TYPE, TIFF_REDUCED, TIFF_MASK = 254, 1, 4
+TIFF_OLD_SUBFILE_TYPE, TIFF_OLD_REDUCED = 255, 2
 PLAIN_GREY = frozenset({"uint8", "uint16", "int32", "float32", "bool"})
 
 
@@ -62,6 +67,9 @@ def read_images(
 
     The orientation that a camera noted (EXIF) is applied. Palette (its transparency is dropped),
     CMYK, LA and 1-bit images become RGB, RGB, RGBA and L; 16-bit greyscale keeps its values.
+    Of an MPO, which phones write under `.jpg`, the main picture is taken and the previews, depths
+    and gains after it are not; of a TIFF with smaller copies and masks of its first page, that
+    page. Other files of several frames are refused.
 
     Args:
         sources: a name for messages, and the bytes of an image or its path, for each.
@@ -189,10 +197,8 @@ def _stack(sources: Sequence[tuple[str, bytes | str | Path]]) -> _Stack:
 
 def _read(name: str, source: bytes | str | Path) -> tuple[_Found, NDArray[Any]]:
     stream = io.BytesIO(source) if isinstance(source, bytes) else open_source(source)
-    with stream, Image.open(stream) as image:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1:
-            raise IngestError(f"it has {frames} frames; give a file a frame")
+    with stream, _opened(stream) as image:
+        _refuse_frames(image)
         if image.mode[:4] != GREY_16_BIT and _is_16_bit(image):
             raise IngestError("16 bits a channel, of which Pillow keeps 8; save it with 8")
         image.load()
@@ -205,6 +211,48 @@ def _read(name: str, source: bytes | str | Path) -> tuple[_Found, NDArray[Any]]:
     mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
     found = _Found(name, mode, (pixels.shape[1], pixels.shape[0]), source_format)
     return found, channels_first
+
+
+def _opened(stream: IO[bytes]) -> Image.Image:
+    try:
+        return Image.open(stream)
+    except UnidentifiedImageError as error:
+        stream.seek(0)
+        head = stream.read(HEAD_BYTES)
+        if head[4:8] == b"ftyp" and head[8:12] in HEIC:
+            message = (
+                "HEIC, as phones write it, which Pillow does not read; save it as JPEG or PNG"
+            )
+            raise IngestError(message) from error
+        raise
+
+
+def _refuse_frames(image: Any) -> None:
+    """Refuse a file of several pictures, unless one of them is the picture and the others help.
+
+    An MPO, as phones and cameras write it, is a JPEG picture with previews, depths or gains after
+    it; a TIFF may hold smaller copies and masks of its first page.
+    """
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "TIFF":
+        first, *others = [_subfile_type(image, frame) for frame in range(frames)]
+        image.seek(0)
+        if first & TIFF_REDUCED:
+            raise IngestError(
+                "its first page is the preview of a larger picture, as in a raw photograph (DNG); "
+                "save the picture as JPEG or PNG"
+            )
+        if all(kind & (TIFF_REDUCED | TIFF_MASK) for kind in others):
+            return
+    if frames == 1 or image.format == "MPO":
+        return
+    raise IngestError(f"it has {frames} frames; give a file a frame")
+
+
+def _subfile_type(image: Any, frame: int) -> int:
+    image.seek(frame)
+    old = TIFF_REDUCED if image.tag_v2.get(TIFF_OLD_SUBFILE_TYPE) == TIFF_OLD_REDUCED else 0
+    return image.tag_v2.get(TIFF_SUBFILE_TYPE, 0) | old
 
 
 def _is_16_bit(image: Any) -> bool:

@@ -136,7 +136,58 @@ def test_folders_within_an_empty_folder_or_none_are_refused(tmp_path: Path) -> N
         images.from_folder(tmp_path / "gone")
 
 
-@pytest.mark.parametrize("source_format", ["gif", "tiff", "png"])
+def photograph(colour: tuple[int, int, int], orientation: int = 1) -> bytes:
+    """Return what phones call a .jpg: a picture, and its preview after it."""
+    picture, preview = Image.new("RGB", (8, 4), colour), Image.new("RGB", (4, 2), BLUE)
+    picture.paste((0, 0, 0), (0, 0, 4, 4))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encoded(picture, "mpo", save_all=True, append_images=[preview], exif=exif)
+
+
+def test_of_a_photograph_with_a_preview_the_photograph_is_taken(tmp_path: Path) -> None:
+    array, source_format = images.read_images([("1.jpg", photograph(RED))])
+    plain = encoded(Image.open(io.BytesIO(photograph(RED))), "png")
+    assert source_format == "mpo"
+    assert np.array_equal(array[0], read_one(plain))
+    turned = read_one(photograph(RED, orientation=6))
+    assert turned.shape == (3, 8, 4)
+    assert np.array_equal(turned, np.rot90(array[0], -1, axes=(1, 2)))
+    (tmp_path / "1.jpg").write_bytes(photograph(RED))
+    (tmp_path / "2.JPG").write_bytes(encoded(Image.new("RGB", (8, 4), GREEN), "jpeg"))
+    stack, mixed = images.from_folder(tmp_path)
+    assert (stack.shape, mixed) == ((2, 3, 4, 8), "mixed")
+    assert np.array_equal(stack[0], array[0])
+
+
+@pytest.mark.parametrize(("tag", "value"), [(254, 1), (254, 4), (255, 2)])
+def test_smaller_copies_and_masks_of_a_page_are_not_taken(tag: int, value: int) -> None:
+    page, copy = Image.new("L", (8, 4), 7), Image.new("L", (4, 2), 9)
+    copy.encoderinfo = {"tiffinfo": {tag: value}}
+    data = encoded(page, "tiff", save_all=True, append_images=[copy])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
+    assert np.array_equal(read_one(data)[0], np.full((4, 8), 7))
+
+
+def test_a_preview_is_not_taken_for_the_picture_it_is_of() -> None:
+    data = encoded(Image.new("L", (8, 4)), "tiff", tiffinfo={254: 1})
+    with pytest.raises(IngestError, match=r"one: its first page is the preview .*DNG"):
+        read_one(data)
+
+
+def test_of_an_icon_in_several_sizes_the_largest_is_taken() -> None:
+    data = encoded(Image.new("RGBA", (32, 32), (*RED, 255)), "ico", sizes=[(16, 16), (32, 32)])
+    assert read_one(data).shape == (4, 32, 32)
+
+
+def test_a_photograph_that_pillow_does_not_read_is_called_by_its_name() -> None:
+    with pytest.raises(
+        IngestError, match=r"IMG_1\.HEIC: HEIC, as phones write it.*save it as JPEG"
+    ):
+        images.read_images([("IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")])
+
+
+@pytest.mark.parametrize("source_format", ["gif", "tiff", "png", "webp"])
 def test_several_frames_are_refused(source_format: str) -> None:  # B40
     first, *others = (Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN, BLUE))
     data = encoded(first, source_format, save_all=True, append_images=others)
