@@ -173,7 +173,7 @@ def prepared(
         for split in splits:
             named: dict[str, NDArray[Any]] = {}
             for i, feature in enumerate(features):
-                with _named(splitset.feature_ids[i], fold):
+                with _named(splitset.feature_ids[i], fold, split):
                     named[f"feature_{i}"] = feature.samples(split)
             if label is not None:
                 named["label"] = label.samples(split)
@@ -195,12 +195,13 @@ def _as_trained(splitset: Splitset) -> tuple[str, dict[str, NDArray[Any]]]:
 
 
 @contextmanager
-def _named(feature_id: int, fold: Fold | None) -> Generator[None]:
-    """Say of which Feature, and in which Fold, samples cannot be made."""
+def _named(feature_id: int, fold: Fold | None, split: str | None = None) -> Generator[None]:
+    """Say of which Feature, and in which Fold and split, samples cannot be made."""
     try:
         yield
     except PreprocessError as error:
         where = "" if fold is None else f", fold {fold.idx} (id {fold.id})"
+        where += "" if split is None else f", split {split!r}"
         message = f"Feature {feature_id}{where}: {error}"
         raise PreprocessError(message) from error
 

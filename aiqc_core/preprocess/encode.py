@@ -22,10 +22,10 @@ from aiqc_core.preprocess.encoders import (
     is_categorical,
     known_categories,
 )
-from aiqc_core.preprocess.values import plain, table
+from aiqc_core.preprocess.values import infinite, plain, table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -81,6 +81,7 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
             return _fit(frame, encoder, tried)
         except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
             reasons[tried] = (str(error) or repr(error)).splitlines()[0]
+    _refuse_infinite(frame, encoder, reasons.values())
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     ways = "; ".join(f"as {tried}: {reason}" for tried, reason in reasons.items())
     raise PreprocessError(
@@ -114,6 +115,7 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
             encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
     except Exception as error:  # a FunctionTransformer raises what its user wrote
         _refuse_unseen(fitted, rows)
+        _refuse_infinite(rows, fitted.encoders[0], [str(error)])
         raise PreprocessError(
             f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}."
         ) from error
@@ -241,6 +243,16 @@ def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataF
                     "Use StandardScaler() or MinMaxScaler() to decode any value.",
                     stacklevel=3,
                 )
+
+
+def _refuse_infinite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
+    """Refuse infinite values by column, where an encoder gave them as its reason."""
+    found = infinite(rows)
+    if found and any("infin" in reason.lower() for reason in reasons):
+        raise PreprocessError(
+            f"infinite values, by column: {found}; {encoder!r} takes finite ones. Replace them, "
+            "or drop their rows, before the Dataset is registered."
+        )
 
 
 def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:

@@ -250,11 +250,12 @@ def _fill(
             f"column {name!r}: {known[few[0]]} known points in {where(int(few[0]))}; method "
             f"{method!r} needs {least}. Use 'linear', leave the column out, or drop such rows."
         )
-    infinite = np.flatnonzero(np.isinf(series).any(axis=0))
-    if infinite.size:
+    infinite = np.isinf(series).sum(axis=0)
+    if infinite.any():
         raise PreprocessError(
-            f"column {name!r}: infinite values in {where(int(infinite[0]))}; no curve goes "
-            "through them. Replace them before the Dataset is registered."
+            f"column {name!r}: {infinite.sum()} infinite values in "
+            f"{where(int(np.argmax(infinite > 0)))}; no curve goes through "
+            "them. Replace them before the Dataset is registered."
         )
     by_position: dict[str, Any] = {**kwargs, "method": "index" if method == "linear" else method}
     try:

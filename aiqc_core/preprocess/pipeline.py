@@ -292,10 +292,19 @@ def _refuse_not_finite(values: NDArray[Any], names: Sequence[str]) -> None:
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum()):  # which a missing or infinite value never leaves finite
             return
-    counts = (~np.isfinite(values)).sum(axis=0)
-    if counts.any():
-        found = {names[int(i)]: int(counts[i]) for i in np.flatnonzero(counts)}
+    kinds = {"missing": np.isnan(values), "infinite": np.isinf(values)}
+    found = {kind: _by_column(where.sum(axis=0), names) for kind, where in kinds.items()}
+    left = [
+        f"{kind} values are left after preprocessing, by column: {columns}"
+        for kind, columns in found.items()
+        if columns
+    ]
+    if left:
         raise PreprocessError(
-            f"missing values are left after preprocessing (or infinite ones), by column: {found}. "
-            "Fill or drop them before the Dataset is registered, or use another encoder."
+            f"{'; '.join(left)}. Fill, replace or drop them before the Dataset is registered, or "
+            "use another encoder."
         )
+
+
+def _by_column(counts: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
+    return {names[int(i)]: int(counts[i]) for i in np.flatnonzero(counts)}

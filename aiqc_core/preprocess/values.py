@@ -52,6 +52,20 @@ def plain(column: pd.Series) -> NDArray[Any]:
     return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=object)
 
 
+def infinite(rows: pd.DataFrame) -> dict[str, int]:
+    """Return how many values are infinite, by column, of those that hold some.
+
+    >>> infinite(pd.DataFrame({"a": [1.0, -np.inf], "b": ["x", "y"]}))
+    {'a': 1}
+    """
+    counts = {
+        str(name): int(np.isinf(plain(column)).sum())
+        for name, column in rows.items()
+        if column.dtype.kind == "f"
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
 def row_major(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame whose rows lie together in memory, where its columns share a plain dtype.
 

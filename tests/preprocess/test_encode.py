@@ -270,3 +270,15 @@ def test_truth_values_count_as_numbers() -> None:
     frame = pd.DataFrame({"a": [1.0, 2.0]})
     fit = fitted(frame, sk.FunctionTransformer(lambda values: values > 1))
     assert encode.apply(fit, frame).tolist() == [[0], [1]]
+
+
+@pytest.mark.parametrize(
+    "encoder", [sk.StandardScaler(), sk.PowerTransformer(), sk.KBinsDiscretizer(2), sk.Binarizer()]
+)
+def test_infinite_values_are_counted_by_the_columns_that_hold_them(encoder: Any) -> None:
+    rows = pd.DataFrame({"x": [0.0, 1.0, 2.0], "z": [np.inf, 1.0, -np.inf], "w": [3.0, 4.0, 6.0]})
+    with pytest.raises(PreprocessError, match=r"infinite values, by column: \{'z': 2\}"):
+        encode.fit(rows, encode.checked(encoder))
+    fitted = encode.fit(rows.assign(z=[1.0, 2.0, 4.0]), encode.checked(encoder))
+    with pytest.raises(PreprocessError, match=r"infinite values, by column: \{'z': 2\}"):
+        encode.apply(fitted, rows)

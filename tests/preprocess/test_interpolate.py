@@ -216,7 +216,7 @@ def test_every_floating_dtype_is_kept(dtype: str) -> None:
         ([1, NAN, NAN], DEFAULTS, "'a': 1 known points in split 'train'; method 'spline' needs 2"),
         ([NAN, NAN], LINEAR, "'a': 0 known points .*'linear' needs 1"),
         ([1, 2, NAN], {"method": "polynomial", "order": 2}, "'a': 2 known .* needs 3"),
-        ([1, np.inf, NAN, 4], DEFAULTS, "'a': infinite values in split 'train'"),
+        ([1, np.inf, NAN, 4], DEFAULTS, "'a': 1 infinite values in split 'train'"),
         ([1, NAN, 3], {"method": "cubicspline", "bc_type": "periodic"}, "does not fit .*periodic"),
     ],
 )

@@ -120,6 +120,22 @@ def test_infinite_values_are_named_and_counted() -> None:
         pipeline.apply_feature(fitted, frame)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "Float64"])
+def test_infinite_and_missing_values_are_counted_apart(dtype: str) -> None:
+    frame = pd.DataFrame(
+        {"a": [np.inf, -np.inf, 1.0], "b": [np.nan, np.inf, 1.0], "c": [1.0, 2.0, 3.0]}
+    ).astype(dtype)
+    fitted = pipeline.fit_feature(frame, pipeline.FeaturePlan(("a", "b", "c")), np.arange(3))
+    if dtype == "Float64":
+        frame.loc[0, "b"] = pd.NA
+    message = r"missing .*\{'b': 1\}; infinite .*\{'a': 2, 'b': 1\}"
+    with pytest.raises(PreprocessError, match=message):
+        pipeline.apply_feature(fitted, frame)
+    label = pipeline.FittedLabel(("a",), None, None)
+    with pytest.raises(PreprocessError, match=r"infinite .*\{'a': 2\}"):
+        pipeline.apply_label(label, frame)
+
+
 def test_a_column_that_is_not_there_is_named() -> None:
     plan = pipeline.FeaturePlan(("n", "gone"))
     with pytest.raises(SelectionError, match=r"unknown \['gone'\]"):
