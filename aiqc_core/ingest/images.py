@@ -61,7 +61,7 @@ class _Stack:
 
 
 def read_images(
-    sources: Sequence[tuple[str, bytes | str | Path]],
+    sources: Sequence[tuple[str, bytes | str | Path | Image.Image]],
 ) -> tuple[NDArray[Any], str]:
     """Read images of one mode and size into one array.
 
@@ -72,7 +72,7 @@ def read_images(
     page. Other files of several frames are refused.
 
     Args:
-        sources: a name for messages, and the bytes of an image or its path, for each.
+        sources: a name for messages, and an image of Pillow, its bytes or its path, for each.
 
     Returns:
         An array `(samples, channels, rows, columns)`, its last axis the width; and Pillow's name
@@ -169,7 +169,7 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(digits) if digits else -1) for text, digits in parts], plain
 
 
-def _stack(sources: Sequence[tuple[str, bytes | str | Path]]) -> _Stack:
+def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _Stack:
     stack, large = _Stack(), list[str]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below, by name
@@ -195,22 +195,30 @@ def _stack(sources: Sequence[tuple[str, bytes | str | Path]]) -> _Stack:
     return stack
 
 
-def _read(name: str, source: bytes | str | Path) -> tuple[_Found, NDArray[Any]]:
+def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, NDArray[Any]]:
+    if isinstance(source, Image.Image):
+        return _taken(name, source.copy(), source.format)
     stream = io.BytesIO(source) if isinstance(source, bytes) else open_source(source)
     with stream, _opened(stream) as image:
         _refuse_frames(image)
         if image.mode[:4] != GREY_16_BIT and _is_16_bit(image):
             raise IngestError("16 bits a channel, of which Pillow keeps 8; save it with 8")
         image.load()
-        source_format = (image.format or "").lower()
-        ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright
-        pixels = np.asarray(_in_kept_mode(image))
+        return _taken(name, image, image.format)
+
+
+def _taken(
+    name: str, image: Image.Image, source_format: str | None
+) -> tuple[_Found, NDArray[Any]]:
+    """Return the pixels of an image, upright, channels first; the image itself is changed."""
+    ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright
+    pixels = np.asarray(_in_kept_mode(image))
     if pixels.dtype.byteorder == ">":
         pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     channels_first = np.atleast_3d(pixels).transpose(2, 0, 1)  # grey has no axis of channels yet
     mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
-    found = _Found(name, mode, (pixels.shape[1], pixels.shape[0]), source_format)
-    return found, channels_first
+    size = (pixels.shape[1], pixels.shape[0])
+    return _Found(name, mode, size, (source_format or "").lower()), channels_first
 
 
 def _opened(stream: IO[bytes]) -> Image.Image:

@@ -12,17 +12,19 @@ import pandas as pd
 from aiqc_core.errors import SelectionError
 from aiqc_core.ingest import content
 from aiqc_core.ingest.content import Content, Source
+from aiqc_core.orm import forms
 from aiqc_core.orm.dataset import Dataset
 from aiqc_core.orm.newdata import Offer
 from aiqc_core.preprocess import window
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
 
 KINDS = {2: content.TABULAR, 3: content.SEQUENCE, 4: content.IMAGE}
 TABLE_AXES = 2
-WHOLE = (pd.DataFrame, np.ndarray, str, PurePath, Dataset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,16 @@ class Given:
         return Dataset._register(self.found, self.source)  # noqa: SLF001 - it is read already
 
 
-def is_list(features: Any) -> bool:
-    """Say whether values are those of several Features."""
-    return isinstance(features, list | tuple) and all(isinstance(f, WHOLE) for f in features)
-
-
 def take_as(called: str, value: Any, old: Feature | None) -> Given:
     """Return values as they would be registered.
 
     Args:
         called: what messages call them.
-        value: a DataFrame, an array, a path or a Dataset.
+        value: a DataFrame, an array, a path or a Dataset; of a Feature, see `forms.usual`.
         old: the Feature in whose place they are; None for a label.
     """
     source = index = None
+    value = value if old is None else forms.usual(called, value, old)
     if isinstance(value, Dataset):
         found: Content | Dataset = value
     elif isinstance(value, pd.DataFrame):
@@ -107,12 +105,16 @@ def _of_array(called: str, value: Any, old: Feature | None) -> Content:
     if hasattr(value, "toarray"):
         message = f"{called}: {type(value).__name__} is sparse; give it dense, by .toarray()."
         raise SelectionError(message)
-    array = np.asarray(value)
+    try:
+        array: NDArray[Any] = np.asarray(value)
+    except ValueError:  # parts of several shapes
+        array = np.empty(0)
     if array.ndim not in KINDS:
+        columns = ", ".join(f"{name!r}: …" for name in (["y"] if old is None else old.columns))
         message = (
             f"{called}: {type(value).__name__} of {array.ndim} axes; give a DataFrame, an array "
             "(samples, columns), (samples, rows, columns) or (samples, channels, rows, columns), "
-            "a path, or a Dataset."
+            f"a path, a Dataset, or one row as {{{columns}}}."
         )
         raise SelectionError(message)
     names = _names(array.shape[-1], old)
@@ -147,6 +149,7 @@ def as_label(label: Any, old: Label | None) -> Any:
     if old is None:
         message = "label: the Predictor was trained without one, on its Feature; leave it out."
         raise SelectionError(message)
+    label = forms.as_table("label", label)
     if isinstance(label, str | PurePath | Dataset):
         return label
     if isinstance(label, pd.DataFrame):

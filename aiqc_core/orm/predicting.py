@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.orm import inference, matching
+from aiqc_core.orm import forms, inference, matching
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
-from aiqc_core.orm.given import Given, as_label, is_list, take_as
+from aiqc_core.orm.given import Given, as_label, take_as
 from aiqc_core.orm.label import Label
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.orm.window import Window
@@ -42,8 +42,8 @@ def matched(
 ) -> tuple[list[Given], Given | None]:
     """Return values in the places of what the Predictor was trained on, or refuse them."""
     trained = predictor.job.queue.splitset
-    listed = list(features) if is_list(features) else [features]
     known = trained.features
+    listed = forms.of_each(features, known)
     if len(listed) != len(known):
         message = (
             f"features: {len(listed)} given; the Predictor takes {len(known)}, in the order of "
