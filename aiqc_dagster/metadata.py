@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import numpy as np
+from pyarrow.parquet import ParquetFile
 
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.orm import Champion
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     )
 
 Metadata = dict[str, Any]
+SHOWN_ROWS = 5
 
 
 def of_dataset(row: Dataset) -> Metadata:
@@ -188,6 +190,8 @@ def of_prediction(row: Prediction, path: Path | None) -> Metadata:
         pairs = zip(values.tolist(), counts.tolist(), strict=True)
         shown["classes"] = table([{"class": str(v), "samples": n} for v, n in pairs])
     if path is not None:
+        first = next(ParquetFile(path).iter_batches(batch_size=SHOWN_ROWS)).to_pylist()
+        shown["first_rows"] = table(first)
         shown["file"] = dg.MetadataValue.path(str(path))
     return shown
 

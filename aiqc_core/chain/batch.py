@@ -14,7 +14,7 @@ from aiqc_core.config import home
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate import drift
 from aiqc_core.ingest.tabular import Hints, read_table
-from aiqc_core.orm import Prediction, Predictor, Snapshot
+from aiqc_core.orm import Prediction, Predictor, Snapshot, predicting
 from aiqc_core.orm.versus import learned
 
 if TYPE_CHECKING:
@@ -104,18 +104,15 @@ def of_batch(experiment: Experiment, batch: str) -> Prediction:
 
 
 def write_table(experiment: Experiment, batch: str, row: Prediction) -> Path | None:
-    """Write predictions as Parquet, whole or not at all; None where they are no table."""
-    (split,) = row.predictions
-    said = row.predictions[split]
-    if said.ndim > 2:  # noqa: PLR2004 - rows and columns
+    """Write predictions as Parquet, whole or not at all; None where they are no table.
+
+    It is the table of `Predictor.predict(…, carry=True)`: the prediction under the label's name,
+    `probability_<class>` of each class, and the columns of the new data that are neither features
+    nor label, such as an id to join by.
+    """
+    frame = predicting.table_of(row)
+    if not isinstance(frame, pd.DataFrame):
         return None
-    frame = pd.DataFrame(said.reshape(len(said), -1)).add_prefix("prediction_")
-    if frame.shape[1] == 1:
-        frame.columns = ["prediction"]
-    if row.probabilities is not None:
-        shares = row.probabilities[split]
-        columns = shares.reshape(len(shares), -1).T
-        frame = frame.assign(**{f"probability_{i}": column for i, column in enumerate(columns)})
     path = home() / "predictions" / experiment.name / f"{batch}.parquet"
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")

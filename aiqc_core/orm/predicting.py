@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.orm import forms, inference, matching
+from aiqc_core.orm import forms, inference, matching, newdata
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.feature import Feature
 from aiqc_core.orm.given import Given, as_label, take_as
 from aiqc_core.orm.label import Label
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.orm.window import Window
+from aiqc_core.preprocess import naming
+from aiqc_core.train.scoring import SplitScores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
 
     from aiqc_core.orm.prediction import Prediction
     from aiqc_core.orm.predictor import Predictor
     from aiqc_core.train.judging import Judge
-    from aiqc_core.train.scoring import SplitScores
 
 TABLE_AXES = 2
 
 
-def predict(predictor: Predictor, features: Any, label: Any, *, store: bool) -> Any:
+def predict(
+    predictor: Predictor, features: Any, label: Any, *, store: bool, carry: bool = False
+) -> Any:
     """Predict values; see `Predictor.predict`."""
     given, truth = matched(predictor, features, label)
     scores, notes = _scored(predictor, given, truth)
     if store:
         return _stored(predictor, given, truth, scores, notes)
     index = given[0].index if given[0].offer.windows is None else None
-    return as_table(predictor, scores, notes, index)
+    beside = [each.offer for each in given] if carry else []
+    return as_table(predictor, scores, notes, index, beside)
 
 
 def matched(
@@ -66,21 +73,85 @@ def scores_of(predictor: Predictor, features: Any, judge: Judge | None = None) -
     return _scored(predictor, given, None, judge)[0]
 
 
+def table_of(prediction: Prediction) -> Any:
+    """Return a Prediction of new data as `Predictor.predict` gives it, with what came beside.
+
+    It is the table of the files that leave: by name, so that they need nothing else to be read.
+    An array where the predictions are no table.
+    """
+    (split,) = prediction.predictions
+    shares = (prediction.probabilities or {}).get(split)
+    splitset: Any = prediction.splitset
+    scores = SplitScores(
+        prediction.predictions[split], shares, prediction.metrics[split],
+        prediction.metric_notes.get(split, {}), None,
+    )  # fmt: skip
+    offers = [
+        replace(newdata.of_row(row), dtypes=row.dataset.get_dtypes())
+        for row in {row.dataset_id: row for row in splitset.features}.values()
+    ]
+    return as_table(prediction.predictor, scores, scores.notes, None, beside=offers)
+
+
 def as_table(
-    predictor: Predictor, scores: SplitScores, notes: dict[str, str], index: pd.Index | None
+    predictor: Predictor,
+    scores: SplitScores,
+    notes: dict[str, str],
+    index: pd.Index | None,
+    beside: Sequence[newdata.Offer] = (),
 ) -> Any:
-    """Return predictions as a DataFrame, or as an array where they are no table."""
+    """Return predictions as a DataFrame, or as an array where they are no table.
+
+    Args:
+        predictor: whose they are.
+        scores: what it says of each sample.
+        notes: on what could not be scored.
+        index: of the table.
+        beside: what the samples were read from, to carry along the columns that are neither
+            features nor label; see `Predictor.predict`.
+    """
     said = scores.predictions
     if said.ndim > TABLE_AXES:
         return said
+    table = said.reshape(len(said), -1)
+    names = _names(predictor, table.shape[1])
+    columns = {name: table[:, i] for i, name in enumerate(names)} | _sure(predictor, scores)
+    for name, values in _carried(predictor, beside):
+        (free,) = naming.unique([name], taken=columns)
+        columns[free] = values
+    frame = pd.DataFrame(columns, index=index)
+    frame.attrs = {"metrics": scores.values, "metric_notes": notes}
+    if scores.probabilities is not None and predictor.positive_class is not None:
+        frame.attrs["positive"] = predictor.positive_class
+    return frame
+
+
+def _names(predictor: Predictor, width: int) -> list[str]:
+    """Return what columns of predictions are called: as the label, or what was learned."""
     splitset = predictor.job.queue.splitset
     names = splitset.features[0].columns if splitset.label is None else splitset.label.columns
-    table = said.reshape(len(said), -1)
-    named = names if len(names) == table.shape[1] else ["prediction"]
-    columns = {name: table[:, i] for i, name in enumerate(named)}
-    frame = pd.DataFrame(columns | _sure(predictor, scores), index=index)
-    frame.attrs = {"metrics": scores.values, "metric_notes": notes}
-    return frame
+    if len(names) == width:
+        return names
+    return ["prediction"] if width == 1 else [f"prediction_{i}" for i in range(width)]
+
+
+def _carried(
+    predictor: Predictor, beside: Sequence[newdata.Offer]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns that are neither features nor label; of a window, its last row's."""
+    trained = predictor.job.queue.splitset
+    known = {name for row in trained.features for name in row.columns}
+    known |= set() if trained.label is None else set(trained.label.columns)
+    for offer in beside:
+        names = [name for name in offer.dtypes if name not in known]
+        if offer.typ != "tabular" or not names:
+            continue
+        rows = offer.load(names)
+        if (windows := offer.windows) is not None:
+            last = [windows.start(i) + windows.size_window - 1 for i in range(windows.count)]
+            rows = rows.iloc[last]
+        for name in names:
+            yield name, rows[name].array
 
 
 def class_probabilities(scores: SplitScores) -> Any:
@@ -92,9 +163,8 @@ def class_probabilities(scores: SplitScores) -> Any:
 def _sure(predictor: Predictor, scores: SplitScores) -> dict[str, Any]:
     if scores.probabilities is None:
         return {}
-    classes = predictor.fitted_preprocessing.label.classes
     shares = class_probabilities(scores)
-    return {f"probability_{name}": shares[:, i] for i, name in enumerate(classes)}
+    return {f"probability_{name}": shares[:, i] for i, name in enumerate(predictor.classes or ())}
 
 
 def _scored(

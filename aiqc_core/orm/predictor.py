@@ -130,7 +130,9 @@ class Predictor(BaseModel):
         return pd.DataFrame([values]) if as_pandas else values
 
     @rowmethod
-    def predict(self, features: Any, label: Any = None, *, store: bool = False) -> Any:
+    def predict(
+        self, features: Any, label: Any = None, *, store: bool = False, carry: bool = False
+    ) -> Any:
         """Predict new data in one call, by the preprocessing that the training fitted.
 
         Columns are matched by name, in any order, and what training did not know is left out; an
@@ -148,12 +150,17 @@ class Predictor(BaseModel):
             label: the truth, when it is known: a DataFrame, a Series, an array, a list, a dict, a
                 value for one row, or a path.
             store: whether data and Prediction are written to the store.
+            carry: whether the table ends with the columns of `features` that are neither features
+                nor label, such as an id, so that rows can be joined without their index. A name
+                that is taken gets a number; of a window it is the value of the last row. The files
+                of `predict_<experiment>` are this table.
 
         Returns:
             A DataFrame under the index of `features`, with the predictions in a column named as
             the label (as the feature's columns without a label, `prediction` where a label is
             one-hot), and for a classification `probability_<class>` of each class.
-            `frame.attrs["metrics"]` holds the metrics, where they can be measured.
+            `frame.attrs["metrics"]` holds the metrics, where they can be measured, and
+            `frame.attrs["positive"]` of two classes the one that precision, recall and f1 are of.
             An array `(samples, …, columns)` in the original units where that is no table: windows
             `(windows, size_window, columns)`, sequences `(samples, rows, columns)`, images
             `(samples, channels, rows, columns)`.
@@ -165,7 +172,7 @@ class Predictor(BaseModel):
             PreprocessError: a category or class that training did not see, by column and value,
                 or blanks.
         """
-        return predicting.predict(self, features, label, store=store)
+        return predicting.predict(self, features, label, store=store, carry=carry)
 
     @rowmethod
     def plot_learning_curve(

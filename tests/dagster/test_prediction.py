@@ -59,7 +59,12 @@ def test_a_file_becomes_a_batch_with_predictions_and_metrics(
     assert shown["samples"].value == 30
     assert shown[f"accuracy_{split}"].value == float(np.mean(said == truth))
     table = pd.read_parquet(shown["file"].value)
-    assert table["prediction"].tolist() == said.tolist()
+    assert list(table.columns) == ["y", "probability_down", "probability_up", "more"]
+    assert table["y"].tolist() == said.tolist()
+    assert [record.data["y"] for record in shown["first_rows"].value.records] == said[:5].tolist()
+    assert shown["positive_class"].value == "up"
+    pd.testing.assert_frame_equal(table, row.predictor.predict(path, carry=True))
+    assert (table["probability_up"] > 0.5).tolist() == (said == "up").tolist()
     assert chain.batch_drift(EXPERIMENT, "b1").facts["columns"]
 
 
