@@ -32,7 +32,7 @@ def rows_apart(splitset: Splitset) -> Finding:
     found = checks.rows_apart(leaking.parts_of(splitset), _windows(splitset))
     similar = near_duplicates(splitset.features, splitset.positions(), loaded) or {}
     facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
-    given = checks.given_away(*leaking.told(leaking.now(splitset, loaded)))
+    given = checks.given_away(*leaking.findings(leaking.now(splitset, loaded)))
     whole = checks.joined(found, given)
     return Finding(whole.verdict, whole.summary, whole.facts | facts)
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import dagster as dg
 from pydantic import Field
 
+from aiqc_core import frames
 from aiqc_core.orm import Job, Predictor, liveness
 from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.running import train_one
@@ -121,7 +122,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
         with liveness.working_for(context.run_id):
             for repeat_index in job.missing():
                 outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
-                _refuse_failure(job, outcome)
+                _refuse_failure(context, job, outcome)
         trained = HERE if job.is_trained_in(context.run_id) else MEANWHILE
         predictor = _log_cell(context, work, names, job, trained)
         context.log.info(_line(job, predictor))
@@ -155,11 +156,15 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
     return finish_queue
 
 
-def _refuse_failure(job: Job, outcome: Any) -> None:
+def _refuse_failure(context: dg.OpExecutionContext, job: Job, outcome: Any) -> None:
     if outcome is None:
         # Another run trains the same Job: two snapshots of equal content share their Queue.
         raise dg.RetryRequested(max_retries=HELD_RETRIES, seconds_to_wait=HELD_WAIT_SECONDS)
     if outcome.failure is not None:
+        # What is only metadata is seen in the UI, and not where a run is read as a log.
+        context.log.error(
+            "%s: %s\n%s", job.key, outcome.failure.message, frames.tail(outcome.failure.traceback)
+        )
         raise dg.Failure(
             f"Job {job.id} ({job.key}) failed: {outcome.failure.message}",
             metadata={

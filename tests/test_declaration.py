@@ -250,7 +250,9 @@ def test_what_a_file_of_functions_raises_names_that_file_and_line(tmp_path: Path
     write(tmp_path, "import os\n\nos.environ['AIQC_NOT_THERE']\n", "functions.py")
     _, found = examine(write(tmp_path, SMALL.replace(PARTS["functions"], "functions: .functions")))
     assert [(f.file.name, f.line) for f in found] == [("defs.yaml", 13), ("functions.py", 3)]
-    assert found[1].message == "KeyError: 'AIQC_NOT_THERE'"
+    assert found[1].message == (
+        "KeyError: 'AIQC_NOT_THERE', in <module>: `os.environ['AIQC_NOT_THERE']`"
+    )
 
 
 def test_a_syntax_error_names_file_and_line(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from aiqc_core import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -69,11 +70,17 @@ def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
         folder: the line named is the last one of the traceback that lies here.
         file: named where no line of the traceback does.
     """
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, SyntaxError) and error.filename:
-        return Fault(Path(error.filename), error.lineno, f"{type(error).__name__}: {error.msg}")
-    frames = traceback.extract_tb(error.__traceback__)
-    inside = [f for f in frames if Path(f.filename).is_relative_to(folder)]
+    found = frames.of_error(error)
+    raised = frames.raised_in_users(error)
+    text = f"{type(raised).__name__}: {raised}"
+    if isinstance(raised, SyntaxError) and raised.filename:
+        said = f": `{raised.text.strip()}`" if raised.text else ""
+        message = f"{type(raised).__name__}: {raised.msg}{said}"
+        return Fault(Path(raised.filename), raised.lineno, message)
+    inside = [frame for frame in found if Path(frame.file).is_relative_to(folder)]
     if not inside:
-        return Fault(file, None, text)
-    return Fault(Path(inside[-1].filename), inside[-1].lineno, text)
+        return Fault(file, None, f"{text}{frames.place(error)}")
+    last = inside[-1]
+    said = f": `{last.text}`" if last.text else ""
+    deeper = f", at {found[-1]}" if found[-1] != last else ""
+    return Fault(Path(last.file), last.line, f"{text}, in {last.function}{said}{deeper}")

@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from aiqc_core import chain
-from aiqc_core.errors import AlgorithmError, IngestError
+from aiqc_core import chain, frames
+from aiqc_core.errors import AIQCError, AlgorithmError, IngestError
 from aiqc_core.evaluate.leading import (
     checked_metric,
     leading_metric,
@@ -150,7 +150,7 @@ class Experiment(Declared):
         Raises:
             IngestError: it gives something else.
         """
-        found: Any = self.source() if callable(self.source) else read_table(self.source)[0]
+        found: Any = self._called() if callable(self.source) else read_table(self.source)[0]
         whole = found if isinstance(found, Labelled) else Labelled(found)
         if isinstance(whole.values, pd.DataFrame) or _is_stack(whole.values):
             return whole
@@ -158,6 +158,16 @@ class Experiment(Declared):
             f"source of {self.name!r}: gave {type(whole.values).__name__}; return a pandas "
             "DataFrame, an array of 3 or 4 axes, or Labelled(array, labels)."
         )
+
+    def _called(self) -> Any:
+        source: Any = self.source
+        try:
+            return source()
+        except AIQCError:
+            raise
+        except Exception as error:
+            message = f"source of {self.name!r}: raised {frames.described(error)}"
+            raise IngestError(message) from error
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return the combinations of hyperparameters that will be tried, in their order.

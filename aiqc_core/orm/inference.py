@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core import frames
 from aiqc_core.errors import SplitError
 from aiqc_core.orm import matching, newdata
 from aiqc_core.orm.cutting import sizes_of
@@ -119,7 +120,8 @@ def predicted(
     batches = newdata.batches(predictor, features)
     parts = batches.checked(stored.shapes)
     encoded = newdata.truth(predictor, batches, label)
-    scores = stored.score(parts, encoded, judge)
+    with frames.noted():
+        scores = stored.score(parts, encoded, judge)
     if encoded is not None:
         return scores, scores.notes
     supervised = predictor.job.queue.splitset.label is not None

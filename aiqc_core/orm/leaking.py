@@ -1,6 +1,6 @@
-"""What the samples of a cut give away: rows loaded, one call to a stage, told and reported.
+"""What the samples of a cut give away: rows loaded, one call to a stage, said and reported.
 
-What names alone say is told when the Splitset is made. The values are looked at then too where
+What names alone say is said when the Splitset is made. The values are looked at then too where
 they are small (`READ_AT_ONCE`) and in the store; else when the samples are cached, which reads
 them anyway, so that making a Splitset of a large Dataset stays cheap.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 2**23  # values: 64 MB as floats, a fraction of a second
-LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are told
+LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are warned of
 BEYOND_CHANCE = 10.0  # times as many as columns that know nothing of each other would give
 SHOWN = 5
 READ = "values_read"
@@ -139,7 +139,7 @@ def shown(report: Report | None) -> Report:
     return {name: (report or {}).get(name) for name in names}
 
 
-def told(report: Report) -> tuple[list[str], list[str], Report]:
+def findings(report: Report) -> tuple[list[str], list[str], Report]:
     """Return what may be wrong, what is by design (overlapping windows), and the numbers.
 
     The numbers are by name, tables as lists of rows.

@@ -132,9 +132,9 @@ def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) ->
     """Warn where new rows are filled from those beside them, though no order is known."""
     if new.typ != "tabular" or predictor.job.queue.splitset.time_ordered:
         return
-    told = order.sentence(order.assumed(values, fills, new.dtypes, new.load))
-    if told is not None:
-        warnings.warn(f"{new.called}: {told}", stacklevel=6)
+    message = order.sentence(order.assumed(values, fills, new.dtypes, new.load))
+    if message is not None:
+        warnings.warn(f"{new.called}: {message}", stacklevel=6)
 
 
 def _forecasts(trained: Splitset) -> bool:

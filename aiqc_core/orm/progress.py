@@ -9,25 +9,30 @@ from typing import TYPE_CHECKING, Self
 
 from tqdm.auto import tqdm
 
+from aiqc_core.frames import RemoteTraceback
 from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
     from aiqc_core.orm.job import Job
     from aiqc_core.orm.measure import Measure
     from aiqc_core.orm.queue import Queue
-    from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.train.outcome import Failure, JobOutcome
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class JobFailure:
-    """A training that failed: which Job, and why."""
+    """A training that failed: which Job, and why.
+
+    `failure` is what the training itself reports; None where its worker came to no end.
+    """
 
     job_id: int
     job_key: str
     hyperparameters: dict[str, object]
     reason: str
+    failure: Failure | None = None
 
 
 @dataclass(slots=True)
@@ -82,7 +87,24 @@ class RunSummary:
             f"  Job {f.job_id} ({f.job_key}) {f.hyperparameters}: {f.reason}"
             for f in self.failures
         ]
-        return "\n".join([f"{text}; {len(self.failures)} failed, run again to retry:", *lines])
+        lasting = sum(f.failure is not None and f.failure.lasts for f in self.failures)
+        return "\n".join([f"{text}; {len(self.failures)} failed, {_remedy(lasting)}:", *lines])
+
+    def cause(self) -> BaseException | None:
+        """Return the first error of a training: of another process, its traceback."""
+        for failed in self.failures:
+            if failed.failure is not None:
+                return failed.failure.error or RemoteTraceback(failed.failure.traceback)
+        return None
+
+
+def _remedy(lasting: int) -> str:
+    if not lasting:
+        return "run again to retry"
+    return (
+        f"{lasting} of them in the code, which would fail again: mend it and make a new "
+        "Algorithm, or run the Experiment again"
+    )
 
 
 class Progress:
@@ -158,9 +180,9 @@ class Progress:
         self.summary.skipped += 1
         self._bar.update()
 
-    def failed(self, job: Job, reason: str) -> None:
+    def failed(self, job: Job, reason: str, failure: Failure | None = None) -> None:
         """Count a training that failed."""
-        failure = JobFailure(job.id, job.key, job.hyperparameters, reason)
-        self.summary.failures.append(failure)
+        failed = JobFailure(job.id, job.key, job.hyperparameters, reason, failure)
+        self.summary.failures.append(failed)
         logger.error("Job %d (%s) failed: %s", job.id, job.key, reason)
         self._bar.update()

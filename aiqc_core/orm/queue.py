@@ -208,7 +208,7 @@ class Queue(BaseModel):
         )  # fmt: skip
         summary = run(self, options)
         if summary.failures and raise_on_error:
-            raise TrainingError(summary.describe())
+            raise TrainingError(summary.describe()) from summary.cause()
         return summary
 
     @rowmethod

@@ -196,7 +196,7 @@ class _Run:
             self.schedule.stop()  # what is in flight ends, and is kept as this one is
         else:
             if outcome.failure is not None:
-                self.progress.failed(claim.job, outcome.failure.message)
+                self.progress.failed(claim.job, outcome.failure.message, outcome.failure)
             elif claim.attempt.status == SUCCEEDED:
                 self.progress.trained(outcome)
             else:  # another process took the claim over, and trains in this one's place

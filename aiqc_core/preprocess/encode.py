@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core import frames
 from aiqc_core.errors import PreprocessError
 from aiqc_core.ingest.selection import SHOWN, checked_columns
 from aiqc_core.preprocess import degenerate, naming
@@ -74,20 +75,22 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
     ('a_x', 'a_y')
     """
     reasons: dict[str, str] = {}
+    cause: Exception | None = None
     for tried in DIMENSIONS if dimension is None else (dimension,):
         if tried == MULTI_COLUMN and is_a(encoder, *TARGET_ENCODERS):
             continue  # they would take (samples, columns) for a multi-label target
         try:
             return _fit(frame, encoder, tried)
         except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
-            reasons[tried] = (str(error) or repr(error)).splitlines()[0]
+            reasons[tried] = (str(error) or repr(error)).splitlines()[0] + frames.place(error)
+            cause = error
     _refuse_infinite(frame, encoder, reasons.values())
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     ways = "; ".join(f"as {tried}: {reason}" for tried, reason in reasons.items())
     raise PreprocessError(
         f"sklearn_preprocess: {encoder!r} cannot be fitted on the columns {dtypes}: {ways}. "
         "Choose columns or dtypes that it takes, or another encoder."
-    )
+    ) from cause
 
 
 def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
@@ -117,7 +120,8 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
         _refuse_unseen(fitted, rows)
         _refuse_infinite(rows, fitted.encoders[0], [str(error)])
         raise PreprocessError(
-            f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}."
+            f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}"
+            f"{frames.place(error)}."
         ) from error
     if encoded.dtype.kind not in "iuf" or encoded.shape[1] != len(fitted.output_columns):
         raise PreprocessError(
@@ -158,7 +162,8 @@ def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
             ]
     except Exception as error:
         raise PreprocessError(
-            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} cannot decode: {error}."
+            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} cannot decode: {error}"
+            f"{frames.place(error)}."
         ) from error
     frame = pd.DataFrame(np.hstack(parts), columns=list(fitted.columns)).infer_objects()
     _warn_undefined(fitted, values, frame)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from aiqc_core.preprocess.pipeline import FittedLabel
     from aiqc_core.preprocess.samples import Target
 
+LASTING = ("exception", "bad_result", "exit")  # follow from the code and the data
 BINARY, MULTI, REGRESSION = "classification_binary", "classification_multi", "regression"
 
 
@@ -80,13 +81,25 @@ class Failure:
     Attributes:
         kind: `'exception'`, `'out_of_memory'`, `'device_lost'`, `'exit'` or `'bad_result'`; where
             the worker process ended, `'died'` or `'time_limit'`.
-        message: the reason, with the hyperparameters.
+        message: the reason, where in the user's code, and the hyperparameters.
         traceback: where it happened.
+        error: what was raised, in the process that raised it; it may hold anything, so it goes to
+            no other.
     """
 
     kind: str
     message: str
     traceback: str
+    error: BaseException | None = field(default=None, compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave the error behind."""
+        return (type(self), (self.kind, self.message, self.traceback))
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the same training would fail the same way again."""
+        return self.kind in LASTING
 
 
 @dataclass(slots=True)

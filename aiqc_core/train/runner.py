@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core import cache, device_faults, devices, nvml
+from aiqc_core import cache, device_faults, devices, frames, nvml
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import decode, metrics
@@ -325,6 +325,8 @@ def _failure(spec: JobSpec, error: BaseException) -> Failure:
     if device_faults.is_spoilt(error):
         device_faults.note_spoilt()
     chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
-    message = f"{reason} (hyperparameters: {chosen or 'none'})"
+    where = frames.place(error)
+    where = "" if where in reason else where  # an encoder's function is named by the encoder
+    message = f"{reason}{where} (hyperparameters: {chosen or 'none'})"
     logger.warning("%s failed: %s", spec.name, message)
-    return Failure(kind, message, "".join(traceback.format_exception(error)))
+    return Failure(kind, message, "".join(traceback.format_exception(error)), error)

@@ -66,7 +66,16 @@ def show_lines(function: Callable[..., object], source: str) -> None:
     name = f"<{code.co_name} as stored {zlib.crc32(source.encode()):08x}>"
     lines = ["\n"] * (code.co_firstlineno - 1) + source.splitlines(keepends=True)
     linecache.cache[name] = (len(source), None, lines, name)
-    function.__code__ = code.replace(co_filename=name)
+    function.__code__ = _renamed(code, name)
+
+
+def _renamed(code: types.CodeType, name: str) -> types.CodeType:
+    """Return a code, with the functions and classes inside it, that names another file."""
+    inside = (
+        _renamed(constant, name) if isinstance(constant, types.CodeType) else constant
+        for constant in code.co_consts
+    )
+    return code.replace(co_filename=name, co_consts=tuple(inside))
 
 
 def _lambdas(tree: ast.Module, code: types.CodeType) -> Iterator[ast.Lambda]:

@@ -63,7 +63,7 @@ def test_sound_samples_are_cut_without_a_word(home: Path) -> None:
     assert audit.rows_apart(splitset).verdict == "passed"
 
 
-def test_the_label_among_the_features_is_told_by_its_column(home: Path) -> None:
+def test_the_label_among_the_features_is_warned_of_by_its_column(home: Path) -> None:
     with pytest.warns(UserWarning, match=r"'y' is the label itself \(60 rows\)"):
         splitset = cut(table(), ["x", "y"])
     (found,) = splitset.leak_report["label_in_features"]
@@ -73,7 +73,7 @@ def test_the_label_among_the_features_is_told_by_its_column(home: Path) -> None:
     assert check.facts["label in features"] == [found]
 
 
-def test_a_copy_is_told_in_each_kind_of_data_and_through_a_declaration(home: Path) -> None:
+def test_a_copy_is_warned_of_in_each_kind_of_data_and_through_a_declaration(home: Path) -> None:
     frame = table()
     code = (frame["y"] == "yes").astype(float)
     with pytest.warns(UserWarning, match=r"'flag' is the label in other values"):
@@ -86,7 +86,7 @@ def test_a_copy_is_told_in_each_kind_of_data_and_through_a_declaration(home: Pat
         Splitset.make([feature.id], label.id, size_test=0.25)
     for source in (lambda: frame, lambda: Labelled(frame, frame[["y"]])):
         experiment = Experiment(
-            name="told",
+            name="leaky",
             source=source,
             pipeline=Pipeline(label="y", features=["x", "y"], size_test=0.25),
             training=Training(
@@ -98,7 +98,7 @@ def test_a_copy_is_told_in_each_kind_of_data_and_through_a_declaration(home: Pat
             walk(experiment)
 
 
-def test_repeated_samples_are_told_in_tables_and_images(home: Path) -> None:
+def test_repeated_samples_are_warned_of_in_tables_and_images(home: Path) -> None:
     twice = pd.concat([table().iloc[: ROWS // 2]] * 2, ignore_index=True)
     with pytest.warns(UserWarning, match=r"samples equal one that trains: \d+ of 'test'"):
         splitset = cut(twice)
@@ -136,7 +136,7 @@ def test_features_that_are_their_own_label_give_nothing_away(home: Path) -> None
 
 
 @pytest.mark.parametrize(("size", "shift"), [(12, 4), (5, 4), (4, 4), (3, 4)])
-def test_windows_over_their_own_target_are_told_with_their_share(
+def test_windows_over_their_own_target_are_warned_of_with_their_share(
     home: Path, size: int, shift: int
 ) -> None:
     dataset = Dataset.Tabular.from_df(pd.DataFrame({"wave": np.sin(np.arange(200.0) / 7)}))
@@ -175,7 +175,7 @@ def gappy() -> pd.DataFrame:
     return frame
 
 
-def test_filling_from_the_rows_beside_is_told_where_no_order_is_known(home: Path) -> None:
+def test_filling_from_the_rows_beside_is_warned_of_where_no_order_is_known(home: Path) -> None:
     with pytest.warns(UserWarning, match=r"blanks of 'x' \(2\), 't' \(1\) are filled"):
         splitset = filled(gappy())
     assert splitset.leak_report["order_assumed"] == {"x": 2, "t": 1}
@@ -186,7 +186,7 @@ def test_filling_from_the_rows_beside_is_told_where_no_order_is_known(home: Path
     predictor.predict(gappy()[["x", "z"]].dropna().reset_index(drop=True))
 
 
-def test_filling_in_an_order_that_is_known_is_not_told(home: Path) -> None:
+def test_filling_in_an_order_that_is_known_is_sound(home: Path) -> None:
     ordered = filled(gappy(), time_ordered=True)
     assert ordered.leak_report["order_assumed"] == {}
     day = pd.date_range("2026-01-01", periods=ROWS)

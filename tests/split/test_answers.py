@@ -73,7 +73,7 @@ def test_a_function_of_a_continuous_label_that_keeps_its_order_is_found(column: 
         (pd.Series(np.arange(ROWS) ** 2.0), np.arange(ROWS)),  # both follow the time
     ],
 )
-def test_what_has_to_be_learned_is_not_told(label: pd.Series, column: Any) -> None:
+def test_what_has_to_be_learned_is_sound(label: pd.Series, column: Any) -> None:
     assert ways(label, column) == []
 
 
