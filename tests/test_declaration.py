@@ -234,6 +234,13 @@ def test_an_unknown_column_of_a_file_is_found_without_reading_its_rows(tmp_path:
     ]
 
 
+def test_a_file_of_other_separators_is_told_as_such(tmp_path: Path) -> None:
+    small_experiment.source().to_csv(tmp_path / "rows.csv", index=False, sep=";")
+    [fault] = faults(tmp_path, source="source: rows.csv")
+    assert fault.startswith("2: source: reading it raised IngestError: file_path: ")
+    assert "';' seems to separate them" in fault
+
+
 def test_an_unknown_column_of_parquet_is_found(tmp_path: Path) -> None:
     pd.DataFrame({"x": [1.0], "why": ["a"]}).to_parquet(tmp_path / "rows.parquet")
     parts = {"source": "source: rows.parquet"}

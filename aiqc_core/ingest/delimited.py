@@ -213,7 +213,7 @@ def _keep_words(
     texts = _parse(
         layout.path, layout.delimiter, layout.header, dtype="str",
         usecols=list(is_text) if chosen is None else [chosen[i] for i in is_text],
-        keep_default_na=False, na_values=[""],
+        keep_default_na=False, na_values=[""], low_memory=True,
     )  # fmt: skip
     for i, (_, text) in zip(is_text, texts.items(), strict=True):
         words = text.dropna()

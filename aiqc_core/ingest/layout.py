@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
 SAMPLE_LINES = 100
-BLANKS = " "  # any run of spaces between fields
-REGEX_OF = {BLANKS: r"\s+"}  # as pandas has them
-SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", "\x01", BLANKS)
+BLANKS, GAPS = " ", "  "  # any run of spaces between fields, and any of two and more
+REGEX_OF = {BLANKS: r"\s+", GAPS: r"\s{2,}"}  # as pandas has them
+SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", "\x01", "\uff0c", "\uff1b", GAPS, BLANKS)
 ENDINGS = {",": ".csv", "\t": ".tsv"}
 NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
@@ -90,6 +90,7 @@ def refuse_other_separator(layout: Layout) -> None:
         IngestError: it names the separator that was found, and what to do.
     """
     lines = _lines(layout)
+    _refuse_quoted_lines(layout, lines)
     found = found_separator(lines, layout.delimiter, has_header=layout.names is not None)
     if found is None:
         return
@@ -104,9 +105,24 @@ def refuse_other_separator(layout: Layout) -> None:
         f"has {width} fields then. To read it so, {ending}read it with pandas.read_csv(path, "
         f"{options}) and register the frame with Dataset.Tabular.from_df."
     )
-    if found != BLANKS:
+    if found not in REGEX_OF:
         raise IngestError(message)
     warnings.warn(message, stacklevel=2)
+
+
+def _refuse_quoted_lines(layout: Layout, lines: list[str]) -> None:
+    """Refuse a text of which each line is quoted whole, so that it is one column."""
+    alone = [fields(line, layout.delimiter) for line in lines]
+    if not all(
+        line[:1] == line[-1:] == '"' and len(a) == 1 for line, a in zip(lines, alone, strict=True)
+    ):
+        return
+    within = [fields(text, layout.delimiter) for (text,) in alone]
+    if len({len(cut) for cut in within}) == 1 and len(within[0]) > 1 and layout.names is not None:
+        raise IngestError(
+            f"file_path: {layout.path} has quotes around each whole line, such as "
+            f"{lines[0][:60]!r}, so that it is one column. Remove them."
+        )
 
 
 def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> str | None:
@@ -124,7 +140,7 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
         return None
     for other in SEPARATORS:
         cuts = {len(fields(line, other)) for line in lines}
-        if other == delimiter or len(cuts) > 1 or cuts == {1} or (is_cut and other == BLANKS):
+        if other == delimiter or len(cuts) > 1 or cuts == {1} or (is_cut and other in REGEX_OF):
             continue
         if is_cut or other == BLANKS:
             is_found = bool(rows) and _are_numbers(rows, other)
@@ -219,8 +235,8 @@ def fields(line: str, separator: str) -> list[str]:
     >>> fields('"a;b";c', ";"), fields("1  2", BLANKS)
     (['a;b', 'c'], ['1', '2'])
     """
-    if separator == BLANKS:
-        return line.split()
+    if separator in REGEX_OF:
+        return re.split(REGEX_OF[separator], line.strip())
     if len(separator) > 1:
         return line.split(separator)
     try:

@@ -71,6 +71,11 @@ def _faults_of_header(
                 "may: ',' alone separates fields. Remove the blanks, or read it with "
                 "pandas.read_csv(path, skipinitialspace=True)"
             )
+    if all(len(name) > 1 and name[0] == name[-1] == "'" for name in names):
+        yield (
+            f"the column names {names[:SHOWN]} stand between single quotes, as text of the rows "
+            'may. Use double quotes, or read it with pandas.read_csv(path, quotechar="\'")'
+        )
     if again := _repeated_header(frame, layout, names):
         yield (
             f"line {shown(again)} says the header again, so that columns of numbers hold text. "
