@@ -25,11 +25,12 @@ Record = make_dataclass("Record", ["a", "b", "c"])
 
 
 def trained(dataset: Dataset, encoder: Any = None, columns: list[str] | None = None) -> Predictor:
-    """Regress the position of a sample."""
+    """Regress what no feature knows."""
     feature = Feature.from_dataset(dataset.id, columns)
     if encoder is not None:
         FeatureCoder.from_feature(feature.id, encoder)
-    frame = pd.DataFrame({"t": np.linspace(0, 1, dataset.shape["samples"])})
+    noise = np.random.default_rng(1).normal(size=dataset.shape["samples"])
+    frame = pd.DataFrame({"t": noise})
     label = Label.from_dataset(Dataset.Tabular.from_df(frame).id)
     splitset = Splitset.make([feature.id], label.id, size_test=0.2, seed=1)
     return setups.trained(splitset, "regression", setups.flat_build)
