@@ -12,6 +12,7 @@ from pyarrow.parquet import ParquetFile
 
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.orm import Champion
+from aiqc_core.orm.inference import UNSEEN
 from aiqc_core.orm.measure import Measure
 from aiqc_dagster import figures
 
@@ -189,6 +190,8 @@ def of_prediction(row: Prediction, path: Path | None) -> Metadata:
         values, counts = np.unique(said, return_counts=True)
         pairs = zip(values.tolist(), counts.tolist(), strict=True)
         shown["classes"] = table([{"class": str(v), "samples": n} for v, n in pairs])
+    if UNSEEN in row.metric_notes.get(split, {}):
+        shown["values_not_seen_in_training"] = row.metric_notes[split][UNSEEN]
     if path is not None:
         first = next(ParquetFile(path).iter_batches(batch_size=SHOWN_ROWS)).to_pylist()
         shown["first_rows"] = table(first)

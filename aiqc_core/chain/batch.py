@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from aiqc_core.chain.watch import table_of
 from aiqc_core.config import home
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate import drift
+from aiqc_core.evaluate.checks import ORDER, WARNING
 from aiqc_core.ingest.tabular import Hints, read_table
 from aiqc_core.orm import Prediction, Predictor, Snapshot, predicting
+from aiqc_core.orm.inference import UNSEEN
 from aiqc_core.orm.versus import learned
 
 if TYPE_CHECKING:
@@ -121,11 +124,20 @@ def write_table(experiment: Experiment, batch: str, row: Prediction) -> Path | N
 
 
 def batch_drift(experiment: Experiment, batch: str) -> Finding:
-    """Compare a batch's columns with the very rows that its Predictor learned from."""
+    """Compare a batch's columns with the very rows that its Predictor learned from.
+
+    Amber at least where it holds categories that training did not see.
+    """
     row = of_batch(experiment, batch)
     splitset: Any = row.splitset
     before, feature = table_of(*learned(row.predictor)), splitset.features[0]
-    return drift.judged(drift.compare(before, table_of(feature, None)))
+    found = drift.judged(drift.compare(before, table_of(feature, None)))
+    unseen = next(iter(row.metric_notes.values()), {}).get(UNSEEN)
+    if unseen is None:
+        return found
+    verdict = max(found.verdict, WARNING, key=ORDER.index)
+    said = f"{found.summary} Values that training did not see: {unseen}."
+    return replace(found, verdict=verdict, summary=said, facts=found.facts | {UNSEEN: unseen})
 
 
 def _label_in(predictor: Predictor, path: str) -> Any:

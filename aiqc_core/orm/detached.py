@@ -72,6 +72,7 @@ class Detached:
         label_columns: of its Label.
         splits: how the samples were split, where blanks are filled: they are filled as they were
             where the very data that trained is predicted.
+        time_ordered: whether they were cut in order.
     """
 
     id: int
@@ -82,6 +83,7 @@ class Detached:
     feature: _Feature
     label_columns: list[str]
     splits: dict[str, NDArray[np.int64]]
+    time_ordered: bool
 
     def stored(self) -> StoredModel:
         """Return the model with its functions, as `Predictor.stored` does."""
@@ -94,6 +96,7 @@ class Detached:
             features=[self.feature],
             label=SimpleNamespace(columns=self.label_columns),
             positions=lambda: self.splits,
+            time_ordered=self.time_ordered,
         )
         algorithm = SimpleNamespace(analysis_type=self.model.analysis_type)
         queue = SimpleNamespace(splitset=splitset, algorithm=algorithm)
@@ -120,4 +123,5 @@ def detached(predictor: Predictor | Detached) -> Detached:
         feature=_Feature(feature.id, feature.columns, about, feature.get_dtypes(), rules, recipe),
         label_columns=[] if label is None else label.columns,
         splits=(job.fold or splitset).positions() if recipe.fills else {},
+        time_ordered=splitset.time_ordered,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING
 
 from pandas.api import types
@@ -17,7 +18,7 @@ from aiqc_core.orm.fields import JSONField, PickleField
 from aiqc_core.orm.label import Label
 from aiqc_core.preprocess import classes as class_order
 from aiqc_core.preprocess import columns as column_filter
-from aiqc_core.preprocess import encode
+from aiqc_core.preprocess import encode, unknown
 from aiqc_core.preprocess.pipeline import EncoderStep
 from aiqc_core.preprocess.samples import trial_rows
 from aiqc_core.train import compatibility
@@ -136,7 +137,9 @@ class FeatureCoder(BaseModel):
         chosen = column_filter.select(
             feature.get_dtypes(), include=include, dtypes=dtypes, columns=columns, taken=taken
         )
-        fitted = encode.fit(feature.trial_rows(chosen.matching), encoder)
+        trial = feature.trial_rows(chosen.matching)
+        fitted = encode.fit(trial, encoder)
+        _warn_passed_over(encoder, unknown.found([fitted], trial))
         categorical = encode.is_categorical(encoder)
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
@@ -180,6 +183,15 @@ def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.Fitte
             f"sklearn_preprocess: {fitted.encoders[0]!r} {compatibility.not_told_apart(known)}"
         )
         raise PreprocessError(message)
+
+
+def _warn_passed_over(encoder: object, found: str | None) -> None:
+    if found is not None:
+        warnings.warn(
+            f"sklearn_preprocess: {encoder!r} passes over values of these rows. {found}. Add them "
+            "to its categories if the model is to know them.",
+            stacklevel=3,
+        )
 
 
 def _step(coder: LabelCoder | FeatureCoder) -> EncoderStep:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NO_LABEL = "no label was given, so nothing was scored"
+UNSEEN = "unseen"  # the note on values that training did not see
 FUTURE = "what comes after the last window is not known, so nothing was scored"
 
 
@@ -122,6 +123,8 @@ def predicted(
     encoded = newdata.truth(predictor, batches, label)
     with frames.noted():
         scores = stored.score(parts, encoded, judge)
+    if batches.passed_over is not None:
+        scores.notes[UNSEEN] = batches.passed_over
     if encoded is not None:
         return scores, scores.notes
     supervised = predictor.job.queue.splitset.label is not None

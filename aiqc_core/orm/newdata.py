@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.evaluate import decode
 from aiqc_core.orm import order
-from aiqc_core.preprocess import pipeline, unseen
+from aiqc_core.preprocess import pipeline, unknown, unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,9 +75,21 @@ def batches(predictor: Predictor, features: Sequence[Offer]) -> unseen.Batches:
         _new_samples(predictor, *each)
         for each in zip(features, trained.features, known.features, strict=True)
     ]
+    _warn_passed_over(features, parts)
     shapes = predictor.features_shapes
     listed = shapes if isinstance(shapes, list) else [shapes]
     return unseen.Batches(parts, unseen.size_of_batches(listed))
+
+
+def _warn_passed_over(offers: Sequence[Offer], parts: Sequence[unseen.NewSamples]) -> None:
+    for offer, part in zip(offers, parts, strict=True):
+        if part.passed_over is not None:
+            warnings.warn(
+                f"{offer.called}: values that training did not see; their encoder passes over "
+                f"them, so that the model is not given what they are. {part.passed_over}. Train "
+                "again on data that holds them, or leave these rows out.",
+                stacklevel=2,
+            )
 
 
 def truth(
@@ -118,7 +130,7 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> un
     values = new.load(old.columns)
     if new.windows is None:
         _warn_of_order(predictor, new, recipe.fills, values)
-    return unseen.prepare(
+    prepared = unseen.prepare(
         values,
         recipe,
         fit,
@@ -126,6 +138,9 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> un
         _then(predictor, new, old) if recipe.fills and new.typ == "tabular" else None,
         forecasts=_forecasts(predictor.job.queue.splitset),
     )
+    filled = {name for fill in recipe.fills for name in fill.columns}
+    rows = unknown.as_rows(values, old.columns)
+    return replace(prepared, passed_over=unknown.found(fit.encoders, rows, filled))
 
 
 def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) -> None:

@@ -13,7 +13,7 @@ from pandas.api import types
 from aiqc_core import frames
 from aiqc_core.errors import PreprocessError
 from aiqc_core.ingest.selection import SHOWN, checked_columns
-from aiqc_core.preprocess import degenerate, naming
+from aiqc_core.preprocess import degenerate, naming, unknown
 from aiqc_core.preprocess.encoders import (
     COLUMN_CATEGORIES,
     TARGET_ENCODERS,
@@ -113,7 +113,8 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
     if is_a(fitted.encoders[0], "LabelBinarizer"):
         _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
     try:
-        with np.errstate(all="ignore"):  # what overflows is infinite, and refused as such
+        # What overflows is infinite, and refused as such.
+        with unknown.told_by_us(), np.errstate(all="ignore"):
             blocks = list(_blocks(fitted, rows))
             encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
     except Exception as error:  # a FunctionTransformer raises what its user wrote

@@ -56,11 +56,13 @@ class NewSamples:
         prepared: its rows, filled, by split: `'new'`, or those of training.
         count: how many samples there are.
         forecasts: whether training learned to give shifted windows.
+        passed_over: which values no encoder knows, though none refuses them; see `unknown.found`.
     """
 
     prepared: Prepared
     count: int
     forecasts: bool = False
+    passed_over: str | None = None
 
     @property
     def recipe(self) -> FeatureRecipe:
@@ -131,6 +133,11 @@ class Batches:
         """Yield an array a feature, batch by batch."""
         for start in range(0, self.features[0].count, self.size):
             yield [feature.batch(start, start + self.size) for feature in self.features]
+
+    @property
+    def passed_over(self) -> str | None:
+        """Which values no encoder knows, of all features; None where there are none."""
+        return "; ".join(filter(None, (each.passed_over for each in self.features))) or None
 
     def target(self) -> NDArray[Any]:
         """Return what an unsupervised model should have given, `(samples, …)`."""

@@ -8,10 +8,22 @@ import inference_setups as setups
 import numpy as np
 import pandas as pd
 import pytest
+import small_classes
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from small_classes import frame, hot, trained
 
-from aiqc_core.orm import Prediction, predicting
+from aiqc_core.orm import (
+    Algorithm,
+    Dataset,
+    Feature,
+    FeatureCoder,
+    Label,
+    LabelCoder,
+    Prediction,
+    Queue,
+    Splitset,
+    predicting,
+)
 
 TEXT, THREE, BINARY = ["no", "yes"], ["low", "mid", "high"], "classification_binary"
 KINDS: dict[str, tuple[pd.DataFrame, Any, str, list[str]]] = {
@@ -71,3 +83,40 @@ def test_windows_carry_what_their_last_row_has_and_pictures_nothing(home: Any) -
         len(rows) - 1 - (len(said) - 1) * (feature.windows[0].size_shift),
     )
     assert days[0] >= size - 1
+
+
+def test_values_that_training_did_not_see_are_told_by_every_way_to_predict() -> None:
+    data = frame(TEXT).assign(id="c")
+    data["id"] = np.where(np.arange(len(data)) % 3, "a", "b")
+    dataset = Dataset.Tabular.from_df(data)
+    feature = Feature.from_dataset(dataset.id, include_columns=["x", "id"])
+    FeatureCoder.from_feature(feature.id, OneHotEncoder(handle_unknown="ignore"), columns=["id"])
+    label = Label.from_dataset(dataset.id, ["y"])
+    LabelCoder.from_label(label.id, OrdinalEncoder())
+    splitset = Splitset.make([feature.id], label.id, size_test=0.3, seed=1)
+    algorithm = Algorithm.make("pytorch", BINARY, small_classes.fn_build, small_classes.fn_train)
+    queue = Queue.from_algorithm(algorithm.id, splitset.id, permute_count=0, seed=1)
+    queue.run_jobs(progress=False)
+    predictor = queue.jobs[0].predictors[0]
+    known = data[["x", "id"]].head(4)
+    new = known.assign(id=["a", "z", "z", "b"])
+    told = r"column 'id': 2 of 4 values, such as \['z'\] \(OneHotEncoder\)"
+    with pytest.warns(UserWarning, match=told):
+        table = predictor.predict(new)
+    assert table.attrs["metric_notes"]["unseen"].startswith("column 'id': 2 of 4")
+    assert "unseen" not in predictor.predict(known).attrs["metric_notes"]
+    with pytest.warns(UserWarning, match=told):
+        assert predictor.as_estimator().predict(new).tolist() == table["y"].tolist()
+    registered = Feature.from_dataset(Dataset.Tabular.from_df(new).id)
+    made = Splitset.make([registered.id], predictor_id=predictor.id)
+    with pytest.warns(UserWarning, match=told):
+        stored = made.infer()
+    assert stored.metric_notes["infer_0"]["unseen"].startswith("column 'id': 2 of 4")
+    assert stored.predictions["infer_0"].tolist() == table["y"].tolist()
+
+
+def test_categories_that_leave_rows_out_are_told_where_the_coder_is_attached() -> None:
+    feature = Feature.from_dataset(Dataset.Tabular.from_df(frame(THREE)).id)
+    coder = OneHotEncoder(categories=[["low", "mid"]], handle_unknown="ignore")
+    with pytest.warns(UserWarning, match=r"passes over .* column 'y': 30 of 90 .*\['high'\]"):
+        FeatureCoder.from_feature(feature.id, coder, columns=["y"])
