@@ -57,7 +57,7 @@ def found(
     told: list[str] = []
     for fitted in encoders:
         for name, values, is_new in _new(fitted, rows):
-            new = values[is_new & values.notna() if name in filled else is_new]
+            new: Any = values[is_new & values.notna() if name in filled else is_new]
             if len(new):
                 told.append(
                     f"column {name!r}: {len(new)} of {len(values)} values, such as "
