@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,12 +25,12 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
     "bytes": ("str",),
     "mixed-integer-float": ("float64", "Int64"),
     "mixed-integer": ("float64", "str"),
-    "mixed": ("str",),
+    "mixed": ("float64", "str"),
     "integer": ("uint64", "UInt64", "str"),
     "period": ("datetime64[us]", "str"),
     "interval": ("str",),
 }
-SCALARS = (str, int, float, bool, np.number, np.bool_)
+SCALARS = (str, int, float, bool, Decimal, np.number, np.bool_)
 
 
 def remedy(name: str, column: pd.Series) -> str:
@@ -70,8 +71,8 @@ def _candidates(column: pd.Series) -> Sequence[str]:
     found = types.infer_dtype(column, skipna=True)
     if found in {"mixed", "mixed-integer"} and not _are_writable(column):
         return ()
-    has_truth = any(isinstance(value, bool | np.bool_) for value in column.dropna())
-    return ("str",) if found == "mixed-integer" and has_truth else CANDIDATES.get(found, ())
+    is_other = any(isinstance(value, bool | np.bool_ | str) for value in column.dropna())
+    return ("str",) if found.startswith("mixed") and is_other else CANDIDATES.get(found, ())
 
 
 def _are_writable(column: pd.Series) -> bool:

@@ -23,7 +23,7 @@ from aiqc_core.preprocess.encoders import (
     is_categorical,
     known_categories,
 )
-from aiqc_core.preprocess.values import infinite, plain, table
+from aiqc_core.preprocess.values import not_finite, plain, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
 
 MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
+NOT_FINITE = {"missing": "NaN", "infinite": "infinity"}  # as scikit-learn calls them
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
 TABLE_AXES = 2
 
@@ -84,7 +85,7 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
         except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
             reasons[tried] = (str(error) or repr(error)).splitlines()[0] + frames.place(error)
             cause = error
-    _refuse_infinite(frame, encoder, reasons.values())
+    _refuse_not_finite(frame, encoder, reasons.values())
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
     ways = "; ".join(f"as {tried}: {reason}" for tried, reason in reasons.items())
     raise PreprocessError(
@@ -119,7 +120,7 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
             encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
     except Exception as error:  # a FunctionTransformer raises what its user wrote
         _refuse_unseen(fitted, rows)
-        _refuse_infinite(rows, fitted.encoders[0], [str(error)])
+        _refuse_not_finite(rows, fitted.encoders[0], [str(error)])
         raise PreprocessError(
             f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}"
             f"{frames.place(error)}."
@@ -251,14 +252,19 @@ def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataF
                 )
 
 
-def _refuse_infinite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
-    """Refuse infinite values by column, where an encoder gave them as its reason."""
-    found = infinite(rows)
-    if found and any("infin" in reason.lower() for reason in reasons):
-        raise PreprocessError(
-            f"infinite values, by column: {found}; {encoder!r} takes finite ones. Replace them, "
-            "or drop their rows, before the Dataset is registered."
-        )
+def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
+    """Refuse missing or infinite values by column, where an encoder gave them as its reason."""
+    reason, found = " ".join(reasons), not_finite(rows)
+    refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
+    if "missing" in refused:  # what takes no NaN takes no infinite value either
+        refused = list(NOT_FINITE)
+    shown = [f"{kind} values, by column: {found[kind]}" for kind in refused if found[kind]]
+    if not shown:
+        return
+    raise PreprocessError(
+        f"{'; '.join(shown)}; {encoder!r} takes none. Fill or replace them, or drop "
+        "their rows, before the Dataset is registered."
+    )
 
 
 def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:

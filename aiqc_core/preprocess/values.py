@@ -52,18 +52,20 @@ def plain(column: pd.Series) -> NDArray[Any]:
     return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=object)
 
 
-def infinite(rows: pd.DataFrame) -> dict[str, int]:
-    """Return how many values are infinite, by column, of those that hold some.
+def not_finite(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Return how many values are missing, and infinite, by the columns that hold some.
 
-    >>> infinite(pd.DataFrame({"a": [1.0, -np.inf], "b": ["x", "y"]}))
-    {'a': 1}
+    >>> not_finite(pd.DataFrame({"a": [1.0, -np.inf], "b": ["x", None]}))
+    {'missing': {'b': 1}, 'infinite': {'a': 1}}
     """
-    counts = {
+    missing = {str(name): int(column.isna().sum()) for name, column in rows.items()}
+    infinite = {
         str(name): int(np.isinf(plain(column)).sum())
         for name, column in rows.items()
         if column.dtype.kind == "f"
     }
-    return {name: count for name, count in counts.items() if count}
+    found = {"missing": missing, "infinite": infinite}
+    return {kind: {n: c for n, c in counts.items() if c} for kind, counts in found.items()}
 
 
 def row_major(frame: pd.DataFrame) -> pd.DataFrame:

@@ -275,10 +275,16 @@ def test_truth_values_count_as_numbers() -> None:
 @pytest.mark.parametrize(
     "encoder", [sk.StandardScaler(), sk.PowerTransformer(), sk.KBinsDiscretizer(2), sk.Binarizer()]
 )
-def test_infinite_values_are_counted_by_the_columns_that_hold_them(encoder: Any) -> None:
+def test_values_that_are_not_finite_are_counted_by_the_columns_that_hold_them(
+    encoder: Any,
+) -> None:
     rows = pd.DataFrame({"x": [0.0, 1.0, 2.0], "z": [np.inf, 1.0, -np.inf], "w": [3.0, 4.0, 6.0]})
-    with pytest.raises(PreprocessError, match=r"infinite values, by column: \{'z': 2\}"):
+    with pytest.raises(PreprocessError, match=r"^infinite values, by column: \{'z': 2\}; \w+\("):
         encode.fit(rows, encode.checked(encoder))
     fitted = encode.fit(rows.assign(z=[1.0, 2.0, 4.0]), encode.checked(encoder))
-    with pytest.raises(PreprocessError, match=r"infinite values, by column: \{'z': 2\}"):
+    with pytest.raises(PreprocessError, match=r"^infinite values, by column: \{'z': 2\}; \w+\("):
         encode.apply(fitted, rows)
+    gaps = rows.assign(w=[3.0, None, 6.0])
+    missing = encode.checked(sk.Normalizer())
+    with pytest.raises(PreprocessError, match=r"^missing .*\{'w': 1\}; infinite .*\{'z': 2\}"):
+        encode.fit(gaps, missing)
