@@ -14,13 +14,13 @@ Process groups and inherited sockets make this a matter of POSIX systems.
 from __future__ import annotations
 
 import os
-import pickle
 import queue
 import weakref
 from typing import TYPE_CHECKING, Self
 
 from aiqc_core import devices
 from aiqc_core.errors import TrainingError
+from aiqc_core.usercode import byvalue
 from aiqc_core.worker_handle import Finished, RemoteError, Task
 from aiqc_core.worker_places import Places
 from aiqc_core.worker_supervisor import Supervisor
@@ -125,7 +125,7 @@ class WarmPool:
         module, _, function = target.partition(":")
         if not module or not function.isidentifier():
             raise TrainingError(f"target={target!r}: write it as 'package.module:function'.")
-        payload = pickle.dumps((target, args))
+        payload = byvalue.sent((target, args))
         self._outstanding[key] = None
         self._supervisor.post(
             "submit", Task(key, payload, time_limit, on if self._places.slots else "cpu")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from aiqc_core.orm import (
 )
 from aiqc_core.orm.label import positive_of
 from aiqc_core.preprocess import encode
+from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
@@ -202,7 +201,7 @@ def _coder_inputs(coder: FeatureEncoder) -> list[object]:
 
 
 def encoder_digest(encoder: object) -> str | None:
-    """Return a digest of an encoder's class and parameters; None of none."""
+    """Return a digest of an encoder's class, parameters and functions; None of none."""
     if encoder is None:
         return None
-    return hashlib.sha256(pickle.dumps(encode.checked(encoder))).hexdigest()
+    return fingerprint(encode.checked(encoder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.chain import data
@@ -21,12 +22,14 @@ from aiqc_core.orm import (
 )
 from aiqc_core.orm.adoption import adopt
 from aiqc_core.orm.planned import jobs_of, jobs_with_keys
-from aiqc_core.train.fingerprint import fingerprint
+from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from aiqc_core.experiment import Experiment
+
+_THIS_PROCESS = uuid.uuid4().hex
 
 
 def hyperparamset(experiment: Experiment) -> Hyperparamset | None:
@@ -218,10 +221,13 @@ def _algorithm(experiment: Experiment) -> Algorithm:
             training.library, training.analysis_type, outputs=training.outputs, **given
         )
 
-    inputs = [
+    known = {role: None if fn is None else identity_of(fn) for role, fn in given.items()}
+    inputs: list[object] = [
         training.library,
         training.analysis_type,
-        {role: None if fn is None else fingerprint(fn) for role, fn in given.items()},
+        {role: None if found is None else found.digest for role, found in known.items()},
         *([] if training.outputs is None else [training.outputs]),
     ]
+    if any(found is not None and found.unfollowed for found in known.values()):
+        inputs.append(_THIS_PROCESS)  # a changed state would not be seen: nothing is used again
     return Declared.find_or_make(Algorithm, experiment.name, "algorithm", inputs, make)

@@ -15,7 +15,7 @@ from aiqc_core.chain.data import encoder_digest, positive_inputs
 from aiqc_core.chain.stage import FUNCTIONS
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.snapshot import digest_of_inputs
-from aiqc_core.train.fingerprint import fingerprint
+from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment

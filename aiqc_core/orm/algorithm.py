@@ -71,6 +71,10 @@ class Algorithm(BaseModel):
                 model's last activation says it: softmax and sigmoid give probabilities. Where none
                 can be seen, the loss and the values decide, and the Prediction notes that guess.
 
+        What the functions reach goes with them by value, see `functions.capture`. A function that
+        takes more than 10 MB of data with it is warned about, as is an object whose state cannot
+        be read.
+
         Raises:
             AlgorithmError: an unknown library, analysis type or kind of outputs, a function with
                 the wrong arguments, or one that uses a name that cannot be found.
@@ -115,7 +119,12 @@ class Algorithm(BaseModel):
     def payloads(self) -> dict[str, bytes | None]:
         """Return the captured functions, their signatures checked."""
         sealed = {role: getattr(self, role) for role in ROLES}
-        return {r: None if data is None else signing.unseal(data) for r, data in sealed.items()}
+        return {r: None if data is None else _opened(data) for r, data in sealed.items()}
+
+
+def _opened(sealed: bytes) -> functions.StoredCode:
+    made_with = signing.made_with(sealed)
+    return functions.StoredCode.of(signing.unseal(sealed), made_with.get("python"))
 
 
 def _refuse_outputs(outputs: str, analysis_type: str) -> None:

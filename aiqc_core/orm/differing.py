@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.errors import AlgorithmError, MetastoreError
 from aiqc_core.orm import lineage, recipes, sampling, signing
 from aiqc_core.orm.algorithm import ROLES
 from aiqc_core.orm.fields import digest_of
 from aiqc_core.train import functions, likeness
-from aiqc_core.train.fingerprint import fingerprint
 from aiqc_core.train.weights import weights_of
+from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +84,8 @@ def diff(left: Predictor, right: Predictor) -> Diff:
         found = list(_unlike(stage, facts(left), facts(right)))
         if stage == "code":
             found = [d for d in found if not _does_the_same(left, right, d.ancestor)]
+        if stage == "fit" and found and _learned_the_same(left, right):
+            found = []
         differences += found
         if not found:
             same.append(stage)
@@ -171,7 +174,19 @@ def _does_the_same(left: Predictor, right: Predictor, ancestor: str) -> bool:
     given = [each.job.queue.algorithm.payloads().get(role) for each in (left, right)]
     if any(payload is None for payload in given):
         return False
-    one, other = (fingerprint(functions.restore(payload)) for payload in given if payload)
+    try:
+        one, other = (fingerprint(functions.restore(payload)) for payload in given if payload)
+    except AlgorithmError:  # of another Python: their bytes differ, and that is all there is
+        return False
+    return one == other
+
+
+def _learned_the_same(left: Predictor, right: Predictor) -> bool:
+    """Say whether fits whose bytes differ are equal: they hold functions from other places."""
+    try:
+        one, other = (fingerprint(each.fitted_preprocessing) for each in (left, right))
+    except MetastoreError:
+        return False
     return one == other
 
 

@@ -76,7 +76,12 @@ def code_faults(predictor: Predictor) -> Generator[str]:
         text = algorithm.sources.get(role)
         if payload is None or text is None:
             continue
-        if not is_text_of(functions.restore(payload), text):
+        try:
+            function = functions.restore(payload)
+        except AIQCError as error:
+            yield f"{role} of Algorithm {algorithm.id}: {error}"
+            continue
+        if not is_text_of(function, text):
             yield (
                 f"{role} of Algorithm {algorithm.id} is another function than its stored text "
                 "(algorithm.get_code()) says"

@@ -5,12 +5,12 @@ A recipe is plain (dicts, lists, texts, numbers), holds no ids, and is equal whe
 
 from __future__ import annotations
 
-import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.train.fingerprint import fingerprint
+from aiqc_core.usercode import byvalue
+from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,8 +93,11 @@ def _fill(row: Any) -> dict[str, Any]:
 
 def _coder(row: Any) -> dict[str, Any]:
     encoder = row.sklearn_preprocess
+    name = type(encoder).__name__
     return {
-        "encoder": type(encoder).__name__,
+        "encoder": f"{name} {fingerprint(type(encoder))[:12]}"
+        if byvalue.is_own(type(encoder))
+        else name,
         "parameters": {name: _plain(value) for name, value in encoder.get_params().items()},
         "columns": row.matching_columns,
         "dimension": row.encoding_dimension,
@@ -103,10 +106,14 @@ def _coder(row: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a parameter as what compares and can be shown; a function by what it does."""
-    if isinstance(value, types.FunctionType):
-        return f"{value.__name__} {fingerprint(value)[:12]}"
-    return value if value is None or isinstance(value, bool | int | float | str) else repr(value)
+    """Return a parameter as what compares and can be shown; what can be called by what it does."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    shown = repr(value)
+    if callable(value) or " at 0x" in shown:  # which moves from process to process
+        name = getattr(value, "__name__", type(value).__name__)
+        return f"{name} {fingerprint(value)[:12]}"
+    return shown
 
 
 def _learned(fit: FittedEncoder) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, TrustError
+from aiqc_core.usercode import byvalue
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -52,7 +53,16 @@ def trust() -> Generator[None]:
 
 
 class _SameBytesPickler(pickle._Pickler):  # noqa: SLF001 - the C one has no such hook
-    """Writes every text in full: which equal texts are one object hangs on what was imported."""
+    """Writes texts in full, and code of the user's by value.
+
+    Which equal texts are one object hangs on what was imported; code may not be there elsewhere.
+    """
+
+    def reducer_override(self, obj: object) -> object:
+        """Say how functions and classes of the user's are made again."""
+        if byvalue.is_own(obj):
+            return byvalue.restored, (byvalue.dumps(obj),)
+        return NotImplemented
 
     def memoize(self, obj: object) -> None:
         """Note an object that may come again, texts aside."""
@@ -101,8 +111,20 @@ def dumps(value: object) -> bytes:
 
 
 def loads(data: bytes) -> object:
-    """Check the signature, then unpickle."""
-    return pickle.loads(unseal(data))  # noqa: S301 - signed by this store, or trusted by name
+    """Check the signature, then unpickle.
+
+    Raises:
+        TrustError: see `unseal`.
+        MetastoreError: it cannot be unpickled: other versions of Python or of a library wrote it.
+    """
+    payload = unseal(data)  # signed by this store, or trusted by name
+    try:
+        return byvalue.restored(payload)
+    except Exception as error:
+        versions = made_with(data)
+        text = byvalue.unreadable("metastore: a stored object", versions.get("python"), error)
+        moved = moved_on(versions)
+        raise MetastoreError(f"{text} Moved since: {', '.join(moved) or 'nothing'}.") from error
 
 
 def standing(data: bytes) -> str:

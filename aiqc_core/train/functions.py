@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
-import dis
-import functools
 import inspect
-import pickle
-import site
-import sys
-import sysconfig
-import threading
+import platform
 import types
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import cloudpickle
 
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train.source import show_lines, source_of
+from aiqc_core.usercode import byvalue
+from aiqc_core.usercode.found import LARGE_BYTES, Identity
+from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
 SIGNATURES = {
     "fn_build": ("features_shape", "label_shape", "**hp"),
@@ -37,14 +30,27 @@ SIGNATURES = {
 }  # fmt: skip
 _ALSO = {"fn_optimize": " or, for PyTorch, fn_optimize(model, **hp)"}
 
-_registry = threading.Lock()  # cloudpickle's list of modules is one for the whole process
+MEGABYTE = 1_000_000
+
+
+class StoredCode(bytes):
+    """The bytes of a function, with the version of Python that stored them where it is known."""
+
+    python: str | None = None
+
+    @classmethod
+    def of(cls, payload: bytes, python: str | None) -> StoredCode:
+        """Note the version beside the bytes."""
+        made = cls(payload)
+        made.python = python
+        return made
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedFunction:
     """A function as bytes, and its source text where that is known."""
 
-    payload: bytes
+    payload: StoredCode
     source: str | None
 
 
@@ -52,7 +58,9 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
     """Pickle a function by value, with the helpers, constants and import aliases that it uses.
 
     The function's own module, and modules that are not installed (a file beside a notebook), go
-    with it; installed packages and `aiqc_core` are imported where it runs.
+    with it, those too that it imports when it runs; installed packages and `aiqc_core` are
+    imported where it runs. More than 10 MB of bytes are warned about, and an object with a state
+    that cannot be read, such as an open file: a changed one would not be noticed.
 
     Args:
         role: a key of `SIGNATURES`.
@@ -69,15 +77,16 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
         )
         raise AlgorithmError(message)
     _refuse_other_arguments(role, fn)
-    reach = _Reach(home=fn.__module__)
-    reach.visit(fn)
-    if reach.missing:
+    identity = identity_of(fn)
+    if identity.missing:
         message = (
-            f"{role}: uses names that are not defined: {', '.join(sorted(reach.missing))}. "
+            f"{role}: uses names that are not defined: {', '.join(sorted(identity.missing))}. "
             "Define or import them before Algorithm.make, or inside the function."
         )
         raise AlgorithmError(message)
-    return CapturedFunction(_pickled(role, fn, reach.modules), source_of(fn))
+    payload = _pickled(role, fn, identity)
+    _warn(role, len(payload), identity)
+    return CapturedFunction(StoredCode.of(payload, platform.python_version()), source_of(fn))
 
 
 def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
@@ -86,10 +95,20 @@ def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
     Unpickling runs code: the caller has checked where the bytes come from.
 
     Args:
-        payload: the captured bytes.
+        payload: the captured bytes; as `StoredCode` they tell which Python stored them.
         source: the captured text; with it, tracebacks show the lines of the function.
+
+    Raises:
+        AlgorithmError: another version of Python stored it, or it cannot be unpickled.
     """
-    function = pickle.loads(payload)  # noqa: S301 - see above
+    stored = getattr(payload, "python", None)
+    name = _called(source)
+    if byvalue.of_another_python(stored):  # whose bytecode may end this process
+        raise AlgorithmError(byvalue.unreadable(name, stored))
+    try:
+        function = byvalue.restored(payload)
+    except Exception as error:
+        raise AlgorithmError(byvalue.unreadable(name, stored, error)) from error
     if source is not None:
         show_lines(function, source)
     return function
@@ -122,109 +141,41 @@ def _refuse_other_arguments(role: str, fn: types.FunctionType) -> None:
         raise AlgorithmError(message)
 
 
-def _pickled(role: str, fn: types.FunctionType, modules: set[str]) -> bytes:
+def _called(source: str | None) -> str:
+    """Return what to call a function that cannot be read."""
+    lines = (line.strip() for line in (source or "").splitlines())
+    found = next(
+        (line for line in lines if line.startswith(("def ", "async def ", "lambda"))), None
+    )
+    return f"the stored function {found!r}" if found else "a stored function"
+
+
+def _pickled(role: str, fn: types.FunctionType, identity: Identity) -> bytes:
     try:
-        with _by_value(modules):
-            return cloudpickle.dumps(fn)
+        return byvalue.dumps(fn, identity)
     except Exception as error:
+        named = f", by name: {', '.join(identity.unfollowed)}" if identity.unfollowed else ""
         message = (
             f"{role}: cannot be stored, for something it uses cannot be pickled "
-            f"({type(error).__name__}: {error}). Create that inside the function."
+            f"({type(error).__name__}: {error}){named}. Create that inside the function."
         )
         raise AlgorithmError(message) from error
 
 
-@contextmanager
-def _by_value(names: set[str]) -> Generator[None]:
-    with _registry:
-        before = cloudpickle.list_registry_pickle_by_value()
-        added = [sys.modules[name] for name in sorted(names - before) if name in sys.modules]
-        for module in added:
-            cloudpickle.register_pickle_by_value(module)
-        try:
-            yield
-        finally:
-            for module in added:
-                cloudpickle.unregister_pickle_by_value(module)
-
-
-@dataclass(slots=True)
-class _Reach:
-    """What a function uses, followed through helpers: undefined names, and users' modules."""
-
-    home: str
-    missing: set[str] = field(default_factory=set)
-    modules: set[str] = field(default_factory=set)
-    seen: dict[int, object] = field(default_factory=dict)
-
-    def visit(self, value: object) -> None:
-        if id(value) in self.seen:
-            return
-        self.seen[id(value)] = value  # kept alive, or its id may come again
-        module = value.__name__ if isinstance(value, types.ModuleType) else _module_of(value)
-        if not _is_users(module, self.home):
-            return
-        self.modules.add(module)
-        if isinstance(value, types.FunctionType):
-            self._visit_function(value)
-        elif isinstance(value, type):
-            for part in (*value.__bases__, *vars(value).values()):
-                self.visit(_plain_function(part))
-
-    def _visit_function(self, function: types.FunctionType) -> None:
-        for name, cell in zip(
-            function.__code__.co_freevars, function.__closure__ or (), strict=True
-        ):
-            try:
-                self.visit(cell.cell_contents)
-            except ValueError:  # an empty cell: the enclosing function never set it
-                self.missing.add(_place(name, function))
-        for name in _globals_read(function.__code__):
-            if name in function.__globals__:
-                self.visit(function.__globals__[name])
-            elif not hasattr(builtins, name):
-                self.missing.add(_place(name, function))
-        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self.visit(default)
-
-
-def _place(name: str, function: types.FunctionType) -> str:
-    return f"{name!r} (in {function.__qualname__})"
-
-
-def _module_of(value: object) -> str:
-    holder = value if isinstance(value, types.FunctionType | type) else type(value)
-    return holder.__module__
-
-
-def _plain_function(part: object) -> object:
-    if isinstance(part, staticmethod | classmethod):
-        return part.__func__
-    return part.fget if isinstance(part, property) else part
-
-
-def _globals_read(code: types.CodeType) -> set[str]:
-    instructions = list(dis.get_instructions(code))
-    read = {i.argval for i in instructions if i.opname == "LOAD_GLOBAL"}
-    written = {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
-    nested = (c for c in code.co_consts if isinstance(c, types.CodeType))
-    return (read - written).union(*(_globals_read(constant) for constant in nested))
-
-
-def _is_users(module: str, home: str) -> bool:
-    """Say whether a module goes with the function: its own, or one that is not installed."""
-    if module == home:
-        return True
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if file is None or module.partition(".")[0] == "aiqc_core":
-        return False
-    path = Path(file).resolve()
-    return not any(path.is_relative_to(folder) for folder in _installed())
-
-
-@functools.cache
-def _installed() -> set[Path]:
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = [sysconfig.get_path(kind) for kind in kinds]
-    folders += [*site.getsitepackages(), site.getusersitepackages()]
-    return {Path(folder).resolve() for folder in folders}
+def _warn(role: str, size: int, identity: Identity) -> None:
+    """Say what a function takes with it that it better did not."""
+    if identity.unfollowed:
+        message = (
+            f"{role}: uses objects with a state that cannot be read: "
+            f"{', '.join(identity.unfollowed)}. A changed one would not be noticed, so what this "
+            "function trains is not used again. Create them inside the function."
+        )
+        warnings.warn(message, stacklevel=4)
+    if size > LARGE_BYTES:
+        parts = [f"{name!r} ({held / MEGABYTE:.0f} MB)" for name, held in identity.large]
+        message = (
+            f"{role}: takes {size / MEGABYTE:.0f} MB of data with it"
+            f"{': ' if parts else ''}{', '.join(parts)}. Each Algorithm stores them, and each "
+            "training reads them. Give data as a Dataset, or read a file inside the function."
+        )
+        warnings.warn(message, stacklevel=4)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from aiqc_core.train.fingerprint import fingerprint
+from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

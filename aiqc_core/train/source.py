@@ -11,7 +11,9 @@ import operator
 import textwrap
 import types
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.usercode.bytecode import canonical, nested
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,39 +21,31 @@ if TYPE_CHECKING:
 _FUTURES = functools.reduce(
     operator.or_, (getattr(__future__, n).compiler_flag for n in __future__.all_feature_names)
 )
+_CELL = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # what a notebook compiles its cells with
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
+_Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def source_of(function: Callable[..., object]) -> str | None:
     """Return the dedented source text of a function, or None when it cannot be known.
 
-    The text is compiled and compared with the function, so that a file edited since its import,
+    Of a decorated function it is the text below its decorators, which it shows too. The whole file
+    or cell is compiled and the function looked for in it, so that a file edited since its import,
     or two lambdas on one line, never give the text of something else.
     """
-    inner = inspect.unwrap(function)
-    code = getattr(inner, "__code__", None)
-    if code is None:
-        return None
-    try:
-        text = textwrap.dedent(inspect.getsource(inner))
-        tree = ast.parse(text)
-    except (OSError, TypeError, SyntaxError):  # none kept, or a piece of a longer expression
-        return None
-    if code.co_name == "<lambda>":
-        found = {ast.get_source_segment(text, node) for node in _lambdas(tree, code)}
-        return found.pop() if len(found) == 1 else None
-    is_it = any(_same(code, compiled) for compiled in _compiled(tree, code))
-    return text if is_it else None
+    inner: Any = inspect.unwrap(function)
+    found = _text(inner) if inner is not function else None
+    if found is not None and not found.lstrip().startswith("@"):
+        found = None  # it wraps a function that stands elsewhere: its own text is what runs
+    return found if found is not None else _text(function)
 
 
 def is_text_of(function: Callable[..., object], source: str) -> bool:
     """Say whether a stored text is that of a function, as `source_of` found it then."""
-    code = getattr(inspect.unwrap(function), "__code__", None)
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return False
-    return code is not None and any(_same(code, made) for made in _compiled(tree, code))
+    return any(
+        _is_text(getattr(each, "__code__", None), source)
+        for each in (inspect.unwrap(function), function)
+    )
 
 
 def show_lines(function: Callable[..., object], source: str) -> None:
@@ -78,27 +72,107 @@ def _renamed(code: types.CodeType, name: str) -> types.CodeType:
     return code.replace(co_filename=name, co_consts=tuple(inside))
 
 
-def _lambdas(tree: ast.Module, code: types.CodeType) -> Iterator[ast.Lambda]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Lambda):
-            module = ast.Module([ast.Expr(node)], type_ignores=[])
-            if any(_same(code, compiled) for compiled in _compiled(module, code)):
-                yield node
+def _text(function: Any) -> str | None:
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    linecache.checkcache(code.co_filename)
+    unit = "".join(linecache.getlines(code.co_filename, function.__globals__))
+    text = _text_in(unit, code) if unit else None
+    return text if text is not None else _text_typed(function)
+
+
+def _text_in(unit: str, code: types.CodeType) -> str | None:
+    """Return the text of a code in the file or cell that it came from."""
+    flags = code.co_flags & _FUTURES | _CELL
+    try:
+        tree = compile(unit, "<source>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
+        compiled = compile(unit, "<source>", "exec", flags, dont_inherit=True)
+    except (SyntaxError, ValueError):
+        return None
+    matches = [c for c in nested(compiled) if c.co_name == code.co_name and _same(code, c)]
+    on_line = [c for c in matches if c.co_firstlineno == code.co_firstlineno]
+    at_place = [c for c in on_line if list(c.co_positions()) == list(code.co_positions())]
+    if not on_line and _is_rewritten(code):
+        return None
+    nodes = [node for node in ast.walk(tree) if isinstance(node, _Node)]
+    texts = {
+        _segment(unit, node, code)
+        for match in at_place or on_line or matches
+        for node in nodes
+        if _is_node_of(node, match)
+    }
+    return texts.pop() if len(texts) == 1 else None
+
+
+def _text_typed(function: Any) -> str | None:
+    """Return the text of a function that was typed into a console, which dill finds."""
+    if getattr(function, "__module__", None) != "__main__":
+        return None
+    import dill.source  # noqa: PLC0415 - rarely needed
+
+    try:
+        text = textwrap.dedent(dill.source.getsource(function))
+    except Exception:  # noqa: BLE001 - whatever it makes of a history without this function
+        return None
+    return text if _is_text(function.__code__, text) else None
+
+
+def _is_node_of(node: _Node, code: types.CodeType) -> bool:
+    if not isinstance(node, ast.Lambda):
+        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        return (node.name, first) == (code.co_name, code.co_firstlineno)
+    if code.co_name != "<lambda>" or node.lineno != code.co_firstlineno:
+        return False
+    body = (
+        node.body.lineno, node.body.end_lineno, node.body.col_offset, node.body.end_col_offset,
+    )  # fmt: skip
+    return body in set(code.co_positions())
+
+
+def _segment(unit: str, node: _Node, code: types.CodeType) -> str:
+    """Return the text of a node; dedented, unless a text of many lines inside would change."""
+    if isinstance(node, ast.Lambda):
+        return ast.get_source_segment(unit, node) or ""
+    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+    lines = unit.splitlines(keepends=True)[first - 1 : node.end_lineno]
+    text = "".join(lines)
+    dedented = textwrap.dedent(text)
+    return dedented if _is_text(code, dedented) else text
+
+
+def _is_text(code: types.CodeType | None, source: str) -> bool:
+    if code is None:
+        return False
+    for text in (source, f"if True:\n{source}", f"(\n{source}\n)"):
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            continue
+        return any(_same(code, made) for made in _compiled(tree, code))
+    return False
 
 
 def _compiled(tree: ast.Module, code: types.CodeType) -> Iterator[types.CodeType]:
-    """Compile statements inside a function that binds the names which the code closes over."""
+    """Compile statements where the names that the code closes over are bound."""
     parameters = ast.arguments(
         posonlyargs=[], args=[ast.arg(n) for n in code.co_freevars], kwonlyargs=[],
         kw_defaults=[], defaults=[],
     )  # fmt: skip
-    outer = ast.FunctionDef("outer", parameters, [_bare(node) for node in tree.body], [])
+    body: list[ast.stmt] = [_bare(node) for node in tree.body]
+    own = [n.name for n in body if isinstance(n, _Definition) and n.name not in code.co_freevars]
+    holder = code.co_qualname.rpartition(".")[0].rpartition(".")[2]
+    if holder.isidentifier():  # private names carry the name of the class
+        body = [ast.ClassDef(holder, [], [], body, [])]
+    elif own:  # who calls itself finds itself in its module
+        body = [ast.Global(own), *body]
+    outer = ast.FunctionDef("outer", parameters, body, [])
     module = ast.fix_missing_locations(ast.Module([outer], type_ignores=[]))
     try:
         compiled = compile(module, "<source>", "exec", code.co_flags & _FUTURES, dont_inherit=True)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return
-    yield from (c for c in _nested(compiled) if c.co_name == code.co_name)
+    yield from (c for c in nested(compiled) if c.co_name == code.co_name)
 
 
 def _bare(node: ast.stmt) -> ast.stmt:
@@ -107,32 +181,24 @@ def _bare(node: ast.stmt) -> ast.stmt:
     return node
 
 
-def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield constant
-            yield from _nested(constant)
+def _is_rewritten(code: types.CodeType) -> bool:
+    return "@pytest_ar" in code.co_names
 
 
 def _same(real: types.CodeType, compiled: types.CodeType) -> bool:
-    """Say whether two codes do the same.
+    """Say whether two codes do the same, and have the same docstring.
 
     pytest rewrites `assert`: there, the names that the text uses have to be among the real ones.
     """
-    arguments = compiled.co_argcount + compiled.co_kwonlyargcount
-    if real.co_varnames[:arguments] != compiled.co_varnames[:arguments]:
-        return False
-    if "@pytest_ar" in real.co_names:
-        return set(compiled.co_names) - {"AssertionError"} <= set(real.co_names)
-    mine, theirs = list(_nested(real)), list(_nested(compiled))
-    return (
-        (real.co_code, real.co_names, _plain(real))
-        == (compiled.co_code, compiled.co_names, _plain(compiled))
-        and len(mine) == len(theirs)
-        and all(_same(a, b) for a, b in zip(mine, theirs, strict=True))
-    )
+    if _is_rewritten(real):
+        arguments = compiled.co_argcount + compiled.co_kwonlyargcount
+        return real.co_varnames[:arguments] == compiled.co_varnames[:arguments] and set(
+            compiled.co_names
+        ) - {"AssertionError"} <= set(real.co_names)
+    return (canonical(real), _texts(real)) == (canonical(compiled), _texts(compiled))
 
 
-def _plain(code: types.CodeType) -> list[str]:
-    """Return the constants that are not code; by their text, as 1 and 1.0 and True are equal."""
-    return [repr(c) for c in code.co_consts if not isinstance(c, types.CodeType)]
+def _texts(code: types.CodeType) -> list[str]:
+    """Return the docstrings, among all other texts but where a class says that it stands."""
+    here = [c for c in code.co_consts if isinstance(c, str) and c != code.co_qualname]
+    return sorted(here) + [text for each in nested(code) for text in _texts(each)]

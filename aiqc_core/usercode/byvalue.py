@@ -1,0 +1,257 @@
+"""Pickles that hold the user's own code by value: they load where that code is not.
+
+What is written here stays readable: pickles name `make_class`, `set_class`, `make_function`,
+`set_function`, `make_module`, `fill_module`, `make_cached` and `restored` by their place.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import importlib.util
+import io
+import pickle
+import platform
+import sys
+import threading
+import types
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+
+from aiqc_core.usercode import bytecode, owned
+from aiqc_core.usercode.found import CARRIED, UNSAID, WHOLE, Identity
+from aiqc_core.usercode.identity import fingerprint, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+_CACHED = type(functools.lru_cache(len))
+_registry = threading.RLock()  # cloudpickle's list of modules is one for the whole process
+# Classes by their identity: those of the user's that were stored here, and those made from bytes.
+_classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()
+_whole: weakref.WeakSet[type] = weakref.WeakSet()  # those that are filled in
+
+
+class NamedOnlyError(pickle.PicklingError):
+    """Something of the user's that a pickle can only name, so that it would not load elsewhere."""
+
+
+def dumps(value: Any, identity: Identity | None = None) -> bytes:
+    """Pickle an object, the user's own code in it by value, and try that it loads.
+
+    Args:
+        value: the object.
+        identity: of it, when it is known already.
+
+    Raises:
+        NamedOnlyError: it holds what would only be named.
+        Exception: whatever pickling raises.
+    """
+    data = _dumped(value, identity or identity_of(value))
+    _Checker(io.BytesIO(data)).load()
+    return data
+
+
+def sent(value: Any) -> bytes:
+    """Pickle what goes to another process of this program, the user's code in it by value."""
+    return _dumped(value, Identity())
+
+
+def restored(data: bytes) -> Any:
+    """Return what `dumps` pickled. Unpickling runs code: the caller knows where it comes from."""
+    return pickle.loads(data)  # noqa: S301 - see above
+
+
+def is_own(value: Any, home: str | None = None) -> bool:
+    """Say whether a pickle has to hold an object by value: code of the user's, or of `home`."""
+    if isinstance(value, types.ModuleType):
+        return not owned.is_installed(value.__name__)
+    if not isinstance(value, types.FunctionType | type | _CACHED):
+        return False
+    return value.__module__ == home or not owned.is_installed(value.__module__)
+
+
+def of_another_python(stored: str | None) -> bool:
+    """Say whether a version of Python runs other bytecode than this one."""
+    return stored is not None and stored.split(".")[:2] != platform.python_version().split(".")[:2]
+
+
+def unreadable(what: str, stored: str | None, error: Exception | None = None) -> str:
+    """Return the text of the error for stored code that cannot be read.
+
+    Args:
+        what: the object, such as `'fn_build'`.
+        stored: the version of Python that stored it; None where it was not noted.
+        error: what unpickling raised; None where it was not tried.
+    """
+    reason = "" if error is None else f" ({type(error).__name__}: {error})"
+    return (
+        f"{what}: cannot be read{reason}. Python {stored or '(version not noted)'} stored it, and "
+        f"this is Python {platform.python_version()}. Use it with that Python and the libraries "
+        "it was stored with, or make it and what follows from it again with this one."
+    )
+
+
+def _dumped(value: Any, identity: Identity) -> bytes:
+    stream = io.BytesIO()
+    with _registry, _Pickler.over(stream, identity) as pickler:
+        pickler.dump(value)
+    return stream.getvalue()
+
+
+class _Checker(pickle.Unpickler):
+    """Loads what was just written, and finds names of modules that are not there elsewhere."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if not owned.is_installed(module):
+            message = f"{module}.{name} would be stored by its name only"
+            raise NamedOnlyError(message)
+        return super().find_class(module, name)
+
+
+class _Pickler(cloudpickle.Pickler):
+    """cloudpickle, for modules of the user's too, and for what it leaves behind."""
+
+    def __init__(self, stream: io.BytesIO, identity: Identity) -> None:
+        super().__init__(stream, protocol=5)
+        self.identity = identity
+        self.added: list[types.ModuleType] = []
+
+    @classmethod
+    @contextmanager
+    def over(cls, stream: io.BytesIO, identity: Identity) -> Generator[_Pickler]:
+        """Leave cloudpickle's list of modules as it was."""
+        pickler = cls(stream, identity)
+        try:
+            yield pickler
+        finally:
+            for module in pickler.added:
+                cloudpickle.unregister_pickle_by_value(module)
+
+    def reducer_override(self, obj: Any) -> Any:
+        """Say how functions, classes and modules of the user's are made again."""
+        if not is_own(obj, self.identity.home):
+            return _reduced(obj) or super().reducer_override(obj)
+        if isinstance(obj, types.ModuleType):
+            return make_module, (obj.__name__,), self.used_of(obj), None, None, fill_module
+        if isinstance(obj, _CACHED):
+            return make_cached, (obj.cache_parameters(), obj.__wrapped__), dict(obj.__dict__)
+        self.register(obj.__module__)
+        made: Any = super().reducer_override(obj)
+        if not isinstance(made, tuple) or len(made) != 6:  # noqa: PLR2004 - it is named
+            return made
+        return self.made_class(obj, made) if isinstance(obj, type) else self.function(obj, made)
+
+    def register(self, name: str | None) -> None:
+        """Let cloudpickle take what is in a module by value."""
+        module = sys.modules.get(name or "")
+        if module is not None and name not in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.register_pickle_by_value(module)
+            self.added.append(module)
+
+    def used_of(self, module: types.ModuleType) -> dict[str, Any]:
+        """Return the names of a module that go with it."""
+        used = self.identity.uses.get(module.__name__, {WHOLE})
+        about = {"__name__", "__package__", "__file__"}
+        return {
+            name: value
+            for name, value in vars(module).items()
+            if name in about or name in used or (WHOLE in used and name not in UNSAID)
+        }
+
+    def function(self, obj: types.FunctionType, made: Any) -> Any:
+        """Add what the bodies of nested classes read, and the modules that are imported inside."""
+        make, arguments, (state, slots), _, _, setter = made
+        space = obj.__globals__
+        names = bytecode.reads(obj.__code__).names
+        read = {n: space[n] for n in names if n in space and n not in UNSAID}
+        slots["__globals__"] = read | slots["__globals__"]
+        carried = self.identity.imported | space.get(CARRIED, {})
+        if carried:
+            slots["__globals__"][CARRIED] = carried
+            return make_function, arguments, (setter, (state, slots)), None, None, set_function
+        return make, arguments, (state, slots), None, None, setter
+
+    @staticmethod
+    def made_class(obj: type, made: Any) -> Any:
+        """Let what is the same class be one class where it loads, and no other."""
+        make, arguments, state, _, _, setter = made
+        known = fingerprint(obj)
+        _classes[known] = obj
+        _whole.add(obj)
+        untracked = (*arguments[:-2], None, None)  # cloudpickle would know it by its object
+        return make_class, (known, make, untracked), (setter, state), None, None, set_class
+
+
+def _reduced(value: Any) -> Any:
+    """Return how to make what cloudpickle does not take, or takes as it is at this moment."""
+    if type(value) is functools.cached_property:  # it holds a lock, which no pickle takes
+        return functools.cached_property, (value.func,), {"attrname": value.attrname}
+    if isinstance(value, types.BuiltinFunctionType | types.MethodType) and owned.is_shared(value):
+        return getattr, (sys.modules[type(value.__self__).__module__], value.__name__)
+    return None
+
+
+def make_class(known: str, make: Callable[..., type], arguments: tuple[Any, ...]) -> type:
+    """Return the class with this identity: one that is here and has not changed, or a new one."""
+    found = _classes.get(known)
+    if found is None or found not in _whole or fingerprint(found) != known:
+        found = _classes[known] = make(*arguments)
+    return found
+
+
+def set_class(made: type, state: Any) -> None:
+    """Fill in a class that `make_class` made; one that was here is left alone.
+
+    It may be the user's own, with globals that must not become those of the time of storing.
+    """
+    if made not in _whole:
+        setter, values = state
+        setter(made, values)
+        _whole.add(made)
+
+
+def make_function(code: types.CodeType, space: dict[str, Any], *rest: Any) -> types.FunctionType:
+    """Make a function that imports the modules which were stored with it."""
+    space["__builtins__"] = _CARRYING
+    return types.FunctionType(code, space, *rest)
+
+
+def set_function(function: types.FunctionType, state: Any) -> None:
+    """Fill in what `make_function` made."""
+    setter, values = state
+    setter(function, values)
+    function.__globals__["__builtins__"] = _CARRYING
+
+
+def make_module(name: str) -> types.ModuleType:
+    """Make a module that is known to what was stored with it alone."""
+    return types.ModuleType(name)
+
+
+def fill_module(module: types.ModuleType, names: dict[str, Any]) -> None:
+    """Fill in what was used of it."""
+    vars(module).update(names)
+
+
+def make_cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
+    """Make a function that caches, its cache empty."""
+    return functools.lru_cache(**parameters)(function)
+
+
+def _import(
+    name: str, space: Any = None, names: Any = None, taken: Any = (), level: int = 0
+) -> Any:
+    """Import as Python does, but first what was stored with the function that imports."""
+    carried = (space or {}).get(CARRIED, {})
+    package = (space or {}).get("__package__") or ""
+    full = importlib.util.resolve_name("." * level + name, package) if carried and level else name
+    if full not in carried:
+        return builtins.__import__(name, space, names, taken, level)
+    return carried[full if taken else full.partition(".")[0]]
+
+
+_CARRYING: dict[str, Any] = vars(builtins) | {"__import__": _import}

@@ -1,0 +1,372 @@
+"""The identity of code: a digest of all that a function, a class or an object is made of.
+
+It follows what the user's own code reaches: helpers, classes with their bases and members, modules
+of the project, values in containers, closures, defaults. It does not move when the code does,
+when a comment or a docstring changes, or from one process to the next.
+"""
+
+from __future__ import annotations
+
+import builtins
+import copyreg
+import hashlib
+import importlib.util
+import io
+import logging
+import types
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.usercode import bytecode, leaves, owned
+from aiqc_core.usercode.found import (
+    CARRIED,
+    LARGE_BYTES,
+    UNSAID,
+    WHOLE,
+    Identity,
+    chains_of,
+    imported,
+    prefixes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+# Of a class: where it is, what is derived from the rest, and what is made anew by each process.
+DERIVED = {
+    "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__",
+    "__static_attributes__", "__abstractmethods__", "_abc_impl", "__signature__",
+    "__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__",
+    "__pydantic_parent_namespace__", "__pydantic_complete__",
+}  # fmt: skip
+HEAP_TYPE = 1 << 9  # made by a class statement or a call, not by an extension
+
+
+def fingerprint(value: Any) -> str:
+    """Return 64 hex digits that change when a function or an object does something else."""
+    return identity_of(value).digest
+
+
+def identity_of(value: Any) -> Identity:
+    """Return what identifies a function, a class, a module or an object.
+
+    A function is followed even where its module is installed; what it reaches there is known by
+    name and version.
+    """
+    home = value.__module__ if isinstance(value, types.FunctionType) else None
+    walk = _Walk(home)
+    walk.value(value)
+    walk.found.digest = walk.hasher.hexdigest()
+    return walk.found
+
+
+class _Walk:
+    """Feeds a digest with an object and all that it reaches, each thing once."""
+
+    def __init__(self, home: str | None) -> None:
+        self.home = home
+        self.hasher = hashlib.sha256()
+        self.fed = 0
+        self.numbers: dict[int, int] = {}
+        self.alive: list[Any] = []  # or an id may come again
+        self.place: list[str] = []
+        self.found = Identity(home)
+
+    def feed(self, *parts: str | bytes) -> None:
+        """Take in texts and bytes, each with its length."""
+        for part in parts:
+            data = part if isinstance(part, bytes) else part.encode(errors="surrogatepass")
+            self.hasher.update(len(data).to_bytes(8, "big"))
+            self.hasher.update(data)
+            self.fed += len(data)
+
+    @contextmanager
+    def at(self, name: str, *, root: bool = False) -> Generator[None]:
+        """Name what is looked at, and note it where it is large and nothing in it is."""
+        before, known, outer = self.fed, len(self.found.large), self.place
+        self.place = [name] if root else [*outer, name]
+        try:
+            yield
+            size = self.fed - before
+            if size > LARGE_BYTES and len(self.found.large) == known:
+                self.found.large.append((self.here, size))
+        finally:
+            self.place = outer
+
+    @property
+    def here(self) -> str:
+        """The name of what is looked at."""
+        return "".join(self.place).removeprefix(".") or "itself"
+
+    def is_new(self, value: Any) -> bool:
+        """Say whether a value comes for the first time, else feed which one it is."""
+        number = self.numbers.get(id(value))
+        if number is not None:
+            self.feed("again", str(number))
+            return False
+        self.numbers[id(value)] = len(self.numbers)
+        self.alive.append(value)
+        return True
+
+    def value(self, value: Any) -> None:
+        """Take in any object."""
+        plain = leaves.plain(value)
+        if plain is not None:
+            self.feed(*plain)
+            return
+        kind = type(value)
+        if kind is tuple:
+            self.feed("tuple", str(len(value)))
+            self.all(value)
+        elif kind is types.MethodType:
+            self.bound(value)
+        elif isinstance(value, types.ModuleType):
+            self.module(value, {()})
+        elif isinstance(value, types.FunctionType | type):
+            self.named(value)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self.builtin(value)
+        elif self.is_new(value):
+            self.fresh(value)
+
+    def all(self, values: Iterable[Any]) -> None:
+        """Take in one after the other."""
+        for each in values:
+            self.value(each)
+
+    def mapping(self, values: Iterable[tuple[Any, Any]]) -> None:
+        """Take in keys and values in their order."""
+        for key, each in values:
+            self.value(key)
+            if type(key) is str:
+                with self.at(f"[{key!r}]"):
+                    self.value(each)
+            else:
+                self.value(each)
+
+    def members(self, values: Iterable[tuple[str, Any]]) -> None:
+        """Take in attributes, in the order of their names."""
+        for name, each in sorted(values, key=lambda pair: pair[0]):
+            self.feed(name)
+            with self.at(f".{name}"):
+                self.value(each)
+
+    def fresh(self, value: Any) -> None:
+        """Take in an object that was not met before."""
+        parts = leaves.parts(value)
+        if isinstance(value, set | frozenset):
+            self.feed("set", type(value).__name__, *sorted(map(self.apart, value)))
+        elif type(value) is dict:
+            self.feed("dict", str(len(value)))
+            self.mapping(value.items())
+        elif type(value) is list:
+            self.feed("list", str(len(value)))
+            self.all(value)
+        elif parts is not None:
+            self.feed(f"{type(value).__module__}.{type(value).__qualname__}")
+            self.all(parts)
+        elif isinstance(value, types.CodeType):
+            self.code(value)
+        elif isinstance(value, logging.Logger):
+            self.feed("logger", value.name)
+        elif isinstance(value, io.IOBase):
+            self.cannot(value)
+        else:
+            self.reduced(value)
+
+    def apart(self, value: Any) -> str:
+        """Return the digest of an element of a set, in an order of which nothing hangs."""
+        walk = _Walk(self.home)
+        walk.numbers, walk.found, walk.place = dict(self.numbers), self.found, self.place
+        walk.value(value)
+        self.alive += walk.alive
+        self.fed += walk.fed
+        return walk.hasher.hexdigest()
+
+    def reduced(self, value: Any) -> None:
+        """Take in an object by what a pickle would hold of it."""
+        reduce = copyreg.dispatch_table.get(type(value))
+        try:
+            made: Any = reduce(value) if reduce else value.__reduce_ex__(4)
+        except Exception:  # noqa: BLE001 - each type has its own reason
+            self.cannot(value)
+            return
+        self.alive.append(made)
+        if isinstance(made, str):
+            self.feed("name", type(value).__module__, made)
+            return
+        function, arguments, state, items, pairs = (*made, None, None, None)[:5]
+        given: Any = arguments
+        self.feed("object")
+        self.value(function)
+        self.all(given)
+        attributes = leaves.attributes(state)
+        if attributes is None:
+            self.value(state)
+        else:
+            self.members(attributes.items())
+        self.all(items or ())
+        self.mapping(pairs or ())
+
+    def cannot(self, value: Any) -> None:
+        """Note an object that cannot be followed."""
+        kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
+        self.found.unfollowed.append(f"{self.here} ({kind})")
+        self.feed("unfollowed", kind)
+
+    def installed(self, value: Any) -> bool:
+        """Take in what an installed package names by its name and version, if it is that."""
+        name = owned.name_of(value)
+        if name is None or value.__module__ == self.home:
+            if not isinstance(value, type) or value.__flags__ & HEAP_TYPE:
+                return False
+            name = f"{value.__module__}.{value.__qualname__}"
+        self.feed("installed", name, owned.version_of(name))
+        return True
+
+    def builtin(self, value: types.BuiltinFunctionType) -> None:
+        """Take in a function of C by its name, one that is bound with what it is bound to."""
+        holder = value.__self__
+        if isinstance(holder, types.ModuleType | None):
+            self.feed("builtin", value.__module__ or "", value.__qualname__)
+        elif owned.is_shared(value):
+            self.feed("builtin", type(holder).__module__, value.__name__)
+        else:
+            self.feed("bound", value.__name__)
+            self.value(holder)
+
+    def bound(self, value: types.MethodType) -> None:
+        """Take in a method with what it is bound to."""
+        if owned.is_shared(value):
+            self.feed("builtin", type(value.__self__).__module__, value.__name__)
+            return
+        self.feed("bound")
+        self.value(value.__func__)
+        self.value(value.__self__)
+
+    def named(self, value: Any) -> None:
+        """Take in a function or a class: by name what is installed, else by what it is."""
+        if not self.installed(value) and self.is_new(value):
+            if isinstance(value, type):
+                self.made_class(value)
+            else:
+                with self.at(value.__qualname__, root=True):
+                    self.function(value)
+
+    def made_class(self, value: type) -> None:
+        """Take in a class of the user's."""
+        with self.at(value.__name__, root=True):
+            self.feed("class", value.__name__)
+            self.value(type(value))
+            self.all(value.__bases__)
+            slots = types.MemberDescriptorType  # of which __slots__ tells
+            self.members(
+                (n, v) for n, v in vars(value).items() if n not in DERIVED and type(v) is not slots
+            )
+
+    def function(self, value: types.FunctionType) -> None:
+        """Take in a function: its code, what it is given, and what it reads."""
+        module = value.__globals__.get("__name__")
+        is_ours = module == self.home or not owned.is_installed(module)
+        self.feed("function")
+        self.code(value.__code__)
+        for part in (value.__defaults__, sorted((value.__kwdefaults__ or {}).items())):
+            with self.at(" (a default)"):
+                self.value(part)
+        self.members(value.__dict__.items())
+        if "__wrapped__" in value.__dict__:  # its decorator may read them
+            self.value(value.__annotations__)
+        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
+            self.cell(name, cell, value)
+        if is_ours:
+            self.read(value)
+        else:
+            self.feed("library", str(module), owned.version_of(str(module)))
+
+    def cell(self, name: str, cell: types.CellType, function: types.FunctionType) -> None:
+        """Take in a variable of the function around."""
+        try:
+            content = cell.cell_contents
+        except ValueError:  # the enclosing function never set it
+            self.found.missing.add(_place(name, function))
+            return
+        self.feed(name)
+        with self.at(name, root=True):
+            self.value(content)
+
+    def code(self, code: types.CodeType) -> None:
+        """Take in what a code does."""
+        self.feed("code", repr(bytecode.canonical(code)))
+
+    def read(self, function: types.FunctionType) -> None:
+        """Take in what a function reads from its module, and what it imports."""
+        space, read = function.__globals__, bytecode.reads(function.__code__)
+        for name in sorted(read.names):
+            if name in space:
+                self.feed(name)
+                with self.at(name, root=True):
+                    self.variable(name, space[name], read.names[name])
+            elif name in read.needed - read.written and not hasattr(builtins, name):
+                self.found.missing.add(_place(name, function))
+        for name, taken, level in sorted(read.imports):
+            self.imports(space, name, taken, level)
+
+    def variable(self, name: str, value: Any, chains: set[tuple[str, ...]]) -> None:
+        """Take in what a name of a module stands for."""
+        if isinstance(value, types.ModuleType):
+            self.module(value, chains)
+        elif name not in UNSAID:
+            self.value(value)
+
+    def module(self, module: types.ModuleType, chains: set[tuple[str, ...]]) -> None:
+        """Take in what is used of a module: all of it where that cannot be known."""
+        name = module.__name__
+        if owned.is_installed(name):
+            self.feed("module", name, owned.version_of(name))
+            return
+        used = self.found.uses.setdefault(name, set())
+        if () in chains:
+            used.add(WHOLE)
+            if self.is_new(module):
+                self.members((n, v) for n, v in vars(module).items() if n not in UNSAID)
+            return
+        for first in sorted({chain[0] for chain in chains}):
+            used.add(first)
+            if first not in vars(module):
+                self.feed("absent", first)
+                continue
+            with self.at(f".{first}"):
+                further = {chain[1:] for chain in chains if chain[0] == first}
+                self.variable(first, vars(module)[first], further)
+
+    def imports(
+        self, space: dict[str, Any], name: str, taken: tuple[str, ...], level: int
+    ) -> None:
+        """Take in what an import statement inside a function brings, of the user's modules."""
+        package = space.get("__package__") or ""
+        try:
+            full = importlib.util.resolve_name("." * level + name, package) if level else name
+        except ImportError:
+            full = name
+        self.feed("import", full, *taken)
+        if owned.is_installed(full):
+            self.feed(owned.version_of(full))
+            return
+        for part in prefixes(full):
+            module = space.get(CARRIED, {}).get(part) or imported(part)
+            if module is None:
+                self.feed("absent", part)
+                return
+            self.found.imported[part] = module
+            is_last = part == full
+            child = full.removeprefix(f"{part}.").partition(".")[0]
+            for each in taken if is_last else ():
+                if not hasattr(module, each):
+                    submodule = imported(f"{part}.{each}")
+                    if submodule is not None:
+                        self.found.imported[f"{part}.{each}"] = submodule
+            self.module(module, chains_of(taken) if is_last else {(child, "__name__")})
+
+
+def _place(name: str, function: types.FunctionType) -> str:
+    return f"{name!r} (in {function.__qualname__})"

@@ -1,0 +1,97 @@
+"""Values that a digest takes in as they are, and the parts of those that are put together."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import weakref
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ATOMS = {type(None), bool, int, float, complex, str, types.EllipsisType, types.NotImplementedType}
+SEQUENCES = (list, tuple)
+
+
+def plain(value: Any) -> list[str | bytes] | None:
+    """Return what stands for a value that holds no other; None of all else.
+
+    A list or a tuple of plain values is one too: a million numbers are no million steps.
+    """
+    kind = type(value)
+    if kind in ATOMS:
+        return [kind.__name__, repr(value)]
+    if kind in {bytes, bytearray, memoryview}:
+        return [kind.__name__, bytes(value)]
+    if kind in SEQUENCES:
+        return [kind.__name__, repr(value)] if set(map(type, value)) <= ATOMS else None
+    if isinstance(value, np.ndarray | np.generic):
+        return _of_array(value)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(value, torch.Tensor):
+        return _of_tensor(value, torch)
+    return None
+
+
+def parts(value: Any) -> list[Any] | None:
+    """Return what makes up an object that a pickle does not know, or knows with chance in it."""
+    if isinstance(value, np.ndarray):  # of objects
+        return [str(value.dtype), value.shape, value.tolist()]
+    if isinstance(value, pd.DataFrame):
+        columns = [value.iloc[:, i].array for i in range(value.shape[1])]
+        return [list(value.columns), value.index, *columns]
+    if isinstance(value, pd.Series | pd.Index):
+        return [str(value.dtype), value.name, value.array]
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return [str(value.dtype), np.asarray(value, dtype=object).tolist()]
+    for kind, of in _PARTS.items():
+        if isinstance(value, kind):
+            return of(value)
+    return None
+
+
+def attributes(state: Any) -> dict[str, Any] | None:
+    """Return the attributes in the state of an object, slots too; None of another state."""
+    found: dict[Any, Any] = {}
+    for part in state if type(state) is tuple else (state,):
+        if part is not None and type(part) is not dict:
+            return None
+        found |= part or {}
+    return found if all(type(key) is str for key in found) else None
+
+
+def _of_array(value: Any) -> list[str | bytes] | None:
+    if value.dtype.hasobject:
+        return None
+    return ["array", str(value.dtype), repr(value.shape), value.tobytes()]
+
+
+def _of_tensor(value: Any, torch: Any) -> list[str | bytes] | None:
+    if value.is_sparse or value.is_quantized or value.device.type == "meta":
+        return None
+    data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    about = (tuple(value.shape), value.requires_grad, str(value.device))
+    return ["tensor", str(value.dtype), repr(about), data]
+
+
+def _cached(value: Any) -> list[Any]:
+    return [value.__wrapped__, sorted(value.cache_parameters().items())]
+
+
+_PARTS: dict[Any, Any] = {
+    staticmethod: lambda v: [v.__func__],
+    classmethod: lambda v: [v.__func__],
+    property: lambda v: [v.fget, v.fset, v.fdel],
+    functools.cached_property: lambda v: [v.func, v.attrname],
+    type(functools.lru_cache(len)): _cached,
+    types.MappingProxyType: lambda v: [dict(v)],
+    types.CellType: lambda v: [v.cell_contents],
+    weakref.ReferenceType: lambda v: [v()],
+    types.GetSetDescriptorType: lambda v: [v.__name__],
+    types.MethodDescriptorType: lambda v: [v.__objclass__, v.__name__],
+    types.WrapperDescriptorType: lambda v: [v.__objclass__, v.__name__],
+    types.ClassMethodDescriptorType: lambda v: [v.__objclass__, v.__name__],
+    types.MethodWrapperType: lambda v: [v.__self__, v.__name__],
+}
