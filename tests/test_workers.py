@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -162,7 +163,7 @@ def test_a_result_that_cannot_be_read_is_an_error(pool: WarmPool) -> None:
 
 def test_an_argument_that_cannot_be_pickled_is_refused_at_once(pool: WarmPool) -> None:
     with pytest.raises(Exception, match="pickle"):
-        pool.submit("key", "builtins:print", lambda: 0)
+        pool.submit("key", "builtins:print", threading.Lock())
     assert pool.busy == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from peewee import CharField
@@ -115,6 +116,16 @@ class Algorithm(BaseModel):
             role: None if digest_of(self, role) is None else self.sources.get(role) or NO_SOURCE
             for role in ROLES
         }
+
+    @classmethod
+    def text_of(cls, stored: bytes) -> str | None:
+        """Return the source text of what a column of functions holds; None where there is none."""
+        digest = hashlib.sha256(stored).hexdigest()
+        for role in ROLES:
+            row = cls.get_or_none(cls._meta.fields[role] == digest)
+            if row is not None and row.sources.get(role):
+                return row.sources[role]
+        return None
 
     def payloads(self) -> dict[str, bytes | None]:
         """Return the captured functions, their signatures checked."""

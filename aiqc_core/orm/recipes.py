@@ -110,7 +110,7 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     shown = repr(value)
-    if callable(value) or " at 0x" in shown:  # which moves from process to process
+    if byvalue.is_own(value) or " at 0x" in shown:  # which moves from process to process
         name = getattr(value, "__name__", type(value).__name__)
         return f"{name} {fingerprint(value)[:12]}"
     return shown

@@ -7,7 +7,6 @@ of the number (of 1 where it is smaller), everything else has to be equal.
 
 from __future__ import annotations
 
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from aiqc_core.usercode import leaves as held
 from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
@@ -74,12 +74,9 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         value = value.toarray()
     if isinstance(value, pd.Series | pd.Index):
         value = value.to_numpy()
-    if isinstance(value, types.FunctionType):
-        yield place, fingerprint(value)
-        return
     parts = _parts(value)
     if parts is None:
-        yield place, value
+        yield place, fingerprint(value) if _is_code(value) else value
         return
     for name, part in parts.items():
         yield from leaves(part, f"{place}.{name}" if place else str(name))
@@ -96,12 +93,19 @@ def _parts(value: Any) -> Mapping[Any, Any] | None:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if hasattr(value, "get_params") and not isinstance(value, type):
-        return {"kind": type(value).__name__, **vars(value)}
+        return {"kind": type(value).__name__} | (held.attributes(vars(value)) or {})
     return None
 
 
 def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | bytes | bool | int | float | np.generic)
+
+
+def _is_code(value: Any) -> bool:
+    """Say whether a value is compared by what it does: its text may hold where it is in memory."""
+    if _is_plain(value) or isinstance(value, np.ndarray):
+        return False
+    return callable(value) or " at 0x" in repr(value)
 
 
 def _leaf(place: str, then: Any, now: Any, tolerance: float) -> Likeness:

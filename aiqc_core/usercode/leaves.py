@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 ATOMS = {type(None), bool, int, float, complex, str, types.EllipsisType, types.NotImplementedType}
+ADDRESSES = {"_stop_words_id"}  # attributes that say where something is in memory
 SEQUENCES = (list, tuple)
 
 
@@ -59,7 +60,9 @@ def attributes(state: Any) -> dict[str, Any] | None:
         if part is not None and type(part) is not dict:
             return None
         found |= part or {}
-    return found if all(type(key) is str for key in found) else None
+    if not all(type(key) is str for key in found):
+        return None
+    return {name: value for name, value in found.items() if name not in ADDRESSES}
 
 
 def _of_array(value: Any) -> list[str | bytes] | None:
