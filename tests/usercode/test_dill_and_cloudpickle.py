@@ -115,8 +115,8 @@ def test_dills_text_may_be_anothers(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert dill.source.getsource(texts_dill.PAIR[0]) != "lambda x: x + 1"
     assert reveal_code(texts_dill.f) == "def f(x):\n    return x + 3\n"
     path.write_text("# more than before\ndef f(x):\n    return x + 333\n\n\n\n")
-    assert "333" in dill.source.getsource(texts_dill.f)
     assert reveal_code(texts_dill.f) is None
+    assert "333" in dill.source.getsource(texts_dill.f)
     assert reveal_code(None) is None
 
 
