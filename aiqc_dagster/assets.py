@@ -7,7 +7,7 @@ import dagster as dg
 
 from aiqc_core import chain
 from aiqc_core.experiment import Experiment
-from aiqc_dagster import partitions, stages
+from aiqc_dagster import partitions, stages, stores
 from aiqc_dagster.stages import Stage, asset_key
 from aiqc_dagster.training import TrainingOps
 from aiqc_dagster.works import NotebookWork
@@ -48,6 +48,7 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
         required_resource_keys={"metastore", "cache"},
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        stores.claim(context.instance, experiment)
         key = context.partition_key
         if stage.dimension == partitions.COMBO:
             return stage.materialise(experiment, "", key).as_result()

@@ -20,7 +20,7 @@ from aiqc_core.chain.stage import row_of
 from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Dataset, Fold, Splitset
-from aiqc_dagster import metadata, partitions
+from aiqc_dagster import metadata, partitions, stores
 from aiqc_dagster.stages import STAGES, Stage
 
 
@@ -84,6 +84,7 @@ def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinitio
         required_resource_keys={"metastore", "cache"},
     )
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        stores.claim(context.instance, experiment)
         snapshot, key = context.partition_key, ""
         if stage.dimension is not None:
             snapshot, key = partitions.split_cell(context.partition_key, stage.dimension)

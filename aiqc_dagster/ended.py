@@ -9,12 +9,12 @@ looks for killed ones when it begins.
 
 from __future__ import annotations
 
-import json
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.events import EngineEventData
 
 from aiqc_core.orm import liveness
 
@@ -23,17 +23,25 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROCESS_TAG = "aiqc/process"  # of a run: which process executes it
+PROCESS = "aiqc/process"  # of an event in a run's log: which process executes the run
+FIRST_EVENTS = 200  # among which it is
 _GOING_ON = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
 
 @contextmanager
 def slots_given_back(instance: dg.DagsterInstance, run_id: str) -> Generator[None]:
-    """Execute a run in the block: killed runs are ended first, and its own slots freed after."""
+    """Execute a run in the block: killed runs are ended first, and its own slots freed after.
+
+    The process is noted in the run's own log: a tag would show in the list of all runs, and be
+    inherited by a run that is executed again.
+    """
     end_killed_runs(instance)
-    # With the run's id, since a run that is executed again inherits its parent's tags.
-    owner = liveness.this_process() | {"run": run_id}
-    instance.add_run_tags(run_id, {PROCESS_TAG: json.dumps(owner)})
+    owner = liveness.this_process()
+    instance.report_engine_event(
+        f"Process {owner['pid']} on {owner['host']} executes this run.",
+        instance.get_run_by_id(run_id),
+        EngineEventData(metadata={PROCESS: dg.MetadataValue.json(owner)}),
+    )
     try:
         yield
     finally:
@@ -47,8 +55,8 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
     """
     ended: list[str] = []
     for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_GOING_ON)):
-        owner = json.loads(run.tags.get(PROCESS_TAG, "{}"))
-        if owner.get("run") != run.run_id or liveness.is_alive(owner):
+        owner = _process_of(instance, run.run_id)
+        if owner is None or liveness.is_alive(owner):
             continue
         told = f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."
         if run.status == dg.DagsterRunStatus.CANCELING:
@@ -59,6 +67,19 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
         logger.warning("The run %s had not ended. %s", run.run_id, told)
         ended.append(run.run_id)
     return ended
+
+
+def _process_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any] | None:
+    """Return which process executes a run; None where no executor of ours noted it."""
+    found = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=FIRST_EVENTS
+    )
+    for record in found.records:
+        event = record.event_log_entry.dagster_event
+        noted = None if event is None else event.engine_event_data.metadata.get(PROCESS)
+        if noted is not None:
+            return dict(noted.value)
+    return None
 
 
 def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:

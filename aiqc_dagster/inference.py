@@ -9,7 +9,7 @@ from pydantic import Field
 from aiqc_core import chain
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Prediction
-from aiqc_dagster import checks, metadata, partitions
+from aiqc_dagster import checks, metadata, partitions, stores
 from aiqc_dagster.stages import Cell, asset_key
 
 DESCRIPTION = (
@@ -58,6 +58,7 @@ def asset(experiment: Experiment) -> dg.AssetsDefinition:
     def prediction(
         context: dg.AssetExecutionContext, config: BatchConfig
     ) -> dg.MaterializeResult[Any]:
+        stores.claim(context.instance, experiment)
         return _cell(experiment, context.partition_key, config).as_result()
 
     return prediction
@@ -74,6 +75,7 @@ def check(experiment: Experiment) -> dg.AssetChecksDefinition:
         required_resource_keys={"metastore", "cache"},
     )
     def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        stores.claim(context.instance, experiment)
         batch = context.partition_key
         return dg.AssetCheckResult(
             **checks.shown(chain.batch_drift(experiment, batch), {"batch": batch})
@@ -89,6 +91,7 @@ def job(experiment: Experiment) -> dg.JobDefinition:
     @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore", "cache"})
     def predict(context: dg.OpExecutionContext, config: NewBatchConfig) -> None:
         """Predict new data, and show it as a cell of the asset."""
+        stores.claim(context.instance, experiment)
         if config.batch:
             batch = partitions.checked_snapshot(config.batch)
             cell = _cell(experiment, batch, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 Metadata = dict[str, Any]
 SHOWN_ROWS = 5
+DIGITS = 4
+OWN_COLUMNS = {"rank", "models", "pruned", "combination"}
 
 
 def of_dataset(row: Dataset) -> Metadata:
@@ -137,11 +140,20 @@ def of_standings(
         undefined: why none leads, where none has a score.
     """
     short = any(s.pruned for s in ranked)
+    names = dict.fromkeys(name for s in ranked for name in s.hyperparameters)
+    varied = [name for name in names if _varies(name, ranked)]
+    splits = sorted(ranked[0].scores, key=lambda split: split != queue.splitset.judged_on)
+    # What decides comes first: the page shows the first columns, and the rest by scrolling.
     rows = [
-        {"combination": s.combo_key, **s.hyperparameters, "models": s.models, **s.scores}
+        {"rank": rank}
+        | {f"{metric} {split}": s.scores[split] for split in splits}
+        | {_column(name): s.hyperparameters.get(name) for name in varied}
+        | {"models": s.models}
         | ({"pruned": s.pruned} if short else {})
-        for s in ranked
+        | {"combination": s.combo_key}
+        for rank, s in enumerate(ranked, start=1)
     ]
+    fixed = {n: v for n, v in ranked[0].hyperparameters.items() if n not in varied}
     best = {f"best_{split}_{metric}": value for split, value in ranked[0].scores.items()}
     in_force = Champion.of(experiment)
     return {
@@ -154,13 +166,24 @@ def of_standings(
         **({} if in_force is None else {"champion_predictor_id": in_force.predictor_id}),
         **positive(queue.positive_class),
         "leaderboard": table(rows),
+        **({"fixed_hyperparameters": fixed} if fixed else {}),
         **{name: value for name, value in best.items() if math.isfinite(value)},
     }
+
+
+def _varies(name: str, ranked: Sequence[Standing]) -> bool:
+    return len({json.dumps(s.hyperparameters.get(name), default=str) for s in ranked}) > 1
+
+
+def _column(name: str) -> str:
+    """Return the column of a hyperparameter, apart from the table's own."""
+    return f"{name} (hyperparameter)" if name in OWN_COLUMNS else name
 
 
 def of_champion(row: Champion, result: Challenge) -> Metadata:
     """Show which model is in use, and how its challenger did."""
     contest = {} if result.contest is None else asdict(result.contest)
+    measure = Measure.of_queue(row.predictor.job.queue)
     return {
         "predictor_id": row.predictor_id,
         "snapshot_of_champion": row.snapshot,
@@ -168,11 +191,19 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         "verdict": result.finding.summary,
         "challenger_predictor_id": result.challenger.id,
         "hyperparameters": row.predictor.job.hyperparameters,
+        "metric": measure.metric,
+        **_scores_of(row.predictor, measure.metric),
         **positive(row.predictor.positive_class),
         **({"contest": table([contest])} if contest else {}),
         **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
         **figures.of_champion(row.predictor),
     }
+
+
+def _scores_of(predictor: Predictor, metric: str) -> Metadata:
+    """Show a metric of each split, as `accuracy_test: 0.95`: the first champion has no contest."""
+    metrics = predictor.prediction.metrics
+    return numbers({split: {metric: m[metric]} for split, m in metrics.items() if metric in m})
 
 
 def of_prediction(row: Prediction, path: Path | None) -> Metadata:
@@ -215,7 +246,10 @@ def numbers(metrics: Mapping[str, Mapping[str, float]]) -> Metadata:
 
 
 def table(rows: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
-    """Show rows as a table: numbers to six digits, so that a row fits the page; NaN as text."""
+    """Show rows as a table: numbers to four digits, so that a row fits the page; NaN as text.
+
+    Whole digits all stay. The store, and metadata that is a single number, have every digit.
+    """
     return dg.MetadataValue.table(
         [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
     )
@@ -223,5 +257,7 @@ def table(rows: Sequence[Mapping[str, object]]) -> dg.TableMetadataValue:
 
 def _cell(value: object) -> str | int | float | bool:
     if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+        if not math.isfinite(value):
+            return str(value)
+        return float(f"{value:.{DIGITS}g}") if abs(value) < 10**DIGITS else float(round(value))
     return value if isinstance(value, str | int | float | bool) else str(value)

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from aiqc_dagster import stores
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -100,12 +102,22 @@ def checked_snapshot(key: str) -> str:
 
 
 def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
-    """Make a snapshot known to Dagster; one that is known already stays."""
+    """Make a snapshot known to Dagster; one that is known already stays.
+
+    Raises:
+        Failure: the experiment is another store's.
+    """
+    stores.claim(instance, experiment)
     _add(instance, snapshots(experiment), key)
 
 
 def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
-    """Make a batch known to Dagster; one that is known already stays."""
+    """Make a batch known to Dagster; one that is known already stays.
+
+    Raises:
+        Failure: the experiment is another store's.
+    """
+    stores.claim(instance, experiment)
     _add(instance, batches(experiment), key)
 
 
@@ -145,7 +157,12 @@ def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
 
 
 def add_notebook_jobs(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
-    """Make Jobs known to Dagster, in chunks; those that are known stay."""
+    """Make Jobs known to Dagster, in chunks; those that are known stay.
+
+    Raises:
+        Failure: the notebook's cells are another store's.
+    """
+    stores.claim(instance, stores.NOTEBOOK)
     known = set(instance.get_dynamic_partitions(NOTEBOOK))
     new = [key for key in keys if key not in known]
     for start in range(0, len(new), CHUNK):

@@ -24,6 +24,7 @@ INCHES = (7.2, 4.2)
 DPI = 90
 MARGINS = {"left": 0.13, "right": 0.97, "top": 0.9, "bottom": 0.14}  # for numbers along the axes
 COLORS = 64  # lines, their soft edges and the steps of a heat map; a quarter of the bytes of all
+ERRORS: dict[str, Any] = {"error_kw": {"ecolor": "#333333", "elinewidth": 1, "capsize": 3}}
 DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--"}
 
 
@@ -55,7 +56,7 @@ def png(figure: go.Figure) -> bytes:
     axes: Any = drawn.add_subplot()
     for trace in traces:
         DRAWERS[trace.type](axes, trace)
-    _label(axes, figure.layout)
+    _label(axes, figure.layout, traces)
     if any(trace.name and trace.showlegend is not False for trace in traces):
         axes.legend(fontsize="small", frameon=False)
     canvas.draw()
@@ -75,6 +76,17 @@ def _names_its_ticks(traces: list[Any], layout: Any) -> bool:
 def _scatter(axes: Any, trace: Any) -> None:
     mode = trace.mode or "lines"
     style = DASHES.get(getattr(trace.line, "dash", None) or "", "-") if "lines" in mode else "none"
+    color = _color(trace.line if "lines" in mode else trace.marker)
+    x_spread, y_spread = _spread(trace.error_x), _spread(trace.error_y)
+    if x_spread is not None or y_spread is not None:
+        axes.errorbar(
+            _values(trace.x),
+            _values(trace.y),
+            y_spread,
+            x_spread,
+            fmt="none",
+            **ERRORS["error_kw"],
+        )
     axes.plot(
         _values(trace.x),
         _values(trace.y),
@@ -83,14 +95,38 @@ def _scatter(axes: Any, trace: Any) -> None:
         marker="o" if "markers" in mode else None,
         markersize=3,
         label=_text(trace.name) if trace.showlegend is not False else None,
+        color=color,
     )
 
 
 def _bar(axes: Any, trace: Any) -> None:
+    shown: dict[str, Any] = {"label": _text(trace.name), "color": _color(trace.marker), **ERRORS}
     if trace.orientation == "h":
-        axes.barh([_text(str(y)) for y in trace.y], _values(trace.x), label=_text(trace.name))
+        names = [_text(str(y)) for y in trace.y]
+        bars = axes.barh(names, _values(trace.x), xerr=_spread(trace.error_x), **shown)
     else:
-        axes.bar([_text(str(x)) for x in trace.x], _values(trace.y), label=_text(trace.name))
+        names = [_text(str(x)) for x in trace.x]
+        bars = axes.bar(names, _values(trace.y), yerr=_spread(trace.error_y), **shown)
+    if trace.text is not None:
+        said = [_text(str(text)) for text in trace.text]
+        axes.bar_label(bars, said, padding=3, fontsize="small")
+
+
+def _color(of: Any) -> Any:
+    """Return the colour of a line, or those of markers and bars; None leaves the next one."""
+    color = getattr(of, "color", None)
+    if isinstance(color, str):
+        return color if color.startswith("#") else None
+    return list(color) if isinstance(color, tuple) and isinstance(color[0], str) else None
+
+
+def _spread(error: Any) -> Any:
+    """Return how far the lines of a trace reach to both sides of its values, None without."""
+    if error.array is None:
+        return None
+    above = np.asarray(error.array, dtype=float)
+    below = above if error.arrayminus is None else np.asarray(error.arrayminus, dtype=float)
+    return np.vstack([below, above])
 
 
 def _heatmap(axes: Any, trace: Any) -> None:
@@ -110,7 +146,7 @@ def _heatmap(axes: Any, trace: Any) -> None:
 DRAWERS = {"scatter": _scatter, "scattergl": _scatter, "bar": _bar, "heatmap": _heatmap}
 
 
-def _label(axes: Any, layout: Any) -> None:
+def _label(axes: Any, layout: Any, traces: list[Any]) -> None:
     axes.set_title(_text(layout.title.text), fontsize="medium")
     axes.set_xlabel(_text(layout.xaxis.title.text))
     axes.set_ylabel(_text(layout.yaxis.title.text))
@@ -121,10 +157,22 @@ def _label(axes: Any, layout: Any) -> None:
             shown = [_text(text) for text in axis.ticktext]
             getattr(axes, f"set_{name}ticks")(range(len(shown)), shown)
             axes.tick_params(axis=name, rotation=-(axis.tickangle or 0))
+        if axis.type not in {"log", "category"} and _is_whole(traces, name):
+            axes.locator_params(axis=name, integer=True)  # there is no epoch 1.5
+        is_map = any(trace.type == "heatmap" for trace in traces)  # which begins above already
+        if axis.autorange == "reversed" and not is_map:
+            getattr(axes, f"invert_{name}axis")()
         if axis.range is not None and axis.type not in {"log", "category"}:
             getattr(axes, f"set_{name}lim")(*axis.range)
     for shape in layout.shapes or ():
         axes.plot([shape.x0, shape.x1], [shape.y0, shape.y1], "--", color="grey", linewidth=1)
+
+
+def _is_whole(traces: list[Any], name: str) -> bool:
+    """Say whether all that stands along a numeric axis is whole numbers, such as epochs."""
+    held = [trace[name] for trace in traces if trace.type in {"scatter", "scattergl"}]
+    values = [value for along in held if along is not None for value in along if value is not None]
+    return bool(values) and all(isinstance(v, int | np.integer) for v in values)
 
 
 def _text(text: str | None) -> str:

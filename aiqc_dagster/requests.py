@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from aiqc_core import chain
-from aiqc_dagster import ended, ops, partitions
+from aiqc_dagster import ended, ops, partitions, stores
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SNAPSHOT_TAG, REASON_TAG, CONTENT_TAG = "aiqc/snapshot", "aiqc/reason", "aiqc/content"
 RUN_KEY_TAG, SENSOR_TAG = "dagster/run_key", "dagster/sensor_name"
 DIGITS = 16  # of a content's digest
+RECORDS = 50  # of the newest runs of a job's name, of whatever code location
 LAUNCH_SECONDS = 300  # a run that nothing has launched by then never will be
 _Status = dg.DagsterRunStatus
 UNDER_WAY = [
@@ -48,6 +49,7 @@ def retrain(
         when: the time of a schedule's tick.
         run_key: under which Dagster runs the request once.
     """
+    stores.claim(instance, experiment)
     runs = _under_way(instance, experiment)
     content = found.digest[:DIGITS]
     for run in runs:
@@ -77,6 +79,19 @@ def unseen_key(instance: dg.DagsterInstance, sensor: str, wanted: str) -> str:
             dg.RunsFilter(tags={RUN_KEY_TAG: key, SENSOR_TAG: sensor}), limit=1
         )
     )
+
+
+def own_records(context: dg.SensorEvaluationContext, job: str) -> list[dg.RunRecord]:
+    """Return the newest run of a job: of this code location, or of a command that names none."""
+    origin = context.code_location_origin
+    location = None if origin is None else origin.location_name
+    found: Any = context.instance.get_run_records(dg.RunsFilter(job_name=job), limit=RECORDS)
+    return [record for record in found if _location(record.dagster_run) in {None, location}][:1]
+
+
+def _location(run: dg.DagsterRun) -> str | None:
+    origin = run.remote_job_origin
+    return None if origin is None else origin.location_name
 
 
 def _under_way(instance: dg.DagsterInstance, experiment: Experiment) -> list[dg.DagsterRun]:

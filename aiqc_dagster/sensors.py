@@ -64,7 +64,7 @@ def _retry(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinition
         "minutes; only what is missing is trained.",
     )
     def retry(context: dg.SensorEvaluationContext) -> Any:
-        records = context.instance.get_run_records(dg.RunsFilter(job_name=job.name), limit=1)
+        records = requests.own_records(context, job.name)
         if not records or records[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
             return dg.SkipReason(f"The newest run of {job.name} did not fail.")
         run, ended = records[0].dagster_run, records[0].end_time

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from aiqc_core.orm import Queue, Snapshot
 from aiqc_core.orm.collecting import collect
-from aiqc_dagster import partitions
+from aiqc_dagster import partitions, stores
 
 
 class CollectConfig(dg.Config):
@@ -52,16 +52,21 @@ def job() -> dg.JobDefinition:
 def stale_partitions(instance: dg.DagsterInstance) -> dict[str, list[str]]:
     """Return the keys of dynamic partitions whose rows are gone, by partitions definition.
 
-    A snapshot that was added and not materialised yet has no row and is no leftover.
+    A snapshot that was added and not materialised yet has no row and is no leftover, and what is
+    another store's is no matter of this one's.
     """
     stale: dict[str, list[str]] = {}
     rows: Any = Snapshot.select()
     for row in rows:
         name = partitions.snapshots_name(row.experiment)
+        if not stores.is_own(instance, row.experiment):
+            continue
         if "queue" in row.rows and not _is_there(row):
             stale.setdefault(name, []).append(row.key)
     for name, gone in stale.items():
         stale[name] = sorted(set(gone) & set(instance.get_dynamic_partitions(name)))
+    if not stores.is_own(instance, stores.NOTEBOOK):
+        return {name: keys for name, keys in stale.items() if keys}
     ids: Any = Queue.select(Queue.id).tuples()
     queues = {queue_id for (queue_id,) in ids}
     keys = instance.get_dynamic_partitions(partitions.NOTEBOOK)

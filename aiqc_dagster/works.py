@@ -9,7 +9,7 @@ import dagster as dg
 from aiqc_core import chain
 from aiqc_core.orm import Queue
 from aiqc_core.orm.planned import jobs_of, jobs_with_indices
-from aiqc_dagster import partitions
+from aiqc_dagster import partitions, stores
 from aiqc_dagster.executor import worker_count
 from aiqc_dagster.stages import asset_key
 
@@ -40,6 +40,7 @@ class ExperimentWork:
 
     def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
         """Return every Job of the snapshot `target`, or the cells of the run."""
+        stores.claim(context.instance, self.experiment)
         if target:
             names = [[target, key] for key in self.experiment.job_keys()]
         else:
@@ -91,6 +92,7 @@ class NotebookWork:
                 "Queue.from_algorithm.",
                 allow_retries=False,
             )
+        stores.claim(context.instance, stores.NOTEBOOK)
         if not target:
             return [[key] for key in context.partition_keys]
         keys = [_key(job) for job in jobs_of(Queue.get_by_id(int(target)))]

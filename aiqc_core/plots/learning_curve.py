@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 HEAD_SHARE = 0.15
 PREFIX = "val_"
+FEW_EPOCHS = 10  # which each have a tick
 
 
 def data(
@@ -78,4 +79,6 @@ def figure(pair: Mapping[str, Any], about: str = "", *, unit: str | None = None)
     if not any(math.isfinite(value) for value in shown):
         drawn.add_annotation(text="no value is finite: the model diverged", showarrow=False)
     drawn.update_layout(showlegend=True, hovermode="x unified")
+    few = {"dtick": 1} if len(epochs) <= FEW_EPOCHS else {}
+    drawn.update_xaxes(tickformat=",d", **few)  # there is no epoch 1.5
     return drawn

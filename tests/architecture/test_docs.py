@@ -119,3 +119,15 @@ def test_what_runs_by_itself_is_told_on_its_page() -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len(text(README).splitlines()) <= README_LINES
+
+
+COMMAND = re.compile(r"(?:^|`)(?:\$ )?(dagster (?:sensor|schedule) [^`#\n]+)", re.MULTILINE)
+
+
+def test_commands_that_turn_something_on_address_what_the_ui_shows() -> None:
+    """A location that `-m` names after its module is another one than the workspace's."""
+    pages = [README, *PAGES, *sorted((ROOT / "deploy").rglob("*.md"))]
+    files = [*pages, *sorted((ROOT / "aiqc_core").rglob("*.py"))]
+    commands = [found for file in files for found in COMMAND.findall(text(file))]
+    assert len(commands) >= 2
+    assert [line for line in commands if "-w workspace.yaml" not in line] == []

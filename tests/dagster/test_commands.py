@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from small_experiment import declare
 
 from aiqc_core import chain
@@ -81,3 +83,22 @@ def test_the_queue_of_a_notebook_is_trained_by_command(home: Path, dagster_home:
     assert done.returncode == 0, done.stderr[-3000:]
     assert Queue.get_by_id(queue.id).runs_completed == 4
     assert "notebook: 4 trained, 0 found, of 4 Jobs" in done.stderr
+
+
+def test_a_sensor_that_a_documented_command_starts_runs_where_the_ui_looks(
+    home: Path, dagster_home: Path
+) -> None:
+    page = (ROOT / "docs" / "automation.md").read_text()
+    (command,) = re.findall(r"^(dagster sensor start [^#\n]+?) +#", page, re.MULTILINE)
+    program, *arguments = command.split()
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name(program)), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    workspace = yaml.safe_load((ROOT / "workspace.yaml").read_text())
+    with dg.DagsterInstance.get() as instance:
+        (state,) = instance.all_instigator_state()
+    origin = state.origin.repository_origin.code_location_origin
+    assert (state.name, state.status.value) == ("iris_retry", "RUNNING")
+    assert origin.location_name == workspace["load_from"][0]["python_module"]["location_name"]

@@ -130,6 +130,8 @@ def test_a_mapped_graph_runs_to_its_end(instance: dg.DagsterInstance, tmp_path: 
         if entry.dagster_event.event_type_value == "STEP_WORKER_STARTED"
     }
     assert len(pids) == 2
+    # Another's job, which our executor runs: it carries nothing of ours.
+    assert not [tag for tag in instance.get_run_by_id(run.run_id).tags if "aiqc" in tag]
     assert gone({int(pid) for pid in pids})
 
 

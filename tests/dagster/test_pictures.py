@@ -5,13 +5,20 @@ from __future__ import annotations
 import base64
 import io
 import re
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 import pytest
 from PIL import Image
+from small_experiment import declare
 
-from aiqc_dagster import pictures
+from aiqc_core import chain, leaderboard
+from aiqc_core.plots import learning_curve
+from aiqc_dagster import metadata, pictures
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def decoded(figure: go.Figure) -> np.ndarray:
@@ -77,3 +84,81 @@ def test_names_are_drawn_as_the_figure_writes_them() -> None:
     assert (decoded(bars) == plain).all()
     bars.update_layout(xaxis={"tickangle": -45})
     assert (decoded(bars) != plain).any()
+
+
+def axes_of(figure: go.Figure, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return the axes that a figure was drawn on."""
+    kept: list[Any] = []
+    label = pictures._label
+    monkeypatch.setattr(
+        pictures, "_label", lambda axes, *more: (label(axes, *more), kept.append(axes))
+    )
+    pictures.png(figure)
+    return kept[0]
+
+
+def test_the_range_of_a_bar_is_drawn_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = {"array": [0.5, 1], "arrayminus": [0.25, 2], "symmetric": False}
+    bars = go.Bar(x=[1, 3], y=["a", "b"], orientation="h", error_x=spread)
+    (lines,) = axes_of(go.Figure(bars), monkeypatch).collections
+    ends = [[float(x) for x, _ in segment] for segment in lines.get_segments()]
+    assert ends == [[0.75, 1.5], [1, 4]]
+
+
+@pytest.mark.parametrize("epochs", [2, 3, 7, 40])
+def test_epochs_along_an_axis_are_whole_numbers(
+    epochs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = {
+        "metric": "loss", "epochs": epochs, "epoch": list(range(1, epochs + 1)),
+        "train": [1 / (i + 1) for i in range(epochs)], "evaluation": None,
+    }  # fmt: skip
+    drawn = learning_curve.figure(pair)
+    ticks = axes_of(drawn, monkeypatch).get_xticks()
+    assert all(float(tick).is_integer() for tick in ticks)
+    assert drawn.layout.xaxis.tickformat == ",d"
+
+
+def test_colours_and_texts_of_bars_and_an_axis_from_above_are_those_of_the_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bars = go.Bar(x=[1, 3], y=["a", "b"], orientation="h", text=["one", "three"])
+    bars.marker.color = ["#ff0000", "#00ff00"]
+    drawn = go.Figure(bars, {"yaxis": {"autorange": "reversed"}})
+    axes = axes_of(drawn, monkeypatch)
+    assert [text.get_text() for text in axes.texts] == ["one", "three"]
+    assert [bar.get_facecolor()[:3] for bar in axes.patches] == [(1, 0, 0), (0, 1, 0)]
+    assert axes.yaxis_inverted()
+
+
+def test_a_leaderboard_begins_with_what_decides_and_has_four_digits(home: Path) -> None:
+    queue = chain.run(declare(epochs=(2, 4)), snapshot="s1")
+    ranked = leaderboard.standings(
+        leaderboard.entries(queue, "accuracy"), queue.splitset.judged_on, metric="accuracy"
+    )
+    shown = metadata.of_standings("updown", queue, ranked, "accuracy", None)
+    rows = [record.data for record in shown["leaderboard"].records]
+    assert list(rows[0])[:3] == [
+        "rank",
+        "accuracy fold_validation",
+        "accuracy folds_train_combined",
+    ]
+    assert list(rows[0])[4:] == ["epochs", "models", "combination"]
+    assert [row["rank"] for row in rows] == [1, 2]
+    for row, standing in zip(rows, ranked, strict=True):
+        for split, score in standing.scores.items():
+            assert row[f"accuracy {split}"] == float(f"{score:.4g}")
+    champion, result = chain.crown(declare(epochs=(2, 4)), "s1")
+    first = metadata.of_champion(champion, result)
+    scores = champion.predictor.prediction.metrics
+    assert {split: first[f"accuracy_{split}"] for split in scores} == {
+        split: values["accuracy"] for split, values in scores.items()
+    }
+
+
+def test_a_table_rounds_to_four_digits_and_keeps_whole_ones() -> None:
+    values = {"a": 2 / 3, "b": 123456.7, "c": 1e-9 / 3, "d": float("nan"), "e": 12345, "f": "x"}
+    (record,) = metadata.table([values]).records
+    assert record.data == {
+        "a": 0.6667, "b": 123457.0, "c": 3.333e-10, "d": "nan", "e": 12345, "f": "x",
+    }  # fmt: skip
