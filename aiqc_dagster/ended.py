@@ -76,9 +76,9 @@ def _process_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any] | N
     )
     for record in found.records:
         event = record.event_log_entry.dagster_event
-        noted = None if event is None else event.engine_event_data.metadata.get(PROCESS)
+        noted: Any = None if event is None else event.engine_event_data.metadata.get(PROCESS)
         if noted is not None:
-            return dict(noted.value)
+            return noted.value
     return None
 
 

@@ -79,6 +79,6 @@ def figure(pair: Mapping[str, Any], about: str = "", *, unit: str | None = None)
     if not any(math.isfinite(value) for value in shown):
         drawn.add_annotation(text="no value is finite: the model diverged", showarrow=False)
     drawn.update_layout(showlegend=True, hovermode="x unified")
-    few = {"dtick": 1} if len(epochs) <= FEW_EPOCHS else {}
-    drawn.update_xaxes(tickformat=",d", **few)  # there is no epoch 1.5
+    dtick = 1 if len(epochs) <= FEW_EPOCHS else None
+    drawn.update_xaxes(tickformat=",d", dtick=dtick)  # there is no epoch 1.5
     return drawn
