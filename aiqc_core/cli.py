@@ -83,6 +83,23 @@ def show_leaderboard(
         command.show(experiment, snapshot, metric, since, as_json=as_json)
 
 
+@app.command()
+def promote(
+    experiment: Annotated[str, typer.Argument(help="Name of a declared experiment.")],
+    snapshot: Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")] = None,
+    predictor: Annotated[
+        int | None, typer.Option(help="Id of a Predictor of that snapshot; the best if none.")
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for those who read the history.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Put a model in use although no contest says so, as where the data changed too much."""
+    from aiqc_core.commands import promote as command
+
+    with _told():
+        command.show(experiment, snapshot, predictor, reason, as_json=as_json)
+
+
 @app.command("gc")
 def collect_garbage(
     dry_run: Annotated[

@@ -17,6 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 
 from aiqc_core import audit, chain
 from aiqc_core.chain.stage import row_of
+from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError
 from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Dataset, Fold, Splitset
@@ -56,7 +57,7 @@ def report(
     log: Callable[[dg.AssetCheckEvaluation], None] = context.log_event  # pyright: ignore[reportAssignmentType]
     for check in CHECKS:
         if check.stage == stage.name:
-            found = check.examine(experiment, snapshot, key)
+            found = judged(check, experiment, snapshot, key)
             log(
                 dg.AssetCheckEvaluation(
                     asset_key=stage.key(experiment),
@@ -88,10 +89,27 @@ def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinitio
         snapshot, key = context.partition_key, ""
         if stage.dimension is not None:
             snapshot, key = partitions.split_cell(context.partition_key, stage.dimension)
-        found = check.examine(experiment, snapshot, key)
+        found = judged(check, experiment, snapshot, key)
         return dg.AssetCheckResult(**shown(found, _cell(snapshot, key)))
 
     return examine
+
+
+def judged(check: Check, experiment: Experiment, snapshot: str, key: str) -> Finding:
+    """Return what a check finds; what it cannot judge is a verdict too and does not end the run.
+
+    Where nothing was materialised, or the data are not as the check expects them, it is amber; a
+    check that stops what follows is red then, as it vouches for nothing. Only a store that cannot
+    be read raises.
+    """
+    try:
+        return check.examine(experiment, snapshot, key)
+    except Exception as error:
+        if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
+            raise  # the store is at fault, not the data
+        told = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
+        verdict = FAILED if check.blocking else WARNING
+        return Finding(verdict, f"{check.name} cannot judge this: {told}")
 
 
 def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:

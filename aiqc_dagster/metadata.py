@@ -189,7 +189,7 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         "snapshot_of_champion": row.snapshot,
         "promoted": result.is_promoted,
         "verdict": result.finding.summary,
-        "challenger_predictor_id": result.challenger.id,
+        **({} if result.challenger is None else {"challenger_predictor_id": result.challenger.id}),
         "hyperparameters": row.predictor.job.hyperparameters,
         "metric": measure.metric,
         **_scores_of(row.predictor, measure.metric),

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn.metrics
+from sklearn.preprocessing import StandardScaler
 from small_experiment import declare, source
+from typer.testing import CliRunner
 
 from aiqc_core import chain
+from aiqc_core.cli import app
 from aiqc_core.errors import NotFoundError, TrainingError
-from aiqc_core.experiment import Promotion
+from aiqc_core.experiment import FeatureEncoder, Pipeline, Promotion
 from aiqc_core.orm import Champion, Predictor
 from aiqc_core.orm.versus import unseen
 
@@ -157,3 +163,138 @@ def test_old_data_are_fresh_while_the_source_stays_the_same(home: Path) -> None:
     moved = declare(freshness=timedelta(microseconds=1), source=lambda: source(61))
     assert chain.fresh(moved).verdict == "failed"
     assert Predictor.select().count() == 4
+
+
+def linear(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:
+    """Linear regression."""
+    from torch import nn
+
+    return nn.Linear(features_shape[0], label_shape[0])
+
+
+def regression(**changes: Any) -> Experiment:
+    """Declare a regression of z by x under the same name."""
+    given = declare(epochs=(2,)).training
+    training = given.model_copy(
+        update={
+            "analysis_type": "regression",
+            "fn_build": linear,
+        }
+    )
+    scaled = [FeatureEncoder(encoder=StandardScaler())]
+    pipeline = Pipeline(
+        label="z", features=["x"], feature_encoders=scaled, size_test=0.2, fold_count=2
+    )
+    return declare(**({"training": training, "pipeline": pipeline} | changes))
+
+
+def without(column: str) -> pd.DataFrame:
+    return source().drop(columns=[column])
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (
+            lambda: source().assign(w=range(60)),
+            r"takes columns \['w'\], which the champion's data lack",
+        ),
+        (lambda: source().rename(columns={"z": "q"}), r"takes columns \['q'\]"),
+        (
+            lambda: source().replace({"up": "high", "down": "low"}),
+            r"does not know \['down', 'up'\] of the champion's classes",
+        ),
+        (lambda: source().assign(y=[0, 1] * 30), "does not know"),
+    ],
+)
+def test_a_contest_that_changed_data_make_impossible_is_amber_and_says_how_to_promote(
+    home: Path, now: Any, told: str
+) -> None:
+    chain.run(declare(epochs=(2,)), snapshot="s1")
+    first, _ = chain.crown(declare(epochs=(2,)), "s1")
+    changed = declare(epochs=(2,), source=now)
+    chain.run(changed, snapshot="s2")
+    row, result = chain.crown(changed, "s2")
+    assert (row.id, result.finding.verdict, result.contest) == (first.id, "warning", None)
+    assert re.search(told, result.finding.summary)
+    assert "aiqc promote updown --snapshot s2" in result.finding.summary
+    done = CliRunner().invoke(app, ["promote", "updown", "--snapshot", "s2", "--json"])
+    assert json.loads(done.output)["predictor_id"] == result.challenger.id
+    _, again = chain.crown(changed, "s2")
+    assert "is the champion already" in again.finding.summary
+
+
+def test_another_analysis_of_the_same_name_is_no_contest(home: Path) -> None:
+    chain.run(declare(epochs=(2,)), snapshot="s1")
+    chain.crown(declare(epochs=(2,)), "s1")
+    chain.run(regression(), snapshot="s2")
+    _, result = chain.crown(regression(), "s2")
+    assert result.finding.verdict == "warning"
+    assert "champion is a classification_binary, the challenger a regression" in (
+        result.finding.summary
+    )
+
+
+def test_rows_of_fewer_columns_are_known_again(home: Path) -> None:
+    """Hashed with all columns none would be, and the challenger be judged on what it learned."""
+    chain.run(declare(epochs=(2,)), snapshot="s1")
+    champion, _ = chain.crown(declare(epochs=(2,)), "s1")
+    narrow = declare(epochs=(2,), seed=9, source=lambda: without("z").assign(x=source()["x"]))
+    chain.run(narrow, snapshot="s2")
+    challenger = chain.candidate(narrow, "s2")
+    test = champion.predictor.job.queue.splitset.positions()["test"]
+    learned = challenger.job.fold.positions()["folds_train_combined"]
+    expected = np.setdiff1d(test, learned)
+    assert unseen(champion.predictor, challenger, test).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(("declared", "counted"), [("loss", "log_loss"), ("roc_auc", "roc_auc")])
+def test_models_that_are_ranked_by_a_loss_compete_by_what_is_of_single_samples(
+    home: Path, declared: str, counted: str
+) -> None:
+    experiment = declare(epochs=(2,), metric=declared, source=lambda: source(200))
+    chain.run(experiment, snapshot="s1")
+    champion, _ = chain.crown(experiment, "s1")
+    later = declare(epochs=(9,), metric=declared, source=lambda: source(200))
+    chain.run(later, snapshot="s2")
+    _, result = chain.crown(later, "s2")
+    assert result.contest
+    assert result.contest.metric == counted
+    test = champion.predictor.job.queue.splitset.positions()["test"]
+    truth = source(200)["y"].to_numpy()[test] == "up"
+    score = sklearn.metrics.log_loss if declared == "loss" else sklearn.metrics.roc_auc_score
+    for predictor, found in (
+        (champion.predictor, result.contest.champion),
+        (result.challenger, result.contest.challenger),
+    ):
+        assert found == pytest.approx(score(truth, predictor.prediction.probabilities["test"]))
+
+
+@pytest.mark.filterwarnings("ignore:bin_count")
+def test_where_the_score_is_undefined_the_loss_chooses_and_the_contest_says_so(
+    home: Path,
+) -> None:
+    constant = regression(source=lambda: source().assign(z=1.0))
+    queue = chain.run(constant, snapshot="s1")
+    chain.crown(constant, "s1")
+    judged = queue.metrics_df().query("split == 'fold_validation'")
+    means = judged.groupby("hyperparamcombo_id")["loss"].mean()
+    best = judged[judged["hyperparamcombo_id"] == means.idxmin()]
+    assert chain.candidate(constant, "s1").id == best.loc[best["loss"].idxmin(), "predictor_id"]
+    moved = regression(source=lambda: source().assign(z=1.0, x=source()["x"] + 1.0))
+    chain.run(moved, snapshot="s2")
+    _, result = chain.crown(moved, "s2")
+    assert result.finding.verdict == "warning"
+    assert "r2 of the champion and challenger is undefined" in result.finding.summary
+
+
+def test_a_promotion_by_hand_names_what_there_is(home: Path) -> None:
+    with pytest.raises(NotFoundError, match=r"'s9' is not trained; of 'updown' there are \[\]"):
+        chain.promote("updown", "s9")
+    queue = chain.run(declare(epochs=(2,)), snapshot="s1")
+    with pytest.raises(NotFoundError, match=r"predictor: 99 is none of snapshot 's1': \[1, 2\]"):
+        chain.promote("updown", "s1", 99)
+    row = chain.promote("updown", predictor_id=1, reason="It is smaller.")
+    assert (row.predictor_id, row.snapshot) == (1, "s1")
+    assert row.reason == "Promoted by hand. It is smaller."
+    assert queue.runs_completed == 2

@@ -7,7 +7,7 @@ before, and returns the row. A notebook calls `run`; Dagster's assets call the s
 from __future__ import annotations
 
 from aiqc_core.chain.batch import batch_drift, of_batch, predict, predict_new, write_table
-from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown
+from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown, promote
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
 from aiqc_core.chain.due import Due, due, present_snapshot, source_digest
 from aiqc_core.chain.keys import content_of, free_key, newest_snapshot
@@ -45,6 +45,7 @@ __all__ = [
     "predict_new",
     "prepare",
     "present_snapshot",
+    "promote",
     "queue",
     "queue_of",
     "renew",

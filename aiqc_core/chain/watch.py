@@ -54,6 +54,9 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
         return Finding(PASSED, "There is no champion yet to compare with.")
     before = table_of(*learned(champion.predictor))
     now = row_of(experiment, snapshot, Feature, "feature")
+    if now.dataset.typ != learned(champion.predictor)[0].dataset.typ:
+        kinds = learned(champion.predictor)[0].dataset.typ, now.dataset.typ
+        return Finding(FAILED, f"The champion learned from {kinds[0]} data; these are {kinds[1]}.")
     try:
         found = drifting.compare(before, table_of(now, None))
     except SelectionError as error:

@@ -63,9 +63,8 @@ class Contest:
         }  # fmt: skip
         if self.positive is not None:
             facts["positive"] = self.positive
-        if self.samples < LEAST_SAMPLES or not math.isfinite(self.low):
-            summary = f"{self.samples} samples are too few to compare champion and challenger."
-            return Finding(WARNING, summary, facts)
+        if unsure := self._unsure():
+            return Finding(WARNING, unsure, facts)
         verdict = "is surely worse" if self.is_worse else "is not surely worse"
         if self.low > 0:
             verdict = "is surely better"
@@ -76,6 +75,19 @@ class Contest:
             f"({self.level:.0%} interval {self.low:+.4f} to {self.high:+.4f})."
         )
         return Finding(FAILED if self.is_worse else PASSED, summary, facts)
+
+    def _unsure(self) -> str | None:
+        """Return why nothing can be told; None where something can."""
+        scores = {"champion": self.champion, "challenger": self.challenger}
+        undefined = [name for name, score in scores.items() if not math.isfinite(score)]
+        if self.samples == 0:
+            return "The challenger learned from every sample of the champion, so none can judge."
+        if undefined:
+            whose = " and ".join(undefined)
+            return f"{self.metric} of the {whose} is undefined on these {self.samples} samples."
+        if self.samples < LEAST_SAMPLES or not math.isfinite(self.low):
+            return f"{self.samples} samples are too few to compare champion and challenger."
+        return None
 
 
 def contest(
@@ -108,10 +120,14 @@ def contest(
     Raises:
         SelectionError: there is no such metric.
     """
+    if not samples:
+        nan = math.nan
+        return Contest(metric, 0, nan, nan, nan, nan, nan, nan, level)
     whole = np.ones((1, samples))
     scores = [score(whole) for score in (champion, challenger)]
-    if metric not in scores[0]:
-        raise SelectionError(f"metric: {metric!r}; a contest has {sorted(scores[0])}.")
+    for score in scores:
+        if metric not in score:
+            raise SelectionError(f"metric: {metric!r}; a contest has {sorted(score)}.")
     sign = -1.0 if lower_is_better(metric) else 1.0
     ours, theirs = (float(score[metric][0]) for score in scores)
     low = high = p_value = math.nan

@@ -70,6 +70,29 @@ def classification(
     return score
 
 
+def log_loss(truth: NDArray[np.int64], probabilities: Floats) -> Metrics:
+    """Return the function of weights that gives the cross-entropy of probabilities.
+
+    Args:
+        truth: ordinal classes, `(samples,)`.
+        probabilities: binary `(samples,)` of class 1, multi `(samples, classes)`.
+
+    >>> score = log_loss(np.array([0, 1]), np.array([0.5, 0.5]))
+    >>> score(np.ones((1, 2)))["log_loss"].round(4).tolist()
+    [0.6931]
+    """
+    given = probabilities
+    if given.ndim == 1:
+        given = np.column_stack([1 - given, given])
+    of_true = given[np.arange(len(truth)), truth]
+    each = -np.log(np.clip(of_true, np.finfo(float).eps, 1.0))
+
+    def score(weights: Floats) -> dict[str, Floats]:
+        return {"log_loss": weights @ each / weights.sum(axis=1)}
+
+    return score
+
+
 def regression(truth: Floats, predicted: Floats) -> Metrics:
     """Return the function of weights that scores a regression.
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 
 from aiqc_core import cache
+from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate import decode, stored, units, weighted
 from aiqc_core.evaluate.contest import Contest, contest
+from aiqc_core.evaluate.leading import DECODED
 from aiqc_core.orm.splitset import Splitset
 
 if TYPE_CHECKING:
@@ -32,7 +35,9 @@ def compare(
 
     Both are scored in the label's own units, for their encoders may differ; probabilities count
     where both know the same classes. Of two classes, the challenger's positive one counts for
-    both: it is the one that is declared now.
+    both: it is the one that is declared now. A loss is each model's own, and of batches: in its
+    place counts what it is made of where no `fn_lose` is given, `log_loss` of a classification and
+    `mae` of a regression.
 
     Args:
         champion: whose samples they are.
@@ -43,8 +48,10 @@ def compare(
         level: of the interval.
 
     Raises:
-        SelectionError: the challenger knows other columns than the champion.
+        SelectionError: the two cannot be compared, for what they learn from, what they predict or
+            what they tell of it; the message says which.
     """
+    refuse_incomparable(champion, challenger)
     name = _split_of(champion, split)
     positions = _part(champion).positions()[name]
     kept = np.isin(positions, unseen(champion, challenger, positions))
@@ -57,8 +64,61 @@ def compare(
         else _inferred(challenger, champion, positions[kept])
     )
     score = [_scorer(specs, truth, *each) for each in zip((ours, theirs), specs, strict=True)]
-    found = contest(score[0], score[1], int(kept.sum()), metric, level=level)
+    named = _on_samples(metric, specs[0].analysis_type)
+    if named in {"roc_auc", "log_loss"}:
+        _refuse_other_probabilities(named, specs, (ours, theirs))
+    found = contest(score[0], score[1], int(kept.sum()), named, level=level)
     return replace(found, positive=challenger.positive_class)
+
+
+def refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
+    """Refuse two Predictors that do not predict the same.
+
+    Raises:
+        SelectionError: the analysis, the label, its classes or the features are others.
+    """
+    kinds = [each.job.queue.algorithm.analysis_type for each in (champion, challenger)]
+    if kinds[0] != kinds[1]:
+        message = f"the champion is a {kinds[0]}, the challenger a {kinds[1]}."
+        raise SelectionError(message)
+    labels = [_label_columns(each) for each in (champion, challenger)]
+    if labels[0] != labels[1]:
+        message = f"the champion predicts {labels[0]}, the challenger {labels[1]}."
+        raise SelectionError(message)
+    _refuse_other_features(_splitset(champion), _splitset(challenger))
+    known = [_classes(_spec(each)) for each in (champion, challenger)]
+    lost = [name for name in known[0] if name not in known[1]]
+    if lost:
+        message = (
+            f"the challenger does not know {lost} of the champion's classes {list(known[0])}; it "
+            f"knows {list(known[1])}."
+        )
+        raise SelectionError(message)
+
+
+def _refuse_other_features(here: Splitset, there: Splitset) -> None:
+    """Refuse a challenger that takes what the champion's samples do not have."""
+    for ours, theirs in zip(here.features, there.features, strict=False):
+        kinds = ours.dataset.typ, theirs.dataset.typ
+        if kinds[0] != kinds[1]:
+            message = f"the champion learns from {kinds[0]} data, the challenger from {kinds[1]}."
+            raise SelectionError(message)
+        missing = [name for name in theirs.columns if name not in ours.columns]
+        if missing:
+            message = f"the challenger takes columns {missing}, which the champion's data lack."
+            raise SelectionError(message)
+
+
+def _label_columns(predictor: Predictor) -> list[str]:
+    label = _splitset(predictor).label
+    return ["the features themselves"] if label is None else sorted(label.columns)
+
+
+def _on_samples(metric: str, analysis_type: str) -> str:
+    """Return the metric that counts between two models, in the label's own units."""
+    if metric == "loss":
+        return "mae" if analysis_type == "regression" else "log_loss"
+    return metric.removesuffix(DECODED)
 
 
 def unseen(
@@ -69,8 +129,9 @@ def unseen(
     learned = _part(challenger).positions()[there.key_train or ""]
     if here.id == there.id:
         return np.setdiff1d(positions, learned)
-    seen = np.unique(_row_hashes(there)[_rows(there, learned)])
-    known = np.isin(_row_hashes(here), seen)
+    shared = _shared_columns(here, there)
+    seen = np.unique(_row_hashes(there, shared)[_rows(there, learned)])
+    known = np.isin(_row_hashes(here, shared), seen)
     return positions[[not known[_rows(here, np.array([p]))].any() for p in positions]]
 
 
@@ -112,13 +173,26 @@ def _rows(splitset: Splitset, samples: NDArray[np.int64]) -> NDArray[np.int64]:
     return samples if windows is None else windows.rows(samples)
 
 
-def _row_hashes(splitset: Splitset) -> NDArray[np.uint64]:
-    """Return a hash of each of the Dataset's rows, by the columns of the first Feature."""
-    feature = splitset.features[0]
-    values = feature.dataset.load(feature.columns, None)
+def _shared_columns(here: Splitset, there: Splitset) -> list[str]:
+    """Return the columns by which rows of two Splitsets are known again."""
+    known = set(there.features[0].columns)
+    return [name for name in here.features[0].columns if name in known]
+
+
+def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
+    """Return a hash of each of the Dataset's rows, by these columns of the first Feature.
+
+    Numbers are hashed as floats and all else as text, so that a row is known again although its
+    column has another dtype by now.
+    """
+    values = splitset.features[0].dataset.load(columns, None)
     if not isinstance(values, pd.DataFrame):
         values = pd.DataFrame(np.asarray(values).reshape(len(values), -1))
-    return pd.util.hash_pandas_object(values[sorted(values.columns)], index=False).to_numpy()
+    plain = {
+        name: column.astype(float) if types.is_numeric_dtype(column) else column.astype(str)
+        for name, column in sorted(values.items())
+    }
+    return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
 
 
 def _spec(predictor: Predictor) -> JobSpec:
@@ -170,14 +244,34 @@ def _scorer(
     # The champion's order serves both; what only the challenger knows comes behind it.
     classes = list(dict.fromkeys([*known[0], *known[1]]))
     is_same = len(classes) == len(known[0]) == len(known[1])
-    return weighted.classification(
-        stored.from_classes(truth, classes),
+    ordinals = stored.from_classes(truth, classes)
+    sure = _in_order(probabilities, _classes(spec), classes) if is_same else None
+    scored = weighted.classification(
+        ordinals,
         stored.from_classes(np.asarray(predictions), classes),
-        _in_order(probabilities, _classes(spec), classes) if is_same else None,
+        sure,
         len(classes),
         binary=analysis_type == "classification_binary" and len(classes) == TWO,
         positive=classes.index(known[1][getattr(specs[1].label, "positive_code", 1)]),
     )
+    if sure is None:
+        return scored
+    entropy = weighted.log_loss(ordinals, sure)
+    return lambda drawn: scored(drawn) | entropy(drawn)
+
+
+def _refuse_other_probabilities(
+    metric: str, specs: tuple[JobSpec, JobSpec], said: tuple[Said, Said]
+) -> None:
+    """Refuse a metric of probabilities where there are none over the same classes."""
+    known = [_classes(spec) for spec in specs]
+    if set(known[0]) != set(known[1]) or any(sure is None for _, sure in said):
+        message = (
+            f"{metric} needs probabilities of both over the same classes; the champion knows "
+            f"{list(known[0])}, the challenger {list(known[1])}. Set promotion.metric to accuracy "
+            "or f1, which need none."
+        )
+        raise SelectionError(message)
 
 
 def _in_order(
