@@ -21,6 +21,7 @@ from aiqc_core.orm import (
     searching,
 )
 from aiqc_core.orm.adoption import adopt
+from aiqc_core.orm.options import Options
 from aiqc_core.orm.planned import jobs_of, jobs_with_keys
 from aiqc_core.usercode.identity import identity_of
 
@@ -148,27 +149,26 @@ def prepare(experiment: Experiment, snapshot: str) -> Queue:
     return queue(experiment, snapshot)
 
 
-def run(
-    experiment: Experiment, *, snapshot: str | None = None, workers: int | None = None
-) -> Queue:
+def run(experiment: Experiment, *, snapshot: str | None = None, **options: Any) -> Queue:
     """Walk the whole chain and train what is missing; no Dagster needed.
 
     Args:
         experiment: the declaration.
         snapshot: the key of "the data as of"; by default today's date, and the time where
             that names other content already.
-        workers: processes that train side by side; those of the declaration by default.
+        options: those of `Queue.run_jobs`; what the declaration has too is taken from there where
+            it is None or not given.
 
     Raises:
-        TrainingError: Jobs failed; the others are recorded.
+        TrainingError: an option is out of range, before anything is written; or Jobs failed, and
+            the others are recorded.
     """
-    training = experiment.training
+    for name in ("workers", "time_limit", "checkpoint_seconds"):
+        if options.get(name) is None:
+            options[name] = getattr(experiment.training, name)
+    Options.checked(**options)
     row = prepare(experiment, snapshot or present_snapshot(experiment))
-    row.run_jobs(
-        workers=workers or training.workers,
-        time_limit=training.time_limit,
-        checkpoint_seconds=training.checkpoint_seconds,
-    )
+    row.run_jobs(**options)
     return row
 
 

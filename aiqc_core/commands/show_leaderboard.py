@@ -150,8 +150,7 @@ def _print_table(console: Console, found: _Found) -> None:
     way = "lower" if measure.lower_is_better else "higher"
     table = Table(
         title=f"{escape(found.experiment)}: {named} of {len(trained)} of "
-        f"{found.queue.total_runs} models, snapshot {escape(found.snapshot.key)} "
-        f"({way} is better)",
+        f"{found.queue.total_runs} models",
         box=box.SIMPLE_HEAD,
     )
     table.add_column("combination", no_wrap=True)
@@ -170,6 +169,11 @@ def _print_table(console: Console, found: _Found) -> None:
             *([entry.ended] if cut_short else []),
         )
     console.print(table)
+    console.print(
+        f"Snapshot {found.snapshot.key}, Queue {found.queue.id}; of {measure.metric} {way} is "
+        "better.",
+        highlight=False, markup=False,
+    )  # fmt: skip
 
 
 def _print_best(console: Console, found: _Found) -> None:

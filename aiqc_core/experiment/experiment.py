@@ -30,6 +30,7 @@ from aiqc_core.train.search import combination_key
 
 if TYPE_CHECKING:
     from aiqc_core.orm import Queue
+    from aiqc_core.train.pruning import Pruner
 
 __all__ = ["Experiment", "Labelled", "metrics_of"]
 
@@ -128,18 +129,43 @@ class Experiment(Declared):
         """Whether the best model has the least of the leading metric, as of a loss."""
         return lower_is_better(self.leading_metric)
 
-    def run(self, workers: int | None = None, snapshot: str | None = None) -> Queue:
+    def run(
+        self,
+        workers: int | None = None,
+        snapshot: str | None = None,
+        *,
+        raise_on_error: bool = True,
+        progress: bool = True,
+        time_limit: float | None = None,
+        checkpoint_seconds: float | None = None,
+        stack: bool = False,
+        pruner: Pruner | None = None,
+    ) -> Queue:
         """Walk the whole chain and train what is missing, as Dagster's `retrain_<name>` does.
+
+        All that `Queue.run_jobs` takes is taken, and means the same.
 
         Args:
             workers: processes that train side by side; those of the declaration by default.
             snapshot: the key of "the data as of"; by default today's date, and the time
                 where that names other content already.
 
+            raise_on_error: raise when a Job failed, else return the Queue as it is.
+            progress: show a bar with the best score so far.
+            time_limit: seconds of one training; that of the declaration by default.
+            checkpoint_seconds: between two checkpoints; those of the declaration by default.
+            stack: train together what differs only in numbers (PyTorch).
+            pruner: stops what will not win, such as `MedianPruner()`.
+
         Raises:
-            TrainingError: Jobs failed; the others are recorded.
+            TrainingError: an argument is out of range, before anything is written; or Jobs failed,
+                and the others are recorded.
         """
-        return chain.run(self, snapshot=snapshot, workers=workers)
+        return chain.run(
+            self, snapshot=snapshot, workers=workers, raise_on_error=raise_on_error,
+            progress=progress, time_limit=time_limit, checkpoint_seconds=checkpoint_seconds,
+            stack=stack, pruner=pruner,
+        )  # fmt: skip
 
     def load(self) -> Labelled:
         """Call the source function, or read the source's file.

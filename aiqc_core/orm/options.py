@@ -29,6 +29,7 @@ class Options:
     workers: int = 1
     on_devices: bool = False
     retries_memory: bool = False
+    raise_on_error: bool = True
     progress: bool = True
     time_limit: float | None = None
     checkpoint_seconds: float | None = None
@@ -37,8 +38,10 @@ class Options:
     captured_pruner: bytes | None = None
 
     @classmethod
-    def checked(cls, *, workers: Any, pruner: Any, **given: Any) -> Options:
+    def checked(cls, *, workers: Any = None, pruner: Any = None, **given: Any) -> Options:
         """Return the options, refusing what is out of range.
+
+        Both `Queue.run_jobs` and `Experiment.run` ask it, before anything is written.
 
         Raises:
             TrainingError: the message names the argument or variable and what is allowed.
@@ -46,10 +49,10 @@ class Options:
         if workers is not None and (type(workers) is not int or workers < 1):
             message = f"workers: {workers!r}; give a whole number of at least 1, or None."
             raise TrainingError(message)
-        _refuse_seconds("time_limit", given["time_limit"], zero=False)
-        _refuse_seconds("checkpoint_seconds", given["checkpoint_seconds"], zero=True)
-        for name in ("stack", "progress"):
-            if not isinstance(given[name], bool):
+        _refuse_seconds("time_limit", given.get("time_limit"), zero=False)
+        _refuse_seconds("checkpoint_seconds", given.get("checkpoint_seconds"), zero=True)
+        for name in ("stack", "progress", "raise_on_error"):
+            if not isinstance(given.get(name, True), bool):
                 message = f"{name}: {given[name]!r}; give True or False."
                 raise TrainingError(message)
         payload = None if pruner is None else pruning.captured(pruner)

@@ -202,7 +202,8 @@ class Queue(BaseModel):
         from aiqc_core.orm.running import Options, run  # noqa: PLC0415 - it reads tables below
 
         options = Options.checked(
-            workers=workers, progress=progress, time_limit=time_limit,
+            workers=workers, raise_on_error=raise_on_error, progress=progress,
+            time_limit=time_limit,
             checkpoint_seconds=checkpoint_seconds, stack=stack,
             pruner=pruning.steered(pruner, self.metric),
         )  # fmt: skip
