@@ -173,6 +173,7 @@ def read(
     keep_file: bool = False,
     known: Mapping[str, str] | None = None,
     is_told: bool = False,
+    keeps_words: bool = True,
 ) -> Content:
     """Read a source whole and return its content.
 
@@ -185,13 +186,16 @@ def read(
             little of them; those of `retype` by default.
         is_told: whether this very source was read before, so that what looks wrong is not warned
             about again.
+        keeps_words: whether words for blanks stay words in the text of a CSV or TSV.
 
     Raises:
         IngestError: it is missing, unreadable, or cannot be kept exactly.
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind == TABULAR:
-        hints = tabular.Hints(rename_columns, retype if known is None else known, is_told)
+        hints = tabular.Hints(
+            rename_columns, retype if known is None else known, is_told, keeps_words
+        )
         return _read_table(source, changes, hints, keep_file=keep_file)
     array, source_format = _read_array(source)
     return of_array(array, source.kind, source_format, **changes)

@@ -46,16 +46,19 @@ class Hints:
 
     Attributes:
         names: of the columns that are read, in the file's order, in place of the header's.
-        dtypes: by name, of columns that may hold nothing but words for blanks; or one for all.
+        dtypes: what columns become, by name, or one for all: of numbers and moments, words for
+            blanks are blanks; of text, they are words.
         is_told: whether an earlier reader has warned about this very file; then nothing is.
+        keeps_words: whether words for blanks stay words in text; once they did not.
     """
 
     names: Sequence[str] | None = None
     dtypes: object = None
     is_told: bool = False
+    keeps_words: bool = True
 
-    def numeric(self, frame: pd.DataFrame, position: int) -> bool | None:
-        """Say whether a column is one of numbers or truth values, None where nothing is known."""
+    def takes_words(self, frame: pd.DataFrame, position: int) -> bool | None:
+        """Say whether a column is one of text or categories, None where nothing is known."""
         dtype: Any = self.dtypes
         if isinstance(dtype, Mapping):
             given = list(self.names or [])
@@ -64,7 +67,7 @@ class Hints:
         if dtype is None:
             return None
         try:
-            return types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype)
+            return types.pandas_dtype(dtype).kind in "OUST"
         except TypeError:  # no dtype: refused where it is cast
             return None
 
@@ -110,7 +113,8 @@ def read_delimited(
         chosen = None if positions is None else sorted(positions)
         frame = _parse_exactly(path, delimiter, line, chosen)
         _keep_integers(frame, path, delimiter, line, chosen)
-        _keep_words(frame, layout, chosen, hints)
+        if hints.keeps_words:
+            _keep_words(frame, layout, chosen, hints)
         if not hints.is_told:
             warn_suspicious(frame, layout, is_renamed=hints.names is not None)
     except UnicodeDecodeError as error:
@@ -203,10 +207,13 @@ def _keep_words(
     frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints
 ) -> None:
     """Give columns of text back the words that pandas took for blanks."""
+    known = {i: hints.takes_words(frame, i) for i in range(frame.shape[1])}
     is_text = {
-        i: column.dtype == "str"
+        i: column.dtype == "str" or bool(known[i])
         for i, (_, column) in enumerate(frame.items())
-        if column.isna().any() and (column.dtype == "str" or column.isna().all())
+        if known[i] is not False
+        and column.isna().any()
+        and (column.dtype == "str" or column.isna().all())
     }
     if not is_text:
         return
@@ -217,25 +224,19 @@ def _keep_words(
     )  # fmt: skip
     for i, (_, text) in zip(is_text, texts.items(), strict=True):
         words = text.dropna()
-        if len(words) and (is_text[i] or not _are_blanks(words, i, frame, hints)):
+        if len(words) and (is_text[i] or not words.str.lower().isin(NUMBERS).all()):
+            if not is_text[i] and not hints.is_told:
+                _warn_words(str(frame.columns[i]), words)
             frame.isetitem(i, text)
 
 
-def _are_blanks(words: pd.Series, position: int, frame: pd.DataFrame, hints: Hints) -> bool:
-    """Say whether words for blanks, alone in their column, are blanks of a column of numbers."""
-    known = hints.numeric(frame, position)
-    if known is None and not words.str.lower().isin(NUMBERS).all():
-        name = str(frame.columns[position])
-        if not hints.is_told:
-            warnings.warn(
-                f"file_path: column {name!r} holds nothing but the words "
-                f"{words.unique().tolist()[:SHOWN]}, in {len(words)} rows, and is taken for text. "
-                f"Where they mean blanks, say retype={{{name!r}: 'float64'}}, or leave the cells "
-                "empty.",
-                stacklevel=5,
-            )
-        return False
-    return known is not False
+def _warn_words(name: str, words: pd.Series) -> None:
+    warnings.warn(
+        f"file_path: column {name!r} holds nothing but the words "
+        f"{words.unique().tolist()[:SHOWN]}, in {len(words)} rows, and is taken for text. Where "
+        f"they mean blanks, say retype={{{name!r}: 'float64'}}, or leave the cells empty.",
+        stacklevel=5,
+    )
 
 
 def _keep_integers(

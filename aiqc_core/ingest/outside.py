@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     # What tells an unchanged source at a glance: path, hash, and time and size of each file.
     Stamp = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
+TEXT_ENDINGS = (".csv", ".tsv")
 PARQUET_ENDINGS = (".parquet", ".pq")
 
 # Sources that this process has read whole and found unchanged, and the values of some.
 _unchanged: set[Stamp] = set()
+# Those of text that was registered when words for blanks were blanks in text too.
+_without_words: set[Stamp | None] = set()
 _recent = Recent()
 
 
@@ -64,7 +67,8 @@ def read_part(
     if values is None and stamp in _unchanged and not isinstance(dtypes, str):
         wanted = {name: dtypes[name] for name in columns}
         if not _ends_in(source, PARQUET_ENDINGS):
-            values = _columns_of_text(source, names, wanted)
+            keeps_words = stamp not in _without_words
+            values = _columns_of_text(source, names, wanted, keeps_words=keeps_words)
         elif "category" not in wanted.values():
             return _part_of_parquet(source, names, wanted, samples)
     if values is None:
@@ -79,9 +83,20 @@ def _read_whole(
     sha256: str,
     stamp: Stamp | None,
 ) -> Any:
-    values = content.read(source, rename_columns=names, retype=dtypes, is_told=True).values
+    def read(*, keeps_words: bool) -> Any:
+        found = content.read(
+            source, rename_columns=names, retype=dtypes, is_told=True, keeps_words=keeps_words
+        )
+        return found.values
+
+    values = read(keeps_words=stamp not in _without_words)
     if stamp is None or stamp not in _unchanged:
         found = content.digest_of(values, names)
+        if found != sha256 and _ends_in(source, TEXT_ENDINGS):
+            earlier = read(keeps_words=False)
+            if content.digest_of(earlier, names) == sha256:
+                values, found = earlier, sha256
+                _without_words.add(stamp)
         refuse_changed(source.shown, registered=sha256, found=found)
     if stamp is not None:
         _unchanged.add(stamp)
@@ -90,14 +105,16 @@ def _read_whole(
     return values
 
 
-def _columns_of_text(source: Source, names: Sequence[str], wanted: dict[str, str]) -> pd.DataFrame:
+def _columns_of_text(
+    source: Source, names: Sequence[str], wanted: dict[str, str], *, keeps_words: bool
+) -> pd.DataFrame:
     """Decode some columns of a CSV or TSV, all rows; they come in the file's order."""
     there = [name for name in names if name in wanted]
     frame, _ = tabular.read_table(
         str(source.place),
         header=source.header,
         positions=[names.index(n) for n in there],
-        hints=tabular.Hints(there, wanted, is_told=True),
+        hints=tabular.Hints(there, wanted, is_told=True, keeps_words=keeps_words),
     )
     return tabular.conform(frame, rename_columns=there, retype=wanted)
 

@@ -67,6 +67,9 @@ def test_words_alone_are_text_and_warned_about_unless_more_is_known(path: Path) 
     assert content.read(source, retype={"kind": "float64"}).values["kind"].isna().all()
     assert content.read(source, known={"kind": "str"}).values["kind"].tolist() == ["None", "NA"]
     assert read(path, "kind,v\nnan,1\nNaN,2\n")["kind"].dtype == "float64"
+    path.write_text("when,v\n2020-01-01,1\nNA,2\n")
+    days = content.read(source, retype={"when": "datetime64[s]"}).values["when"]
+    assert days.isna().tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

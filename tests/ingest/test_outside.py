@@ -178,6 +178,24 @@ def test_what_has_blanks_is_read_as_it_was_registered(
         )
 
 
+def test_a_source_of_before_words_were_kept_is_read_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("kind,v\nNA,1\nnorth,NA\n")
+    frame = pd.DataFrame({"kind": ["NA", "north"], "v": [1.0, None]})
+    then = content.of_table(frame.assign(kind=[None, "north"]), "csv")
+    monkeypatch.setattr(recent, "MOST_BYTES", 1)
+    source, dtypes = Source(content.TABULAR, str(path)), dict(then.dtypes)
+    for columns in (["kind", "v"], ["kind"]):
+        part = outside.read_part(
+            source, then.columns, dtypes, then.digest(), columns=columns, samples=None
+        )
+        pd.testing.assert_frame_equal(part, then.values[columns])
+    _, now = registered(source)
+    pd.testing.assert_frame_equal(now(), frame)
+
+
 sizes = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=30)
 
 
