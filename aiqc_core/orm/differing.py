@@ -125,6 +125,8 @@ def _dtypes(predictor: Predictor) -> dict[str, Any]:
 def _columns(predictor: Predictor) -> dict[str, Any]:
     splitset = predictor.job.queue.splitset
     found = {f"feature {i}": row.columns for i, row in enumerate(splitset.features)}
+    positive = predictor.positive_class
+    found |= {} if positive is None else {"positive class": positive}
     return found | ({} if splitset.label is None else {"label": splitset.label.columns})
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core import frames
-from aiqc_core.errors import SplitError
+from aiqc_core.errors import SelectionError, SplitError
 from aiqc_core.orm import matching, newdata
 from aiqc_core.orm.cutting import sizes_of
 from aiqc_core.orm.fields import digest_of
@@ -66,8 +66,20 @@ def match(trained: Splitset, features: Sequence[Feature], label: Label | None) -
     Raises:
         SelectionError: see `matching.match`.
     """
+    _refuse_other_positive(trained, label)
     offers = [newdata.of_row(feature) for feature in features]
     matching.match(trained, offers, None if label is None else newdata.of_row(label))
+
+
+def _refuse_other_positive(trained: Splitset, label: Label | None) -> None:
+    own = trained.label
+    chosen = None if label is None else label.positive
+    if label is not None and own is not None and chosen not in {None, own.positive_class}:
+        message = (
+            f"label_id: the positive class of Label {label.id} is {chosen!r}, that of the "
+            f"Predictor {own.positive_class!r}, which its metrics are of. Leave it out."
+        )
+        raise SelectionError(message)
 
 
 def uncut(predictor: Predictor, samples: int) -> tuple[Cut, dict[str, Any]]:

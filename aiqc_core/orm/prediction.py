@@ -288,7 +288,10 @@ class Prediction(BaseModel):
 
     @rowmethod
     def plot_confusion_matrix(self, call_display: bool = True) -> list[Figure] | None:
-        """Plot the confusion matrix of each split: rows true, columns predicted, classes sorted.
+        """Plot the confusion matrix of each split: rows true, columns predicted.
+
+        Classes stand in the order of the label coder's codes: sorted, unless the coder was given
+        an order of its own, such as `OrdinalEncoder(categories=[["low", "mid", "high"]])`.
 
         Args:
             call_display: display the figures, else return a list of them.

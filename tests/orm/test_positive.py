@@ -13,7 +13,7 @@ from small_experiment import declare
 
 from aiqc_core.errors import AlgorithmError, SelectionError
 from aiqc_core.experiment import Pipeline, Training
-from aiqc_core.orm import Dataset, Label, Queue
+from aiqc_core.orm import Dataset, Feature, Label, Queue, Splitset
 from aiqc_core.orm.versus import compare
 
 BINARY = "classification_binary"
@@ -166,3 +166,20 @@ def test_an_average_over_classes_has_no_positive_one() -> None:
     with pytest.raises(AlgorithmError, match="positive: 'fraud' of Label"):
         queue(frame(TEXT), OneHotEncoder(), positive="fraud")
     assert Queue.select().count() == before
+
+
+def test_new_data_is_scored_by_the_positive_class_of_its_model() -> None:
+    made = trained(frame(TEXT), OrdinalEncoder(), analysis=BINARY, positive="fraud")
+    predictor, new = made.jobs[0].predictors[0], frame(TEXT, 20)
+    table = predictor.predict(new, label=new["y"])
+    assert table.attrs["positive"] == "fraud"
+    recall = metrics.recall_score(new["y"] == "fraud", table["y"] == "fraud")
+    assert table.attrs["metrics"]["recall"] == recall
+    data = Dataset.Tabular.from_df(new)
+    feature = Feature.from_dataset(data.id, include_columns=["x", "z"])
+    other = Label.from_dataset(data.id, ["y"], positive="ok")
+    with pytest.raises(SelectionError, match=r"positive class of Label .* is 'ok', that of the"):
+        Splitset.make([feature.id], other.id, predictor_id=predictor.id)
+    same = Label.from_dataset(data.id, ["y"], positive="fraud")
+    scored = Splitset.make([feature.id], same.id, predictor_id=predictor.id).infer()
+    assert scored.metrics["infer_0"]["recall"] == recall
