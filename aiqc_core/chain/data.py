@@ -40,7 +40,7 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     Labels in a table of their own are registered too, as `label_dataset` tells.
     """
     about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
-    _refuse_no_class(experiment)
+    refuse_no_class(experiment)
     if isinstance(experiment.source, Path):
         row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
     else:
@@ -165,7 +165,7 @@ def positive_inputs(pipeline: Pipeline) -> list[object]:
     return [] if pipeline.positive is None else ["positive", pipeline.positive]
 
 
-def _refuse_no_class(experiment: Experiment) -> None:
+def refuse_no_class(experiment: Experiment) -> None:
     """Refuse a positive class that the label does not have, before anything is written.
 
     Raises:

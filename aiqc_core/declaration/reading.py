@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from aiqc_core.chain.data import refuse_no_class
 from aiqc_core.declaration import columns, schema, text
 from aiqc_core.declaration.building import ROLES, Builder
 from aiqc_core.declaration.faults import Fault, did_you_mean, of_exception, told
@@ -83,6 +84,7 @@ def _made(
     _check_columns(data, built, builder, deep=deep and not builder.faults)
     if experiment is not None and deep and not builder.faults:
         _check_functions(experiment, data, builder)
+        _check_positive(experiment, builder)
     return experiment, sorted(set(builder.faults), key=lambda f: (str(f.file), f.line or 0))
 
 
@@ -138,6 +140,13 @@ def _check_columns(
         return
     for place, message in columns.unknown(data.get("pipeline"), features, label):
         builder.fault(place, message)
+
+
+def _check_positive(experiment: Experiment, builder: Builder) -> None:
+    try:
+        refuse_no_class(experiment)
+    except AIQCError as error:
+        builder.fault(("pipeline", "positive"), str(error).removeprefix("positive: "))
 
 
 def _check_functions(experiment: Experiment, data: dict[str, Any], builder: Builder) -> None:
