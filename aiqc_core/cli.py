@@ -55,12 +55,13 @@ def check(
     data: Annotated[
         bool, typer.Option(help="Also call the sources, to look for the columns named.")
     ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Print every fault of the declarations; the exit code is 1 when there is one."""
     from aiqc_core.commands import check_declarations
 
     with _told():
-        sound = check_declarations.show(path, deep=data)
+        sound = check_declarations.show(path, deep=data, as_json=as_json)
     raise typer.Exit(0 if sound else 1)
 
 

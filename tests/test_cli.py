@@ -143,6 +143,12 @@ def test_check_prints_every_fault_and_no_trace(
     )
     assert lines[2].startswith("  mine/defs.yaml:24: training.hyperparameters.neurons: 'neurons'")
     assert lines[3] == "0 of 1 declarations are sound, 2 fault(s)."
+    as_json = RUN.invoke(app, ["check", "mine", "--json"])
+    assert as_json.exit_code == 1
+    (told,) = json.loads(as_json.output)["declarations"]
+    assert [(fault["file"], fault["line"]) for fault in told["faults"]] == [
+        ("mine/defs.yaml", 10), ("mine/defs.yaml", 24),
+    ]  # fmt: skip
 
 
 def test_check_of_nothing_says_how_to_begin(tmp_path: Path) -> None:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from aiqc_core.commands import telling
 from aiqc_core.commands.project import defs_folder, shown
 from aiqc_core.declaration import Fault, Found, discover
 from aiqc_core.errors import NotFoundError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def show(path: Path | None, *, deep: bool) -> bool:
-    """Print one line an experiment, and one a fault.
+
+def show(path: Path | None, *, deep: bool, as_json: bool = False) -> bool:
+    """Print one line an experiment, and one a fault; or all as one JSON object.
 
     Args:
         path: a declaration, or a folder of them; the project's own by default.
         deep: also call the sources.
+        as_json: as one JSON object.
 
     Returns:
         Whether there is no fault.
@@ -35,6 +41,9 @@ def show(path: Path | None, *, deep: bool) -> bool:
             "Make one: aiqc init NAME."
         )
         raise NotFoundError(message)
+    if as_json:
+        telling.as_json({"sound": not any(one.faults for one in found)}, declarations=_all(found))
+        return not any(one.faults for one in found)
     console = Console(soft_wrap=True, highlight=False)
     for one in found:
         _print(console, one)
@@ -42,6 +51,19 @@ def show(path: Path | None, *, deep: bool) -> bool:
     good = sum(not one.faults for one in found)
     console.print(f"{good} of {len(found)} declarations are sound, {faults} fault(s).")
     return faults == 0
+
+
+def _all(found: Iterable[Found]) -> list[dict[str, Any]]:
+    """Return what JSON says of each declaration."""
+    return [
+        {
+            "file": shown(one.file),
+            "experiment": None if one.experiment is None else one.experiment.name,
+            "metric": None if one.experiment is None else one.experiment.leading_metric,
+            "faults": [asdict(_relative(fault)) for fault in one.faults],
+        }
+        for one in found
+    ]
 
 
 def _print(console: Console, one: Found) -> None:

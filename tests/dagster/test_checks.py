@@ -10,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from small_experiment import declare, source
 
-from aiqc_core.orm import Dataset, Snapshot, Splitset, sampling
+from aiqc_core import chain
+from aiqc_core.errors import UnreachableError
+from aiqc_core.orm import Champion, Dataset, Snapshot, Splitset, sampling
 from aiqc_dagster import bundle, checks, definitions, partitions
+from aiqc_dagster.checks import Check
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pandas as pd
+
+    from aiqc_core.evaluate.checks import Finding
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -178,3 +186,50 @@ def test_the_retrain_job_reports_the_same_checks(home: Path, dagster_home: Path)
         assert verdict(evaluation) == expected, (stage, name)
     (rows,) = said["splitset", "no_leak"].values()
     assert rows.metadata["shared_rows"].value > 0
+
+
+def test_a_check_that_cannot_judge_says_so_and_raises_only_for_the_store() -> None:
+    def complains(*_: object) -> Finding:
+        raise ValueError("'<' not supported between 'str' and 'int'")
+
+    def is_down(*_: object) -> Finding:
+        raise UnreachableError("the database is down")
+
+    for blocking, verdict in ((True, "failed"), (False, "warning")):
+        check = Check("samples", "no_nan", "", complains, blocking=blocking)
+        found = checks.judged(check, EXPERIMENT, "s1", "f0")
+        assert found.verdict == verdict
+        assert found.summary.startswith("no_nan cannot judge this: ValueError: '<'")
+    with pytest.raises(UnreachableError):
+        checks.judged(Check("samples", "no_nan", "", is_down), EXPERIMENT, "s1", "f0")
+
+
+@pytest.mark.slow
+def test_a_run_on_changed_data_ends_and_its_model_is_promoted_by_hand(
+    instance: dg.DagsterInstance,
+) -> None:
+    wider = [False]
+
+    def read() -> pd.DataFrame:
+        frame = source(80)
+        return frame.assign(w=frame["x"] * 3) if wider[0] else frame
+
+    experiment = declare(source=read, epochs=(2,), fold_count=None)
+    job = bundle.build([experiment]).resolve_job_def("retrain_updown")
+
+    def run(snapshot: str) -> dict[str, dg.AssetCheckEvaluation]:
+        done = job.execute_in_process(instance=instance, tags={"dagster/partition": snapshot})
+        assert done.success
+        return {one.check_name: one for one in done.get_asset_check_evaluations()}
+
+    assert run("s1")["challenger_not_worse"].passed
+    wider[0] = True
+    told = run("s2")["challenger_not_worse"]
+    assert not told.passed
+    assert told.severity == dg.AssetCheckSeverity.WARN
+    assert "takes columns ['w'], which the champion's data lack" in (told.description or "")
+    assert "aiqc promote updown --snapshot s2" in (told.description or "")
+    assert Champion.of("updown").snapshot == "s1"
+    chain.promote("updown", "s2")
+    assert run("s2")["challenger_not_worse"].passed
+    assert Champion.of("updown").snapshot == "s2"
