@@ -207,14 +207,11 @@ def _keep_words(
     frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints
 ) -> None:
     """Give columns of text back the words that pandas took for blanks."""
-    known = {i: hints.takes_words(frame, i) for i in range(frame.shape[1])}
-    is_text = {
-        i: column.dtype == "str" or bool(known[i])
-        for i, (_, column) in enumerate(frame.items())
-        if known[i] is not False
-        and column.isna().any()
-        and (column.dtype == "str" or column.isna().all())
-    }
+    dtypes = frame.dtypes.to_list()
+    blank = np.flatnonzero(frame.isna().any().to_numpy()).tolist()
+    suspects = [i for i in blank if dtypes[i] == "str" or frame.iloc[:, i].isna().all()]
+    known = {i: hints.takes_words(frame, i) for i in suspects}
+    is_text = {i: dtypes[i] == "str" or bool(k) for i, k in known.items() if k is not False}
     if not is_text:
         return
     texts = _parse(

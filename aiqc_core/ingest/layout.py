@@ -9,7 +9,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest.selection import SHOWN, repeated
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENCODING = "utf-8-sig"  # UTF-8, with or without a byte order mark
-SAMPLE_LINES = 100
+SAMPLE_LINES, LEAST_LINES = 100, 3
+SAMPLE_CHARACTERS = 2**16  # from here on only as few lines as are needed
 BLANKS, GAPS = " ", "  "  # any run of spaces between fields, and any of two and more
 REGEX_OF = {BLANKS: r"\s+", GAPS: r"\s{2,}"}  # as pandas has them
 SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", "\x01", "\uff0c", "\uff1b", GAPS, BLANKS)
@@ -222,11 +223,16 @@ def _last_line(layout: Layout) -> int:
 
 
 def _lines(layout: Layout) -> list[str]:
-    """Return the first lines that hold something, from the header on."""
+    """Return the first lines that hold something, from the header on; few of long ones."""
+    lines, size = list[str](), 0
     with layout.path.open(encoding=ENCODING) as stream:
-        rest = islice(stream, layout.line - 1, None)
-        filled: Iterator[Any] = (line.rstrip("\n") for line in rest if line.strip())
-        return list(islice(filled, SAMPLE_LINES))
+        for line in islice(stream, layout.line - 1, None):
+            if line.strip():
+                lines.append(line.rstrip("\n"))
+                size += len(line)
+            if len(lines) >= (SAMPLE_LINES if size < SAMPLE_CHARACTERS else LEAST_LINES):
+                break
+    return lines
 
 
 def fields(line: str, separator: str) -> list[str]:

@@ -107,10 +107,9 @@ def _nameless(frame: pd.DataFrame, layout: Layout, position: int) -> str:
 def _recur(frame: pd.DataFrame, names: list[str]) -> bool:
     """Say whether each name is a number or a value of its column, and one at least is a value."""
     texts = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
-    heads = [frame.iloc[:SAMPLE_VALUES, i] for i in texts]
+    dtypes = frame.dtypes.to_list()
     return bool(texts) and all(
-        column.dtype == "str" and column.eq(names[i]).any()
-        for i, column in zip(texts, heads, strict=True)
+        dtypes[i] == "str" and frame.iloc[:SAMPLE_VALUES, i].eq(names[i]).any() for i in texts
     )
 
 
@@ -174,7 +173,7 @@ def _has_short_rows(layout: Layout) -> bool:
 def _swallowed(frame: pd.DataFrame, delimiter: str) -> Iterator[str]:
     """Yield columns with a text of several lines, of which those within look like rows."""
     width = len(frame.columns)
-    numeric = [i for i in range(width) if frame.dtypes.iloc[i].kind in "iuf"]
+    numeric = [i for i, dtype in enumerate(frame.dtypes.to_list()) if dtype.kind in "iuf"]
     for i, column in _texts(frame) if numeric else []:
         several = column.loc[column.str.contains("\n", regex=False, na=False)]
         for row, text in islice(several.items(), SAMPLE_VALUES):
@@ -247,4 +246,5 @@ def _notation(values: pd.Series) -> str | None:
 
 
 def _texts(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:
-    return [(i, column) for i, (_, column) in enumerate(frame.items()) if column.dtype == "str"]
+    dtypes = frame.dtypes.to_list()
+    return [(i, frame.iloc[:, i]) for i, dtype in enumerate(dtypes) if dtype == "str"]
