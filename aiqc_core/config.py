@@ -1,10 +1,12 @@
-"""Where the store lies, and what time it is."""
+"""Where the store is, and what time it is."""
 
 from __future__ import annotations
 
+import errno
 import functools
 import hashlib
 import os
+import re
 import socket
 import tempfile
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
 DATABASE_VARIABLE = "AIQC_DATABASE_URL"
 KEY_VARIABLE = "AIQC_STORE_KEY"
 KEY_BYTES = 32
+LOCAL_SCHEMES = ("file", "local")
 POSTGRESQL = ("postgresql", "postgres")
 LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
 HOST_VARIABLE = "AIQC_HOST_ID"
@@ -35,8 +38,70 @@ def home() -> Path:
     """Return the folder of the store: `$AIQC_HOME`, else `.aiqc` in the working directory.
 
     Nothing is created here; the first write to the store makes the folder.
+
+    Raises:
+        MetastoreError: see `given_folder`.
     """
-    return Path(os.environ.get(HOME_VARIABLE) or ".aiqc").absolute()
+    return given_folder(HOME_VARIABLE) or Path(".aiqc").absolute()
+
+
+def given_folder(variable: str) -> Path | None:
+    """Return the folder that a variable names, absolute; None where it is unset or blank.
+
+    `~` and `$NAME` are expanded. A relative path is one below the working directory of the first
+    use: the variable is made absolute then, for this process and those that it starts.
+
+    Raises:
+        MetastoreError: it names a variable or a user that is not there.
+    """
+    given = os.environ.get(variable, "")
+    if not given.strip():
+        return None
+    if given.startswith("/") and "$" not in given and given == given.strip():
+        return Path(given)  # as nearly always; asked at each statement
+    folder = expanded(given, variable)
+    if folder != given:
+        os.environ[variable] = folder
+    return Path(folder)
+
+
+def expanded(given: str, variable: str) -> str:
+    """Return an absolute path without `~` and `$NAME`, for the setting of that name.
+
+    Raises:
+        MetastoreError: it names a variable or a user that is not there.
+    """
+    text = given.strip()
+    if os.path.lexists(text) and not text.startswith("~"):  # a name that holds a $
+        return str(Path(text).absolute())
+    text = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path's raises its own error
+    if text.startswith("~") or re.search(r"\$(\w+|\{)", text):
+        message = (
+            f"{variable}={given!r}: there is no user or variable of a name that it holds, which "
+            f"leaves {text!r}. Set that variable, or give the path in full."
+        )
+        raise MetastoreError(message)
+    return str(Path(text).absolute())
+
+
+def make_folder(folder: Path, variable: str) -> None:
+    """Make a folder that a setting names, with those above it.
+
+    Raises:
+        MetastoreError: a file is there, or it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        above = next((part for part in (folder, *folder.parents) if os.path.lexists(part)), folder)
+        what = f"{above} is no folder" if not above.is_dir() else (error.strerror or str(error))
+        message = (
+            f"{variable}: the folder {folder} cannot be made or written ({what}). Set {variable} "
+            "to a folder that this user may write to."
+        )
+        raise MetastoreError(message) from error
 
 
 def database_path() -> Path:
@@ -50,7 +115,7 @@ def database_url() -> str | None:
     Raises:
         MetastoreError: it is no URL of a PostgreSQL database.
     """
-    url = os.environ.get(DATABASE_VARIABLE)
+    url = os.environ.get(DATABASE_VARIABLE, "").strip()
     if not url:
         return None
     parsed_database_url(url, DATABASE_VARIABLE)
@@ -109,13 +174,35 @@ def samples_path() -> Path:
     `$AIQC_CACHE` puts the cache elsewhere than beside the store, on a faster disk say: it can be
     deleted at any time, and is built again.
     """
-    elsewhere = os.environ.get(CACHE_VARIABLE)
-    return (Path(elsewhere).absolute() if elsewhere else home() / "cache") / "samples"
+    return (given_folder(CACHE_VARIABLE) or home() / "cache") / "samples"
+
+
+def make_samples_folder() -> None:
+    """Make the folder of the cache.
+
+    Raises:
+        MetastoreError: it cannot be made or written.
+    """
+    given = given_folder(CACHE_VARIABLE)
+    make_folder(samples_path(), HOME_VARIABLE if given is None else CACHE_VARIABLE)
 
 
 def artifacts_url() -> str | None:
-    """Return the fsspec URL of the object store, `$AIQC_ARTIFACTS`; None where it is not set."""
-    return os.environ.get(ARTIFACTS_VARIABLE) or None
+    """Return the fsspec URL of the object store, `$AIQC_ARTIFACTS`; None where it is not set.
+
+    The path of a `file://` URL is taken as `given_folder` takes one.
+
+    Raises:
+        MetastoreError: see `expanded`.
+    """
+    given = os.environ.get(ARTIFACTS_VARIABLE, "")
+    url = given.strip()
+    scheme, mark, place = url.partition("://")
+    if mark and scheme in LOCAL_SCHEMES and place.strip("/"):
+        url = f"{scheme}://{expanded(place, ARTIFACTS_VARIABLE)}"
+        if url != given:
+            os.environ[ARTIFACTS_VARIABLE] = url
+    return url or None
 
 
 def checkpoint_path(training: str) -> Path:

@@ -86,9 +86,9 @@ def present_snapshot(experiment: Experiment) -> str:
 
 def _wanted(experiment: Experiment, snapshot: Snapshot) -> str | None:
     """Return why a snapshot's content is to be trained, None when it is."""
-    if "queue" not in snapshot.rows:
+    queue = Queue.get_or_none(Queue.id == snapshot.rows.get("queue"))
+    if queue is None:  # never made, or deleted since
         return f"Snapshot {snapshot.key} is not trained."
-    queue = snapshot.get_row(Queue, "queue")
     if is_changed(experiment, queue):
         return f"The declaration has changed since snapshot {snapshot.key} was trained."
     missing = queue.total_runs - queue.runs_completed - queue.runs_skipped

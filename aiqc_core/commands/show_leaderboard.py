@@ -129,7 +129,7 @@ def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     rows = Snapshot.select().where(Snapshot.experiment == experiment)
     if snapshot is not None:
         rows = rows.where(Snapshot.key == snapshot)
-    newest = max(rows, key=lambda row: row.time_updated, default=None)
+    newest = max(rows, key=lambda row: ("queue" in row.rows, row.time_updated), default=None)
     if newest is None:
         known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
         message = (

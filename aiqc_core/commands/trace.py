@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aiqc_core.commands import telling
-from aiqc_core.orm import Prediction, comparison
+from aiqc_core.orm import Prediction, Predictor, comparison
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,9 @@ def _model(model: Model) -> Iterator[tuple[str, object] | str]:
     named = "" if model.experiment is None else f", {model.experiment} {model.snapshot}"
     yield f"Predictor {model.predictor}: Job {model.job}, {model.key}; Queue {model.queue}{named}"
     if model.adopted_from is not None:
-        yield "adopted from", f"Predictor {model.adopted_from}, which trained it"
+        is_there = Predictor.get_or_none(Predictor.id == model.adopted_from) is not None
+        since = "" if is_there else " and was deleted since"
+        yield "adopted from", f"Predictor {model.adopted_from}, which trained it{since}"
     yield "fold", "none" if model.fold is None else model.fold
     yield "seed", f"{model.seed} (repeat {model.repeat_index})"
     yield "hyperparameters", model.hyperparameters or "none"

@@ -123,9 +123,7 @@ def stale_checkpoints() -> list[Path]:
     folders = _folders(config.checkpoint_path(""))
     if not folders:
         return []  # as nearly always: no Queue need be asked what it lacks
-    going_on = {
-        job.training_name(index) for queue in Queue.select() for job, index in lacking(queue)
-    }
+    going_on = {job.file_name(index) for queue in Queue.select() for job, index in lacking(queue)}
     return [f for f in folders if f.name not in going_on]
 
 

@@ -6,13 +6,13 @@ import logging
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from peewee import BooleanField, CharField, IntegerField, fn
+from peewee import BooleanField, CharField, IntegerField
 
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.ingest import arrays, content, images, outside
 from aiqc_core.ingest.content import Content, Sealed, Source
 from aiqc_core.ingest.selection import checked_columns
-from aiqc_core.orm import blobs
+from aiqc_core.orm import blobs, numbering
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import checkpoint_later, metastore
 from aiqc_core.orm.fields import BlobField, JSONField, PickleField, digest_of
@@ -280,7 +280,7 @@ class Dataset(BaseModel):
                     sha256_hexdigest=sealed.sha256, memory_MB=found.memory_mb,
                     contains_nan=found.contains_nan, is_ingested=ingest, blob=blob,
                     header=cls.header.store(source and source.header),
-                    name=name, description=description, version=cls._next_version(name),
+                    name=name, description=description, version=numbering.next_version(cls, name),
                 )  # fmt: skip
 
     @classmethod
@@ -296,13 +296,6 @@ class Dataset(BaseModel):
             )
             raise IngestError(message)
         return next((v for v in versions if v.sha256_hexdigest == sealed.sha256), None)
-
-    @classmethod
-    def _next_version(cls, name: str | None) -> int | None:
-        if name is None:
-            return None
-        newest = cls.select(fn.MAX(cls.version)).where(cls.name == name).scalar()
-        return 1 + (newest or 0)
 
     @rowmethod
     def set_info(self, name: str | None = None, description: str | None = None) -> None:

@@ -133,6 +133,7 @@ class FeatureCoder(BaseModel):
         feature = Feature.get_by_id(feature_id)
         encoder = encode.checked(sklearn_preprocess)
         earlier = feature.ordered_coders()
+        place = 1 + earlier[-1].idx if earlier else 0  # one may have been deleted
         taken = [name for coder in earlier for name in coder.matching_columns]
         chosen = column_filter.select(
             feature.get_dtypes(), include=include, dtypes=dtypes, columns=columns, taken=taken
@@ -144,7 +145,7 @@ class FeatureCoder(BaseModel):
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
             "FeatureCoder %d of Feature %d: %r takes %s; left over: %s.",
-            len(earlier),
+            place,
             feature.id,
             encoder,
             chosen.matching,
@@ -152,7 +153,7 @@ class FeatureCoder(BaseModel):
         )
         with metastore.atomic():
             return cls.create(
-                idx=len(earlier),
+                idx=place,
                 sklearn_preprocess=cls.sklearn_preprocess.store(encoder),
                 encoded_column_names=list(fitted.output_columns),
                 matching_columns=chosen.matching,

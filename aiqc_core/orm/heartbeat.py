@@ -124,9 +124,9 @@ def _interval() -> float:
 
 
 def _place() -> str:
-    return os.environ.get(config.DATABASE_VARIABLE) or str(config.database_path())
+    return config.database_url() or str(config.database_path())
 
 
 def _is_there() -> bool:
     """Say whether the store is still there: a file that was deleted is not made anew."""
-    return bool(os.environ.get(config.DATABASE_VARIABLE)) or config.database_path().is_file()
+    return config.database_url() is not None or config.database_path().is_file()

@@ -9,7 +9,7 @@ import numpy as np
 
 from aiqc_core import frames
 from aiqc_core.errors import SelectionError, SplitError
-from aiqc_core.orm import matching, newdata
+from aiqc_core.orm import matching, newdata, numbering
 from aiqc_core.orm.cutting import sizes_of
 from aiqc_core.orm.fields import digest_of
 from aiqc_core.split.cut import Cut
@@ -85,7 +85,11 @@ def _refuse_other_positive(trained: Splitset, label: Label | None) -> None:
 def uncut(predictor: Predictor, samples: int) -> tuple[Cut, dict[str, Any]]:
     """Return the one split of samples to be predicted, and the columns of its Splitset."""
     trained = predictor.job.queue.splitset
-    made = Cut({f"infer_{predictor.inference_splitsets.count()}": np.arange(samples)}, [], None)
+    # Counted from 0, and never twice: predictions of deleted samples may lie elsewhere by name.
+    names = [name for row in predictor.inference_splitsets for name in row.sizes]
+    used = max((1 + int(name.rpartition("_")[2]) for name in names), default=0)
+    number = numbering.next_number(f"infer of Predictor {predictor.id}", after=used) - 1
+    made = Cut({f"infer_{number}": np.arange(samples)}, [], None)
     columns: dict[str, Any] = {
         "samples": type(trained).samples.store(made.splits),
         "sizes": sizes_of(made.splits, samples),

@@ -118,6 +118,7 @@ class FeatureInterpolater(BaseModel):
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
         separately = interpolate.checked_separately(process_separately)
         earlier = feature.ordered_interpolaters()
+        place = 1 + earlier[-1].idx if earlier else 0  # one may have been deleted
         taken = [name for row in earlier for name in row.matching_columns]
         chosen = interpolate.matching(
             feature.get_dtypes(), dtypes=dtypes, columns=columns, taken=taken
@@ -125,14 +126,14 @@ class FeatureInterpolater(BaseModel):
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
             "FeatureInterpolater %d of Feature %d fills %s; left over: %s.",
-            len(earlier),
+            place,
             feature.id,
             chosen.matching,
             chosen.leftover or "none",
         )
         with metastore.atomic():
             return cls.create(
-                idx=len(earlier),
+                idx=place,
                 process_separately=separately,
                 interpolate_kwargs=kwargs,
                 matching_columns=chosen.matching,

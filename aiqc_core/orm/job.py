@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from dataclasses import replace
@@ -110,6 +111,15 @@ class Job(BaseModel):
         """Return what names one training in logs and files: of ids and content, no path in it."""
         return f"q{self.queue_id}_{self.key}_r{repeat_index}"
 
+    def file_name(self, repeat_index: int) -> str:
+        """Return what names the files of one training while it is not recorded.
+
+        With the moment at which its Queue was made: a store that takes the place of another one
+        gives out the same ids, and must not take the other's files for its own.
+        """
+        made = hashlib.sha256(self.queue.time_created.isoformat().encode()).hexdigest()
+        return f"{self.training_name(repeat_index)}_{made[:8]}"
+
     def spec(
         self,
         repeat_index: int,
@@ -132,7 +142,7 @@ class Job(BaseModel):
         fitted: Any = (fold or splitset).fitted
         return replace(
             self.spec_over(repeat_index, folder, fitted),
-            checkpoint=str(checkpoint_path(self.training_name(repeat_index))),
+            checkpoint=str(checkpoint_path(self.file_name(repeat_index))),
             checkpoint_seconds=checkpoint_seconds,
             pruner=pruner,
             rivals=tuple(rivals),
@@ -241,7 +251,7 @@ class Job(BaseModel):
         return list(Attempt.select().where(of_this, Attempt.status == RUNNING))
 
     def _forget_checkpoint(self, repeat_index: int) -> None:
-        shutil.rmtree(checkpoint_path(self.training_name(repeat_index)), ignore_errors=True)
+        shutil.rmtree(checkpoint_path(self.file_name(repeat_index)), ignore_errors=True)
 
 
 class Attempt(BaseModel):

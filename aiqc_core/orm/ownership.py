@@ -6,6 +6,7 @@ Machines that share a store share its key.
 
 from __future__ import annotations
 
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from aiqc_core.objects import ObjectStore
 
 MARK = "owner"
+LOOK_SECONDS = 30.0  # the mark goes with a bucket or folder that is emptied while it is in use
 
 
 def claim(store: ObjectStore) -> None:
@@ -24,7 +26,7 @@ def claim(store: ObjectStore) -> None:
     Raises:
         ArtifactsError: another store has marked it.
     """
-    _claimed(store, signing.fingerprint())
+    _claimed(store, signing.fingerprint(), int(time.monotonic() / LOOK_SECONDS))
 
 
 def refuse_other(store: ObjectStore) -> bool:
@@ -48,6 +50,6 @@ def refuse_other(store: ObjectStore) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _claimed(store: ObjectStore, own: str) -> None:
+def _claimed(store: ObjectStore, own: str, _when: int) -> None:
     if not refuse_other(store):
         store.put(MARK, own.encode())

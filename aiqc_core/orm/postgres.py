@@ -20,9 +20,12 @@ from urllib.parse import unquote
 import psycopg
 from peewee import (
     CharField,
+    DataError,
+    IntegrityError,
     InterfaceError,
     OperationalError,
     PostgresqlDatabase,
+    ProgrammingError,
     __exception_wrapper__,
 )
 from psycopg.adapt import AdaptersMap
@@ -31,6 +34,7 @@ from psycopg.types.string import BytesBinaryDumper, StrDumperUnknown, TextLoader
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, UnreachableError
+from aiqc_core.orm import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -68,7 +72,7 @@ class PostgresStore(PostgresqlDatabase):
         super().__init__("unopened", prefer_psycopg3=True)
         self.place = place
         self.when_opened = when_opened
-        self._prepared: set[tuple[int, str]] = set()
+        self._prepared: set[tuple[int, str, int | None]] = set()
         self._inherited: list[object] = []
 
     def get_binary_type(self) -> type:
@@ -88,7 +92,7 @@ class PostgresStore(PostgresqlDatabase):
         """
         self._set_stale_aside()
         opened = super().connect(reuse_if_open=reuse_if_open)
-        known = (os.getpid(), self._url())
+        known = (os.getpid(), self._url(), self._tables_id())
         if known not in self._prepared:
             try:
                 with self.atomic(PREPARING):  # one process at a time makes tables
@@ -97,8 +101,14 @@ class PostgresStore(PostgresqlDatabase):
             except BaseException:
                 self.close()
                 raise
-            self._prepared.add(known)
+            self._prepared.add((*known[:2], self._tables_id()))
         return opened
+
+    def _tables_id(self) -> int | None:
+        """Return what only these tables have: others that were made later differ; None of none."""
+        # Not `execute_sql`, which would tell of tables that are missing.
+        found = self._state.conn.execute("SELECT to_regclass('storeinfo')::oid").fetchone()
+        return None if found is None else found[0]
 
     def forget_prepared(self) -> None:
         """Look at the tables again when a connection is opened next: others may be there."""
@@ -223,9 +233,8 @@ class PostgresStore(PostgresqlDatabase):
 
     def rollback(self) -> None:
         """Undo the transaction; where the connection broke, the server has done so."""
-        state: Any = self._state
-        if state.closed or state.conn.closed:
-            self._set_stale_aside()
+        self._set_stale_aside()
+        if self._state.closed:
             return
         with self._told():
             super().rollback()
@@ -288,6 +297,13 @@ class PostgresStore(PostgresqlDatabase):
         """Turn an error of a server that is gone, or locked too long, into one that says so."""
         try:
             yield
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            told = refusals.refused(error) or refusals.postgres_fault(error, self.describe())
+            if told is None:
+                raise
+            if refusals.is_without_tables(error):
+                self._state.origin = (os.getpid(), "")  # the next use connects anew, and looks
+            raise told from error
         except (OperationalError, InterfaceError) as error:
             state: Any = self._state
             if state.closed or state.conn.closed:

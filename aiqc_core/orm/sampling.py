@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.feature import Feature
     from aiqc_core.orm.label import Label
+    from aiqc_core.orm.predictor import Predictor
     from aiqc_core.orm.splitset import Fold, Splitset
     from aiqc_core.split.cut import Cut
 
@@ -67,9 +68,10 @@ def recipe_key(splitset: Splitset) -> str:
     """Return the digest of everything that shapes the samples of a Splitset."""
     recipe = {
         "format": CACHE_FORMAT,
+        "key": None if signing.key() is None else signing.fingerprint(),  # it signs what is fitted
         "features": [_feature_key(feature) for feature in splitset.features],
         "label": None if splitset.label is None else _label_key(splitset.label),
-        "predictor": splitset.predictor_id,
+        "predictor": None if splitset.predictor is None else _predictor_key(splitset.predictor),
         "samples": digest_of(splitset, "samples"),
         "folds": [digest_of(fold, "samples") for fold in splitset.ordered_folds],
     }
@@ -89,8 +91,10 @@ def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None 
         loaded: values by the id of their Feature; who builds several Folds passes the same
             dictionary each time, so that the values are read once.
     """
+    signing.fingerprint()  # makes the key of a store that has signed nothing yet
     folder = folder_of(splitset, fold)
     if not cache.is_whole(folder):
+        config.make_samples_folder()
         with cache.lock(folder):
             if not cache.is_whole(folder) and not sharing.retrieve(folder):
                 _build(splitset, fold, folder, {} if loaded is None else loaded)
@@ -253,6 +257,13 @@ def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
         with metastore.atomic():
             row.fitted_preprocessing = blobs.put(data, digest)
             row.save(only=["fitted_preprocessing", "time_updated"])
+
+
+def _predictor_key(predictor: Predictor) -> list[object]:
+    """Return what shapes the samples of a Predictor; its id may be another's in a later store."""
+    job = predictor.job
+    fitted = digest_of(predictor, "fitted_preprocessing")
+    return [fitted, recipe_key(job.queue.splitset), job.fold and job.fold.idx]
 
 
 def _feature_key(feature: Feature) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
+from aiqc_core.orm import numbering
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.job import FAILED, PRUNED, Attempt, Job
@@ -141,6 +142,6 @@ def _combo(hyperparamset: Hyperparamset, chosen: dict[str, Any]) -> Hyperparamco
     for combo in alike:
         if space.canonical(combo.hyperparameters) == space.canonical(chosen):
             return combo
-    idx = of_set.count()
+    idx = numbering.next_index(of_set, Hyperparamcombo.idx)
     Hyperparamcombo.add(hyperparamset, [chosen], first=idx)
     return hyperparamset.hyperparamcombos.where(Hyperparamcombo.idx == idx).get()

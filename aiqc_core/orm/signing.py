@@ -219,7 +219,7 @@ def _made_key() -> bytes:
     if key is not None:
         return key
     path = config.key_path()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    config.make_folder(path.parent, config.HOME_VARIABLE)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:

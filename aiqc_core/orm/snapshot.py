@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from peewee import CharField, IntegerField
 
 from aiqc_core.errors import NotFoundError
-from aiqc_core.orm.base import BaseModel
+from aiqc_core.orm.base import BaseModel, after_cascade
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField
+from aiqc_core.orm.schema import StoreInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DELETED = "deleted snapshot: "
+STAGES = (
+    "dataset", "feature", "label", "splitset", "hyperparamset", "algorithm", "queue", "prediction",
+)  # fmt: skip
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -133,7 +138,66 @@ class Snapshot(BaseModel):
                 f"{self.experiment}/{stage} for this snapshot first."
             )
             raise NotFoundError(message)
-        return table.get_by_id(row_id)
+        row = table.get_or_none(table.id == row_id)
+        if row is None:
+            message = (
+                f"snapshot {self.key!r} of {self.experiment!r}: its {stage} ({table.__name__} "
+                f"{row_id}) was deleted; materialise {self.experiment}/{stage} for this snapshot "
+                "again, or look at another one."
+            )
+            raise NotFoundError(message)
+        return row
+
+
+def deleted_keys() -> list[tuple[str, str]]:
+    """Return experiment and key of each snapshot that lost its Queue, for Dagster's partitions."""
+    noted: Any = StoreInfo.select().where(StoreInfo.key.startswith(DELETED))
+    named = [json.loads(row.key.removeprefix(DELETED)) for row in noted]
+    there = {(row.experiment, row.key) for row in Snapshot.select() if "queue" in row.rows}
+    return [(experiment, key) for experiment, key in named if (experiment, key) not in there]
+
+
+def forget_deleted() -> None:
+    """Take deleted rows out of Snapshots and Declared, which name them without a key.
+
+    A Snapshot of which nothing is left goes with them; `deleted_keys` tells of it.
+    """
+    if not (Snapshot.select().exists() or Declared.select().exists()):
+        return
+    there = {table: {pk for (pk,) in table.select(table.id).tuples()} for table in _tables()}
+    named = {table._meta.table_name: table for table in there} | {"label_dataset": _dataset()}
+    for snapshot in Snapshot.select():
+        kept = {
+            stage: row_id
+            for stage, row_id in snapshot.rows.items()
+            if stage not in named or row_id in there[named[stage]]
+        }
+        if kept == snapshot.rows:
+            continue
+        if "queue" not in kept:
+            noted = DELETED + json.dumps([snapshot.experiment, snapshot.key])
+            StoreInfo.delete().where(StoreInfo.key == noted).execute()
+            StoreInfo.insert(key=noted, value=snapshot.time_updated.isoformat()).execute()
+        if kept:
+            Snapshot.update(rows=kept).where(Snapshot.id == snapshot.id).execute()
+        else:
+            Snapshot.delete().where(Snapshot.id == snapshot.id).execute()
+    for row in Declared.select():
+        if row.stage in named and row.row_id not in there[named[row.stage]]:
+            Declared.delete().where(Declared.id == row.id).execute()
+
+
+def _tables() -> list[type[BaseModel]]:
+    """Return the tables whose rows are stages; they are declared above this one."""
+    known = {table._meta.table_name: table for table in BaseModel.__subclasses__()}
+    return [known[name] for name in STAGES]
+
+
+def _dataset() -> type[BaseModel]:
+    return _tables()[0]
+
+
+after_cascade.append(forget_deleted)
 
 
 def digest_of_inputs(inputs: object) -> str:

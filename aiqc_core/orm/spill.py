@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiqc_core import config
+from aiqc_core.config import spill_paths
 from aiqc_core.errors import AIQCError, MetastoreError, UnrecordedError
 from aiqc_core.orm import signing
 
@@ -65,7 +66,8 @@ def find(job: Job, repeat_index: int) -> tuple[Path, JobOutcome] | None:
     """
     if not any(folder.is_dir() for folder in config.spill_paths()):
         return None  # as nearly always: no names need to be looked up
-    for path in _paths(job, repeat_index):
+    earlier = [folder / f"{job.training_name(repeat_index)}.outcome" for folder in spill_paths()]
+    for path in (*_paths(job, repeat_index), *earlier):  # named so before schema version 4
         if not path.is_file():
             continue
         try:
@@ -99,7 +101,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _paths(job: Job, repeat_index: int) -> list[Path]:
-    name = f"{job.training_name(repeat_index)}.outcome"
+    name = f"{job.file_name(repeat_index)}.outcome"
     return [folder / name for folder in config.spill_paths()]
 
 

@@ -9,7 +9,7 @@ from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField,
 
 from aiqc_core import cache
 from aiqc_core.errors import SelectionError
-from aiqc_core.orm import inference, leaking, sampling
+from aiqc_core.orm import inference, leaking, numbering, sampling
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.cutting import (
     given_away,
@@ -165,7 +165,7 @@ class Splitset(BaseModel):
                 seed=drawn,
                 shared_rows=shared_rows(features, made),
                 given_away=given,
-                version=_next_version(cls, name),
+                version=numbering.next_version(cls, name),
                 name=name,
                 description=description,
                 **keys_of(made),
@@ -183,7 +183,7 @@ class Splitset(BaseModel):
         with metastore.atomic():
             made, columns = inference.uncut(predictor, features[0].sample_count())
             columns |= {"name": called[0], "description": called[1], "label": label}
-            splitset = cls.create(version=_next_version(cls, called[0]), **columns)
+            splitset = cls.create(version=numbering.next_version(cls, called[0]), **columns)
             _add_parts(splitset, features, made)
         return splitset
 
@@ -376,9 +376,3 @@ def _add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
     for idx in range(len(made.folds)):
         rows = Fold.samples.store(made.fold_splits(idx))
         Fold.create(splitset=splitset, idx=idx, samples=rows)
-
-
-def _next_version(table: type[Splitset], name: str | None) -> int | None:
-    if name is None:
-        return None
-    return 1 + table.select().where(table.name == name).count()

@@ -7,28 +7,17 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-import psutil
-
 from aiqc_core import cache, config
+from aiqc_core.orm.file_systems import is_network
+from aiqc_core.orm.file_systems import kind_of as _kind_of
+from aiqc_core.orm.file_systems import nearest as _there
 from aiqc_core.orm.symptoms import FAIL, OK, WARN, Symptom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-NETWORK = (
-    "nfs",
-    "cifs",
-    "smb",
-    "sshfs",
-    "fuse",
-    "9p",
-    "afs",
-    "ceph",
-    "gluster",
-    "lustre",
-    "beegfs",
-)
+DAGSTER_VARIABLE = "DAGSTER_HOME"
 GIBIBYTE = 2**30
 LITTLE_BYTES = GIBIBYTE // 10
 FEW = 3
@@ -133,26 +122,28 @@ def disk() -> Symptom:
 
 def file_system() -> Symptom:
     """Look whether SQLite's log can be shared there: on a network's file system it cannot."""
-    kind = _kind_of(_there(config.home()).resolve())
-    if kind.startswith(NETWORK):
-        told = f"{config.home()} lies on {kind}: SQLite's log is not safe on a network"
-        remedy = f"put {config.HOME_VARIABLE} on a local disk, or set {config.DATABASE_VARIABLE}"
-        return Symptom("file system", WARN, told, remedy)
-    return Symptom("file system", OK, kind or "unknown to this machine")
-
-
-def _kind_of(place: Path) -> str:
-    """Return the kind of the file system that a path lies on."""
-    mounts = {str(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
-    for folder in (place, *place.parents):
-        if str(folder) in mounts:
-            return mounts[str(folder)].lower()
-    return ""
-
-
-def _there(place: Path) -> Path:
-    """Return a path, or the nearest folder above it that is there."""
-    return next(folder for folder in (place, *place.parents) if folder.exists())
+    dagster = config.given_folder(DAGSTER_VARIABLE)
+    kinds = {
+        place: _kind_of(_there(place).resolve())
+        for place in (config.home(), dagster)
+        if place is not None
+    }
+    shared = {place: kind for place, kind in kinds.items() if is_network(kind)}
+    if not shared:
+        return Symptom("file system", OK, kinds[config.home()] or "unknown to this machine")
+    told = ", ".join(f"{place} is on {kind}" for place, kind in shared.items())
+    remedies = []
+    if config.home() in shared:
+        told += "; SQLite works there without its log, slower, and is as safe as its locks"
+        remedies.append(
+            f"put {config.HOME_VARIABLE} on a local disk, or set {config.DATABASE_VARIABLE}"
+        )
+    if dagster in shared:
+        remedies.append(
+            f"put {DAGSTER_VARIABLE} on a local disk, or Dagster's storage on PostgreSQL: its "
+            "SQLite files keep a log, which is not safe on a network"
+        )
+    return Symptom("file system", WARN, told, "; ".join(remedies))
 
 
 def _named(paths: list[Path]) -> str:

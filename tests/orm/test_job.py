@@ -103,14 +103,14 @@ def test_only_what_may_go_better_another_time_keeps_its_checkpoint(home: Path) -
     """What an error ended would end so again; with more memory, training may go on."""
     row = queue("exit", "memory", "works")
     row.run_jobs(progress=False, raise_on_error=False)
-    assert checkpoints(home) == [row.jobs[1].training_name(0)]
+    assert checkpoints(home) == [row.jobs[1].file_name(0)]
 
 
 def test_a_training_is_named_by_ids_and_content(home: Path) -> None:
     job = queue("works").jobs[0]
     assert job.training_name(3) == f"q{job.queue.id}_nofold_{job.combo_key}_r3"
     spec = job.spec(0, checkpoint_seconds=5, rivals=[{"loss": [1.0]}])
-    assert spec.checkpoint == str(config.checkpoint_path(spec.name))
+    assert spec.checkpoint == str(config.checkpoint_path(job.file_name(0)))
     assert (spec.checkpoint_seconds, spec.rivals) == (5, ({"loss": [1.0]},))
 
 

@@ -176,7 +176,7 @@ def test_one_worker_two_and_one_that_was_killed_agree(algorithm: Algorithm, home
     died = Attempt.get(Attempt.kind == "died")
     assert died.peak_memory_mb > 10
     (folder,) = (home / "checkpoints").iterdir()
-    assert folder.name == killed.jobs[1].training_name(0)
+    assert folder.name == killed.jobs[1].file_name(0)
     assert epochs_computed(home) == {"3": WHOLE, "5": [1, 2, 3, 4]}
     killed.run_jobs(workers=1, time_limit=600, checkpoint_seconds=0, progress=False)
     # The callback of torch's fit dies before the fourth epoch is kept, that of Keras after.

@@ -95,7 +95,7 @@ def test_what_was_trained_is_kept_and_recorded_by_the_next_run(
     with pytest.raises(TrainingError, match=rf"(?s)is trained but .*{told}.*kept in .*\.outcome"):
         row.run_jobs(progress=False)
     (name,) = kept(home / "spill")
-    assert name == f"{row.jobs[0].training_name(0)}.outcome"
+    assert name == f"{row.jobs[0].file_name(0)}.outcome"
     make_writable()
     assert Predictor.select().count() == 0
     summary = row.run_jobs(progress=False)
@@ -193,7 +193,7 @@ def test_a_file_that_this_store_did_not_sign_is_never_unpickled(
 
     row = queue(pragma=[""])
     (home / "spill").mkdir()
-    path = home / "spill" / f"{row.jobs[0].training_name(0)}.outcome"
+    path = home / "spill" / f"{row.jobs[0].file_name(0)}.outcome"
     path.write_bytes(pickle.dumps(Hostile()))
     with caplog.at_level(logging.WARNING):
         assert row.run_jobs(progress=False).trained == 1

@@ -14,7 +14,12 @@ import psycopg
 import pytest
 from services import PASSWORD, PostgresServer, use_database
 
-from aiqc_core.errors import MetastoreError, UnreachableError, UnrecordedError
+from aiqc_core.errors import (
+    MetastoreError,
+    NotFoundError,
+    UnreachableError,
+    UnrecordedError,
+)
 from aiqc_core.orm import (
     SCHEMA_VERSION,
     Attempt,
@@ -220,3 +225,30 @@ def test_an_earlier_database_is_brought_to_the_present_tables(
             dataset = Dataset.Tabular.from_df(FRAME)
             pd.testing.assert_frame_equal(Dataset.get_by_id(dataset.id).to_df(), FRAME)
         assert definitions(url) == fresh
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        pytest.param(["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"], id="schema"),
+        pytest.param(
+            ['DROP DATABASE "{name}" WITH (FORCE)', 'CREATE DATABASE "{name}"'], id="all"
+        ),
+    ],
+)
+def test_a_database_that_is_made_again_under_an_open_handle_is_an_empty_store(
+    postgres: str, postgres_server: PostgresServer, statements: list[str]
+) -> None:
+    """The tables counted as made, so that each use said: relation "dataset" does not exist."""
+    first = Dataset.Tabular.from_df(FRAME)
+    whole, name = "all" if "DATABASE" in statements[0] else "schema", postgres.rpartition("/")[2]
+    url = postgres_server.url("postgres") if whole == "all" else postgres
+    with psycopg.connect(url, autocommit=True) as admin:
+        for statement in statements:
+            admin.execute(statement.format(name=name).encode())
+    if whole == "schema":
+        with pytest.raises(MetastoreError, match=r"has lost tables.*The next use begins an empty"):
+            Dataset.Tabular.from_df(FRAME)
+    with pytest.raises(NotFoundError, match="Dataset 1 is not in PostgreSQL at"):
+        first.flip_star()
+    assert Dataset.Tabular.from_df(FRAME).id == 1

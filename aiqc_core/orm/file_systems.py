@@ -1,0 +1,50 @@
+"""Which file systems SQLite's log is not safe on: its index is memory that processes share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NETWORK = (
+    "nfs", "cifs", "smb", "sshfs", "fuse.", "9p", "afs", "ceph", "gluster", "lustre", "beegfs",
+    "gpfs", "pvfs", "orangefs", "davfs", "ncpfs", "virtiofs", "prl_fs", "vboxsf", "vmhgfs",
+)  # fmt: skip
+LOCAL = ("fuse.fuse-overlayfs", "fuse.overlay", "fuse.ext", "fuse.ntfs", "fuse.exfat", "nfsd")
+
+
+def is_network(kind: str) -> bool:
+    """Say whether a kind of file system is shared over a network or with another machine.
+
+    >>> [is_network(kind) for kind in ("nfs4", "fuse.sshfs", "overlay", "fuseblk", "ext4")]
+    [True, True, False, False, False]
+    """
+    return kind == "fuse" or (kind.startswith(NETWORK) and not kind.startswith(LOCAL))
+
+
+def kind_of(place: Path) -> str:
+    """Return the kind of the file system that a path is on, in small letters; empty if unknown."""
+    mounts = {str(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    for folder in (place, *place.parents):
+        if str(folder) in mounts:
+            return mounts[str(folder)].lower()
+    return ""
+
+
+def nearest(place: Path) -> Path:
+    """Return a path, or the nearest folder above it that is there."""
+    return next(folder for folder in (place, *place.parents) if folder.exists())
+
+
+@lru_cache(maxsize=64)
+def network_kind(folder: Path) -> str | None:
+    """Return the kind of file system of a folder where that is a network's; else None.
+
+    Asked once a folder and process: mounts are read from the system.
+    """
+    kind = kind_of(nearest(folder).resolve())
+    return kind if is_network(kind) else None
