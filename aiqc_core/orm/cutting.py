@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from numbers import Integral
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,8 +36,9 @@ def listed_ids(feature_ids: Any) -> list[int]:
     Raises:
         SplitError: none, or one that is given twice.
     """
-    ids: list[Any] = [feature_ids] if isinstance(feature_ids, Integral) else list(feature_ids)
-    if not ids or len(set(ids)) != len(ids):
+    is_one = isinstance(feature_ids, str) or not isinstance(feature_ids, Iterable)
+    ids: list[Any] = [feature_ids] if is_one else list(feature_ids)
+    if not ids or any(pk in ids[:place] for place, pk in enumerate(ids)):
         message = f"feature_ids: {ids}; give at least one Feature, and each once."
         raise SplitError(message)
     return ids

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import inference_setups
 import pandas as pd
+import psutil
 import pytest
 import small_store
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError
-from aiqc_core.orm import Dataset, Feature, Queue, Splitset, metastore, sampling
+from aiqc_core.orm import Dataset, Feature, Queue, Splitset, file_systems, metastore, sampling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,3 +279,44 @@ def test_samples_of_new_data_follow_from_what_the_predictor_learned(home: Path) 
         metastore.close()
         config.database_path().unlink()
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("nfs4", "delete"), ("cifs", "delete"), ("smb3", "delete"), ("9p", "delete"),
+        ("fuse.sshfs", "delete"), ("lustre", "delete"), ("ceph", "delete"),
+        ("ext4", "wal"), ("overlay", "wal"), ("fuseblk", "wal"), ("tmpfs", "wal"),
+    ],
+)  # fmt: skip
+def test_a_network_file_system_gets_no_log(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    kind: str,
+    mode: str,
+) -> None:
+    """SQLite's log needs memory that processes share, which no network gives."""
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4")]
+    mounts += [SimpleNamespace(mountpoint=str(home.parent), fstype=kind)]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: mounts)
+    for _ in range(2):
+        assert metastore.pragma("journal_mode") == mode
+        Dataset.Tabular.from_df(FRAME)
+        metastore.close()
+    warned = [r for r in caplog.records if "network's file system" in r.getMessage()]
+    assert len(warned) == (mode == "delete")
+    assert not beside(config.database_path(), "-wal").exists()
+
+
+def test_a_store_with_a_log_loses_it_when_it_comes_to_a_network(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Dataset.Tabular.from_df(FRAME, name="first")
+    metastore.close()
+    file_systems.network_kind.cache_clear()
+    monkeypatch.setattr(file_systems, "kind_of", lambda _: "nfs")
+    assert [row.name for row in Dataset.select()] == ["first"]
+    assert metastore.pragma("journal_mode") == "delete"
+    with closing(sqlite3.connect(config.database_path())) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)
