@@ -8,7 +8,6 @@ from pydantic import Field
 
 from aiqc_core.orm import Queue, Snapshot
 from aiqc_core.orm.collecting import collect
-from aiqc_core.orm.snapshot import deleted_keys
 from aiqc_dagster import partitions, stores
 
 
@@ -64,9 +63,6 @@ def stale_partitions(instance: dg.DagsterInstance) -> dict[str, list[str]]:
             continue
         if "queue" in row.rows and not _is_there(row):
             stale.setdefault(name, []).append(row.key)
-    for experiment, key in deleted_keys():
-        if stores.is_own(instance, experiment):
-            stale.setdefault(partitions.snapshots_name(experiment), []).append(key)
     for name, gone in stale.items():
         stale[name] = sorted(set(gone) & set(instance.get_dynamic_partitions(name)))
     if not stores.is_own(instance, stores.NOTEBOOK):

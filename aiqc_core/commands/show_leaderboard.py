@@ -129,13 +129,23 @@ def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     rows = Snapshot.select().where(Snapshot.experiment == experiment)
     if snapshot is not None:
         rows = rows.where(Snapshot.key == snapshot)
-    newest = max(rows, key=lambda row: ("queue" in row.rows, row.time_updated), default=None)
+    queues = {row.id: Queue.get_or_none(Queue.id == row.rows.get("queue")) for row in rows}
+    newest = max(
+        rows, key=lambda row: (queues[row.id] is not None, row.time_updated), default=None
+    )
     if newest is None:
         known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
         message = (
             f"no snapshot {snapshot or ''} of experiment {experiment!r} in "
             f"{config.shown_store()}; it holds {known}. Train it: "
             f"dagster job execute -m aiqc_dagster.definitions -j retrain_{experiment}"
+        )
+        raise NotFoundError(message)
+    if queues[newest.id] is None and "queue" in newest.rows:
+        message = (
+            f"{experiment!r}: the rows of its snapshots {[row.key for row in rows]} were deleted. "
+            f"Train it again: dagster job execute -m aiqc_dagster.definitions "
+            f"-j retrain_{experiment}"
         )
         raise NotFoundError(message)
     return newest

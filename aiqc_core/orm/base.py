@@ -301,7 +301,7 @@ class BaseModel(Model):
     def delete_instance(self, *, cascade: bool = False) -> int:
         """Delete the row.
 
-        Snapshots and Declared, which name rows without a key, forget what is deleted.
+        A Snapshot that names it stays, and says that its rows were deleted.
 
         Args:
             cascade: delete what depends on it too; otherwise a row that others need stays.

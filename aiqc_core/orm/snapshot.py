@@ -17,12 +17,10 @@ from aiqc_core.errors import NotFoundError
 from aiqc_core.orm.base import BaseModel, after_cascade
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField
-from aiqc_core.orm.schema import StoreInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DELETED = "deleted snapshot: "
 STAGES = (
     "dataset", "feature", "label", "splitset", "hyperparamset", "algorithm", "queue", "prediction",
 )  # fmt: skip
@@ -141,60 +139,25 @@ class Snapshot(BaseModel):
         row = table.get_or_none(table.id == row_id)
         if row is None:
             message = (
-                f"snapshot {self.key!r} of {self.experiment!r}: its {stage} ({table.__name__} "
-                f"{row_id}) was deleted; materialise {self.experiment}/{stage} for this snapshot "
-                "again, or look at another one."
+                f"snapshot {self.key!r} of {self.experiment!r}: its {stage} was deleted "
+                f"({table.__name__}: no row has id {row_id}); materialise "
+                f"{self.experiment}/{stage} for this snapshot again, or look at another one."
             )
             raise NotFoundError(message)
         return row
 
 
-def deleted_keys() -> list[tuple[str, str]]:
-    """Return experiment and key of each snapshot that lost its Queue, for Dagster's partitions."""
-    noted: Any = StoreInfo.select().where(StoreInfo.key.startswith(DELETED))
-    named = [json.loads(row.key.removeprefix(DELETED)) for row in noted]
-    there = {(row.experiment, row.key) for row in Snapshot.select() if "queue" in row.rows}
-    return [(experiment, key) for experiment, key in named if (experiment, key) not in there]
-
-
 def forget_deleted() -> None:
-    """Take deleted rows out of Snapshots and Declared, which name them without a key.
+    """Take out what `Declared` notes of deleted rows, which it names without a key.
 
-    A Snapshot of which nothing is left goes with them; `deleted_keys` tells of it.
+    A Snapshot stays: its key goes on being that of the data that were deleted, so that no other
+    data get it, and Dagster's partition is found by it. Whoever reads it says that they are gone.
     """
-    if not (Snapshot.select().exists() or Declared.select().exists()):
-        return
-    there = {table: {pk for (pk,) in table.select(table.id).tuples()} for table in _tables()}
-    named = {table._meta.table_name: table for table in there} | {"label_dataset": _dataset()}
-    for snapshot in Snapshot.select():
-        kept = {
-            stage: row_id
-            for stage, row_id in snapshot.rows.items()
-            if stage not in named or row_id in there[named[stage]]
-        }
-        if kept == snapshot.rows:
-            continue
-        if "queue" not in kept:
-            noted = DELETED + json.dumps([snapshot.experiment, snapshot.key])
-            StoreInfo.delete().where(StoreInfo.key == noted).execute()
-            StoreInfo.insert(key=noted, value=snapshot.time_updated.isoformat()).execute()
-        if kept:
-            Snapshot.update(rows=kept).where(Snapshot.id == snapshot.id).execute()
-        else:
-            Snapshot.delete().where(Snapshot.id == snapshot.id).execute()
-    for row in Declared.select():
-        if row.stage in named and row.row_id not in there[named[row.stage]]:
-            Declared.delete().where(Declared.id == row.id).execute()
-
-
-def _tables() -> list[type[BaseModel]]:
-    """Return the tables whose rows are stages; they are declared above this one."""
-    known = {table._meta.table_name: table for table in BaseModel.__subclasses__()}
-    return [known[name] for name in STAGES]
-
-
-def _dataset() -> type[BaseModel]:
-    return _tables()[0]
+    tables = {table._meta.table_name: table for table in BaseModel.__subclasses__()}
+    for stage in STAGES:
+        rows: Any = tables[stage]
+        gone = (Declared.stage == stage) & Declared.row_id.not_in(rows.select(rows.id))
+        Declared.delete().where(gone).execute()
 
 
 after_cascade.append(forget_deleted)
