@@ -23,6 +23,8 @@ endif
 export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
+# What a command starts ends with it, and it ends with make, whatever ends that.
+TIED := $(BIN)/python tests/tied.py
 # Else each of the many processes of a run compiles our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -51,10 +53,10 @@ demo: $(STAMP) | .stores ## train the breast_cancer experiment through Dagster a
 	  $(BIN)/aiqc leaderboard breast_cancer --since "$$started"
 
 gallery: $(STAMP) | .stores ## write docs/gallery: every figure of the demo experiments
-	$(BIN)/python docs/make_gallery.py $(ARGS)
+	$(TIED) $(BIN)/python docs/make_gallery.py $(ARGS)
 
 ui: $(STAMP) | .stores ## open Dagster's UI and start its daemon (Ctrl-C ends both)
-	$(BIN)/dagster dev -w workspace.yaml
+	@$(TIED) $(BIN)/dagster dev -w workspace.yaml
 
 # Ports by REDIS_PORT, POSTGRES_PORT, UI_PORT; the folder by ARGS='--folder DIR'.
 up-celery: $(STAMP) ## start Redis, PostgreSQL, two Celery workers, webserver and daemon
@@ -65,17 +67,17 @@ down-celery: $(STAMP) ## end what up-celery started
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
 test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(TIED) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS='--kills 20 --seed 7')
-	$(BIN)/python tests/faults/harness.py $(ARGS)
+	$(TIED) $(BIN)/python tests/faults/harness.py $(ARGS)
 
 race: $(STAMP) ## 8 processes write one store, 500 operations each (ARGS='--operations 50')
-	$(BIN)/python tests/race/harness.py $(ARGS)
+	$(TIED) $(BIN)/python tests/race/harness.py $(ARGS)
 
 MINUTES ?= 120
 soak: $(STAMP) ## schedule ticks with changing data: what grows, in memory and on disk (MINUTES=10)
-	$(BIN)/python bench/soak/soak.py --minutes $(MINUTES)
+	$(TIED) $(BIN)/python bench/soak/soak.py --minutes $(MINUTES)
 
 lint: $(STAMP) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check .
@@ -88,7 +90,7 @@ format: $(STAMP) ## format the code and mend what ruff can mend
 	$(BIN)/ruff format .
 
 bench: $(STAMP) | .stores ## run every script in bench/
-	@for script in $$(grep -l '^def main' bench/*.py); do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+	@for script in $$(grep -l '^def main' bench/*.py); do echo "== $$script"; $(TIED) $(BIN)/python "$$script" $(ARGS); done
 
 # The newest releases that pyproject.toml allows, with every package they need. Local version
 # labels (torch's +cpu) and the accelerator packages that torch pins itself stay out, so that

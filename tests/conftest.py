@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import numpy as np
 import pytest
+import tied
 
 from aiqc_core.config import use_home
 
@@ -32,6 +33,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 def pytest_configure(config: pytest.Config) -> None:
     """Point every store at a folder of this run, before a test module imports a framework."""
     folder = Path(tempfile.mkdtemp(prefix="aiqc-tests-"))
+    tied.begin(str(folder))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable in ("AIQC_HOME", "DAGSTER_HOME", "KERAS_HOME"):
         os.environ[variable] = str(folder / variable.lower())

@@ -216,7 +216,11 @@ def up(folder: Path) -> None:
             print(f"{service.name:15} runs already")
             continue
         _refuse_taken_port(settings, service.name)
-        start(folder, service)
+        try:
+            start(folder, service)
+        except KeyboardInterrupt:  # what is half there is no deployment
+            down(folder)
+            raise
         print(f"{service.name:15} started, log: {log_of(folder, service.name)}")
         if service.name == "postgres":
             _make_databases(settings)
