@@ -19,17 +19,16 @@ KINDS: tuple[tuple[bytes, str, str], ...] = (
     (b"\xff\xfe", "text in UTF-16", UTF_16),
     (b"\xfe\xff", "text in UTF-16", UTF_16),
     (b"\x1f\x8b", "packed by gzip", UNPACK.format(name="gzip")),
-    (b"BZh", "packed by bzip2", UNPACK.format(name="bz2")),
+    *((b"BZh%d1AY&SY" % n, "packed by bzip2", UNPACK.format(name="bz2")) for n in range(1, 10)),
     (b"\xfd7zXZ", "packed by xz", UNPACK.format(name="xz")),
     (b"\x28\xb5\x2f\xfd", "packed by Zstandard", UNPACK.format(name="zstd")),
     (b"PK\x03\x04", "a ZIP archive, as a workbook of Excel (.xlsx) is", EXCEL),
     (b"\xd0\xcf\x11\xe0", "a workbook of Excel (.xls)", EXCEL),
-    (b"PAR1", "Parquet", "give it the ending .parquet"),
-    (b"ARROW1", "Feather", READ.format(reader="read_feather(path)")),
+    (b"ARROW1\0\0", "Feather", READ.format(reader="read_feather(path)")),
     (b"\x89HDF", "HDF5", READ.format(reader="read_hdf(path)")),
     (b"\x93NUMPY", "an array of numpy", "give it the ending .npy, or load it with numpy.load"),
-    (b"SQLite format 3", "a database of SQLite", READ.format(reader="read_sql(query, store)")),
-    (b"%PDF", "a PDF document", "give the table that it shows as CSV"),
+    (b"SQLite format 3\0", "a database of SQLite", READ.format(reader="read_sql(query, store)")),
+    (b"%PDF-", "a PDF document", "give the table that it shows as CSV"),
     (b"version https://git-lfs", "a pointer of Git LFS", "fetch the file: git lfs pull"),
 )  # fmt: skip
 # As above, of text: after blanks and a byte order mark, in lower case.
@@ -45,6 +44,7 @@ MARKUP: tuple[tuple[bytes, str, str], ...] = (
     (b"[{", "JSON", READ.format(reader="read_json(path)")),
 )
 HEAD_BYTES = 512
+PARQUET = b"PAR1"  # at both ends of such a file
 
 
 def refuse_foreign(path: Path) -> None:
@@ -55,6 +55,10 @@ def refuse_foreign(path: Path) -> None:
     """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
+        stream.seek(max(path.stat().st_size - len(PARQUET), 0))
+        tail = stream.read()
+    if head.startswith(PARQUET) and tail == PARQUET:  # a header may begin with PAR1 too
+        raise _error(path, "is Parquet, no text of rows and fields", "give it the ending .parquet")
     plain = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for start, shown, remedy in KINDS:
         if head.startswith(start):

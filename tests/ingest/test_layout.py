@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import warnings
 from typing import TYPE_CHECKING
@@ -92,6 +93,7 @@ def test_words_alone_are_text_and_warned_about_unless_more_is_known(path: Path) 
         ("a,b\n1,2\n".encode("utf-16-le"), "byte 0 at position 1"),
         ("a,b\n1,2\n3,4\0\n", "byte 0 at position"),
         (gzip.compress(b"a,b\n1,2\n"), r"gzip.*compression='gzip'"),
+        (bz2.compress(b"a,b\n1,2\n"), r"bzip2.*compression='bz2'"),
         (b"PK\x03\x04\x14\x00", r"Excel.*read_excel"),
         (b"PAR1....PAR1", r"Parquet.*\.parquet"),
         ("\ufeff\n<!DOCTYPE html><title>404</title>", "web page"),
@@ -153,6 +155,8 @@ def test_what_a_file_can_hardly_mean_is_warned_about(path: Path, text: str, mess
         "a,b,c\n1,2,3,\n4,5,6,\n",
         'a\n"x\n\ny"\nz\n',
         "a,b\n1,2",
+        "PAR1,PAR2\n4,5\n",
+        "BZh,%PDF,ARROW1\n4,5,6\n",
     ],
 )
 def test_sound_files_are_read_without_a_word(path: Path, text: str) -> None:
