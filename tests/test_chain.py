@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 from sklearn.preprocessing import LabelBinarizer, MinMaxScaler, StandardScaler
 from small_experiment import declare, fn_train, source
 
 from aiqc_core import chain, leaderboard
-from aiqc_core.errors import AlgorithmError, IngestError, NotFoundError, TrainingError
+from aiqc_core.errors import (
+    AlgorithmError,
+    DeclarationError,
+    IngestError,
+    NotFoundError,
+    TrainingError,
+)
 from aiqc_core.experiment import (
     FeatureEncoder,
     Interpolation,
@@ -94,16 +99,16 @@ def test_a_source_can_be_a_file(home: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"name": "Up Down"}, ValidationError, "name"),
-        ({"nmae": "x"}, ValidationError, "nmae"),
-        ({"seed": -1}, ValidationError, "seed"),
+        ({"name": "Up Down"}, DeclarationError, "name"),
+        ({"nmae": "x"}, DeclarationError, "nmae"),
+        ({"seed": -1}, DeclarationError, "seed"),
         ({"epochs": ()}, AlgorithmError, "epochs"),
     ],
 )
 def test_a_faulty_declaration_is_refused_when_it_is_made(
     changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises((error, ValidationError), match=message):
+    with pytest.raises((error, DeclarationError), match=message):
         declare(**changes)
 
 
@@ -193,7 +198,6 @@ def fn_forecast(features_shape: tuple[int, int], label_shape: tuple[int, int], *
     return nn.Sequential(nn.Flatten(), nn.Linear(width, width), nn.Unflatten(1, label_shape))
 
 
-def test_a_label_needs_a_label_to_be_classified(home: Path) -> None:
-    experiment = declare(pipeline=Pipeline(features=["x", "z"], size_test=0.2))
-    with pytest.raises(AlgorithmError, match="needs a Label"):
-        chain.prepare(experiment, "s1")
+def test_what_is_classified_needs_a_label() -> None:
+    with pytest.raises(DeclarationError, match=r"training.analysis_type: .* without a label"):
+        declare(pipeline=Pipeline(features=["x", "z"], size_test=0.2))

@@ -10,9 +10,8 @@ import pytest
 import small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
-from aiqc_core.errors import AlgorithmError, TrainingError
+from aiqc_core.errors import AlgorithmError, DeclarationError, TrainingError
 from aiqc_core.evaluate import metrics
 from aiqc_core.experiment import Promotion
 from aiqc_core.experiment.automation import CRON_FIELDS, checked_cron
@@ -43,7 +42,7 @@ def test_freshness_is_told_in_hours_or_as_a_span() -> None:
     assert small_experiment.declare(freshness=36).freshness == timedelta(hours=36)
     span = timedelta(days=2)
     assert small_experiment.declare(freshness=span).freshness == span
-    with pytest.raises(ValidationError, match="0; give a number of hours above 0"):
+    with pytest.raises(DeclarationError, match="0; give a number of hours above 0"):
         small_experiment.declare(freshness=0)
 
 
@@ -62,7 +61,7 @@ def test_by_default_the_challenger_must_not_be_worse_on_test_rows() -> None:
     ],
 )
 def test_an_impossible_rule_of_promotion_is_refused(rule: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         Promotion(**rule)
 
 
@@ -79,7 +78,7 @@ def test_an_impossible_rule_of_promotion_is_refused(rule: dict[str, Any], messag
     ],
 )
 def test_an_impossible_training_is_refused(given_: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         changed(**given_)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aiqc_core.chain.columns import refuse_unknown
 from aiqc_core.chain.stage import find_or_make, row_of
 from aiqc_core.ingest.content import NDIM, SEQUENCE
 from aiqc_core.orm import (
@@ -27,6 +28,7 @@ from aiqc_core.orm import (
 from aiqc_core.orm.label import positive_of
 from aiqc_core.preprocess import encode
 from aiqc_core.usercode.identity import fingerprint
+from aiqc_core.wording import spoken
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
@@ -45,8 +47,14 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
         row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
     else:
         found = experiment.load()
+        named = _names_of(found.values)
+        refuse_unknown(
+            experiment.pipeline, named, named if found.labels is None else _names_of(found.labels)
+        )
         row, labels = _registered(found.values, about), found.labels
     target = row
+    if isinstance(experiment.source, Path):
+        refuse_unknown(experiment.pipeline, row.columns, row.columns)
     if labels is not None:
         about["name"] = f"{experiment.name}/label"
         target = Dataset.Tabular.from_df(labels, **about)
@@ -105,11 +113,16 @@ def label(experiment: Experiment, snapshot: str) -> Label:
     fill = pipeline.label_interpolation
 
     def make() -> Label:
-        row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
+        with spoken("pipeline.label"):
+            row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
         if fill is not None:
-            LabelInterpolater.from_label(row.id, fill.process_separately, fill.interpolate_kwargs)
+            with spoken("pipeline.label_interpolation"):
+                LabelInterpolater.from_label(
+                    row.id, fill.process_separately, fill.interpolate_kwargs
+                )
         if pipeline.label_encoder is not None:
-            LabelCoder.from_label(row.id, pipeline.label_encoder)
+            with spoken("pipeline.label_encoder"):
+                LabelCoder.from_label(row.id, pipeline.label_encoder)
         return row
 
     inputs = [
@@ -153,6 +166,10 @@ def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Split
     return row, sampling.ensure(row, folds[fold_key])
 
 
+def _names_of(values: Any) -> list[str] | None:
+    return list(map(str, values)) if isinstance(values, pd.DataFrame) else None
+
+
 def _registered(values: Any, about: dict[str, Any]) -> Dataset:
     if isinstance(values, pd.DataFrame):
         return Dataset.Tabular.from_df(values, **about)
@@ -181,19 +198,23 @@ def refuse_no_class(experiment: Experiment) -> None:
 
 
 def _attach(row: Feature, pipeline: Pipeline) -> None:
-    for fill in pipeline.interpolations:
-        FeatureInterpolater.from_feature(
-            row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes, fill.columns,
-            verbose=False,
-        )  # fmt: skip
-    for coder in pipeline.feature_encoders:
-        FeatureCoder.from_feature(
-            row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
-        )
+    for i, fill in enumerate(pipeline.interpolations):
+        with spoken(f"pipeline.interpolations[{i}]"):
+            FeatureInterpolater.from_feature(
+                row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes,
+                fill.columns, verbose=False,
+            )  # fmt: skip
+    for i, coder in enumerate(pipeline.feature_encoders):
+        with spoken(f"pipeline.feature_encoders[{i}]"):
+            FeatureCoder.from_feature(
+                row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
+            )
     if pipeline.window is not None:
-        Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
+        with spoken("pipeline.window"):
+            Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
     if pipeline.reshape_indices is not None:
-        FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
+        with spoken("pipeline.reshape_indices"):
+            FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
 
 
 def _coder_inputs(coder: FeatureEncoder) -> list[object]:

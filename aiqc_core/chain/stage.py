@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.config import timezone_now
 from aiqc_core.orm import Declared, Snapshot
+from aiqc_core.wording import spoken
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -22,7 +23,8 @@ def find_or_make(
     experiment: Experiment, snapshot: str, table: type[Any], stage: str, inputs: Any, make: Any
 ) -> Any:
     """Return the row of a stage of a snapshot: found by its inputs' digest, or made."""
-    row = Declared.find_or_make(table, experiment.name, stage, inputs, make)
+    with spoken():
+        row = Declared.find_or_make(table, experiment.name, stage, inputs, make)
     Snapshot.put(experiment.name, snapshot, stage, row)
     return row
 

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.declaration import names
-from aiqc_core.declaration.faults import Fault, did_you_mean, dotted, of_exception
+from aiqc_core.declaration.faults import Fault, of_exception
 from aiqc_core.ingest.tabular import FORMATS
+from aiqc_core.wording import did_you_mean, dotted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiqc_core.declaration.faults import Place
     from aiqc_core.declaration.text import Document
+    from aiqc_core.wording import Place
 
 ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
 NEEDED = ("fn_build", "fn_train")

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
-from aiqc_core.declaration import names, text, unread
-from aiqc_core.declaration.faults import Fault, dotted, of_exception
+from aiqc_core.chain.columns import as_written, unknown
+from aiqc_core.declaration import columns, names, text, unread
+from aiqc_core.declaration.faults import Fault, of_exception
 from aiqc_core.declaration.reading import COMPONENT, examine, is_component
 from aiqc_core.declaration.unread import PYTHON_NAME, YAML_NAME
-from aiqc_core.errors import NotFoundError
+from aiqc_core.errors import DeclarationError, NotFoundError
 from aiqc_core.experiment import Experiment
+from aiqc_core.wording import dotted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,20 +125,31 @@ def _read_python(file: Path) -> Found:
     """Import `experiment.py` and return its `EXPERIMENT`."""
     try:
         module = names.module(f".{file.stem}", file.parent)
-    except ValidationError as error:
+    except DeclarationError as error:
         line = of_exception(error, file.parent, file).line
-        wrong = [
-            Fault(file, line, f"{dotted(detail['loc'])}: {detail['msg']}".removeprefix(": "))
-            for detail in error.errors(include_url=False)
-        ]
+        wrong = [Fault(file, line, message) for message in str(error).splitlines()]
         return Found(file, None, tuple(wrong))
     except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it is told
         return Found(file, None, (of_exception(error, file.parent, file),))
     experiment = getattr(module, "EXPERIMENT", None)
     if isinstance(experiment, Experiment):
-        return Found(file, experiment, ())
+        return Found(file, experiment, tuple(_unknown_columns(file, experiment)))
     message = "defines no EXPERIMENT = Experiment(…); rename the file if it declares none."
     return Found(file, None, (Fault(file, None, message),))
+
+
+def _unknown_columns(file: Path, experiment: Experiment) -> Iterator[Fault]:
+    """Yield the columns that are named and that the header of the source's file has not."""
+    source = experiment.source
+    if not isinstance(source, Path) or not source.is_file():
+        return
+    try:
+        known = columns.header(source)
+    except Exception as error:  # noqa: BLE001 - a broken file may raise anything
+        yield Fault(file, None, f"source: reading it raised {type(error).__name__}: {error}")
+        return
+    for place, message in unknown(as_written(experiment.pipeline), known, known):
+        yield Fault(file, None, f"{dotted(place)}: {message}")
 
 
 def _named_once(found: list[Found]) -> Iterator[Found]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiqc_core import frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-Place = tuple[str | int, ...]
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +34,6 @@ class Fault:
 def told(faults: Iterable[Fault]) -> str:
     """Return all faults as lines."""
     return "\n".join(map(str, faults))
-
-
-def dotted(place: Place) -> str:
-    """Return a place in a declaration as people write it.
-
-    >>> dotted(("pipeline", "feature_encoders", 0, "encoder"))
-    'pipeline.feature_encoders[0].encoder'
-    """
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
-    return text.removeprefix(".")
-
-
-def did_you_mean(given: object, allowed: Sequence[str]) -> str:
-    """Return the end of a message: the likeliest of what is allowed, else all of it.
-
-    >>> did_you_mean("lable", ["label", "features"])
-    "Did you mean 'label'?"
-    """
-    close = get_close_matches(str(given), allowed, n=1)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    shown = ", ".join(allowed[:30])
-    return f"Allowed: {shown}{', …' if len(allowed) > 30 else ''}."  # noqa: PLR2004 - fits a line
 
 
 def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:

@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.declaration.faults import did_you_mean
+from aiqc_core.wording import did_you_mean
 
 if TYPE_CHECKING:
     from pathlib import Path

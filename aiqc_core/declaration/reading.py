@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from aiqc_core.chain.columns import unknown
 from aiqc_core.chain.data import refuse_no_class
 from aiqc_core.declaration import columns, schema, text
 from aiqc_core.declaration.building import ROLES, Builder
-from aiqc_core.declaration.faults import Fault, did_you_mean, of_exception, told
+from aiqc_core.declaration.faults import Fault, of_exception, told
 from aiqc_core.errors import AIQCError, DeclarationError
 from aiqc_core.experiment import Experiment
 from aiqc_core.train.functions import capture
+from aiqc_core.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from aiqc_core.declaration.faults import Place
+    from aiqc_core.wording import Place
 
 COMPONENT = "aiqc_dagster.component.ExperimentComponent"
 ATTRIBUTES = "attributes"
@@ -80,7 +82,7 @@ def _made(
         experiment = Experiment.model_validate(built)
     except ValidationError as error:
         for place, message in schema.problems(error, built):
-            builder.fault(_in_file(place, data), message)
+            _note(builder, place, message, data)
     _check_columns(data, built, builder, deep=deep and not builder.faults)
     if experiment is not None and deep and not builder.faults:
         _check_functions(experiment, data, builder)
@@ -111,6 +113,14 @@ def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:
     return attributes
 
 
+def _note(builder: Builder, place: Place, message: str, data: dict[str, Any]) -> None:
+    """Note a fault; of a function that a module gives, at the line that names the module."""
+    if place[:1] == ("training",) and place[-1] in ROLES and place[-1] not in data["training"]:
+        builder.fault(("training", "functions"), f"{place[-1]}: {message}", at_key=False)
+    else:
+        builder.fault(_in_file(place, data), message)
+
+
 def _in_file(place: Place, data: Any) -> Place:
     """Return a place of the built values as the file has it."""
     if place and place[-1] == "encoder":
@@ -138,7 +148,7 @@ def _check_columns(
         if callable(source):
             builder.faults.append(of_exception(error, builder.file.parent, builder.file))
         return
-    for place, message in columns.unknown(data.get("pipeline"), features, label):
+    for place, message in unknown(data.get("pipeline"), features, label):
         builder.fault(place, message)
 
 

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from aiqc_core.declaration.faults import Fault, dotted
+from aiqc_core.declaration.faults import Fault
+from aiqc_core.wording import dotted
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from aiqc_core.declaration.faults import Place
+    from aiqc_core.wording import Place
 
 MOST_VALUES = 100_000
 NULL, BOOL, INT, FLOAT = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -108,6 +108,8 @@ class Promotion(Declared):
         max_p: the p-value of the difference above which it counts as chance; None does not ask.
         level: of the paired confidence interval that is shown.
     """
+
+    path: ClassVar[tuple[str, ...]] = ("promotion",)
 
     metric: str | None = None
     split: Literal["train", "validation", "test"] = "test"

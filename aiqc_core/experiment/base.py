@@ -1,11 +1,158 @@
-"""What every part of a declaration has in common: it is a value, and knows its fields."""
+"""What every part of a declaration has in common: it is a value, and says what is wrong in it."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+import types
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from aiqc_core.errors import DeclarationError
+from aiqc_core.wording import did_you_mean, dotted, in_experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from aiqc_core.wording import Place
+
+LONGEST = 80  # characters of a value that is shown
+PATTERNS = {
+    "name": "should be up to 60 lower-case letters, digits and underscores, a letter first",
+    "owner": "should be a team ('team:ml') or an e-mail address",
+}
+UNKNOWN, MISSING, VALUE = "extra_forbidden", "missing", "value_error"
 
 
-class Declared(BaseModel):
+class _Spoken(type(BaseModel)):
+    """Says in a line each what is wrong with a declaration that is made in Python."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Make the value.
+
+        Raises:
+            DeclarationError: a line for each wrong field, by its path in an Experiment.
+        """
+        owner: Any = cls
+        try:
+            return super().__call__(*args, **kwargs)
+        except ValidationError as error:
+            found = list(problems(error, kwargs, lambda place: fields_at(place, owner)))
+        lines = [
+            f"{dotted((*owner.path, *place)) or cls.__name__}: {in_experiment(message)}"
+            for place, message in found
+        ]
+        raise DeclarationError("\n".join(lines))
+
+
+class Declared(BaseModel, metaclass=_Spoken):
     """A frozen value; a key that it does not have is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    path: ClassVar[tuple[str, ...]] = ()  # where it stands in an Experiment
+
+
+def problems(
+    error: ValidationError,
+    data: Any,
+    known: Callable[[Place], Sequence[str]],
+    called: str = "field",
+) -> Iterator[tuple[Place, str]]:
+    """Yield each place that is wrong and a message, the members of a union in one.
+
+    Args:
+        error: what validating gave.
+        data: what was validated.
+        known: gives the names that a place may have.
+        called: what such a name is called.
+    """
+    found: dict[Place, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        place = _written(detail["loc"], data, detail["type"])
+        message = _message(place, detail, known, called)
+        if detail["type"] == VALUE:
+            place, message = _narrowed(place, message, data)
+        messages = found.setdefault(place, [])
+        if message not in messages:
+            messages.append(message)
+    for place, messages in found.items():
+        yield place, " Or: ".join(messages)
+
+
+def fields_at(place: Place, root: type[Declared]) -> list[str]:
+    """Return the fields that a place below a model may have."""
+    model = model_at(place, root)
+    return [] if model is None else [*model.model_fields]
+
+
+def model_at(place: Place, root: type[Declared]) -> type[Declared] | None:
+    """Return the model that a place below another one holds; None where it holds none."""
+    model: type[Declared] | None = root
+    for part in place:
+        if isinstance(part, int) or model is None:
+            continue
+        known = model.model_fields.get(part)
+        model = None if known is None else _model_in(known.annotation)
+    return model
+
+
+def _message(
+    place: Place, detail: Any, known: Callable[[Place], Sequence[str]], called: str
+) -> str:
+    if detail["type"] == UNKNOWN:
+        return f"no such {called}. {did_you_mean(place[-1], known(place[:-1]))}"
+    if detail["type"] == MISSING:
+        return "is missing, and has no default."
+    if detail["type"] == VALUE:
+        return str(detail["ctx"]["error"])
+    said = re.sub(r"a valid dictionary or instance of (\w+)", r"a \1(…)", detail["msg"])
+    said = said.removeprefix("Input ")
+    if detail["type"] == "string_pattern_mismatch":
+        said = PATTERNS.get(str(place[-1]), said)
+    return f"{shown(detail['input'])} {said}."
+
+
+def shown(given: Any) -> str:
+    """Return a value as a message shows it: of what is long its kind."""
+    text = repr(given)
+    is_short = len(text) <= LONGEST and "\n" not in text
+    return text if is_short else f"this {type(given).__name__}"
+
+
+def _narrowed(place: Place, message: str, data: Any) -> tuple[Place, str]:
+    """Move the argument with which an error of ours begins from the message to the place."""
+    named, _, rest = message.partition(": ")
+    if place and named == place[-1]:
+        return _quoted(place, rest, data), rest
+    below = (*place, *(int(part) if part.isdigit() else part for part in named.split(".")))
+    known = _written(below[: len(place) + 1], data, VALUE)
+    return (below, rest) if rest and len(known) > len(place) else (place, message)
+
+
+def _quoted(place: Place, message: str, data: Any) -> Place:
+    """Return the key of a mapping that a message quotes, where it quotes one."""
+    quoted = re.search(r"'([^']+)'", message)
+    below = (*place, quoted[1]) if quoted else place
+    return _written(below, data, VALUE)
+
+
+def _written(loc: tuple[Any, ...], data: Any, kind: str) -> Place:
+    """Return the part of pydantic's place that the file has, without the members of unions."""
+    place: list[str | int] = []
+    for part in loc:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return (*place, part) if kind == MISSING else tuple(place)
+        place.append(part)
+    return tuple(place)
+
+
+def _model_in(annotation: Any) -> type[Declared] | None:
+    """Return the model that an annotation holds: itself, in a list, or optional."""
+    if isinstance(annotation, type) and issubclass(annotation, Declared):
+        return annotation
+    if get_origin(annotation) in {list, Union, types.UnionType, Annotated}:
+        inner = (_model_in(argument) for argument in get_args(annotation))
+        return next((model for model in inner if model is not None), None)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from aiqc_core import chain, frames
 from aiqc_core.errors import AIQCError, AlgorithmError, IngestError
@@ -21,7 +22,7 @@ from aiqc_core.evaluate.leading import (
     metrics_of,
 )
 from aiqc_core.experiment.automation import Cron, Freshness, Promotion, Timezone
-from aiqc_core.experiment.base import Declared
+from aiqc_core.experiment.base import Declared, shown
 from aiqc_core.experiment.pipeline import Pipeline
 from aiqc_core.experiment.training import Training
 from aiqc_core.ingest.content import NDIM
@@ -51,6 +52,32 @@ class Labelled:
     labels: pd.DataFrame | None = None
 
 
+def _as_function(given: Any) -> Any:
+    """Return values that were given in the place of a source as a function that gives them."""
+    if isinstance(given, pd.DataFrame | np.ndarray | Labelled):
+        return lambda: given
+    if not (callable(given) or isinstance(given, str | Path)):
+        message = (
+            f"{shown(given)}; give a function that returns the data (lambda: frame), a DataFrame, "
+            "an array, or the path of a csv, tsv or parquet file."
+        )
+        raise ValueError(message)  # noqa: TRY004 - pydantic passes a TypeError on
+    if callable(given) and not _needs_nothing(given):
+        message = f"takes {inspect.signature(given)}; it is called without arguments."
+        raise ValueError(message)
+    return given
+
+
+def _needs_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except ValueError:  # one of compiled code that does not say
+        return True
+    except TypeError:
+        return False
+    return True
+
+
 class Experiment(Declared):
     """One question to one source of data, as a value: nothing is read or written by making it.
 
@@ -58,7 +85,7 @@ class Experiment(Declared):
         name: lower-case letters, digits and underscores; it names assets and jobs.
         description: what is asked, for people.
         source: a function that returns a DataFrame, an array of a sequence (3D) or of images (4D),
-            or `Labelled`; or the path of a csv, tsv or parquet file.
+            or `Labelled`; or these themselves; or the path of a csv, tsv or parquet file.
         pipeline: from the source to samples.
         training: from samples to models.
         metric: what ranks the models wherever no other metric is named: in search, pruning,
@@ -75,7 +102,9 @@ class Experiment(Declared):
 
     name: Annotated[str, Field(pattern=NAME_PATTERN)]
     description: str = ""
-    source: Callable[[], pd.DataFrame | NDArray[Any] | Labelled] | Path
+    source: Annotated[
+        Callable[[], pd.DataFrame | NDArray[Any] | Labelled] | Path, BeforeValidator(_as_function)
+    ]
     pipeline: Pipeline
     training: Training
     metric: str | None = None
@@ -100,6 +129,16 @@ class Experiment(Declared):
         for name, given in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
             if given is not None:
                 checked_metric(given, analysis_type, has_units=has_units, argument=name)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_classes_of_nothing(self) -> Experiment:
+        if not self.pipeline.label_columns and self.training.analysis_type != "regression":
+            message = (
+                f"training.analysis_type: {self.training.analysis_type!r} without a label; name "
+                "its column in pipeline.label, or use 'regression' to learn the features."
+            )
+            raise ValueError(message)
         return self
 
     @model_validator(mode="after")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from aiqc_core.experiment.base import Declared
+from aiqc_core.experiment.possible import refuse_impossible
 from aiqc_core.preprocess.encoders import checked
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -32,6 +33,8 @@ class FeatureEncoder(Declared):
         columns: columns of the filter. Without any filter: all columns.
     """
 
+    path: ClassVar[tuple[str, ...]] = ("pipeline", "feature_encoders")
+
     encoder: Encoder
     include: bool = True
     dtypes: list[str] | None = None
@@ -48,6 +51,8 @@ class Interpolation(Declared):
         columns: columns of the filter. Without any filter: all floating columns.
     """
 
+    path: ClassVar[tuple[str, ...]] = ("pipeline", "interpolations")
+
     interpolate_kwargs: dict[str, Any] | None = None
     process_separately: bool = True
     dtypes: list[str] | None = None
@@ -61,6 +66,8 @@ class Windowing(Declared):
         size_window: rows of a window.
         size_shift: rows to the next window, and to a window's target.
     """
+
+    path: ClassVar[tuple[str, ...]] = ("pipeline", "window")
 
     size_window: Annotated[int, Field(ge=1)]
     size_shift: Annotated[int, Field(ge=1)]
@@ -91,6 +98,8 @@ class Pipeline(Declared):
         gap: samples left out between parts of a cut in order.
     """
 
+    path: ClassVar[tuple[str, ...]] = ("pipeline",)
+
     label: str | list[str] | None = None
     positive: bool | int | str | None = None
     features: list[str] | None = None
@@ -108,6 +117,11 @@ class Pipeline(Declared):
     groups: str | None = None
     time_ordered: bool = False
     gap: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _refuse_impossible(self) -> Pipeline:
+        refuse_impossible(self)
+        return self
 
     @property
     def label_columns(self) -> list[str]:

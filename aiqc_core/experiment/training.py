@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from aiqc_core.experiment.base import Declared
-from aiqc_core.train import search, space
+from aiqc_core.train import arguments, functions, search, space
 
 Analysis = Literal["classification_binary", "classification_multi", "regression"]
 
@@ -36,6 +36,8 @@ class Training(Declared):
             writes none.
     """
 
+    path: ClassVar[tuple[str, ...]] = ("training",)
+
     library: Literal["keras", "pytorch"]
     analysis_type: Analysis
     fn_build: Callable[..., Any]
@@ -59,6 +61,19 @@ class Training(Declared):
     def _refuse_impossible_values(cls, given: dict[str, Any]) -> dict[str, Any]:
         space.parse(given)
         return given
+
+    @field_validator(*functions.SIGNATURES)
+    @classmethod
+    def _refuse_other_arguments(cls, given: Any, info: ValidationInfo) -> Any:
+        if given is not None:
+            functions.refuse_no_function(str(info.field_name), given)
+        return given
+
+    @model_validator(mode="after")
+    def _refuse_unfit_hyperparameters(self) -> Training:
+        user = {role: getattr(self, role) for role in functions.SIGNATURES}
+        arguments.refuse_unfit(user, self.hyperparameters)
+        return self
 
     @model_validator(mode="after")
     def _refuse_an_impossible_search(self) -> Training:

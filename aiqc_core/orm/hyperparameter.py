@@ -12,7 +12,10 @@ from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField
 from aiqc_core.seeds import SEED_BITS
+from aiqc_core.train import arguments
+from aiqc_core.train.judging import restored
 from aiqc_core.train.search import TPE, Plan, combination_key, plan
+from aiqc_core.train.space import parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +66,7 @@ class Hyperparamset(BaseModel):
         algorithm = Algorithm.get_by_id(algorithm_id)
         drawn = secrets.randbits(SEED_BITS) if seed is None else int(seed)
         counts: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}
+        refuse_unfit(algorithm, hyperparameters)
         planned = plan(hyperparameters, search=search, **counts, seed=drawn)
         with metastore.atomic():
             row = cls.create(
@@ -89,6 +93,19 @@ class Hyperparamset(BaseModel):
             search_percent=self.search_percent,
             seed=self.seed,
         )
+
+
+def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None) -> None:
+    """Refuse hyperparameters that the functions of an Algorithm cannot take.
+
+    Raises:
+        AlgorithmError: see `train.arguments`.
+    """
+    try:
+        user = restored(algorithm.payloads())
+    except Exception:  # noqa: BLE001 - what cannot be read here is said where it is used
+        return
+    arguments.refuse_unfit(user, parse(hyperparameters))
 
 
 class Hyperparamcombo(BaseModel):

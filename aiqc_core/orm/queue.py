@@ -15,7 +15,12 @@ from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import JSONField
-from aiqc_core.orm.hyperparameter import ROWS_A_STATEMENT, Hyperparamcombo, Hyperparamset
+from aiqc_core.orm.hyperparameter import (
+    ROWS_A_STATEMENT,
+    Hyperparamcombo,
+    Hyperparamset,
+    refuse_unfit,
+)
 from aiqc_core.orm.splitset import Splitset
 from aiqc_core.preprocess import encode
 from aiqc_core.seeds import SEED_BITS
@@ -319,6 +324,7 @@ class Queue(BaseModel):
 def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> tuple[list[int | None], int]:
     """Return the ids of the combinations that are there, and how many there will be."""
     if hyperparamset_id is None:
+        refuse_unfit(algorithm, None)
         return [None], 1
     hyperparamset = Hyperparamset.get_by_id(hyperparamset_id)
     if hyperparamset.algorithm_id != algorithm.id:

@@ -72,9 +72,11 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
         SplitError: arguments that exclude each other, or a split that cannot be.
     """
     generator(seed)  # refuses what is no seed, whether or not this cut draws
-    _refuse_together(groups, gap, time_ordered=time_ordered)
+    refuse_arguments(
+        bin_count=bin_count, groups=groups, time_ordered=time_ordered, gap=gap,
+        has_basis=bool(stratify_by),
+    )  # fmt: skip
     is_stratified = not time_ordered and groups is None
-    _refuse_bins_of_nothing(bin_count, is_stratified=is_stratified, has_basis=bool(stratify_by))
     strata = _strata(stratify_by, bin_count, is_stratified=is_stratified)
     sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}
     if time_ordered:
@@ -90,6 +92,19 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
     if strata is not None:
         _warn_of_absent(strata, splits, parts)
     return Cut(splits, parts, None if strata is None else strata.bin_count)
+
+
+def refuse_arguments(
+    *, bin_count: int | None, groups: object, time_ordered: object, gap: int, has_basis: bool
+) -> None:
+    """Refuse arguments of a cut that exclude each other, whatever the samples are.
+
+    Raises:
+        SplitError: naming them.
+    """
+    _refuse_together(groups, gap, time_ordered=time_ordered)
+    is_stratified = not time_ordered and groups is None
+    _refuse_bins_of_nothing(bin_count, is_stratified=is_stratified, has_basis=has_basis)
 
 
 def per_sample(values: NDArray[Any]) -> NDArray[Any]:

@@ -70,13 +70,7 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
         AlgorithmError: it is no function, has other arguments than its role asks for, uses a name
             that nothing defines (in a helper too), or holds what cannot be stored.
     """
-    if not isinstance(fn, types.FunctionType):
-        message = (
-            f"{role}: {fn!r} is a {type(fn).__name__}; give a function made by def or lambda. "
-            f"Wrap it: def {_wanted(role)}: …"
-        )
-        raise AlgorithmError(message)
-    _refuse_other_arguments(role, fn)
+    refuse_no_function(role, fn)
     identity = identity_of(fn)
     if identity.missing:
         message = (
@@ -87,6 +81,25 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
     payload = _pickled(role, fn, identity)
     _warn(role, len(payload), identity)
     return CapturedFunction(StoredCode.of(payload, platform.python_version()), source_of(fn))
+
+
+def refuse_no_function(role: str, fn: Any) -> None:
+    """Refuse what is no function, or takes other arguments than its role asks for.
+
+    Args:
+        role: a key of `SIGNATURES`.
+        fn: made by `def` or `lambda`.
+
+    Raises:
+        AlgorithmError: it is not.
+    """
+    if not isinstance(fn, types.FunctionType):
+        message = (
+            f"{role}: {fn!r} is a {type(fn).__name__}; give a function made by def or lambda. "
+            f"Wrap it: def {_wanted(role)}: …"
+        )
+        raise AlgorithmError(message)
+    _refuse_other_arguments(role, fn)
 
 
 def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:

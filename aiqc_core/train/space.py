@@ -124,6 +124,12 @@ def parse(hyperparameters: Mapping[str, Any] | None) -> dict[str, Dimension]:
     ... ].size is None
     True
     """
+    if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
+        message = (
+            f"hyperparameters: {hyperparameters!r} is a {type(hyperparameters).__name__}; give "
+            "{name: [value, …]}."
+        )
+        raise AlgorithmError(message)
     return {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
 
 
@@ -195,6 +201,9 @@ def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unique(name: str, given: Any) -> list[Any]:
+    if given is None:
+        message = f"hyperparameters: {name!r} has no values; where None is meant, give [None]."
+        raise AlgorithmError(message)
     values = given if isinstance(given, list) else [given]
     if not values:
         message = f"hyperparameters: {name!r} has no values; give at least one, or leave it out."

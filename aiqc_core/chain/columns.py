@@ -1,0 +1,67 @@
+"""Whether the columns that a pipeline names are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.wording import did_you_mean, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiqc_core.experiment import Pipeline
+    from aiqc_core.wording import Place
+
+
+def refuse_unknown(
+    pipeline: Pipeline, of_features: list[str] | None, of_label: list[str] | None
+) -> None:
+    """Refuse a pipeline that names columns which are not there.
+
+    Args:
+        pipeline: the declaration's.
+        of_features: the columns of the source; None where they have no names.
+        of_label: those of the table that holds the label.
+
+    Raises:
+        SelectionError: a line for each, with its place in the Experiment and the likeliest name.
+    """
+    found = list(unknown(as_written(pipeline), of_features, of_label))
+    if found:
+        raise SelectionError("\n".join(f"{dotted(place)}: {message}" for place, message in found))
+
+
+def as_written(pipeline: Pipeline) -> dict[str, Any]:
+    """Return what names columns in a pipeline, as a file has it."""
+    names = ("label", "groups", "unsupervised_stratify_col", "features")
+    steps = ("feature_encoders", "interpolations")
+    return {name: getattr(pipeline, name) for name in names} | {
+        name: [{"columns": step.columns} for step in getattr(pipeline, name)] for name in steps
+    }
+
+
+def unknown(
+    pipeline: Any, of_features: list[str] | None, of_label: list[str] | None
+) -> Iterator[tuple[Place, str]]:
+    """Yield each place of a pipeline, as written, that names a column which is not there."""
+    if not isinstance(pipeline, dict):
+        return
+    for place, given, known in _named(pipeline, of_features, of_label):
+        names = given if isinstance(given, list) else [given]
+        for name in names:
+            if known is not None and isinstance(name, str) and name not in known:
+                yield ("pipeline", *place), f"no column {name!r}. {did_you_mean(name, known)}"
+
+
+def _named(
+    pipeline: dict[str, Any], of_features: list[str] | None, of_label: list[str] | None
+) -> Iterator[tuple[Place, Any, list[str] | None]]:
+    for key in ("label", "groups", "unsupervised_stratify_col", "features"):
+        if pipeline.get(key) is not None:
+            yield (key,), pipeline[key], of_label if key == "label" else of_features
+    for key in ("feature_encoders", "interpolations"):
+        steps = pipeline.get(key)
+        for i, step in enumerate(steps if isinstance(steps, list) else []):
+            if isinstance(step, dict) and step.get("columns") is not None:
+                yield (key, i, "columns"), step["columns"], of_features
