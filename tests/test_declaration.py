@@ -186,7 +186,7 @@ WRONG: list[tuple[dict[str, str], str]] = [
         {"seed": "metric: accurcy"},
         (
             "16: metric: 'accurcy' is no metric of a classification_binary; choose among "
-            "accuracy, f1, loss, precision, recall, roc_auc."
+            "accuracy, f1, loss, precision, recall, roc_auc. Did you mean 'accuracy'?"
         ),
     ),
     (
