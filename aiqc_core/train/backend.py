@@ -10,6 +10,7 @@ from aiqc_core.errors import AlgorithmError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -18,7 +19,16 @@ PREDICTION_BATCH = 4096
 
 
 class Backend(Protocol):
-    """One framework; `get_backend` gives it, and imports the framework then and not before."""
+    """One framework; `get_backend` gives it, and imports the framework then and not before.
+
+    Attributes:
+        REMEDY: what to do about state that is not stored with the weights.
+        rehearses_hyperparameters: whether saving and loading costs so little that it is tried for
+            each combination.
+    """
+
+    REMEDY: str
+    rehearses_hyperparameters: bool
 
     def isolated(self, threads: int) -> AbstractContextManager[None]:
         """Restore the process afterwards: generators, thread counts, memory."""
@@ -105,6 +115,55 @@ class Backend(Protocol):
 
     def loss_of(self, model: Any, loser: Any, output: NDArray[Any], label: Any) -> float:
         """Return the mean loss of what `outputs` gave."""
+        ...
+
+    def sizes(self, model: Any) -> Any:
+        """Return what of a model has to fit so that its state can be loaded into another."""
+        ...
+
+    def unwrapped(self, model: Any, given: Any) -> Any:
+        """Return the model inside wrappers that only pass on what it gives."""
+        ...
+
+    def prepared(self, model: Any, shapes: list[tuple[int, ...]]) -> Any:
+        """Return a model that fn_build made, ready for an optimizer."""
+        ...
+
+    def rebuilt(self, model: Any, shapes: list[tuple[int, ...]]) -> Any:
+        """Return a model that fn_build made, ready for stored weights."""
+        ...
+
+    def stored_forms(self, model: Any, optimizer: Any, wanted: Any) -> Iterator[bytes]:
+        """Yield what `save` gives of each form of a trained model that fits `sizes`."""
+        ...
+
+    def lost(self, trained: Any, loaded: Any) -> list[str]:
+        """Return the state of a trained model that the loaded one lacks, for people."""
+        ...
+
+    def rehearsed(
+        self,
+        parts: tuple[Any, Any, Any],
+        build: Callable[[], Any],
+        optimize: Callable[[Any], Any],
+        few: Sequence[Any],
+    ) -> tuple[NDArray[Any], NDArray[Any], list[str]] | None:
+        """Save an untrained model, load it, and return what both give of a few samples.
+
+        Args:
+            parts: the model, its optimizer and its loss; they stay as they are.
+            build: makes the model again.
+            optimize: makes its optimizer.
+            few: samples.
+        """
+        ...
+
+    def advice(self, error: BaseException) -> str | None:
+        """Return what to do about the framework's words for an everyday mistake."""
+        ...
+
+    def keep(self, model: Any, path: Path) -> Path:
+        """Write the weights of a model to a file of about this name; return the file."""
         ...
 
     def save(self, model: Any, optimizer: Any) -> bytes:

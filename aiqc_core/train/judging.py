@@ -151,8 +151,7 @@ class StoredModel:
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """The shape of one sample of each feature."""
-        given = self.features_shapes
-        return [tuple(s) for s in given] if isinstance(given, list) else [tuple(given)]
+        return shapes_of(self.features_shapes)
 
     def load(self) -> Judge:
         """Load the model, on the CPU."""
@@ -161,8 +160,9 @@ class StoredModel:
         backend.seed(self.seed)
         loaded = backend.load(
             self.model,
-            lambda: user["fn_build"](
-                self.features_shapes, self.label_shape, **self.hyperparameters
+            lambda: backend.rebuilt(
+                user["fn_build"](self.features_shapes, self.label_shape, **self.hyperparameters),
+                self.shapes,
             ),
             lambda built: backend.optimizer(user["fn_optimize"], built, self.hyperparameters),
         )
@@ -194,6 +194,13 @@ class StoredModel:
             if encoded is None:
                 return used.predict(parts, self.label_shape)
             return used.score(parts, encoded)
+
+
+def shapes_of(features_shapes: Any) -> list[tuple[int, ...]]:
+    """Return the shape of one sample of each feature, as a list of one feature too."""
+    if isinstance(features_shapes, list):
+        return [tuple(shape) for shape in features_shapes]
+    return [tuple(features_shapes)]
 
 
 def restored(

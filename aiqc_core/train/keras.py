@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 import random
-import tempfile
-import zipfile
+import warnings
 from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,17 +27,22 @@ import tensorflow as tf
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
-from aiqc_core.train import keras_outputs
+from aiqc_core.train import keras_outputs, keras_saving
 from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.meaning import LOGITS, PROBABILITIES
 from aiqc_core.train.tensorflow_memory import gradients_forgotten
 
 DEFAULT_RATE = 0.01
-FILE = "model.keras"
+REMEDY = (
+    "Keep it as a weight: self.add_weight(name=…, initializer=…, trainable=False) in __init__ or "
+    "build, which may be assigned in training."
+)
+rehearses_hyperparameters = False
 
 
 @contextmanager
@@ -123,7 +125,14 @@ def optimizer(
     del model
     if fn_optimize is None:
         return keras.optimizers.Adamax(DEFAULT_RATE)
-    return fn_optimize(**hyperparameters)
+    made = fn_optimize(**hyperparameters)
+    if isinstance(made, keras.optimizers.schedules.LearningRateSchedule):
+        name = type(made).__name__
+        raise TrainingError(
+            f"fn_optimize: returned a schedule ({name}); return an optimizer that has it, as "
+            f"keras.optimizers.Adam(learning_rate={name}(…))."
+        )
+    return made
 
 
 def is_model(value: Any) -> bool:
@@ -247,49 +256,90 @@ def _refuse_broadcast(loser: Any, output: NDArray[Any], label: NDArray[Any]) -> 
 def save(model: keras.Model, made: Any) -> bytes:
     """Return the model as a `.keras` file, with the state of the optimizer it is compiled with."""
     del made
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
-        model.save(path)
-        return path.read_bytes()
+    return keras_saving.pack(model)
 
 
 def load(data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) -> keras.Model:
-    """Load the `.keras` file in safe mode: it may hold no code.
+    """Load the `.keras` file; see `keras_saving.unpack`."""
+    return keras_saving.unpack(data, build, optimize, keras.models.load_model)
 
-    A file that names classes of the user is read into the model that `fn_build` makes.
+
+def sizes(model: keras.Model) -> None:
+    """Return nothing: a file holds the whole model."""
+    del model
+
+
+def stored_forms(model: keras.Model, made: Any, wanted: Any) -> Iterator[bytes]:
+    """Yield the one form of a model."""
+    del wanted
+    yield save(model, made)
+
+
+def unwrapped(model: keras.Model, given: keras.Model) -> keras.Model:
+    """Return the model: Keras has no wrappers that a file does not hold."""
+    del given
+    return model
+
+
+def prepared(model: keras.Model, shapes: list[tuple[int, ...]]) -> keras.Model:
+    """Change nothing: a model without an Input gets its weights when it is first trained."""
+    del shapes
+    return model
+
+
+def rebuilt(model: keras.Model, shapes: list[tuple[int, ...]]) -> keras.Model:
+    """Give a model without an Input its weights, which stored ones then replace."""
+    return keras_saving.built(model, shapes)
+
+
+def lost(trained: keras.Model, loaded: keras.Model) -> list[str]:
+    """Return the state of a trained model that the loaded one lacks, for people."""
+    return keras_saving.lost(trained, loaded)
+
+
+def rehearsed(
+    parts: tuple[keras.Model, Any, Any],
+    build: Callable[[], keras.Model],
+    optimize: Callable[[keras.Model], Any],
+    few: Sequence[NDArray[Any]],
+) -> tuple[NDArray[Any], NDArray[Any], list[str]] | None:
+    """Make the model once more, save it, load it, and ask both.
+
+    Returns:
+        What both give, and what was lost; None where they cannot be asked yet, as `fn_train` may
+        set what they lack.
 
     Raises:
-        TrainingError: `fn_build` makes another architecture than the one that was saved, or the
-            bytes are damaged.
+        TrainingError: it cannot be stored, or what it gives are no outputs.
     """
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        raise TrainingError("the stored model cannot be read: its bytes are damaged.")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
-        path.write_bytes(data)
+    with keras_saving.names_kept(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the training itself says them
         try:
-            return keras.models.load_model(path, safe_mode=True)
-        except (TypeError, ValueError):
-            return _filled(path, build(), optimize)
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
-            raise TrainingError(
-                f"the stored model cannot be read: it is damaged ({error})."
-            ) from error
+            twin = build()
+            if getattr(twin, "optimizer", None) is None:
+                twin.compile(optimizer=optimize(twin), loss=parts[2])
+            twin.optimizer.build(twin.trainable_variables)
+            with drawing(0):
+                expected = outputs(twin, few)
+        except TrainingError:
+            raise
+        except Exception:  # noqa: BLE001 - training tells, or ends it
+            return None
+        loaded = load(save(twin, None), build, optimize)
+        with drawing(0):
+            return expected, outputs(loaded, few), lost(twin, loaded)
 
 
-def _filled(path: Path, model: keras.Model, optimize: Callable[[Any], Any]) -> keras.Model:
-    try:
-        model.compile(optimizer=optimize(model))
-        if model.built:
-            model.optimizer.build(model.trainable_variables)
-        model.load_weights(path)
-    except (TypeError, ValueError) as error:
-        raise TrainingError(
-            "the trained model cannot be loaded again: it holds classes or functions of its own "
-            "(a Lambda layer, say), and fn_build makes another model. Return from fn_train the "
-            f"model that it was given, built with an Input. ({error})"
-        ) from error
-    return model
+def advice(error: BaseException) -> str | None:
+    """Return nothing: Keras says itself what to do."""
+    del error
+
+
+def keep(model: keras.Model, path: Path) -> Path:
+    """Write the weights of a model to a file of this name, for `model.load_weights(file)`."""
+    file = path.with_suffix(".weights.h5")
+    model.save_weights(file)
+    return file
 
 
 def versions() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import pickle
@@ -14,22 +15,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import torch_fit, torch_loss, torch_outputs, torch_state
+from aiqc_core.train import torch_fit, torch_loss, torch_outputs, torch_saving, torch_state
 from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.functions import takes_model_first
 from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
 from aiqc_core.train.torch_loss import CategoricalLoss
+from aiqc_core.train.torch_saving import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-FORMAT = 1
+REMEDY = (
+    "Keep it in the state_dict: by self.register_buffer(name, torch.tensor(…)) in __init__, or as "
+    "an nn.Parameter, and layers in an nn.ModuleList."
+)
+rehearses_hyperparameters = True
 DEFAULT_RATE = 0.01
 
 
@@ -123,6 +131,12 @@ def optimizer(
         return torch.optim.Adamax(model.parameters(), lr=DEFAULT_RATE)
     first = (model,) if takes_model_first(fn_optimize) else ()
     made = fn_optimize(*first, **hyperparameters)
+    if isinstance(made, torch.optim.lr_scheduler.LRScheduler | ReduceLROnPlateau):
+        name = type(made).__name__
+        raise TrainingError(
+            f"fn_optimize: returned a schedule ({name}); return its optimizer. Make the {name} in "
+            "fn_train, around the optimizer that comes in, and step it there."
+        )
     if not isinstance(made, torch.optim.Optimizer) and callable(made):
         made = made(model.parameters())
     if not isinstance(made, torch.optim.Optimizer):
@@ -240,11 +254,103 @@ def loss_of(model: nn.Module, loser: Any, output: NDArray[Any], label: Tensor) -
 
 
 def save(model: nn.Module, made: torch.optim.Optimizer) -> bytes:
-    """Return the states of model and optimizer; they load without running any code."""
-    buffer = io.BytesIO()
-    state = {"format": FORMAT, "model": model.state_dict(), "optimizer": made.state_dict()}
-    torch.save(state, buffer)
-    return buffer.getvalue()
+    """Return the states of model and optimizer; they load without running any code.
+
+    Raises:
+        TrainingError: they hold something other than numbers, texts and tensors.
+    """
+    return torch_saving.pack(model.state_dict(), made.state_dict())
+
+
+def sizes(model: nn.Module) -> dict[str, Any]:
+    """Return what of a model has to fit so that its state can be loaded into another."""
+    return torch_saving.sizes(model)
+
+
+def stored_forms(
+    model: nn.Module, made: torch.optim.Optimizer, wanted: Mapping[str, Any]
+) -> Iterator[bytes]:
+    """Yield what `save` would give of each state of the model that fits `wanted`.
+
+    Raises:
+        TrainingError: none does.
+    """
+    found = False
+    for state in torch_saving.states(model, wanted):
+        found = True
+        yield torch_saving.pack(state, made.state_dict())
+    if not found or torch_saving.beyond(model, wanted):
+        raise TrainingError(
+            "the trained model is not the one that fn_build makes, so it could not be loaded "
+            "again. Return from fn_train the model that it was given, or a wrapper of it; "
+            "quantise or convert a model that predictor.get_model() gives. In its state_dict "
+            f"{torch_saving.misfit(model, wanted)}."
+        )
+
+
+def unwrapped(model: nn.Module, given: nn.Module) -> nn.Module:
+    """Return the model inside wrappers that only pass on what it gives."""
+    return torch_saving.unwrapped(model, given)
+
+
+def prepared(model: nn.Module, shapes: list[tuple[int, ...]]) -> nn.Module:
+    """Give lazy layers their parameters, before an optimizer takes them."""
+    return torch_saving.materialised(model, shapes)
+
+
+rebuilt = prepared
+
+
+def lost(trained: nn.Module, loaded: nn.Module) -> list[str]:
+    """Return the state of a trained model that the loaded one lacks, for people."""
+    return torch_saving.lost(trained, loaded)
+
+
+def rehearsed(
+    parts: tuple[nn.Module, torch.optim.Optimizer, Any],
+    build: Callable[[], nn.Module],
+    optimize: Callable[[nn.Module], Any],
+    few: Sequence[Tensor],
+) -> tuple[NDArray[Any], NDArray[Any], list[str]] | None:
+    """Save an untrained model, load it, and ask it and a copy of the first.
+
+    Returns:
+        What the copy and the loaded one give, and what was lost; None where they cannot be asked
+        yet, as `fn_train` may set what they lack.
+
+    Raises:
+        TrainingError: it cannot be stored, or what it gives are no outputs.
+    """
+    model, made, _ = parts
+    loaded, _ = load(save(model, made), build, optimize)
+    before = list(sizes(loaded))
+    try:
+        with drawing(0):
+            found = outputs(loaded, few)
+        twin = copy.deepcopy(model).cpu()
+    except TrainingError:
+        raise
+    except Exception:  # noqa: BLE001 - of a kind that training may end
+        return None
+    if late := [name for name in sizes(loaded) if name not in before]:
+        raise TrainingError(
+            f"fn_build: the model makes {', '.join(late[:4])} when it is first called, after the "
+            "optimizer got its parameters. Make them in __init__, or use nn.LazyLinear."
+        )
+    with drawing(0):
+        return outputs(twin, few), found, lost(twin, loaded)
+
+
+def advice(error: BaseException) -> str | None:
+    """Return what to do about torch's words for an everyday mistake."""
+    return torch_outputs.advice(error)
+
+
+def keep(model: nn.Module, path: Path) -> Path:
+    """Write the weights of a model to a file of this name, for `torch.load(file)`."""
+    file = path.with_suffix(".pt")
+    torch.save(model.state_dict(), file)
+    return file
 
 
 def load(
@@ -266,7 +372,13 @@ def load(
             f"again. Return from fn_train the model that it was given. ({error})"
         ) from error
     made = optimize(model)
-    made.load_state_dict(state["optimizer"])
+    try:
+        made.load_state_dict(state["optimizer"])
+    except ValueError as error:
+        raise TrainingError(
+            "the optimizer that trained has other parameters than the one that fn_optimize makes, "
+            f"so its state could not be loaded again. Let fn_optimize make all groups. ({error})"
+        ) from error
     return model.eval(), made
 
 

@@ -18,15 +18,16 @@ from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import decode, metrics
 from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.seeds import derive
-from aiqc_core.train import checkpoint, functions, memory, observer
+from aiqc_core.train import checkpoint, functions, memory, observer, storing
 from aiqc_core.train.backend import Backend, get_backend
 from aiqc_core.train.history import plain_history
-from aiqc_core.train.judging import Judge, loser_of, restored
+from aiqc_core.train.judging import Judge, StoredModel, loser_of, restored, shapes_of
 from aiqc_core.train.outcome import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
 from aiqc_core.train.threads import refuse_left_threads
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from pathlib import Path
 
     from aiqc_core.train.meaning import Meaning
 
@@ -58,12 +59,14 @@ def run(spec: JobSpec) -> JobOutcome:
 
 
 def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
+    training: _Training | None = None
     try:
-        _Training(spec, backend, outcome).run()
+        training = _Training(spec, backend, outcome)
+        training.run()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of user code too
-        outcome.failure = _failure(spec, error)
+        outcome.failure = _failure(spec, error, kept=training and training.kept())
         outcome.model = None
         # What the frames of the failure hold (a model, a batch too large) is freed with them.
         traceback.clear_frames(error.__traceback__)
@@ -92,7 +95,10 @@ def load_model(
     with backend.drawing(seed):
         return backend.load(
             model,
-            lambda: user["fn_build"](features_shapes, label_shape, **hyperparameters),
+            lambda: backend.rebuilt(
+                user["fn_build"](features_shapes, label_shape, **hyperparameters),
+                shapes_of(features_shapes),
+            ),
             lambda built: backend.optimizer(user["fn_optimize"], built, hyperparameters),
         )
 
@@ -105,6 +111,7 @@ class _Training:
         self.backend = backend
         self.outcome = outcome
         self.user = restored(spec.functions, spec.sources)
+        self.is_trained = False
 
     def run(self) -> None:
         """Run every phase."""
@@ -142,6 +149,12 @@ class _Training:
             for encoded in self.labels.values():
                 decode.refuse_other_codes(encoded, self.class_count())
 
+    def kept(self) -> Path | None:
+        """Keep the weights of a Job's model that is trained, as something after that failed."""
+        if not self.is_trained or self.spec.checkpoint is None:
+            return None
+        return storing.keep(self.backend, self.model, self.spec.name)
+
     def features(self, split: str) -> list[Any]:
         """Copy a split's features: each reader has its own, as user code may change them."""
         return self.backend.from_arrays(self.arrays[split])
@@ -164,6 +177,11 @@ class _Training:
         )  # fmt: skip
         self.loser = self.backend.placed(loser)
         self.optimizer = self.make_optimizer(self.model)
+        self.sizes = self.backend.sizes(self.model)
+        storing.rehearse(
+            self.backend, spec, self.user, self.label_shape(),
+            (self.model, self.optimizer, self.loser), self.arrays[spec.key_train],
+        )  # fmt: skip
 
     def label_shape(self) -> tuple[int, ...]:
         """Return the shape of what the model must give for one sample."""
@@ -184,7 +202,8 @@ class _Training:
         )
         if not self.backend.is_model(model):
             raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
-        return self.backend.placed(model)
+        shapes = [a.shape[1:] for a in self.arrays[self.spec.key_train]]
+        return self.backend.placed(self.backend.prepared(model, shapes))
 
     def make_optimizer(self, model: Any) -> Any:
         """Call the user's `fn_optimize`, or take the default."""
@@ -202,7 +221,9 @@ class _Training:
             returned = self.call_train()
         if returned is None:
             raise TrainingError("fn_train: returned None; return the model, or (history, model).")
-        self.model, history = self.backend.model_and_history(returned)
+        returned, history = self.backend.model_and_history(returned)
+        self.model = self.backend.unwrapped(returned, self.model)
+        self.is_trained = True
         self.outcome.history = plain_history(history)
         self.outcome.pruned = looking_on.pruned
         by_callback = observer.CALLBACK if self.backend.stopped_early(self.model) else None
@@ -230,7 +251,7 @@ class _Training:
     def evaluate(self) -> None:
         """Judge the model on every split."""
         outcome, scored = self.outcome, {}
-        judge = Judge(
+        judge = self.judge = Judge(
             self.backend, self.model, self.loser, self.user["fn_predict"],
             self.spec.analysis_type, self.spec.label, self.spec.outputs,
         )  # fmt: skip
@@ -285,10 +306,37 @@ class _Training:
     def save(self) -> None:
         """Store the model, and make sure that it can be loaded again."""
         outcome = self.outcome
-        outcome.model = self.backend.save(self.model, self.optimizer)
-        self.backend.load(outcome.model, self.build_model, self.make_optimizer)
+        outcome.model = storing.stored(
+            self.backend, (self.model, self.optimizer), self.sizes, self.verify
+        )
         outcome.versions = {"python": platform.python_version(), "numpy": np.__version__}
         outcome.versions |= self.backend.versions()
+
+    def verify(self, data: bytes) -> None:
+        """Load a stored model as it will be for predictions, and compare on a few rows."""
+        spec, outcome = self.spec, self.outcome
+        loaded = StoredModel(
+            library=spec.library,
+            analysis_type=spec.analysis_type,
+            functions=spec.functions,
+            hyperparameters=spec.hyperparameters,
+            seed=spec.seed,
+            model=data,
+            features_shapes=outcome.features_shapes,
+            label_shape=self.label_shape(),
+            label=spec.label,
+            sources=spec.sources,
+            outputs=outcome.outputs,
+        ).load()
+        loaded.model = self.backend.placed(loaded.model)
+        split = spec.key_train
+        scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
+        note = storing.refuse_other(
+            self.backend, self.judge, loaded, self.arrays[split], scored, self.label_shape()
+        )
+        if note is not None:
+            outcome.metric_notes.setdefault(split, {})["predictions"] = note
+            logger.warning("%s: %s", spec.name, note)
 
 
 def _bare(parts: list[Any]) -> Any:
@@ -309,7 +357,7 @@ def _told(outcome: JobOutcome, device: devices.Device, seen: dict[str, float]) -
     return told | seen
 
 
-def _failure(spec: JobSpec, error: BaseException) -> Failure:
+def _failure(spec: JobSpec, error: BaseException, kept: Path | None = None) -> Failure:
     if isinstance(error, SystemExit):
         kind, reason = "exit", f"user code called sys.exit({error.code})"
     elif lost := device_faults.loss(error):
@@ -322,8 +370,12 @@ def _failure(spec: JobSpec, error: BaseException) -> Failure:
         kind, reason = "bad_result", str(error)
     else:
         kind, reason = "exception", f"{type(error).__name__}: {error}"
+        if (told := get_backend(spec.library).advice(error)) is not None:
+            reason += f". {told}"
     if device_faults.is_spoilt(error):
         device_faults.note_spoilt()
+    if kept is not None:
+        reason += f" What was trained is kept in {kept}, as weights."
     chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
     where = frames.place(error)
     where = "" if where in reason else where  # an encoder's function is named by the encoder

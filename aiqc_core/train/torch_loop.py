@@ -41,6 +41,7 @@ class Training:
         onlooker: who is told of every epoch, and may stop the training.
         kept: where the state is kept in case the process is killed.
         history: `{name: a value an epoch}`, filled as it goes.
+        evaluates: whether the optimizer's step takes a function that evaluates the loss.
     """
 
     model: nn.Module
@@ -54,6 +55,7 @@ class Training:
     onlooker: Observer | None = field(default_factory=observer.active)
     kept: Checkpoint | None = field(default_factory=checkpoint.active)
     history: dict[str, list[float]] = field(default_factory=dict)
+    evaluates: bool = False
 
     @property
     def batch_size(self) -> int:
@@ -101,15 +103,33 @@ class Training:
             logger.warning("The checkpoint is of another training: this one begins anew.")
 
     def _epoch(self) -> None:
-        model, loser, optimizer, train = self.model, self.loser, self.optimizer, self.splits[""]
+        model, loser, train = self.model, self.loser, self.splits[""]
         model.train()
         # Drawn on the CPU on every device, so that the order is the same everywhere.
         order = torch.randperm(len(train))[: self.bounds[-1][1]].to(train.label.device)
-        clear = _clearing(optimizer)
+        clear = _clearing(self.optimizer)
         for *features, label in train.batches(self.batch_size, order):
-            clear()
-            loss_of(loser, _forward(model, features), label).backward()
-            optimizer.step()
+
+            def learn(features: list[Tensor] = features, label: Tensor = label) -> Tensor:
+                clear()
+                loss = loss_of(loser, _forward(model, features), label)
+                loss.backward()
+                return loss
+
+            self._step(learn)
+
+    def _step(self, learn: Callable[[], Tensor]) -> None:
+        """Learn from a batch; an optimizer that evaluates the loss itself, as LBFGS, is let to."""
+        if not self.evaluates:
+            learn()
+            try:
+                self.optimizer.step()
+            except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+                if "closure" not in str(error).lower():
+                    raise
+                self.evaluates = True
+        if self.evaluates:
+            self.optimizer.step(learn)  # type: ignore[arg-type] # torch takes tensors too
 
     def _scores(self) -> dict[str, float]:
         outputs = {p: whole_output(self.model, samples) for p, samples in self.splits.items()}

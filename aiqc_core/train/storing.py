@@ -1,0 +1,243 @@
+"""That the model that is stored is the model that was scored.
+
+Before a training, the untrained model is saved, loaded and asked once, so that what cannot be
+stored is refused before an hour is spent. After it, the stored model is loaded as it will be for
+predictions, and has to predict a sample of the rows as they were scored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import config
+from aiqc_core.errors import TrainingError
+from aiqc_core.train.meaning import precision
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.train.backend import Backend
+    from aiqc_core.train.judging import Judge
+    from aiqc_core.train.outcome import JobSpec
+    from aiqc_core.train.scoring import SplitScores
+
+logger = logging.getLogger(__name__)
+
+FEW, SAMPLE = 4, 64
+RELATIVE = 1e-4  # of the largest value; the same code gives the same, but for the order of sums
+OTHER_CLASSES = 1  # of the sample, where a probability is at the threshold
+_rehearsed: set[str] = set()
+
+
+def rehearse(
+    backend: Backend, spec: JobSpec, user: dict[str, Any], label_shape: tuple[int, ...],
+    parts: tuple[Any, Any, Any], arrays: Sequence[NDArray[Any]],
+) -> None:  # fmt: skip
+    """Save, load and ask an untrained model; it and the generators are left as they are.
+
+    Once in a process for each Algorithm, shapes and, where it costs little, hyperparameters.
+
+    Args:
+        backend: its framework.
+        spec: of the training.
+        user: the user's functions by role.
+        label_shape: of what the model gives for one sample.
+        parts: the model, its optimizer and its loss.
+        arrays: the features that train.
+
+    Raises:
+        TrainingError: it cannot be stored, or what is loaded again predicts something else.
+    """
+    shapes = [array.shape[1:] for array in arrays]
+    given = shapes[0] if len(shapes) == 1 else shapes
+    varied = spec.hyperparameters if backend.rehearses_hyperparameters else None
+    key = _digest(spec, given, label_shape, varied)
+    if key in _rehearsed:
+        return
+
+    def build() -> Any:
+        return backend.rebuilt(
+            user["fn_build"](given, label_shape, **spec.hyperparameters), shapes
+        )
+
+    few = backend.from_arrays([array[:FEW] for array in arrays])
+    with backend.drawing(spec.seed):
+        pair = backend.rehearsed(
+            parts, build,
+            lambda model: backend.optimizer(user["fn_optimize"], model, spec.hyperparameters), few,
+        )  # fmt: skip
+    if pair is not None:
+        expected, found, lost = pair
+        if not near(expected, found):
+            raise TrainingError(
+                "fn_build: an untrained model that is saved and loaded again predicts "
+                f"{_one(found)}, the model itself {_one(expected)}. {_told(lost, backend)}"
+            )
+    _rehearsed.add(key)
+
+
+def stored(
+    backend: Backend,
+    parts: tuple[Any, Any],
+    sizes: Any,
+    verify: Callable[[bytes], None],
+) -> bytes:
+    """Return a trained model as bytes that load as the model that was scored.
+
+    Args:
+        backend: its framework.
+        parts: the model as `fn_train` returned it, and its optimizer.
+        sizes: what `Backend.sizes` gave of the model before the training.
+        verify: loads the bytes and compares.
+
+    Raises:
+        TrainingError: none of its forms does.
+    """
+    first: TrainingError | None = None
+    for data in backend.stored_forms(*parts, sizes):
+        try:
+            verify(data)
+        except TrainingError as error:
+            first = first or error
+        else:
+            return data
+    raise first or TrainingError("the trained model has no form that can be stored.")
+
+
+def refuse_other(
+    backend: Backend,
+    trained: Judge,
+    loaded: Judge,
+    arrays: Sequence[NDArray[Any]],
+    scored: tuple[NDArray[Any], NDArray[Any] | None],
+    label_shape: tuple[int, ...],
+) -> str | None:
+    """Make sure that a loaded model predicts rows as they were scored.
+
+    Args:
+        backend: the framework.
+        trained: the model that was scored.
+        loaded: the model that was stored.
+        arrays: the features of a split.
+        scored: its predictions and probabilities.
+        label_shape: of what the model gives for one sample.
+
+    Returns:
+        A note on a model that gives something else each time, or for a row beside other rows.
+
+    Raises:
+        TrainingError: it predicts something else; with the state that was lost.
+    """
+    rows = np.unique(np.linspace(0, len(arrays[0]) - 1, SAMPLE).astype(int))
+    sample = [array[rows] for array in arrays]
+    expected = scored[0][rows], None if scored[1] is None else scored[1][rows]
+
+    def ask(judge: Judge, seed: int = 0, features: Any = sample) -> tuple[Any, Any]:
+        with backend.drawing(seed):
+            found: SplitScores = judge.predict([features], label_shape)
+        return found.predictions, found.probabilities
+
+    def lost() -> str:
+        return _told(backend.lost(trained.model, loaded.model), backend)
+
+    try:
+        found = ask(loaded)
+    except Exception as error:
+        message = f"the trained model fails when it is loaded again: {error}. {lost()}"
+        raise TrainingError(message) from error
+    if _same(expected, found):
+        return None
+    again = ask(trained)
+    if _same(again, found):
+        if not _same(again, ask(trained, 1)):
+            return (
+                "the model gives other outputs each time it is asked, so its scores and "
+                "predictions are one draw of them: is dropout left on, as by F.dropout without "
+                "training=self.training, or is a number drawn in forward?"
+            )
+        said, sure = ask(loaded, features=list(arrays))
+        if _same(expected, (said[rows], None if sure is None else sure[rows])):
+            return "what the model gives for a row depends on the other rows of its batch."
+    raise TrainingError(
+        "the stored model is not the one that was scored: loaded again, it predicts "
+        f"{_first_apart(found, expected)} was scored. {lost()}"
+    )
+
+
+def near(expected: Any, found: Any) -> bool:
+    """Say whether two arrays are equal within the precision of their numbers."""
+    one, other = np.asarray(expected), np.asarray(found)
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind not in "fc" or other.dtype.kind not in "fc":
+        return int((one != other).sum()) <= min(OTHER_CLASSES, one.size // 8)
+    known = np.isfinite(one)
+    size = np.abs(one[known]).max(initial=0.0)
+    reach = max(RELATIVE, 2 * max(precision(one), precision(other))) * size
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(one.astype(complex) - other.astype(complex))
+    return bool(((apart <= reach) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
+
+
+def keep(backend: Backend, model: Any, name: str) -> Path | None:
+    """Write the weights of a model that was trained and could not be judged or stored.
+
+    Returns:
+        The file; None where nothing could be written.
+    """
+    for folder in config.spill_paths():
+        with suppress(Exception):  # it comes on top of an error, which it must not hide
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return backend.keep(model, folder / name)
+    return None
+
+
+def _digest(spec: JobSpec, *rest: Any) -> str:
+    digest = hashlib.sha256(repr((spec.library, *rest)).encode())
+    for role in ("fn_build", "fn_optimize", "fn_lose"):
+        digest.update(role.encode() + (spec.functions.get(role) or b""))
+    return digest.hexdigest()
+
+
+def _same(expected: tuple[Any, Any], found: tuple[Any, Any]) -> bool:
+    pairs = [(a, b) for a, b in zip(expected, found, strict=True) if a is not None]
+    return all(b is not None and near(a, b) for a, b in pairs)
+
+
+def _first_apart(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:
+    pairs = [(np.asarray(f), np.asarray(e)) for f, e in zip(found, expected, strict=True)
+             if e is not None and f is not None]  # fmt: skip
+    got, was = next(((f, e) for f, e in pairs if not near(e, f)), pairs[0])
+    if got.shape != was.shape:
+        return f"{got.shape} where {was.shape}"
+    rows = np.flatnonzero((got != was).reshape(len(got), -1).any(axis=1))
+    row = int(rows[0]) if len(rows) else 0
+    return f"{_shown(got[row])} where {_shown(was[row])}"
+
+
+def _one(values: NDArray[Any]) -> str:
+    return _shown(np.asarray(values)[0])
+
+
+def _shown(value: Any) -> str:
+    flat = np.ravel(value)
+    shown = [f"{v:.4g}" if isinstance(v, float | np.floating) else str(v) for v in flat[:3]]
+    return ", ".join(shown) + (", …" if len(flat) > 3 else "")  # noqa: PLR2004 - for a line
+
+
+def _told(lost: Sequence[str], backend: Backend) -> str:
+    if not lost:
+        return (
+            "No attribute of the model explains it: what fn_build draws or reads anew, and what "
+            "fn_train changes outside of the model (a global, its class), is not stored."
+        )
+    more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""  # noqa: PLR2004 - for a line
+    return f"Not stored with its weights: {'; '.join(lost[:3])}{more}. {backend.REMEDY}"

@@ -1,0 +1,570 @@
+"""The model that is stored is the model that was scored, and what cannot be is refused early."""
+# ruff: noqa: ARG005, D102 - arguments are those of the role; forwards say themselves
+
+from __future__ import annotations
+
+import copy
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import small_training
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations, prune
+from torch.optim import swa_utils
+
+from aiqc_core.train import runner, storing
+from aiqc_core.train.functions import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class Net(nn.Module):
+    """Two layers and, beside its state_dict, a factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+        self.scale = 1.0
+        self.register_buffer("shift", torch.zeros(1), persistent=False)
+        self.later: list[nn.Module] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.hidden(x).tanh()
+        for each in self.later:
+            x = each(x)
+        return torch.sigmoid(self.scale * self.last(x) + self.shift)
+
+
+class Wrapper(nn.Module):
+    """Passes on what the model inside gives, under another prefix, times a constant."""
+
+    def __init__(self, inner: nn.Module, factor: float = 1.0) -> None:
+        super().__init__()
+        self.inside, self.factor = inner, factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.factor * self.inside(x)
+
+
+def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+    return Net()
+
+
+def trained_by(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """Return an fn_train of three epochs that returns what `change` gives of the model."""
+
+    def train(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
+        from aiqc_core.utils.pytorch import fit
+
+        history, model = fit(model, loser, o, x, y, a, b, epochs=3, batch_size=8)
+        returned = change(model)
+        return history, model if returned is None else returned
+
+    return train
+
+
+def never(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
+    message = "training began"
+    raise AssertionError(message)
+
+
+def spec_of(folder: Path, change: Callable[[Any], Any] | None = None, **changes: Any) -> Any:
+    given: dict[str, Any] = {"fn_build": build} | (
+        {} if change is None else {"fn_train": trained_by(change)}
+    )
+    return small_training.make_spec(folder, **(given | changes))
+
+
+def scored(outcome: Any) -> np.ndarray:
+    return outcome.probabilities["test"]
+
+
+def reloaded(spec: Any, outcome: Any) -> np.ndarray:
+    assert outcome.failure is None, outcome.failure.traceback
+    model, _ = runner.load_model(
+        spec.library, spec.functions, outcome.model, (3,), (1,), {}, seed=spec.seed
+    )
+    rows = torch.tensor(small_training.features("test"), dtype=torch.float32)
+    return model(rows).detach().float().numpy()[:, 0]
+
+
+def attribute(model: Any) -> None:
+    model.scale = -5.0
+
+
+def threshold(model: Any) -> None:
+    model.threshold = 0.9
+
+
+def buffer(model: Any) -> None:
+    model.shift += 3
+
+
+def class_attribute(model: Any) -> None:
+    type(model).forward = lambda self, x: torch.sigmoid(5 - self.last(self.hidden(x)))
+
+
+def list_of_layers(model: Any) -> None:
+    model.later.append(nn.Tanh())
+
+
+def replaced(model: Any) -> None:
+    model.hidden.forward = lambda x: x.sum(dim=1, keepdim=True).expand(-1, 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        (attribute, "attribute 'scale' (1.0, trained -5.0)"),
+        (buffer, "buffer 'shift', registered with persistent=False"),
+        (list_of_layers, "attribute 'later'"),
+        (replaced, "attribute 'forward' (set in training) of 'hidden'"),
+        (class_attribute, "its class"),
+        (lambda model: Wrapper(model, 0.5), "is not the one that was scored"),
+    ],
+)
+def test_state_that_would_be_lost_fails_the_job(tmp_path: Path, change: Any, lost: str) -> None:
+    """A7: by name, with what to do."""
+    failure = runner.run(spec_of(tmp_path, change)).failure
+    assert failure is not None
+    assert failure.kind == "bad_result"
+    assert "is not the one that was scored: loaded again, it predicts" in failure.message
+    assert lost in failure.message
+
+
+def test_state_that_only_fn_predict_uses_would_be_lost_too(tmp_path: Path) -> None:
+    def predict(model: Any, x: Any) -> Any:
+        sure = model(x)
+        return sure > model.threshold, sure
+
+    found = runner.run(spec_of(tmp_path, threshold, fn_predict=predict))
+    assert found.failure is not None
+    assert "'threshold' (set in training)" in found.failure.message
+
+
+def test_what_was_trained_is_kept_where_storing_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing trained is lost because something after training failed."""
+    monkeypatch.setenv("AIQC_HOME", str(tmp_path / "home"))
+    spec = spec_of(tmp_path, attribute, checkpoint=str(tmp_path / "kept"))
+    failure = runner.run(spec).failure
+    assert failure is not None
+    (file,) = (tmp_path / "home" / "spill").iterdir()
+    assert str(file) in failure.message
+    assert sorted(torch.load(file, weights_only=True)) == sorted(Net().state_dict())
+
+
+def averaged(model: Any) -> Any:
+    mean = swa_utils.AveragedModel(model)
+    mean.update_parameters(model)
+    with torch.no_grad():
+        model.last.weight.zero_()  # what is scored is the average
+    return mean
+
+
+def pruned(model: Any) -> None:
+    prune.l1_unstructured(model.hidden, "weight", amount=0.5)
+    prune.random_unstructured(model.last, "weight", amount=0.25)
+
+
+def with_normed_weights(model: Any) -> None:
+    parametrizations.weight_norm(model.hidden)
+    with torch.no_grad():
+        model.hidden.parametrizations.weight.original0.mul_(2)
+
+
+OTHER_MODULES: dict[str, Any] = {
+    "compiled": lambda model: torch.compile(model, backend="eager"),
+    "data parallel": nn.DataParallel,
+    "a wrapper": Wrapper,
+    "two wrappers": lambda model: Wrapper(nn.Sequential(model)),
+    "a copy": copy.deepcopy,
+    "averaged": averaged,
+    "pruned": pruned,
+    "with normed weights": with_normed_weights,
+    "scripted": torch.jit.script,
+}
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("name", OTHER_MODULES)
+def test_modules_around_the_model_are_stored_as_the_model(tmp_path: Path, name: str) -> None:
+    """B1: whatever names stand before those of the weights."""
+    plain: Any = lambda *_, **hp: nn.Sequential(nn.Linear(3, 1), nn.Sigmoid())  # noqa: E731
+    spec = spec_of(
+        tmp_path, OTHER_MODULES[name], **({"fn_build": plain} if name == "scripted" else {})
+    )
+    outcome = runner.run(spec)
+    found = reloaded(spec, outcome)
+    np.testing.assert_allclose(found, scored(outcome), atol=1e-6)
+    assert np.ptp(found) > 1e-3
+
+
+def test_a_model_that_grew_is_told_in_what(tmp_path: Path) -> None:
+    more = spec_of(tmp_path, lambda model: nn.Sequential(model, nn.Linear(1, 1), nn.Sigmoid()))
+    grown = runner.run(more).failure
+    assert grown is not None
+    assert "Return from fn_train the model that it was given" in grown.message
+    assert "1.weight" in grown.message
+
+
+ARRAY: Any = np.array(1e-3)
+NUMBERS: dict[str, Any] = {
+    "numpy": lambda p: torch.optim.Adam(p, lr=np.sqrt(64) * 1e-3, betas=(np.float64(0.9), 0.99)),
+    "arrays": lambda p: torch.optim.Adam([{"params": p, "tag": np.arange(3)}], lr=ARRAY),
+    "decimals": lambda p: torch.optim.SGD([{"params": p, "note": Decimal("0.5")}], lr=1e-3),
+    "a tensor": lambda p: torch.optim.Adam(p, lr=torch.tensor(1e-3)),
+    "a schedule": lambda p: scheduled(torch.optim.SGD(p, lr=np.float64(0.1))),
+    "LBFGS": lambda p: torch.optim.LBFGS(p, max_iter=3),
+}
+
+
+def scheduled(optimizer: Any) -> Any:
+    torch.optim.lr_scheduler.ExponentialLR(optimizer, np.float64(0.9))
+    return optimizer
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_optimizers_with_any_numbers_are_stored(tmp_path: Path, name: str) -> None:
+    """B3: as Python's numbers, which load without code. D6: LBFGS gets its closure."""
+    make = NUMBERS[name]
+    spec = spec_of(tmp_path, fn_optimize=lambda model, **hp: make(list(model.parameters())))
+    outcome = runner.run(spec)
+    np.testing.assert_allclose(reloaded(spec, outcome), scored(outcome), atol=1e-6)
+    _, optimizer = runner.load_model(
+        "pytorch", spec.functions, outcome.model or b"", (3,), (1,), {}
+    )
+    (group,) = optimizer.param_groups
+    kinds = {type(value) for name, value in group.items() if name != "params"}
+    assert not [kind for kind in kinds if kind.__module__ in {"numpy", "decimal"}]
+
+
+class Lazy(nn.Module):
+    """Makes its layer when it is first called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer: Any = None
+        self.first = nn.Linear(3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.layer is None:
+            self.layer = nn.Linear(3, 1)
+        return torch.sigmoid(self.layer(self.first(x)))
+
+
+class Given(nn.Module):
+    """A linear layer, then any function."""
+
+    def __init__(self, then: Any, first: Any = None) -> None:
+        super().__init__()
+        self.first, self.then = first or nn.Linear(3, 1), then
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.then(self.first(x))
+
+
+class WithExtra(nn.Module):
+    """Stores an object beside its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def get_extra_state(self) -> Any:
+        return {"scale": object()}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.layer(x))
+
+
+def of_unseeded_numbers() -> Any:
+    matrix = torch.tensor(np.random.default_rng().normal(size=1), dtype=torch.float32)
+    return Given(lambda x: torch.sigmoid(x * matrix * 100 + 1))
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
+    "parameters made late": (Lazy, "makes layer.weight, layer.bias when it is first called"),
+    "an object in its state": (WithExtra, "holds object"),
+    "numbers drawn anew": (of_unseeded_numbers, "saved and loaded again predicts"),
+    "an LSTM": (lambda: nn.LSTM(3, 1), "the model (LSTM) gives a tuple of 2"),
+    "a dict": (lambda: Given(lambda x: {"logits": x}), "gives a dict with ['logits']"),
+    "a list": (lambda: Given(lambda x: [x]), "gives a list of 1"),
+    "nothing": (lambda: Given(lambda x: None), "gives None"),
+    "an array": (lambda: Given(lambda x: x.detach().numpy()), "gives ndarray"),
+    "a number": (lambda: Given(torch.mean), "gives a single number for 4 samples"),
+    "fewer rows": (lambda: Given(lambda x: x[1:]), "gives outputs (3, 1) for 4 samples"),
+    "an embedding": (lambda: nn.Embedding(9, 1), "Features come as float32; call .long()"),
+    "half": (lambda: Given(torch.sigmoid).half(), "Let weights, inputs and labels agree"),
+    "bfloat16": (lambda: Given(torch.sigmoid).bfloat16(), "convert in forward"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_stored_or_asked_is_refused_before_training(
+    tmp_path: Path, name: str
+) -> None:
+    """B4, D6."""
+    make, told = REFUSED[name]
+    found = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: make(), fn_train=never)).failure
+    assert found is not None
+    assert (found.kind, told in found.message) == ("bad_result", True), found.message
+
+
+SOUND: dict[str, Callable[[], Any]] = {
+    "lazy layers": lambda: nn.Sequential(
+        nn.LazyLinear(4), nn.LazyBatchNorm1d(), nn.LazyLinear(1), nn.Sigmoid()
+    ),
+    "float64": lambda: Given(torch.sigmoid).double(),
+    "normed weights": lambda: nn.Sequential(
+        parametrizations.spectral_norm(nn.Linear(3, 4)),
+        parametrizations.weight_norm(nn.Linear(4, 1)), nn.Sigmoid(),
+    ),
+    "pruned": lambda: nn.Sequential(
+        prune.random_unstructured(nn.Linear(3, 4), "weight", 0.5), nn.Linear(4, 1), nn.Sigmoid()
+    ),
+    "batch norm and dropout": lambda: nn.Sequential(
+        nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 1), nn.Sigmoid()
+    ),
+    "compiled": lambda: torch.compile(Given(torch.sigmoid), backend="eager"),
+    "no parameters": lambda: Given(lambda x: torch.sigmoid(x.sum(1, keepdim=True)), nn.Identity()),
+}  # fmt: skip
+
+
+def seeded_numbers() -> Any:
+    matrix = torch.randn(3, 1)
+    return Given(lambda x: torch.sigmoid(x @ matrix), nn.Linear(3, 3))
+
+
+class Cast(nn.Module):
+    """Casts to what its layer computes in, and back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3, 1).bfloat16()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.layer(x.bfloat16()).float())
+
+
+SOUND.update({"half inside": Cast, "numbers drawn in fn_build": seeded_numbers})
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_sound_models_train_are_stored_and_load(tmp_path: Path, name: str) -> None:
+    make = SOUND[name]
+    changes: dict[str, Any] = {"fn_build": lambda *_, **hp: make()}
+    if name == "no parameters":
+        changes |= {
+            "fn_train": lambda model, *_, **hp: model,
+            "fn_optimize": lambda **hp: torch.optim.SGD([torch.zeros(1)], 0.1),
+        }
+    spec = spec_of(tmp_path, **changes)
+    outcome = runner.run(spec)
+    model = runner.load_model(
+        "pytorch", spec.functions, outcome.model or b"", (3,), (1,), {}, seed=spec.seed
+    )[0] if outcome.failure is None else pytest.fail(outcome.failure.traceback)  # fmt: skip
+    kind = next((p.dtype for p in model.parameters()), torch.float32)
+    rows = torch.tensor(
+        small_training.features("test"), dtype=kind if name == "float64" else torch.float32
+    )
+    found = model(rows).detach().float().numpy()[:, 0]
+    np.testing.assert_allclose(found, scored(outcome), atol=1e-6)
+    assert "predictions" not in outcome.metric_notes.get("train", {})
+
+
+def test_rehearsing_changes_nothing_of_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same seed gives the same weights, with dropout and batches drawn."""
+    spec = spec_of(tmp_path, fn_build=lambda *_, **hp: SOUND["batch norm and dropout"]())
+    first = runner.run(spec)
+    monkeypatch.setattr(storing, "rehearse", lambda *_: None)
+    second = runner.run(spec)
+    assert first.model == second.model != b""
+    assert first.history == second.history
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        (lambda x: torch.sigmoid(nn.functional.dropout(x, 0.5)), "other outputs each time"),
+        (lambda x: torch.sigmoid(x + torch.randn_like(x)), "other outputs each time"),
+        (lambda x: torch.sigmoid(x - x.mean(0)), "depends on the other rows of its batch"),
+    ],
+)
+def test_models_that_give_something_else_each_time_are_noted(
+    tmp_path: Path, then: Any, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storing, "SAMPLE", 8)
+    outcome = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: Given(then)))
+    assert outcome.failure is None, outcome.failure.traceback
+    assert told in outcome.metric_notes["train"]["predictions"]
+
+
+def test_a_schedule_is_no_optimizer(tmp_path: Path) -> None:
+    """D6."""
+
+    def optimize(model: Any, **hp: Any) -> Any:
+        return torch.optim.lr_scheduler.StepLR(torch.optim.SGD(model.parameters(), 0.1), 1)
+
+    failure = runner.run(spec_of(tmp_path, fn_optimize=optimize, fn_train=never)).failure
+    assert failure is not None
+    assert "returned a schedule (StepLR); return its optimizer" in failure.message
+    assert capture("fn_optimize", optimize)
+
+
+def test_words_of_torch_in_a_loop_of_ones_own_come_with_advice(tmp_path: Path) -> None:
+    """D6: labels for CrossEntropyLoss."""
+
+    def train(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
+        nn.CrossEntropyLoss()(model(x), y.long())
+
+    failure = runner.run(spec_of(tmp_path, fn_train=train)).failure
+    assert failure is not None
+    assert "y.reshape(-1).long()" in failure.message
+
+
+@pytest.mark.slow  # TensorFlow takes seconds to import
+class TestKeras:
+    """The same of Keras, whose files hold more."""
+
+    @staticmethod
+    def layers() -> Any:
+        import keras
+
+        class Scaled(keras.layers.Layer):
+            def __init__(self, then: Any = None) -> None:
+                super().__init__()
+                self.inner, self.then = keras.layers.Dense(1), then or keras.ops.sigmoid
+                self.scale = 1.0
+
+            def call(self, x: Any) -> Any:
+                return self.then(self.scale * self.inner(x))
+
+        class Sub(keras.Model):
+            def __init__(self, then: Any = None) -> None:
+                super().__init__()
+                self.inside = Scaled(then)
+
+            def call(self, x: Any) -> Any:
+                return self.inside(x)
+
+        return keras, Scaled, Sub
+
+    @pytest.mark.parametrize("kind", ["class", "layer", "lambda", "unbuilt", "nested"])
+    def test_models_of_classes_are_stored(self, tmp_path: Path, kind: str) -> None:
+        """B4: without get_config or Input, the weights go into what fn_build makes."""
+        keras, Scaled, Sub = self.layers()  # noqa: N806 - classes
+
+        def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+            rows, dense = keras.layers.Input((3,)), keras.layers.Dense
+
+            def twice(x: Any) -> Any:
+                return keras.ops.sigmoid(2 * x)
+
+            return {
+                "class": lambda: Sub(twice),
+                "layer": lambda: keras.Sequential([rows, Scaled(twice)]),
+                "lambda": lambda: keras.Sequential([rows, dense(1), keras.layers.Lambda(twice)]),
+                "unbuilt": lambda: keras.Sequential([dense(4, "relu"), dense(1, "sigmoid")]),
+                "nested": lambda: keras.Sequential([Sub(), keras.layers.Activation("linear")]),
+            }[kind]()
+
+        spec = small_training.make_spec(tmp_path, "keras", fn_build=build)
+        outcome = runner.run(spec)
+        assert outcome.failure is None, outcome.failure.traceback
+        model = runner.load_model(
+            "keras", spec.functions, outcome.model or b"", (3,), (1,), {}, seed=5
+        )
+        found = np.asarray(model(small_training.features("test").astype("float32")))[:, 0]
+        np.testing.assert_allclose(found, scored(outcome), atol=1e-6)
+        assert int(model.optimizer.iterations) == 3 * 5
+
+    def test_state_that_would_be_lost_fails_the_job(self, tmp_path: Path) -> None:
+        """A7: a Python number of a layer."""
+        keras, Scaled, _ = self.layers()  # noqa: N806
+
+        def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+            return keras.Sequential([keras.layers.Input((3,)), Scaled()])
+
+        def train(model: Any, loser: Any, o: Any, x: Any, y: Any, *_: Any, **hp: Any) -> Any:
+            model.compile(loss=loser, optimizer=o)
+            model.fit(x, y, epochs=1, verbose=0)
+            model.layers[-1].scale = -5.0
+            return model
+
+        spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=train)
+        failure = runner.run(spec).failure
+        assert failure is not None
+        assert "attribute 'scale' (1.0, trained -5.0) of the layer 'scaled" in failure.message
+        assert "self.add_weight" in failure.message
+
+    @pytest.mark.parametrize(
+        ("then", "told"),
+        [
+            (lambda x: [x, x], "gives a list of 2. Let it have one output"),
+            (lambda x: {"a": x}, "gives a dict of 1"),
+            (lambda x: x[0, 0], "gives a single number for 4 samples"),
+            (lambda x: x[1:], "gives outputs (3, 1) for 4 samples"),
+        ],
+    )
+    def test_what_is_no_output_is_refused_before_training(
+        self, tmp_path: Path, then: Any, told: str
+    ) -> None:
+        """D6."""
+        _, _, Sub = self.layers()  # noqa: N806
+        spec = small_training.make_spec(
+            tmp_path, "keras", fn_build=lambda *_, **hp: Sub(then), fn_train=never
+        )
+        failure = runner.run(spec).failure
+        assert failure is not None
+        assert told in failure.message
+
+    def test_a_schedule_is_no_optimizer(self, tmp_path: Path) -> None:
+        def optimize(**hp: Any) -> Any:
+            import keras
+
+            return keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
+
+        failure = runner.run(
+            small_training.make_spec(tmp_path, "keras", fn_optimize=optimize, fn_train=never)
+        ).failure
+        assert failure is not None
+        assert "returned a schedule (ExponentialDecay); return an optimizer" in failure.message
+
+    def test_rehearsing_changes_nothing_of_the_training(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The same weights and names of metrics, though fn_build makes a metric too."""
+
+        def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+            import keras
+
+            layers = keras.layers
+            model = keras.Sequential(
+                [layers.Dense(4, "relu"), layers.Dropout(0.5), layers.Dense(1, "sigmoid")]
+            )
+            model.compile(loss="binary_crossentropy", metrics=[keras.metrics.AUC()])
+            return model
+
+        def train(model: Any, loser: Any, o: Any, x: Any, y: Any, *_: Any, **hp: Any) -> Any:
+            import keras
+
+            model.compile(loss=loser, optimizer=o, metrics=[keras.metrics.AUC()])
+            model.fit(x, y, epochs=2, batch_size=8, verbose=0)
+            return model
+
+        spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=train)
+        first = runner.run(spec)
+        monkeypatch.setattr(storing, "rehearse", lambda *_: None)
+        second = runner.run(spec)
+        assert first.history == second.history
+        assert list(first.history) == ["auc_1", "loss"]
+        np.testing.assert_array_equal(scored(first), scored(second))
