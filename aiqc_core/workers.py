@@ -18,7 +18,7 @@ import queue
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from aiqc_core import devices
+from aiqc_core import devices, keras_backend
 from aiqc_core.errors import TrainingError
 from aiqc_core.usercode import byvalue
 from aiqc_core.worker_handle import Finished, RemoteError, Task
@@ -187,5 +187,5 @@ def _refuse_time_limit(given: object) -> None:
 
 
 def _worker_environment(threads: int, extra: dict[str, str]) -> dict[str, str]:
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, "KERAS_BACKEND": "tensorflow"}
+    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **keras_backend.of_workers()}
     return environment | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | extra

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core import config, leases
+from aiqc_core import config, keras_backend, leases
 from aiqc_core.errors import UnrecordedError
 from aiqc_core.orm.job import DEVICE_LOST, FAILED, MEMORY, SUCCEEDED, Attempt, Job
 from aiqc_core.orm.lacking import lacking
@@ -47,6 +47,7 @@ def run(queue: Queue, options: Options) -> RunSummary:
     if summary.found + summary.skipped >= summary.total:
         logger.info(summary.describe())
         return summary
+    _refuse_other_backend(queue.algorithm.library)
     queue.splitset.cache_samples()
     measure = Measure.of_queue(queue)
     with Progress(queue, summary, measure, shown=options.progress) as progress:
@@ -76,6 +77,7 @@ def train_one(
     recovered = job.recover(repeat_index)
     if recovered is not None:
         return recovered
+    _refuse_other_backend(job.queue.algorithm.library)
     leases.lease_for_this_process()
     attempt = job.claim(repeat_index)
     if attempt is None:
@@ -84,6 +86,12 @@ def train_one(
         outcome = runner.run(job.spec(repeat_index, checkpoint_seconds=checkpoint_seconds))
         job.record(attempt, outcome)
     return outcome
+
+
+def _refuse_other_backend(library: str) -> None:
+    """Refuse before a Job is claimed, not once in each of them."""
+    if library == "keras":
+        keras_backend.refuse_other()
 
 
 @dataclass(frozen=True, slots=True)

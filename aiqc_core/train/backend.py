@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Protocol
 
+from aiqc_core import keras_backend
 from aiqc_core.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -183,10 +184,13 @@ def get_backend(library: str) -> Backend:
     """Return the backend of a library.
 
     Raises:
-        AlgorithmError: an unknown library, or one that is not installed.
+        AlgorithmError: an unknown library, one that is not installed, or Keras on another backend
+            than TensorFlow.
     """
     if library not in MODULES:
         raise AlgorithmError(f"library: {library!r} is none of {sorted(MODULES)}.")
+    if library == "keras":
+        keras_backend.refuse_other()
     try:
         return importlib.import_module(MODULES[library])  # type: ignore[return-value]
     except ModuleNotFoundError as error:

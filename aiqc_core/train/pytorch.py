@@ -268,7 +268,7 @@ def sizes(model: nn.Module) -> dict[str, Any]:
 
 
 def stored_forms(
-    model: nn.Module, made: torch.optim.Optimizer, wanted: Mapping[str, Any]
+    model: nn.Module, made: torch.optim.Optimizer, wanted: dict[str, Any]
 ) -> Iterator[bytes]:
     """Yield what `save` would give of each state of the model that fits `wanted`.
 

@@ -142,16 +142,18 @@ def _reached(module: nn.Module, name: str) -> Any:
 def beyond(model: nn.Module, wanted: Mapping[str, Any]) -> list[str]:
     """Return the names of weights that are not those of a module that fits."""
     fitting = next((each for each in model.modules() if sizes(each) == wanted), None)
-    known = (
-        set() if fitting is None else {id(v) for v in fitting.state_dict(keep_vars=True).values()}
-    )
+    if fitting is None:
+        return []
+    known = {id(value) for value in fitting.state_dict(keep_vars=True).values()}
     return [name for name, v in model.state_dict(keep_vars=True).items() if id(v) not in known]
 
 
-def misfit(model: nn.Module, wanted: Mapping[str, Any]) -> str:
+def misfit(model: nn.Module, wanted: dict[str, Any]) -> str:
     """Say in what the state of a trained model differs from that which `fn_build` makes."""
-    found = sizes(model)
+    found, extra = sizes(model), beyond(model, wanted)
     parts: list[str] = []
+    if extra:
+        found = wanted | dict.fromkeys(extra)
     for words, names in (
         ("it lacks", [n for n in wanted if n not in found]),
         ("it has besides", [n for n in found if n not in wanted]),
