@@ -211,10 +211,7 @@ def last_activation(model: nn.Module, features: Sequence[Tensor]) -> str | None:
     try:
         with torch.enable_grad():
             given = [f.requires_grad_() for f in beside(model, [f[:2].clone() for f in features])]
-            output = model(*given)
-            return (
-                torch_outputs.last_activation(output) if isinstance(output, torch.Tensor) else None
-            )
+            return torch_outputs.last_activation(torch_outputs.called(model, given))
     except Exception:  # noqa: BLE001 - one that takes no gradients, say: then the values tell
         return None
     finally:

@@ -270,7 +270,7 @@ class _Training:
 
     def note_meaning(self, found: Meaning | None) -> None:
         """Record what the outputs were taken for; a guess is noted beside the metrics."""
-        if found is None:
+        if found is None or found.kind is None:
             return
         self.outcome.outputs = {"kind": found.kind, "how": found.how}
         if found.note is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.keras import keras  # imported there, with its settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def pack(model: keras.Model, history: Sequence[dict[str, float]]) -> bytes:
         "python": random.getstate(),
         "numpy": [kind, np.asarray(keys).tolist(), *rest],
     }
-    arrays = {f"variable_{i}": v.numpy() for i, v in enumerate(_variables(model))}
+    arrays: dict[str, Any] = {
+        f"variable_{i}": as_array(v) for i, v in enumerate(_variables(model))
+    }
     buffer = io.BytesIO()
     np.savez(buffer, said=np.frombuffer(json.dumps(said).encode(), dtype=np.uint8), **arrays)
     return buffer.getvalue()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Loss = Callable[[Tensor, Tensor], Tensor]
 
 CLASS_INDEX_LOSSES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+NUMERIC_LOSSES = (  # which take no whole numbers, as labels that the user made may be
+    nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HuberLoss, nn.KLDivLoss, nn.L1Loss,
+    nn.MSELoss, nn.SmoothL1Loss,
+)  # fmt: skip
 SMALLEST = 1e-7
 APART = 0.05  # from a sum of 1, beyond the rounding of every type
 
@@ -100,6 +104,8 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
             probabilities where the loss takes such.
     """
     paired_label = paired(output, label, loser)
+    if isinstance(loser, NUMERIC_LOSSES) and paired_label.shape == output.shape:
+        paired_label = paired_label.to(torch.promote_types(output.dtype, paired_label.dtype))
     if output.dtype != paired_label.dtype and paired_label.is_floating_point():
         wide = torch.promote_types(output.dtype, paired_label.dtype)
         output, paired_label = output.to(wide), paired_label.to(wide)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
+from torch import nn
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
@@ -13,7 +15,7 @@ from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 # What leaves the meaning of numbers as it is: their type, their shape, their limits.
 PASSING = {
@@ -25,11 +27,14 @@ OVER_CLASSES = {"Softmax": PROBABILITIES, "LogSoftmax": LOGS}
 SAYING = {"Sigmoid": PROBABILITIES, "Hardsigmoid": PROBABILITIES, "LogSigmoid": LOGS}
 BARE = {"Addmm", "Linear", "MkldnnLinear", "Convolution"}  # layers without an activation
 SIGNED = 2**63
+NARROW = ({torch.float16}, {torch.bfloat16})
+OTHER_TYPE = r"same dtype|should be the same|not the same dtype|expected scalar type|Found dtype"
+_narrow: WeakSet[nn.Module] = WeakSet()  # models that take features of their own type alone
 WORDS = {
     r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long": (
         "Features come as float32; call .long() on what an nn.Embedding or an index takes."
     ),
-    r"same dtype|should be the same|not the same dtype|expected scalar type|Found dtype": (
+    OTHER_TYPE: (
         "Features and labels come as float32. Let weights, inputs and labels agree: leave the "
         "model in float32, or convert in forward, as by x.to(self.layer.weight.dtype)."
     ),
@@ -59,17 +64,39 @@ def advice(error: BaseException) -> str | None:
 def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
     """Run a model over a batch and make sure that it gives a tensor, a row a sample.
 
+    Where it fails on features of float32 and all its weights are of a narrower type, as after
+    `model.half()`, the features are converted to that.
+
     Raises:
         TrainingError: it gives something else, or fails for an everyday mistake; with what to do.
     """
     try:
-        output = model(*features)
+        output = _converting(model, features)
     except (IndexError, RuntimeError) as error:
         told = advice(error)
         if told is None or isinstance(error, TrainingError):
             raise
         raise TrainingError(f"the model fails on its features: {error}. {told}") from error
     return checked(model, output, len(features[0]))
+
+
+def _converting(model: nn.Module, features: Sequence[Tensor]) -> Any:
+    if model in _narrow:
+        return model(*_narrowed(model, features))
+    try:
+        return model(*features)
+    except RuntimeError as error:
+        kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+        if not re.search(OTHER_TYPE, str(error)) or kinds not in NARROW:
+            raise
+    output = model(*_narrowed(model, features))
+    _narrow.add(model)
+    return output
+
+
+def _narrowed(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
+    kind = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    return [feature.to(kind) for feature in features]
 
 
 def checked(model: nn.Module, output: Any, samples: int) -> Tensor:

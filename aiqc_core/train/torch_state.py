@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from aiqc_core.train import torch_saving
+
 if TYPE_CHECKING:
     from aiqc_core.train.torch_loop import Training
 
@@ -23,7 +25,7 @@ def pack(training: Training) -> bytes:
         "history": training.history,
         "generators": generators(),
     }
-    torch.save(state, buffer)
+    torch.save(torch_saving.plain(state, "the training's state", arrays=True), buffer)
     return buffer.getvalue()
 
 

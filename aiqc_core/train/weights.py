@@ -7,6 +7,7 @@ import zipfile
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import TrainingError
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import get_backend
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def _of_keras(data: bytes) -> dict[str, NDArray[Any]]:
 
     def visit(name: str, node: Any) -> None:
         if isinstance(node, h5py.Dataset) and not name.startswith(KERAS_OPTIMIZER):
-            found[name] = node[()]
+            found[name] = as_array(node[()])
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
