@@ -179,7 +179,7 @@ class _Training:
         self.optimizer = self.make_optimizer(self.model)
         self.sizes = self.backend.sizes(self.model)
         storing.rehearse(
-            self.backend, spec, self.user, self.label_shape(),
+            self.backend, spec, self.label_shape(),
             (self.model, self.optimizer, self.loser), self.arrays[spec.key_train],
         )  # fmt: skip
 
