@@ -69,6 +69,7 @@ def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
         outcome.failure = _failure(spec, error, kept=training and training.kept())
         outcome.model = None
         # What the frames of the failure hold (a model, a batch too large) is freed with them.
+        training = None
         traceback.clear_frames(error.__traceback__)
 
 
