@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-import io
-import pickle
 import random
-import zipfile
 from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -24,11 +21,9 @@ from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.functions import takes_model_first
 from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
 from aiqc_core.train.torch_loss import CategoricalLoss
-from aiqc_core.train.torch_saving import FORMAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
@@ -38,6 +33,9 @@ REMEDY = (
     "an nn.Parameter, and layers in an nn.ModuleList."
 )
 rehearses_hyperparameters = True
+sizes, unwrapped, lost = torch_saving.sizes, torch_saving.unwrapped, torch_saving.lost
+prepared = rebuilt = torch_saving.materialised
+keep, advice = torch_saving.keep, torch_outputs.advice
 DEFAULT_RATE = 0.01
 
 
@@ -259,11 +257,6 @@ def save(model: nn.Module, made: torch.optim.Optimizer) -> bytes:
     return torch_saving.pack(model.state_dict(), made.state_dict())
 
 
-def sizes(model: nn.Module) -> dict[str, Any]:
-    """Return what of a model has to fit so that its state can be loaded into another."""
-    return torch_saving.sizes(model)
-
-
 def stored_forms(
     model: nn.Module, made: torch.optim.Optimizer, wanted: dict[str, Any]
 ) -> Iterator[bytes]:
@@ -283,24 +276,6 @@ def stored_forms(
             "quantise or convert a model that predictor.get_model() gives. In its state_dict "
             f"{torch_saving.misfit(model, wanted)}."
         )
-
-
-def unwrapped(model: nn.Module, given: nn.Module) -> nn.Module:
-    """Return the model inside wrappers that only pass on what it gives."""
-    return torch_saving.unwrapped(model, given)
-
-
-def prepared(model: nn.Module, shapes: list[tuple[int, ...]]) -> nn.Module:
-    """Give lazy layers their parameters, before an optimizer takes them."""
-    return torch_saving.materialised(model, shapes)
-
-
-rebuilt = prepared
-
-
-def lost(trained: nn.Module, loaded: nn.Module) -> list[str]:
-    """Return the state of a trained model that the loaded one lacks, for people."""
-    return torch_saving.lost(trained, loaded)
 
 
 def rehearsed(
@@ -338,18 +313,6 @@ def rehearsed(
         return outputs(twin, few), found, lost(twin, loaded)
 
 
-def advice(error: BaseException) -> str | None:
-    """Return what to do about torch's words for an everyday mistake."""
-    return torch_outputs.advice(error)
-
-
-def keep(model: nn.Module, path: Path) -> Path:
-    """Write the weights of a model to a file of this name, for `torch.load(file)`."""
-    file = path.with_suffix(".pt")
-    torch.save(model.state_dict(), file)
-    return file
-
-
 def load(
     data: bytes, build: Callable[[], nn.Module], optimize: Callable[[nn.Module], Any]
 ) -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -359,7 +322,7 @@ def load(
         TrainingError: `fn_build` makes another architecture than the one that was saved; or the
             bytes are damaged or hold code, which is never run.
     """
-    state = _read(data)
+    state = torch_saving.unpack(data)
     model = build()
     try:
         model.load_state_dict(state["model"])
@@ -385,25 +348,7 @@ def weights(data: bytes) -> dict[str, NDArray[Any]]:
     Raises:
         TrainingError: see `load`.
     """
-    return {name: as_array(value) for name, value in _read(data)["model"].items()}
-
-
-def _read(data: bytes) -> dict[str, Any]:
-    unreadable = TrainingError(
-        "the stored model cannot be read: its bytes are damaged, or hold code, which is never run."
-    )
-    if not zipfile.is_zipfile(io.BytesIO(data)):  # torch would try its older formats
-        raise unreadable
-    try:
-        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise unreadable from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise TrainingError(
-            f"the stored model has format {found!r}, this program reads {FORMAT}. Upgrade it."
-        )
-    return state
+    return {name: as_array(value) for name, value in torch_saving.unpack(data)["model"].items()}
 
 
 def versions() -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import pickle
 import warnings
+import zipfile
 from collections import deque
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,7 @@ from aiqc_core.train import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 FORMAT = 1
 LEAVES = {str, bytes, bool, int, float, complex, type(None)}
@@ -44,6 +47,36 @@ def pack(model: Mapping[str, Any], optimizer: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def unpack(data: bytes) -> dict[str, Any]:
+    """Return the states that `pack` wrote, on the CPU.
+
+    Raises:
+        TrainingError: the bytes are damaged, of another format, or hold code.
+    """
+    unreadable = TrainingError(
+        "the stored model cannot be read: its bytes are damaged, or hold code, which is never run."
+    )
+    if not zipfile.is_zipfile(io.BytesIO(data)):  # torch would try its older formats
+        raise unreadable
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise unreadable from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        found = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise TrainingError(
+            f"the stored model has format {found!r}, this program reads {FORMAT}. Upgrade it."
+        )
+    return state
+
+
+def keep(model: nn.Module, path: Path) -> Path:
+    """Write the weights of a model to a file of this name, for `torch.load(file)`."""
+    file = path.with_suffix(".pt")
+    torch.save(model.state_dict(), file)
+    return file
 
 
 def plain(value: Any, place: str, *, arrays: bool) -> Any:
