@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.evaluate import compare
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.orm import comparison
 from aiqc_core.train.observer import PRUNER
@@ -127,12 +128,10 @@ def why_undefined(trained: list[Entry], metric: str, split: str) -> str | None:
         metric: what the scores are.
         split: such as the one that judges training.
     """
-    if not trained or any(math.isfinite(entry.scores[split]) for entry in trained):
-        return None
-    told = dict.fromkeys(entry.notes[split] for entry in trained if split in entry.notes)
-    reason = "; ".join(told) or "it is not finite"
-    count = len(trained)
-    return f"{metric} on {split} is undefined for all {count} models, so none leads: {reason}."
+    scores = [entry.scores[split] for entry in trained]
+    reasons = (entry.notes[split] for entry in trained if split in entry.notes)
+    why = compare.why_undefined(metric, split, scores, reasons)
+    return None if why is None else f"{why.rstrip('.')}."
 
 
 def standings(

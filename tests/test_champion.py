@@ -94,6 +94,7 @@ def test_a_surely_worse_challenger_leaves_the_champion_in_place(home: Path) -> N
     assert [result.contest.champion, result.contest.challenger] == expected
 
 
+@pytest.mark.filterwarnings("ignore:Splitset.make. samples equal one that trains")
 def test_on_later_data_the_challenger_is_judged_on_rows_it_never_saw(home: Path) -> None:
     old = bad(source=lambda: source(200))
     chain.run(old, snapshot="s1")

@@ -364,4 +364,7 @@ def test_where_no_score_is_defined_none_leads_and_it_is_said(undefined: Queue) -
     assert "the target is constant" in why
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert undefined.compare_best().verdict.startswith("Cannot tell")
+        found = undefined.compare_best()
+    assert (found.best, found.second) == (None, None)
+    told = "Cannot tell because r2 on test is undefined for all 2 models, so none leads"
+    assert found.verdict.startswith(f"{told}: the target is constant; weight=")

@@ -78,6 +78,12 @@ def _best(queue: Queue, none: str) -> Predictor:
     raise TrainingError(message)
 
 
+def _undefined(queue: Queue) -> str | None:
+    measure = Measure.of_queue(queue)
+    trained = leaderboard.entries(queue, measure.metric)
+    return leaderboard.why_undefined(trained, measure.metric, measure.split)
+
+
 def challenge(experiment: Experiment, snapshot: str) -> Challenge:
     """Compare a snapshot's best model with the champion; nothing is promoted by it.
 
@@ -92,7 +98,9 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
         nothing = Finding(WARNING, str(error))
         return Challenge(champion, None, None, is_promoted=False, finding=nothing)
     if champion is None:
-        first = Finding(PASSED, "There was no champion before.")
+        why = _undefined(challenger.job.queue)
+        chosen = "" if why is None else f" {why} The least loss chose the model."
+        first = Finding(PASSED, f"There was no champion before.{chosen}")
         return Challenge(None, challenger, None, is_promoted=True, finding=first)
     if champion.predictor_id in (challenger.id, challenger.adopted_from):
         same = Finding(PASSED, f"Predictor {champion.predictor_id} is the champion already.")

@@ -12,7 +12,7 @@ from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate.leading import lower_is_better, told
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -116,6 +116,21 @@ def corrected_t(
     return TTest(mean, error, t, df, p_value, mean - reach, mean + reach)
 
 
+def why_undefined(
+    metric: str, split: str, scores: Sequence[float], reasons: Iterable[str]
+) -> str | None:
+    """Return why no model has a score; None where one has, or there is no model.
+
+    >>> why_undefined("r2", "test", [math.nan, math.nan], ["one sample", "one sample"])
+    'r2 on test is undefined for all 2 models, so none leads: one sample'
+    """
+    if not scores or any(map(math.isfinite, scores)):
+        return None
+    told_why = "; ".join(dict.fromkeys(reasons)) or "it is not finite"
+    many = f"all {len(scores)} models" if len(scores) > 1 else "the only model"
+    return f"{metric} on {split} is undefined for {many}, so none leads: {told_why}"
+
+
 def best_two(
     candidates: Sequence[Candidate],
     *,
@@ -124,6 +139,7 @@ def best_two(
     test_share: float,
     level: float = 0.95,
     positive: Any = None,
+    undefined: str | None = None,
 ) -> Comparison:
     """Compare the best combination with the second, over the folds that both have.
 
@@ -137,6 +153,7 @@ def best_two(
         test_share: n_test / n_train, mean over folds.
         level: of the interval and the verdict, between 0 and 1.
         positive: of two classes the one that precision, recall and f1 are of.
+        undefined: why no model has a score; then none is the best.
 
     Raises:
         SelectionError: a level out of range.
@@ -150,7 +167,7 @@ def best_two(
         raise SelectionError(message)
     ranked = _ranked(candidates, metric)
     names = [candidate.name for candidate in ranked[:2]]
-    best, second = [*names, None, None][:2]
+    best, second = [*([] if undefined else names), None, None][:2]
     shared = _shared_folds(ranked)
     means = np.array([[_mean(c, f) for f in shared] for c in ranked[:2]]).reshape(
         len(names), len(shared)
@@ -164,6 +181,8 @@ def best_two(
         else _no_test(differences)
     )
     is_better = None if reason else bool(test.p_value < 1 - level)
+    if undefined:
+        reason = f"{undefined}; {reason}" if reason else undefined
     verdict = f"Cannot tell because {reason}." if reason else _sentence(names, named, test, level)
     return Comparison(
         metric, split, best, second, len(shared), test.difference, test.standard_error, test.t,

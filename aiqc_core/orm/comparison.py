@@ -8,7 +8,7 @@ import pandas as pd
 from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.evaluate.compare import Candidate, Comparison, best_two
+from aiqc_core.evaluate.compare import Candidate, Comparison, best_two, why_undefined
 from aiqc_core.orm.measure import Measure
 from aiqc_core.train.observer import CALLBACK, PRUNER
 
@@ -90,11 +90,14 @@ def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comp
     values = {row["combo_key"]: row["hyperparameters"] for row in rows}
     names = _names(values)
     scores: dict[str, dict[int, list[float]]] = {key: {} for key in values}
+    _chosen("metric", [chosen], list(dict.fromkeys(n for r in rows for n in r["metrics"][split])))
     for row in rows:
-        measured = row["metrics"][split]
-        _chosen("metric", [chosen], list(measured))
         by_fold = scores[row["combo_key"]]
-        by_fold.setdefault(row["fold_index"] or 0, []).append(measured[chosen])
+        by_fold.setdefault(row["fold_index"] or 0, []).append(measure.of(row["metrics"]))
+    reasons = [row["metric_notes"].get(split, {}).get(chosen) for row in rows]
+    undefined = why_undefined(
+        chosen, split, [measure.of(row["metrics"]) for row in rows], filter(None, reasons)
+    )
     return best_two(
         [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
         metric=chosen,
@@ -102,6 +105,7 @@ def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comp
         test_share=_test_share(queue),
         level=level,
         positive=queue.positive_class,
+        undefined=undefined,
     )
 
 

@@ -145,6 +145,9 @@ class Progress:
     def seen(self, score: float) -> None:
         """Take a score into account; one that is not finite is never the best."""
         if not math.isfinite(score):
+            if self.summary.best is None:
+                told = f"{self._measure.split} {self._measure.metric} undefined so far"
+                self._bar.set_postfix_str(told, refresh=False)
             return
         best = self.summary.best
         if best is None or self._measure.is_better(score, best):
