@@ -16,6 +16,8 @@ import pytest
 
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train.functions import SIGNATURES, capture, restore, takes_model_first
+from aiqc_core.train.source import is_text_of
+from aiqc_core.usercode.found import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,3 +264,199 @@ def test_closures_and_decorated_functions_have_their_source() -> None:
     expected = '@logged\ndef fn_lose(**hp: Any) -> Any:\n    return hp["a"] + offset\n'
     assert captured.source == textwrap.dedent(expected)
     assert restore(captured.payload)(a=1) == 3
+
+
+IMPORTS_AT_THE_TOP = '''
+from __future__ import annotations
+
+import functools
+import math
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def plain(**hp: Callable):
+    """Its text."""
+    return nn.Linear(1, 1), F.relu(hp["a"]), hp.get("b"), math.sin(1.0)
+
+
+def with_class(**hp):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.__hidden = nn.ReLU()
+
+    return Net()
+
+
+def recursive(**hp):
+    return nn.Identity() if hp else recursive(a=1)
+
+
+def around(value):
+    def inside(**hp):
+        text = """
+at the margin
+"""
+        return nn.Linear(value, 1), text
+
+    return inside
+
+
+@functools.wraps(plain)
+def borrowed(**hp):
+    return nn.Tanh()
+
+
+class Holder:
+    @staticmethod
+    def method(**hp):
+        return nn.Linear(hp["a"].__mangled, 1)
+
+
+inside = around(3)
+method = Holder.method
+first, second = (lambda **hp: nn.ReLU()), (lambda **hp: nn.Tanh())
+'''
+
+
+@pytest.mark.parametrize(
+    ("name", "begins", "holds"),
+    [
+        ("plain", "def plain", "F.relu"),
+        ("with_class", "def with_class", "__hidden"),
+        ("recursive", "def recursive", "recursive(a=1)"),
+        ("inside", "    def inside", "at the margin"),
+        ("borrowed", "@functools.wraps(plain)", "nn.Tanh()"),
+        ("method", "@staticmethod", "__mangled"),
+        ("first", "lambda **hp: nn.ReLU()", ""),
+        ("second", "lambda **hp: nn.Tanh()", ""),
+    ],
+)
+def test_the_text_is_found_whatever_the_top_of_the_file_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, begins: str, holds: str
+) -> None:
+    """The compiler makes other code of `nn.Linear(…)` where the file imports `nn`."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"texts_d8_{name}.py").write_text(IMPORTS_AT_THE_TOP)
+    function = getattr(__import__(f"texts_d8_{name}"), name)
+    captured = capture("fn_lose", function)
+    assert captured.source is not None
+    assert captured.source.startswith(begins)
+    assert holds in captured.source
+    assert captured.source.count("def ") <= 2
+    assert is_text_of(restore(captured.payload), captured.source)
+
+
+BIG = np.zeros(1_500_000)
+
+
+class Large:
+    """Holds data as an attribute of itself and of its instances."""
+
+    table = np.zeros(1_500_000)
+
+    def __init__(self) -> None:
+        self.rows = [0.5] * 3_000_000
+
+    def length(self) -> int:
+        """Count what an instance holds."""
+        return len(self.rows)
+
+
+def carriers() -> dict[str, tuple[Callable[..., Any], str]]:
+    """Return functions that take data with them, and what holds it."""
+    import functools
+
+    around = np.ones(1_500_000)
+    holder, bound = Large(), functools.partial(len, BIG)
+
+    def filled(extra: Any = around * 2, **hp: Any) -> Any:
+        return extra
+
+    return {
+        "global": (lambda **hp: BIG[0], "BIG"),
+        "closure": (lambda **hp: around[0], "around"),
+        "default": (filled, "default"),
+        "instance": (lambda **hp: holder.length(), "holder.rows"),
+        "class": (lambda **hp: Large.table, "Large.table"),
+        "partial": (lambda **hp: bound(), "bound"),
+        "helper": (lambda **hp: reads_much(), "BIG"),
+    }
+
+
+def reads_much() -> float:
+    return BIG.sum()
+
+
+@pytest.mark.parametrize("way", carriers())
+def test_data_that_goes_with_a_function_is_told_with_its_role_name_and_size(way: str) -> None:
+    function, holder = carriers()[way]
+    with pytest.warns(UserWarning, match=rf"^fn_lose: takes \d+ MB .*{holder}.*\d+ MB.*Dataset"):
+        payload = capture("fn_lose", function).payload
+    assert len(payload) > LARGE_BYTES
+
+
+def test_an_open_file_is_told_and_never_taken_for_the_same(tmp_path: Path) -> None:
+    """Cloudpickle takes a file's content with it, which may be another next time."""
+    (tmp_path / "notes").write_text("one")
+    with (tmp_path / "notes").open() as notes:
+
+        def fn_lose(**hp: Any) -> str:
+            return notes.read()
+
+        with pytest.warns(UserWarning, match=r"fn_lose: .*cannot be read: notes \(_io.Text"):
+            capture("fn_lose", fn_lose)
+
+
+def test_restoring_leaves_a_class_of_this_process_as_it_is() -> None:
+    class Net:
+        width = 5
+
+    def fn_lose(**hp: Any) -> Any:
+        return Net
+
+    first = capture("fn_lose", fn_lose).payload
+    assert restore(first)() is Net  # so that isinstance holds where the class is at hand
+    Net.width = 9
+    second = capture("fn_lose", fn_lose).payload
+    assert (restore(first)().width, restore(second)().width) == (5, 9)
+    assert Net.width == 9
+
+
+def test_modules_imported_inside_go_with_a_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "beside" / "inner_b5"
+    project.mkdir(parents=True)
+    (project / "__init__.py").write_text("")
+    (project / "deep.py").write_text("from . import deeper\ndef f(): return deeper.SIZE\n")
+    (project / "deeper.py").write_text("SIZE = 5\n")
+    monkeypatch.syspath_prepend(tmp_path / "beside")
+
+    def by_name(**hp: Any) -> Any:
+        from inner_b5.deep import f  # pyright: ignore[reportMissingImports]
+
+        return f()
+
+    def by_module(**hp: Any) -> Any:
+        import inner_b5.deep  # pyright: ignore[reportMissingImports]
+
+        return next(inner_b5.deep.f() for _ in range(1))
+
+    def nested(**hp: Any) -> Any:
+        def again() -> Any:
+            from inner_b5 import deep  # pyright: ignore[reportMissingImports]
+
+            return deep.f()
+
+        return again()
+
+    for function in (by_name, by_module, nested):
+        payload = capture("fn_lose", function).payload
+        assert run_elsewhere(payload, "function()", tmp_path) == "5"
