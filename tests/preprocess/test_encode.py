@@ -288,3 +288,34 @@ def test_values_that_are_not_finite_are_counted_by_the_columns_that_hold_them(
     missing = encode.checked(sk.Normalizer())
     with pytest.raises(PreprocessError, match=r"^missing .*\{'w': 1\}; infinite .*\{'z': 2\}"):
         encode.fit(gaps, missing)
+
+
+def test_an_encoder_that_cannot_be_stored_is_refused_in_words() -> None:
+    import threading
+
+    lock = threading.Lock()
+
+    def locked(values: Any) -> Any:
+        with lock:
+            return values
+
+    with pytest.raises(PreprocessError, match=r"cannot be stored, .*lock.*by name: lock"):
+        encode.checked(sk.FunctionTransformer(locked))
+    with pytest.raises(PreprocessError, match=r"names that are not defined: 'nowhere'"):
+        encode.checked(sk.FunctionTransformer(lambda x: nowhere + x))  # noqa: F821
+
+
+def test_data_that_goes_with_an_encoder_is_told() -> None:
+    table = np.zeros(2_000_000)
+    with pytest.warns(UserWarning, match=r"FunctionTransformer takes 16 MB .*'table' \(16 MB\)"):
+        encode.checked(sk.FunctionTransformer(lambda x: x + table[0]))
+
+
+def test_a_subclass_of_an_encoder_is_one() -> None:
+    class Halver(sk.StandardScaler):
+        def transform(self, X: Any, copy: Any = None) -> Any:  # noqa: N803 - scikit-learn's name
+            return super().transform(X, copy) / 2
+
+    rows = pd.DataFrame({"a": [1.0, 3.0]})
+    fitted = encode.fit(rows, encode.checked(Halver()))
+    assert encode.apply(fitted, rows).tolist() == [[-0.5], [0.5]]
