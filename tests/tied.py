@@ -23,7 +23,6 @@ import psutil
 LOOK_SECONDS = 0.5
 END_SECONDS = 5.0
 DEATH_SIGNAL = 1  # of prctl(2): which signal the kernel sends when the parent has ended
-_watching: list[subprocess.Popen[bytes]] = []  # one that is forgotten while it runs warns
 
 
 def begin(*folders: str) -> None:
@@ -32,14 +31,13 @@ def begin(*folders: str) -> None:
     Args:
         folders: what only this process uses; they are deleted then.
     """
-    _watching.append(
-        subprocess.Popen(
-            # In a session of its own, which Ctrl-C does not reach.
-            [sys.executable, __file__, "--look-on", str(os.getpid()), *folders],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, cwd="/",
-        )
+    watcher = subprocess.Popen(
+        # In a session of its own, which Ctrl-C does not reach.
+        [sys.executable, __file__, "--look-on", str(os.getpid()), *folders],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        start_new_session=True, cwd="/",
     )  # fmt: skip
+    watcher.returncode = 0  # it outlives this process by intent, of which Python would warn
 
 
 def run(command: list[str]) -> None:
