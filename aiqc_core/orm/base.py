@@ -22,7 +22,7 @@ from peewee import (
 
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import MetastoreError, NotFoundError
-from aiqc_core.orm import refusals
+from aiqc_core.orm import refusals, showing
 from aiqc_core.orm.database import metastore
 from aiqc_core.orm.fields import TimeField
 
@@ -106,6 +106,7 @@ class BaseModel(Model):
         SQLite gives them so anyhow; PostgreSQL would move a row that was changed to the end.
         """
         query = super().select(*fields)
+        query.__class__ = showing.Rows  # prints as its rows
         return query if fields else query.order_by(cls.id)
 
     @classmethod
@@ -333,8 +334,13 @@ class BaseModel(Model):
             raise MetastoreError(message)
 
     def _repr(self) -> str:
-        called = f" {self.name!r}" if self.name else ""
-        return f"<{type(self).__name__} {self.id}{called}>"
+        return showing.line(self)
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def _repr_html_(self) -> str:
+        return showing.card(self)
 
 
 def _as_id(table: type[BaseModel], given: object) -> int:

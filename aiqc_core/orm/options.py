@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core import config, devices
+from aiqc_core import config, counts, devices
 from aiqc_core.errors import TrainingError
 from aiqc_core.train import pruning
 
@@ -46,9 +47,8 @@ class Options:
         Raises:
             TrainingError: the message names the argument or variable and what is allowed.
         """
-        if workers is not None and (type(workers) is not int or workers < 1):
-            message = f"workers: {workers!r}; give a whole number of at least 1, or None."
-            raise TrainingError(message)
+        if workers is not None:
+            workers = counts.whole("workers", workers, least=1, error=TrainingError)
         _refuse_seconds("time_limit", given.get("time_limit"), zero=False)
         _refuse_seconds("checkpoint_seconds", given.get("checkpoint_seconds"), zero=True)
         for name in ("stack", "progress", "raise_on_error"):
@@ -78,7 +78,7 @@ class Options:
 
 
 def _refuse_seconds(name: str, given: Any, *, zero: bool) -> None:
-    number = type(given) in {int, float} and math.isfinite(given)
+    number = isinstance(given, Real) and not isinstance(given, bool) and math.isfinite(given)
     if given is None or (number and (given > 0 or (zero and given == 0))):
         return
     least = "of at least 0" if zero else "above 0"

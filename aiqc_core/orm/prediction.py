@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from peewee import ForeignKeyField, IntegerField
 
-from aiqc_core.errors import AlgorithmError, SelectionError, TrainingError
+from aiqc_core import counts
+from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.evaluate import metrics
 from aiqc_core.evaluate.importance import ranked
 from aiqc_core.orm import judged
@@ -153,14 +154,11 @@ class Prediction(BaseModel):
             AlgorithmError: not a whole number of at least 1.
             SelectionError: no such split.
         """
-        count = permute_count
-        if isinstance(count, bool) or int(count) != count or count < 1:
-            message = f"permute_count: {permute_count!r}; give a whole number of at least 1."
-            raise AlgorithmError(message)
-        found = judged.importance(self, split_name, int(permute_count))
+        count = counts.whole("permute_count", permute_count, least=1)
+        found = judged.importance(self, split_name, count)
         trained_on = self.predictor.job.queue.splitset.key_train
         if found and split_name in {None, trained_on}:
-            self.feature_importance, self.permute_count = found, int(permute_count)
+            self.feature_importance, self.permute_count = found, count
             self.save(only=["feature_importance", "permute_count", "time_updated"])
         return found
 

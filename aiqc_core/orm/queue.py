@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pandas.api import types
 from peewee import CharField, ForeignKeyField, IntegerField, chunked
 
+from aiqc_core import counts
 from aiqc_core.errors import AlgorithmError, TrainingError
 from aiqc_core.orm import comparison, inference, measure
 from aiqc_core.orm.algorithm import Algorithm
@@ -97,8 +98,9 @@ class Queue(BaseModel):
         splitset = Splitset.get_by_id(splitset_id)
         inference.refuse_training(splitset)
         combos, count = _combos(algorithm, hyperparamset_id)
-        _refuse_below("repeat_count", repeat_count, 1)
-        _refuse_below("permute_count", permute_count, 0)
+        repeat_count = counts.whole("repeat_count", repeat_count, least=1)
+        permute_count = counts.whole("permute_count", permute_count, least=0)
+        seed = secrets.randbits(SEED_BITS) if seed is None else counts.seed(seed)
         measure.refuse_metric(metric, algorithm.analysis_type, splitset)
         compatibility.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
         _refuse_positive(algorithm, splitset.label)
@@ -107,10 +109,10 @@ class Queue(BaseModel):
         with metastore.atomic():
             queue = cls.create(
                 metric=metric,
-                repeat_count=int(repeat_count),
-                total_runs=count * len(parts) * int(repeat_count),
-                permute_count=int(permute_count),
-                seed=secrets.randbits(SEED_BITS) if seed is None else int(seed),
+                repeat_count=repeat_count,
+                total_runs=count * len(parts) * repeat_count,
+                permute_count=permute_count,
+                seed=seed,
                 positive=positive,
                 algorithm=algorithm,
                 splitset=splitset,
@@ -338,12 +340,6 @@ def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> tuple[list[in
     query = hyperparamset.hyperparamcombos.order_by(Hyperparamcombo.idx)
     ids = [combo for (combo,) in query.select(Hyperparamcombo.id).tuples()]
     return ids, len(ids)
-
-
-def _refuse_below(argument: str, given: Any, least: int) -> None:
-    if isinstance(given, bool) or int(given) != given or given < least:
-        message = f"{argument}: {given!r}; give a whole number of at least {least}."
-        raise AlgorithmError(message)
 
 
 def _label_facts(label: Label | None) -> compatibility.LabelFacts | None:

@@ -6,10 +6,12 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.counts import whole
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train import space
 
@@ -180,18 +182,14 @@ def _count(available: int | None, search_count: Any, search_percent: Any) -> int
         )
         raise AlgorithmError(message)
     if search_count is not None:
-        if type(search_count) is not int or search_count < LEAST_COUNT:
-            message = (
-                f"search_count: {search_count!r}; give a whole number of at least {LEAST_COUNT}, "
-                "or None for all combinations."
-            )
-            raise AlgorithmError(message)
-        return search_count if available is None else min(search_count, available)
+        count = whole("search_count", search_count, least=LEAST_COUNT)
+        return count if available is None else min(count, available)
     if available is None:
         message = "search_percent: a range of real numbers has no share; give a search_count."
         raise AlgorithmError(message)
     if search_percent is not None:
-        if type(search_percent) not in {int, float} or not 0 < search_percent <= 1:
+        is_share = isinstance(search_percent, Real) and type(search_percent) is not bool
+        if not is_share or not 0 < search_percent <= 1:
             message = f"search_percent: {search_percent!r}; give a share above 0 and up to 1.0."
             raise AlgorithmError(message)
         # In decimals, as 0.07 * 100 is 7.000000000000001 in binary and would be rounded up to 8.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from aiqc_core import counts
 from aiqc_core.train import stacked_door
 from aiqc_core.train.torch_loop import Training, split_loss, whole_output
 from aiqc_core.train.torch_samples import Samples, batch_bounds, on_device
@@ -76,8 +77,8 @@ def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
         ValueError: label and output have shapes that would broadcast, no batch is left, or a
             callback names a metric that the history lacks.
     """
-    if epochs < 1:
-        raise ValueError(f"epochs: {epochs}; give at least 1.")
+    epochs = counts.whole("epochs", epochs, least=1)
+    batch_size = counts.whole("batch_size", batch_size, least=1)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     splits = {"": on_device(train_features, train_label, device)}
     if eval_features is not None and eval_label is not None:

@@ -1,0 +1,126 @@
+"""What a row prints as: its id and name, what it is made of, and how far it is.
+
+Only what the row holds is shown, and counts; no bytes are read, nothing is unpickled. A row that
+was deleted, or a store that is gone, prints as well.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from peewee import ModelSelect, PeeweeException
+
+from aiqc_core import config
+from aiqc_core.errors import AIQCError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LETTERS = 60  # of one fact; the rest is cut
+ROWS = 10  # of a list
+SHOWN = {
+    "Dataset": ("version", "typ", "shape", "source_format", "is_ingested"),
+    "Feature": ("dataset", "columns"),
+    "Label": ("dataset", "columns", "unique_classes"),
+    "LabelCoder": ("label", "matching_columns"),
+    "FeatureCoder": ("feature", "idx", "matching_columns"),
+    "LabelInterpolater": ("label", "matching_columns"),
+    "FeatureInterpolater": ("feature", "idx", "matching_columns"),
+    "FeatureShaper": ("feature",),
+    "Window": ("feature", "size_window", "size_shift"),
+    "Splitset": ("version", "label", "sizes", "fold_count", "predictor"),
+    "Fold": ("splitset", "idx"),
+    "Algorithm": ("library", "analysis_type"),
+    "Hyperparamset": ("algorithm", "hyperparameters", "search", "search_count"),
+    "Hyperparamcombo": ("hyperparamset", "idx", "hyperparameters"),
+    "Queue": ("algorithm", "splitset", "hyperparamset", "repeat_count", "runs_completed",
+              "total_runs"),
+    "Job": ("queue", "fold", "hyperparamcombo", "repeat_count"),
+    "Attempt": ("job", "repeat_index", "status", "reason"),
+    "Predictor": ("job", "repeat_index", "is_diverged", "adopted_from"),
+    "Prediction": ("predictor", "splitset", "permute_count"),
+    "Champion": ("experiment", "snapshot", "predictor"),
+    "Snapshot": ("experiment", "key", "rows"),
+    "Declared": ("experiment", "stage", "row_id"),
+}  # fmt: skip
+NEXT = {
+    "Dataset": "Feature.from_dataset({id}), Label.from_dataset({id})",
+    "Splitset": "Queue.from_algorithm(algorithm_id, {id})",
+    "Algorithm": "Hyperparamset.from_algorithm({id}, {{…}})",
+    "Queue": "run_jobs(), metrics_df(), plot_performance()",
+    "Predictor": "predict(rows), get_model()",
+    "Prediction": "metrics, plot_confusion_matrix()",
+}
+
+
+def facts(row: Any) -> dict[str, Any]:
+    """Return what is shown of a row, by name; what cannot be had is left out."""
+    found: dict[str, Any] = {"id": row.__data__.get("id")}
+    if row.__data__.get("name"):
+        found["name"] = row.__data__["name"]
+    for name in SHOWN.get(type(row).__name__, ()):
+        value = row.__data__.get(name) if name in row._meta.fields else _counted(row, name)
+        if value is not None:
+            found[name] = value
+    return found
+
+
+def line(row: Any) -> str:
+    """Return a row in one line, such as `Queue(id=3, algorithm=1, …)`."""
+    shown = ", ".join(f"{name}={_short(value)}" for name, value in facts(row).items())
+    return f"{type(row).__name__}({shown})"
+
+
+def card(row: Any) -> str:
+    """Return a row as a small table for a notebook."""
+    cells = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(_short(value))}</td></tr>"
+        for name, value in facts(row).items()
+    )
+    then = NEXT.get(type(row).__name__, "").format(id=row.__data__.get("id"))
+    foot = f"<tr><th>next</th><td><code>{escape(then)}</code></td></tr>" if then else ""
+    return f"<table><caption>{type(row).__name__}</caption>{cells}{foot}</table>"
+
+
+class Rows(ModelSelect):
+    """A query that prints as the rows it gives, the first of them."""
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines()) or f"no {self.model.__name__}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+    def _lines(self) -> Iterator[str]:
+        if not _is_there():
+            return
+        try:
+            found = list(islice(self.clone().limit(ROWS + 1).iterator(), ROWS + 1))
+        except (AIQCError, PeeweeException) as error:
+            yield f"{self.model.__name__}: {error}"
+            return
+        for row in found[:ROWS]:
+            yield repr(row)
+        if len(found) > ROWS:
+            yield "…"
+
+
+def _counted(row: Any, name: str) -> Any:
+    """Return what a property counts in the store; None where that is gone."""
+    if not _is_there():
+        return None  # looking would begin an empty one
+    try:
+        return getattr(row, name)
+    except (AIQCError, PeeweeException):
+        return None
+
+
+def _is_there() -> bool:
+    return config.database_url() is not None or config.database_path().is_file()
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LETTERS else f"{text[: LETTERS - 1]}…"
