@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
+from typing import Any
 
 from aiqc_core.errors import AIQCError, AlgorithmError
 
@@ -11,7 +12,7 @@ SEEDS = 2**63  # what a column of numbers can hold
 
 def whole(
     argument: str,
-    given: object,
+    given: Any,
     *,
     least: int,
     below: int | None = None,
@@ -29,12 +30,16 @@ def whole(
     Raises:
         AIQCError: of that class: it is None, text, a truth value, no whole number or too small.
     """
-    is_number = isinstance(given, Integral | Real) and not isinstance(given, bool)
-    is_whole = isinstance(given, Integral) or (isinstance(given, Real) and given % 1 == 0)
-    if is_number and is_whole and least <= given and (below is None or given < below):
+    is_whole = is_number(given) and given % 1 == 0
+    if is_whole and least <= given and (below is None or given < below):
         return int(given)
     bound = "" if below is None else f" and below {below}"
     raise error(f"{argument}: {given!r}; give a whole number of at least {least}{bound}.")
+
+
+def is_number(given: Any) -> bool:
+    """Say whether a value is a real number, of Python or numpy; truth values are none."""
+    return isinstance(given, Real) and type(given) is not bool
 
 
 def seed(given: object, error: type[AIQCError] = AlgorithmError) -> int:

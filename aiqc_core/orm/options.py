@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, counts, devices
@@ -78,7 +77,7 @@ class Options:
 
 
 def _refuse_seconds(name: str, given: Any, *, zero: bool) -> None:
-    number = isinstance(given, Real) and not isinstance(given, bool) and math.isfinite(given)
+    number = counts.is_number(given) and math.isfinite(given)
     if given is None or (number and (given > 0 or (zero and given == 0))):
         return
     least = "of at least 0" if zero else "above 0"

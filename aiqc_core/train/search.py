@@ -6,12 +6,11 @@ import hashlib
 import itertools
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.counts import whole
+from aiqc_core.counts import is_number, whole
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train import space
 
@@ -188,11 +187,10 @@ def _count(available: int | None, search_count: Any, search_percent: Any) -> int
         message = "search_percent: a range of real numbers has no share; give a search_count."
         raise AlgorithmError(message)
     if search_percent is not None:
-        is_share = isinstance(search_percent, Real) and type(search_percent) is not bool
-        if not is_share or not 0 < search_percent <= 1:
+        if not is_number(search_percent) or not 0 < search_percent <= 1:
             message = f"search_percent: {search_percent!r}; give a share above 0 and up to 1.0."
             raise AlgorithmError(message)
         # In decimals, as 0.07 * 100 is 7.000000000000001 in binary and would be rounded up to 8.
-        share = Decimal(repr(search_percent)) * available
+        share = Decimal(repr(float(search_percent))) * available
         return int(share.to_integral_value(ROUND_CEILING))
     return available
