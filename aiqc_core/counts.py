@@ -16,6 +16,7 @@ def whole(
     *,
     least: int,
     below: int | None = None,
+    exact: bool = False,
     error: type[AIQCError] = AlgorithmError,
 ) -> int:
     """Return a whole number, also one of numpy or one such as `3.0`.
@@ -25,12 +26,13 @@ def whole(
         given: the number.
         least: the least that is allowed.
         below: what it must be below; None for no bound.
+        exact: refuse `3.0` too.
         error: the class of the refusal.
 
     Raises:
         AIQCError: of that class: it is None, text, a truth value, no whole number or too small.
     """
-    is_whole = is_number(given) and given % 1 == 0
+    is_whole = is_number(given) and given % 1 == 0 and not (exact and isinstance(given, float))
     if is_whole and least <= given and (below is None or given < below):
         return int(given)
     bound = "" if below is None else f" and below {below}"
@@ -39,7 +41,8 @@ def whole(
 
 def is_number(given: Any) -> bool:
     """Say whether a value is a real number, of Python or numpy; truth values are none."""
-    return isinstance(given, Real) and type(given) is not bool
+    kind: type = type(given)
+    return issubclass(kind, Real) and kind is not bool
 
 
 def seed(given: object, error: type[AIQCError] = AlgorithmError) -> int:

@@ -181,7 +181,7 @@ def _count(available: int | None, search_count: Any, search_percent: Any) -> int
         )
         raise AlgorithmError(message)
     if search_count is not None:
-        count = whole("search_count", search_count, least=LEAST_COUNT)
+        count = whole("search_count", search_count, least=LEAST_COUNT, exact=True)
         return count if available is None else min(count, available)
     if available is None:
         message = "search_percent: a range of real numbers has no share; give a search_count."
