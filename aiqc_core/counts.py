@@ -41,8 +41,7 @@ def whole(
 
 def is_number(given: Any) -> bool:
     """Say whether a value is a real number, of Python or numpy; truth values are none."""
-    kind: type = type(given)
-    return issubclass(kind, Real) and kind is not bool
+    return not isinstance(given, bool) and isinstance(given, Real)
 
 
 def seed(given: object, error: type[AIQCError] = AlgorithmError) -> int:

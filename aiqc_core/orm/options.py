@@ -47,7 +47,7 @@ class Options:
             TrainingError: the message names the argument or variable and what is allowed.
         """
         if workers is not None:
-            workers = counts.whole("workers", workers, least=1, error=TrainingError)
+            workers = counts.whole("workers", workers, least=1, exact=True, error=TrainingError)
         _refuse_seconds("time_limit", given.get("time_limit"), zero=False)
         _refuse_seconds("checkpoint_seconds", given.get("checkpoint_seconds"), zero=True)
         for name in ("stack", "progress", "raise_on_error"):
