@@ -172,6 +172,8 @@ class StoredModel:
             backend, user["fn_lose"], self.analysis_type, width_of(self.label),
             self.hyperparameters, None if known is None or known.how != STATED else known.kind,
         )  # fmt: skip
+        if known is not None:
+            backend.inform(loser, known.kind)
         return Judge(
             backend, model, loser, user["fn_predict"], self.analysis_type, self.label,
             meaning=known,

@@ -51,8 +51,8 @@ def checked(model: Any, output: Any, samples: int) -> NDArray[Any]:
         given = "None" if output is None else f"a {type(output).__name__} of {len(output)}"
         raise TrainingError(
             f"the model ({name}) gives {given}. Let it have one output: a tensor (samples, …). "
-            "Several can be joined by keras.layers.Concatenate; state=True of a layer gives its "
-            "state beside its output."
+            "Several can be joined by keras.layers.Concatenate; return_state=True of a layer "
+            "gives its state beside its output."
         )
     array = as_array(output)
     if array.ndim == 0 or len(array) != samples:

@@ -28,7 +28,7 @@ TRAINED = {"history", "optimizer", "loss", "inputs", "outputs"}
 def pack(model: Any) -> bytes:
     """Return a model as a `.keras` file, with the state of the optimizer it is compiled with.
 
-    Of a model that cannot be described, as a class without `get_config` whose arguments are no
+    Where a model cannot be described, as a class without `get_config` with arguments that are no
     plain values, the weights alone: they go into the model that `fn_build` makes.
 
     Raises:

@@ -102,7 +102,7 @@ def of_one_class(output: NDArray[np.float64], kind: str | None) -> NDArray[np.fl
 
 
 def are_distributions(output: NDArray[Any]) -> bool:
-    """Say whether every finite row lies in [0, 1] and sums to 1 within the numbers' precision.
+    """Say whether every finite row is in [0, 1] and sums to 1 within the numbers' precision.
 
     >>> are_distributions(np.array([[0.25, 0.75], [1.0, 0.0]]))
     True
@@ -143,13 +143,13 @@ def precision(values: NDArray[Any]) -> float:
 def _by_values(output: NDArray[Any], said: str | None, taken: str | None) -> Meaning:
     flat = np.asarray(output, dtype=np.float64).reshape(len(output), -1)
     if are_distributions(flat):
-        return Meaning(PROBABILITIES, VALUES, _guess("lie in [0, 1] and sum to 1"))
+        return Meaning(PROBABILITIES, VALUES, _guess("are in [0, 1] and sum to 1"))
     finite = flat[np.isfinite(flat)]
     if said == LOGITS or (finite < 0).any() or (finite > 1).any():
-        return Meaning(LOGITS, VALUES)  # nothing else can be such
+        return Meaning(LOGITS, ACTIVATION if said == LOGITS else VALUES)
     if taken == PROBABILITIES:
-        return Meaning(PROBABILITIES, VALUES, _guess("lie in [0, 1], as the loss takes them"))
-    return Meaning(LOGITS, VALUES, _guess("lie in [0, 1] and do not sum to 1", LOGITS))
+        return Meaning(PROBABILITIES, VALUES, _guess("are in [0, 1], as the loss takes them"))
+    return Meaning(LOGITS, VALUES, _guess("are in [0, 1] and do not sum to 1", LOGITS))
 
 
 def _guess(why: str, kind: str = PROBABILITIES) -> str:

@@ -371,8 +371,8 @@ def _failure(spec: JobSpec, error: BaseException, kept: Path | None = None) -> F
         kind, reason = "bad_result", str(error)
     else:
         kind, reason = "exception", f"{type(error).__name__}: {error}"
-        if (told := get_backend(spec.library).advice(error)) is not None:
-            reason += f". {told}"
+        if (hint := get_backend(spec.library).advice(error)) is not None:
+            reason += f". {hint}"
     if device_faults.is_spoilt(error):
         device_faults.note_spoilt()
     if kept is not None:

@@ -64,7 +64,7 @@ def rehearse(
     if key in _rehearsed:
         return
 
-    user = restored(spec.functions, spec.sources)  # anew, as where the model will be loaded
+    user = restored(spec.functions, spec.sources)  # again, as where the model is loaded
 
     def build() -> Any:
         return backend.rebuilt(
@@ -82,7 +82,7 @@ def rehearse(
         if not near(expected, found):
             raise TrainingError(
                 "fn_build: an untrained model that is saved and loaded again predicts "
-                f"{_one(found)}, the model itself {_one(expected)}. {_told(lost, backend)}"
+                f"{_one(found)}, the model itself {_one(expected)}. {_explained(lost, backend)}"
             )
     _rehearsed.add(key)
 
@@ -149,7 +149,7 @@ def refuse_other(
         return found.predictions, found.probabilities
 
     def lost() -> str:
-        return _told(backend.lost(trained.model, loaded.model), backend)
+        return _explained(backend.lost(trained.model, loaded.model), backend)
 
     try:
         found = ask(loaded)
@@ -241,10 +241,10 @@ def _shown(value: Any) -> str:
     return ", ".join(shown) + (", …" if len(flat) > 3 else "")  # noqa: PLR2004 - for a line
 
 
-def _told(lost: Sequence[str], backend: Backend) -> str:
+def _explained(lost: Sequence[str], backend: Backend) -> str:
     if not lost:
         return (
-            "No attribute of the model explains it: what fn_build draws or reads anew, and what "
+            "No attribute of the model explains it: what fn_build draws or reads again, and what "
             "fn_train changes outside of the model (a global, its class), is not stored."
         )
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""  # noqa: PLR2004 - for a line

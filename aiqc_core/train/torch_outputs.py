@@ -73,10 +73,10 @@ def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
     try:
         output = _converting(model, features)
     except (IndexError, RuntimeError) as error:
-        told = advice(error)
-        if told is None or isinstance(error, TrainingError):
+        hint = advice(error)
+        if hint is None or isinstance(error, TrainingError):
             raise
-        raise TrainingError(f"the model fails on its features: {error}. {told}") from error
+        raise TrainingError(f"the model fails on its features: {error}. {hint}") from error
     return checked(model, output, len(features[0]))
 
 

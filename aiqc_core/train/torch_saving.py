@@ -6,7 +6,7 @@ import io
 import pickle
 import warnings
 import zipfile
-from collections import deque
+from collections import OrderedDict, deque
 from numbers import Number
 from typing import TYPE_CHECKING, Any
 
@@ -91,16 +91,24 @@ def plain(value: Any, place: str, *, arrays: bool) -> Any:
         TrainingError: a value that cannot be stored without running code when it is loaded.
     """
     if isinstance(value, dict):
-        return {
+        made = {
             plain(k, place, arrays=arrays): plain(v, f"{place}[{k!r}]", arrays=arrays)
             for k, v in value.items()
         }
+        return _versioned(made, value) if hasattr(value, "_metadata") else made
     if isinstance(value, list | tuple | set | deque) and not isinstance(value, torch.Size):
         kind = type(value) if type(value) in {list, tuple, set} else list
         return kind(plain(v, f"{place}[{i}]", arrays=arrays) for i, v in enumerate(value))
     if isinstance(value, np.ndarray) and (arrays or value.ndim == 0):
         return plain(value.tolist(), place, arrays=arrays)
     return _plain_leaf(value, place)
+
+
+def _versioned(made: dict[Any, Any], state: Any) -> OrderedDict[Any, Any]:
+    """Return a state with the versions of its modules, by which they read what they once wrote."""
+    kept: Any = OrderedDict(made)
+    kept._metadata = state._metadata  # noqa: SLF001 - where torch keeps them
+    return kept
 
 
 def _plain_leaf(value: Any, place: str) -> Any:
@@ -122,7 +130,7 @@ def _plain_leaf(value: Any, place: str) -> Any:
 def unwrapped(model: nn.Module, given: nn.Module | None) -> nn.Module:
     """Return the module inside the wrappers of PyTorch that only pass on what it gives.
 
-    `torch.compile`, `DataParallel` and `AveragedModel`, whose inner module holds the averages. A
+    `torch.compile`, `DataParallel` and `AveragedModel`, with the averages in its inner module. A
     wrapper of the kind that `fn_build` made itself stays.
     """
     while type(model) is not type(given):

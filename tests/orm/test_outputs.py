@@ -109,15 +109,15 @@ def test_stated_outputs_are_part_of_what_is_declared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("analysis", "outputs", "told"),
+    ("analysis", "outputs", "hint"),
     [
         ("classification_multi", "odds", "outputs: 'odds' is none of"),
         ("regression", "logits", "outputs: 'logits' is for classifications"),
     ],
 )
-def test_outputs_that_cannot_be_are_refused(analysis: str, outputs: Any, told: str) -> None:
+def test_outputs_that_cannot_be_are_refused(analysis: str, outputs: Any, hint: str) -> None:
     functions = (small_experiment.fn_build, small_experiment.fn_train)
-    with pytest.raises(AlgorithmError, match=told):
+    with pytest.raises(AlgorithmError, match=hint):
         Algorithm.make("pytorch", analysis, *functions, outputs=outputs)
     with pytest.raises(ValueError, match="outputs"):
         declare(analysis_type=analysis, outputs=outputs)

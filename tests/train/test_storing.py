@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.optim import swa_utils
 
-from aiqc_core.train import runner, storing
+from aiqc_core.train import runner, storing, torch_saving
 from aiqc_core.train.functions import capture
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def test_modules_around_the_model_are_stored_as_the_model(tmp_path: Path, name: 
     assert np.ptp(found) > 1e-3
 
 
-def test_a_model_that_grew_is_told_in_what(tmp_path: Path) -> None:
+def test_a_model_that_grew_names_what_is_new(tmp_path: Path) -> None:
     more = spec_of(tmp_path, lambda model: nn.Sequential(model, nn.Linear(1, 1), nn.Sigmoid()))
     grown = runner.run(more).failure
     assert grown is not None
@@ -297,7 +297,7 @@ def of_unseeded_numbers() -> Any:
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "parameters made late": (Lazy, "makes layer.weight, layer.bias when it is first called"),
     "an object in its state": (WithExtra, "holds object"),
-    "numbers drawn anew": (of_unseeded_numbers, "saved and loaded again predicts"),
+    "numbers drawn again": (of_unseeded_numbers, "saved and loaded again predicts"),
     "an LSTM": (lambda: nn.LSTM(3, 1), "the model (LSTM) gives a tuple of 2"),
     "a dict": (lambda: Given(lambda x: {"logits": x}), "gives a dict with ['logits']"),
     "a list": (lambda: Given(lambda x: [x]), "gives a list of 1"),
@@ -318,10 +318,10 @@ def test_what_cannot_be_stored_or_asked_is_refused_before_training(
     tmp_path: Path, name: str
 ) -> None:
     """B4, D6."""
-    make, told = REFUSED[name]
+    make, hint = REFUSED[name]
     found = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: make(), fn_train=never)).failure
     assert found is not None
-    assert (found.kind, told in found.message) == ("bad_result", True), found.message
+    assert (found.kind, hint in found.message) == ("bad_result", True), found.message
 
 
 SOUND: dict[str, Callable[[], Any]] = {
@@ -401,7 +401,7 @@ def test_rehearsing_changes_nothing_of_the_training(
 
 
 @pytest.mark.parametrize(
-    ("then", "told"),
+    ("then", "hint"),
     [
         (lambda x: torch.sigmoid(nn.functional.dropout(x, 0.5)), "other outputs each time"),
         (lambda x: torch.sigmoid(x + torch.randn_like(x)), "other outputs each time"),
@@ -409,12 +409,18 @@ def test_rehearsing_changes_nothing_of_the_training(
     ],
 )
 def test_models_that_give_something_else_each_time_are_noted(
-    tmp_path: Path, then: Any, told: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, then: Any, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storing, "SAMPLE", 8)
     outcome = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: Given(then)))
     assert outcome.failure is None, outcome.failure.traceback
-    assert told in outcome.metric_notes["train"]["predictions"]
+    assert hint in outcome.metric_notes["train"]["predictions"]
+
+
+def test_states_keep_the_versions_of_their_modules() -> None:
+    state = nn.BatchNorm1d(2).state_dict()
+    found = torch_saving.unpack(torch_saving.pack(state, {}))["model"]
+    assert getattr(found, "_metadata", None) == {"": {"version": 2}}
 
 
 def test_a_schedule_is_no_optimizer(tmp_path: Path) -> None:
@@ -442,7 +448,7 @@ def test_words_of_torch_in_a_loop_of_ones_own_come_with_advice(tmp_path: Path) -
 
 @pytest.mark.slow  # TensorFlow takes seconds to import
 class TestKeras:
-    """The same of Keras, whose files hold more."""
+    """The same of Keras, with files that hold more."""
 
     @staticmethod
     def layers() -> Any:
@@ -516,7 +522,7 @@ class TestKeras:
         assert "self.add_weight" in failure.message
 
     @pytest.mark.parametrize(
-        ("then", "told"),
+        ("then", "hint"),
         [
             (lambda x: [x, x], "gives a list of 2. Let it have one output"),
             (lambda x: {"a": x}, "gives a dict of 1"),
@@ -525,7 +531,7 @@ class TestKeras:
         ],
     )
     def test_what_is_no_output_is_refused_before_training(
-        self, tmp_path: Path, then: Any, told: str
+        self, tmp_path: Path, then: Any, hint: str
     ) -> None:
         """D6."""
         _, _, Sub = self.layers()  # noqa: N806
@@ -534,7 +540,7 @@ class TestKeras:
         )
         failure = runner.run(spec).failure
         assert failure is not None
-        assert told in failure.message
+        assert hint in failure.message
 
     def test_a_schedule_is_no_optimizer(self, tmp_path: Path) -> None:
         def optimize(**hp: Any) -> Any:
