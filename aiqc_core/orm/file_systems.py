@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,9 @@ def kind_of(place: Path) -> str:
 
 
 def nearest(place: Path) -> Path:
-    """Return a path, or the nearest folder above it that is there."""
-    return next(folder for folder in (place, *place.parents) if folder.exists())
+    """Return a path, or the nearest folder above it that is there and that this user may see."""
+    # Not Path.exists, which raises in a folder that is closed to this user.
+    return next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
 
 
 @lru_cache(maxsize=64)
