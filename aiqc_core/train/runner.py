@@ -66,7 +66,9 @@ def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of user code too
-        outcome.failure = _failure(spec, error, kept=training and training.kept())
+        outcome.failure = _failure(
+            spec, error, kept=training and training.kept(), hint=backend.advice(error)
+        )
         outcome.model = None
         # What the frames of the failure hold (a model, a batch too large) is freed with them.
         training = None
@@ -358,7 +360,9 @@ def _told(outcome: JobOutcome, device: devices.Device, seen: dict[str, float]) -
     return told | seen
 
 
-def _failure(spec: JobSpec, error: BaseException, kept: Path | None = None) -> Failure:
+def _failure(
+    spec: JobSpec, error: BaseException, kept: Path | None = None, hint: str | None = None
+) -> Failure:
     if isinstance(error, SystemExit):
         kind, reason = "exit", f"user code called sys.exit({error.code})"
     elif lost := device_faults.loss(error):
@@ -371,8 +375,7 @@ def _failure(spec: JobSpec, error: BaseException, kept: Path | None = None) -> F
         kind, reason = "bad_result", str(error)
     else:
         kind, reason = "exception", f"{type(error).__name__}: {error}"
-        if (hint := get_backend(spec.library).advice(error)) is not None:
-            reason += f". {hint}"
+        reason += "" if hint is None else f". {hint}"
     if device_faults.is_spoilt(error):
         device_faults.note_spoilt()
     if kept is not None:

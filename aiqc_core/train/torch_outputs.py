@@ -19,10 +19,20 @@ if TYPE_CHECKING:
 
 # What leaves the meaning of numbers as it is: their type, their shape, their limits.
 PASSING = {
-    "ToCopy", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Clone", "Alias",
+    "ToCopy", "ToDense", "ToSparse", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze",
+    "Clone", "Alias",
     "Clamp", "ClampMin", "ClampMax", "Permute", "Transpose", "T", "Movedim",
 }  # fmt: skip
-RESHAPING = PASSING - {"ToCopy", "Clone", "Alias", "Clamp", "ClampMin", "ClampMax"}
+RESHAPING = PASSING - {
+    "ToCopy",
+    "ToDense",
+    "ToSparse",
+    "Clone",
+    "Alias",
+    "Clamp",
+    "ClampMin",
+    "ClampMax",
+}
 OVER_CLASSES = {"Softmax": PROBABILITIES, "LogSoftmax": LOGS}
 SAYING = {"Sigmoid": PROBABILITIES, "Hardsigmoid": PROBABILITIES, "LogSigmoid": LOGS}
 BARE = {"Addmm", "Linear", "MkldnnLinear", "Convolution"}  # layers without an activation
@@ -100,10 +110,10 @@ def _narrowed(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
 
 
 def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
-    """Return the output of a model, or say what is wrong with it.
+    """Return the output of a model, dense, or say what is wrong with it.
 
     Raises:
-        TrainingError: it is no tensor, or has not a row a sample.
+        TrainingError: it is no tensor of real numbers, or has not a row a sample.
     """
     name = type(model).__name__
     if not isinstance(output, torch.Tensor):
@@ -115,7 +125,12 @@ def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
             "sample, (samples, …), the samples first: nn.LSTM, nn.GRU and nn.Transformer need "
             "batch_first=True for that, and a mean over all samples is for the loss."
         )
-    return output
+    if output.is_complex():
+        raise TrainingError(
+            f"the model ({name}) gives complex numbers. Let forward return output.real, "
+            "output.abs(), or both as columns."
+        )
+    return output if output.layout is torch.strided else output.to_dense()
 
 
 def last_activation(output: Tensor) -> str | None:

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrizations, prune
 from torch.optim import swa_utils
 
 from aiqc_core.train import runner, storing, torch_saving
+from aiqc_core.train.arrays import as_array
 from aiqc_core.train.functions import capture
 
 if TYPE_CHECKING:
@@ -302,6 +303,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a dict": (lambda: Given(lambda x: {"logits": x}), "gives a dict with ['logits']"),
     "a list": (lambda: Given(lambda x: [x]), "gives a list of 1"),
     "nothing": (lambda: Given(lambda x: None), "gives None"),
+    "complex numbers": (lambda: Given(torch.fft.fft), "gives complex numbers"),
     "an array": (lambda: Given(lambda x: x.detach().numpy()), "gives ndarray"),
     "a number": (lambda: Given(torch.mean), "gives a single number for 4 samples"),
     "fewer rows": (lambda: Given(lambda x: x[1:]), "gives outputs (3, 1) for 4 samples"),
@@ -330,6 +332,7 @@ SOUND: dict[str, Callable[[], Any]] = {
     ),
     "float64": lambda: Given(torch.sigmoid).double(),
     "bfloat16": lambda: Given(torch.sigmoid).bfloat16(),
+    "sparse": lambda: Given(lambda x: torch.sigmoid(x).to_sparse()),
     "float16": lambda: Given(torch.sigmoid).half(),
     "normed weights": lambda: nn.Sequential(
         parametrizations.spectral_norm(nn.Linear(3, 4)),
@@ -383,7 +386,7 @@ def test_sound_models_train_are_stored_and_load(tmp_path: Path, name: str) -> No
     rows = torch.tensor(
         small_training.features("test"), dtype=kind if "float" in name else torch.float32
     )
-    found = model(rows).detach().float().numpy()[:, 0]
+    found = as_array(model(rows))[:, 0]
     np.testing.assert_allclose(found, scored(outcome), atol=1e-6)
     assert "predictions" not in outcome.metric_notes.get("train", {})
 
