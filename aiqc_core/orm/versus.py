@@ -187,7 +187,8 @@ def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
     """
     values = splitset.features[0].dataset.load(columns, None)
     if not isinstance(values, pd.DataFrame):
-        values = pd.DataFrame(np.asarray(values).reshape(len(values), -1))
+        numbers = pd.DataFrame(np.asarray(values, dtype=float).reshape(len(values), -1))
+        return pd.util.hash_pandas_object(numbers, index=False).to_numpy()
     plain = {
         name: column.astype(float) if types.is_numeric_dtype(column) else column.astype(str)
         for name, column in sorted(values.items())

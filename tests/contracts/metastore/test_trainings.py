@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import lines
 import pytest
 from services import use_database
 from small_experiment import declare, source
+from typer.testing import CliRunner
 
 from aiqc_core import chain, config
+from aiqc_core.cli import app
 from aiqc_core.orm import Attempt, Champion, Hyperparamcombo, Job, Predictor, Queue, metastore
 from aiqc_core.orm.collecting import collect
 from aiqc_dagster.execution import EXECUTOR_VARIABLE
@@ -114,3 +117,18 @@ def test_dagster_trains_on_a_database(
     assert "nothing to do, all 4 Jobs were trained before" in execute()
     attempts = [(attempt.job_id, attempt.status) for attempt in Attempt.select()]
     assert sorted(attempts) == [(job.id, "succeeded") for job in Job.select()]
+
+
+def test_on_each_store_the_declared_metric_leads_and_the_leaderboard_names_the_store(
+    store: str,
+) -> None:
+    queue = declare(metric="roc_auc", epochs=(2,)).run(snapshot="s", progress=False)
+    assert Queue.get_by_id(queue.id).metric == "roc_auc"
+    chain.promote("updown", "s")
+    done = CliRunner().invoke(app, ["leaderboard", "updown", "--json"])
+    shown = json.loads(done.output, parse_constant=pytest.fail)
+    assert (shown["metric"], shown["champion"]["snapshot"]) == ("roc_auc", "s")
+    place = CliRunner().invoke(app, ["leaderboard", "updown"]).output.split("Store: ")[1]
+    assert place.startswith("PostgreSQL at " if store == "postgresql" else str(config.home()))
+    assert shown["store"] == config.shown_store()
+    assert "password" not in place
