@@ -339,7 +339,7 @@ class _Training:
         )
         if note is not None:
             outcome.metric_notes.setdefault(split, {})["predictions"] = note
-            logger.warning("%s: %s", spec.name, note)
+            logger.info("%s: %s", spec.name, note)
 
 
 def _bare(parts: list[Any]) -> Any:

@@ -159,13 +159,15 @@ def refuse_other(
     if _same(expected, found):
         return None
     again = ask(trained)
+    if not _same(again, ask(trained)) or (
+        _same(again, found) and not _same(again, ask(trained, 1))
+    ):
+        return (
+            "the model gives other outputs each time it is asked, so its scores and predictions "
+            "are one draw of them: is dropout left on, as by F.dropout without "
+            "training=self.training, is a number drawn in forward, or does it count its calls?"
+        )
     if _same(again, found):
-        if not _same(again, ask(trained, 1)):
-            return (
-                "the model gives other outputs each time it is asked, so its scores and "
-                "predictions are one draw of them: is dropout left on, as by F.dropout without "
-                "training=self.training, or is a number drawn in forward?"
-            )
         said, sure = ask(loaded, features=list(arrays))
         if _same(expected, (said[rows], None if sure is None else sure[rows])):
             rounding = _same(expected, found, ROUNDING)

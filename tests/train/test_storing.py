@@ -403,11 +403,22 @@ def test_rehearsing_changes_nothing_of_the_training(
     assert first.history == second.history
 
 
+class CountsCalls:
+    """Gives less at each call."""
+
+    calls = 0
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return torch.sigmoid(x / self.calls)
+
+
 @pytest.mark.parametrize(
     ("then", "hint"),
     [
         (lambda x: torch.sigmoid(nn.functional.dropout(x, 0.5)), "other outputs each time"),
         (lambda x: torch.sigmoid(x + torch.randn_like(x)), "other outputs each time"),
+        (CountsCalls(), "other outputs each time"),
         (lambda x: torch.sigmoid(x - x.mean(0)), "depends on the other rows of its batch"),
     ],
 )
