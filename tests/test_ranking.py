@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
 from small_experiment import declare, source
 from typer.testing import CliRunner
 
@@ -368,3 +369,39 @@ def test_where_no_score_is_defined_none_leads_and_it_is_said(undefined: Queue) -
     assert (found.best, found.second) == (None, None)
     told = "Cannot tell because r2 on test is undefined for all 2 models, so none leads"
     assert found.verdict.startswith(f"{told}: the target is constant; weight=")
+
+
+def linear(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:
+    """Linear regression."""
+    from torch import nn
+
+    return nn.Linear(features_shape[0], label_shape[0])
+
+
+def test_a_metric_in_the_labels_own_units_may_lead(home: Path) -> None:
+    given = declare()
+    pipeline = given.pipeline.model_copy(
+        update={"label": "z", "features": ["x"], "label_encoder": StandardScaler()}
+    )
+    update = {"analysis_type": "regression", "fn_build": linear}
+    experiment = declare(
+        metric="mae_decoded", pipeline=pipeline, training=given.training.model_copy(update=update)
+    )
+    queue = chain.run(experiment, snapshot="s1", progress=False)
+    judged = queue.metrics_df().query("split == 'fold_validation'")
+    means = judged.groupby("epochs")["mae_decoded"].mean()
+    found = shown("leaderboard", "updown")
+    assert (found["metric"], found["direction"]) == ("mae_decoded", "lower")
+    assert found["best"]["hyperparameters"]["epochs"] == means.idxmin()
+    champion, _ = chain.crown(experiment, "s1")
+    split = champion.predictor.job.fold.positions()["fold_validation"]
+    errors = source()["z"].to_numpy()[split] - np.ravel(
+        champion.predictor.prediction.predictions["fold_validation"]
+    )
+    best = judged.set_index("predictor_id")["mae_decoded"][champion.predictor_id]
+    assert best == pytest.approx(np.abs(errors).mean())
+    later = experiment.model_copy(update={"seed": 8})
+    chain.run(later, snapshot="s2", progress=False)
+    _, result = chain.crown(later, "s2")
+    assert result.contest
+    assert result.contest.metric == "mae"
