@@ -37,9 +37,12 @@ OVER_CLASSES = {"Softmax": PROBABILITIES, "LogSoftmax": LOGS}
 SAYING = {"Sigmoid": PROBABILITIES, "Hardsigmoid": PROBABILITIES, "LogSigmoid": LOGS}
 BARE = {"Addmm", "Linear", "MkldnnLinear", "Convolution"}  # layers without an activation
 SIGNED = 2**63
-NARROW = ({torch.float16}, {torch.bfloat16})
-OTHER_TYPE = r"same dtype|should be the same|not the same dtype|expected scalar type|Found dtype"
-_narrow: WeakSet[nn.Module] = WeakSet()  # models that take features of their own type alone
+OTHER_TYPES = ({torch.float16}, {torch.bfloat16}, {torch.float64})
+OTHER_TYPE = (
+    r"have the same dtype|type \(.*\) should be the same|are not the same dtype|"
+    r"expected scalar type|have scalar type|Found dtype|does not match weight dtype"
+)
+_of_other_type: WeakSet[nn.Module] = WeakSet()  # models that take features of their own type alone
 WORDS = {
     r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long": (
         "Features come as float32; call .long() on what an nn.Embedding or an index takes."
@@ -52,7 +55,8 @@ WORDS = {
         "Labels come as float32 (samples, columns), and CrossEntropyLoss takes class indices "
         "(samples,): loser(output, y.reshape(-1).long()), which aiqc_core.utils.pytorch.fit does."
     ),
-    r"has no attribute '(shape|size|dim|ndim|reshape|sum|mean|backward|dtype)'": (
+    r"'(tuple|list|dict|NoneType)' object has no attribute "
+    r"'(shape|size|dim|ndim|dtype|reshape|view|sum|mean|backward|detach|argmax)'": (
         "A model, or a layer of it, gives something other than a tensor: nn.LSTM and nn.GRU give "
         "(outputs, state), for instance. Take the tensor out of it in forward."
     ),
@@ -74,7 +78,7 @@ def advice(error: BaseException) -> str | None:
 def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
     """Run a model over a batch and make sure that it gives a tensor, a row a sample.
 
-    Where it fails on features of float32 and all its weights are of a narrower type, as after
+    Where it fails on features of float32 and all its weights are of another type, as after
     `model.half()`, the features are converted to that.
 
     Raises:
@@ -82,7 +86,7 @@ def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
     """
     try:
         output = _converting(model, features)
-    except (IndexError, RuntimeError) as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         hint = advice(error)
         if hint is None or isinstance(error, TrainingError):
             raise
@@ -91,20 +95,20 @@ def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
 
 
 def _converting(model: nn.Module, features: Sequence[Tensor]) -> Any:
-    if model in _narrow:
-        return model(*_narrowed(model, features))
+    if model in _of_other_type:
+        return model(*_converted(model, features))
     try:
         return model(*features)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-        if not re.search(OTHER_TYPE, str(error)) or kinds not in NARROW:
+        if not re.search(OTHER_TYPE, str(error)) or kinds not in OTHER_TYPES:
             raise
-    output = model(*_narrowed(model, features))
-    _narrow.add(model)
+    output = model(*_converted(model, features))
+    _of_other_type.add(model)
     return output
 
 
-def _narrowed(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
+def _converted(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
     kind = next(p.dtype for p in model.parameters() if p.is_floating_point())
     return [feature.to(kind) for feature in features]
 

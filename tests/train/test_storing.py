@@ -334,6 +334,7 @@ SOUND: dict[str, Callable[[], Any]] = {
     "bfloat16": lambda: Given(torch.sigmoid).bfloat16(),
     "sparse": lambda: Given(lambda x: torch.sigmoid(x).to_sparse()),
     "float16": lambda: Given(torch.sigmoid).half(),
+    "float16 of a recurrent layer": lambda: Last().half(),
     "normed weights": lambda: nn.Sequential(
         parametrizations.spectral_norm(nn.Linear(3, 4)),
         parametrizations.weight_norm(nn.Linear(4, 1)), nn.Sigmoid(),
@@ -352,6 +353,17 @@ SOUND: dict[str, Callable[[], Any]] = {
 def seeded_numbers() -> Any:
     matrix = torch.randn(3, 1)
     return Given(lambda x: torch.sigmoid(x @ matrix), nn.Linear(3, 3))
+
+
+class Last(nn.Module):
+    """What a recurrent layer says at last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.LSTM(3, 1, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.inside(x[:, None])[0][:, -1])
 
 
 class Cast(nn.Module):
