@@ -319,15 +319,15 @@ def rehearsed(
             if getattr(twin, "optimizer", None) is None:
                 twin.compile(optimizer=optimize(twin), loss=parts[2])
             twin.optimizer.build(twin.trainable_variables)
-            with drawing(0):
-                expected = outputs(twin, few)
+            expected = outputs(twin, few)
         except TrainingError:
             raise
         except Exception:  # noqa: BLE001 - training tells, or ends it
             return None
         loaded = load(save(twin, None), build, optimize)
-        with drawing(0):
-            return expected, outputs(loaded, few), lost(twin, loaded)
+        if not np.array_equal(expected, outputs(twin, few)):
+            return None  # it draws numbers when it is asked
+        return expected, outputs(loaded, few), lost(twin, loaded)
 
 
 def advice(error: BaseException) -> str | None:
