@@ -149,12 +149,19 @@ def parts_of(made: Cut) -> Mapping[str, Mapping[str, NDArray[np.int64]]]:
 
 
 def given_away(
-    features: Sequence[Feature], label: Label | None, made: Cut, *, in_order: bool
+    features: Sequence[Feature],
+    label: Label | None,
+    made: Cut,
+    *,
+    groups: str | None,
+    in_order: bool,
 ) -> dict[str, Any]:
     """Return what a cut gives away, of its values only where they are cheap to read."""
     if not leaking.is_cheap(features):
-        return leaking.by_name(features, label)
-    return leaking.by_content(features, label, parts_of(made), {}, in_order=in_order)
+        return leaking.by_name(features, label, groups)
+    return leaking.by_content(
+        features, label, parts_of(made), {}, groups=groups, in_order=in_order
+    )
 
 
 def near_duplicates(

@@ -41,9 +41,14 @@ READ = "values_read"
 SELF = "is the label itself"
 
 
-def by_name(features: Sequence[Feature], label: Label | None) -> Report:
-    """Return what is known of a cut before any value is read."""
+def by_name(features: Sequence[Feature], label: Label | None, groups: str | None) -> Report:
+    """Return what is known of a cut before any value is read; `groups` names its group column."""
     return {
+        "group_in_features": [
+            {"feature": feature.id, "column": groups}
+            for feature in features
+            if groups in feature.columns
+        ],
         "label_in_features": [
             {"feature": feature.id, "column": name, "how": SELF, "rows": feature.sample_count()}
             for feature in features
@@ -75,6 +80,7 @@ def by_content(
     parts: Parts,
     loaded: dict[int, Any],
     *,
+    groups: str | None,
     in_order: bool,
 ) -> Report:
     """Return what the values of a cut give away.
@@ -84,9 +90,10 @@ def by_content(
         label: what is learned; None for the features themselves.
         parts: by fold the positions of samples a split; the first split of each is train.
         loaded: values by the id of their Feature, see `sampling.values_of`.
+        groups: the column by which samples were kept together; None without one.
         in_order: whether the cut was in order, so that rows beside each other belong together.
     """
-    report: Report = {**by_name(features, label), READ: True}
+    report: Report = {**by_name(features, label, groups), READ: True}
     target = None if label is None else label.to_df()
     if any(feature.recipe().windows is not None for feature in features):
         return report | {"order_assumed": {}}  # windows need the order, so it is meant
@@ -117,7 +124,7 @@ def now(splitset: Splitset, loaded: dict[int, Any]) -> Report:
     """Return what a stored cut gives away, looked at again."""
     return by_content(
         splitset.features, splitset.label, parts_of(splitset), loaded,
-        in_order=bool(splitset.time_ordered),
+        groups=splitset.groups, in_order=bool(splitset.time_ordered),
     )  # fmt: skip
 
 
@@ -135,7 +142,10 @@ def is_read(splitset: Splitset) -> bool:
 
 def shown(report: Report | None) -> Report:
     """Return a stored report as people see it; None of what was not looked at."""
-    names = ("label_in_features", "repeated_rows", "target_overlap", "order_assumed")
+    names = (
+        *("label_in_features", "group_in_features", "repeated_rows"),
+        *("target_overlap", "order_assumed"),
+    )
     return {name: (report or {}).get(name) for name in names}
 
 
@@ -152,6 +162,7 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
     ]
     tables = {
         "label in features": report["label_in_features"],
+        "group column in features": report.get("group_in_features"),
         "equal to a training sample": repeated,
     }
     overlap, assumed = report["target_overlap"], report["order_assumed"]
@@ -169,6 +180,7 @@ def messages(report: Report) -> list[str]:
     found = [
         _of_answers(report["label_in_features"]),
         _of_laws(report["label_in_features"]),
+        _of_groups(report.get("group_in_features")),
         _of_overlap(report["target_overlap"]),
         _of_repeats(report),
         order.sentence(report["order_assumed"] or {}),
@@ -274,6 +286,15 @@ def _of_laws(found: list[Any]) -> str | None:
     return (
         f"one column alone tells the label: {_listed(laws)}. If it is made from the label, leave "
         "it out of the features."
+    )
+
+
+def _of_groups(found: list[Any] | None) -> str | None:
+    if not found:
+        return None
+    return (
+        f"{found[0]['column']!r} keeps groups in one split and is a feature too: a model learns "
+        "training groups by name and meets none of them again. Leave it out of the features."
     )
 
 

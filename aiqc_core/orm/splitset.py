@@ -151,7 +151,7 @@ class Splitset(BaseModel):
             "unsupervised_stratify_col": unsupervised_stratify_col,
         }
         sampling.send_positions_ahead(made)
-        given = given_away(features, label, made, in_order=time_ordered)
+        given = given_away(features, label, made, groups=groups, in_order=time_ordered)
         with metastore.atomic():
             found = same_cut(cls, name, features, seed, columns)
             if found is not None:

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from small_experiment import declare
 
-from aiqc_core import chain, frames
+from aiqc_core import chain
 from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot, liveness
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import bundle, partitions, training
@@ -54,29 +54,6 @@ def events(instance: dg.DagsterInstance) -> dict[str, list[str]]:
         version = (shown.tags or {})["dagster/data_version"]
         found.setdefault(str(shown.partition), []).append(version)
     return found
-
-
-def fails(*given: Any, **hp: Any) -> Any:
-    """Fail as a user's function does."""
-    return {}["patience"]
-
-
-@pytest.mark.slow
-def test_the_log_of_a_failed_training_names_the_users_line(
-    instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """F8: what is read in CI is the log, not the metadata of a step."""
-    pipeline = declare().pipeline.model_copy(update={"fold_count": None})
-    fn_train = declare().training.model_copy(
-        update={"fn_train": fails, "hyperparameters": {"epochs": [1]}}
-    )
-    queue = chain.prepare(declare(pipeline=pipeline, training=fn_train), "s1")
-    assert not run_queue(queue.id, instance).success
-    written = capfd.readouterr().err
-    _, _, said = written.partition("[q1_nofold_c0] - nofold_")  # what the step itself logs
-    assert "KeyError: 'patience', at " in said.splitlines()[0]
-    assert 'in fails: `return {}["patience"]`' in said.splitlines()[0]
-    assert "KeyError: 'patience'" in said.splitlines()[frames.TAIL_LINES]
 
 
 def test_a_queue_of_a_notebook_becomes_cells_and_is_trained_once(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from inference_setups import flat_build, trained
+from inference_setups import flat_build, torch_train, trained
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from aiqc_core import audit, chain
@@ -91,11 +91,21 @@ def test_a_copy_is_warned_of_in_each_kind_of_data_and_through_a_declaration(home
             pipeline=Pipeline(label="y", features=["x", "y"], size_test=0.25),
             training=Training(
                 library="pytorch", analysis_type="classification_binary",
-                fn_build=flat_build, fn_train=flat_build,
+                fn_build=flat_build, fn_train=torch_train,
             ),
         )  # fmt: skip
         with pytest.warns(UserWarning, match=r"'y' is the label"):
             walk(experiment)
+
+
+def test_groups_that_stay_a_feature_are_warned_of_by_their_column(home: Path) -> None:
+    frame = table().assign(patient=np.repeat(np.arange(ROWS // 4), 4))
+    with pytest.warns(UserWarning, match="'patient' keeps groups in one split and is a feature"):
+        splitset = cut(frame, groups="patient")
+    (found,) = splitset.leak_report["group_in_features"]
+    assert found["column"] == "patient"
+    assert audit.rows_apart(Splitset.get_by_id(splitset.id)).verdict == "warning"
+    assert not cut(frame, ["x", "z"], groups="patient").leak_report["group_in_features"]
 
 
 def test_repeated_samples_are_warned_of_in_tables_and_images(home: Path) -> None:
