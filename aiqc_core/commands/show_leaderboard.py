@@ -232,7 +232,8 @@ def _print_ends(console: Console, found: _Found, since: datetime | None) -> None
         nothing = "" if new else " Nothing to do: every model was trained before."
         console.print(f"Trained now: {new} of {total}.{nothing}")
     place = config.home() if config.database_url() is None else config.shown_store()
-    console.print(f"Store: {place}   Open the UI: make ui", highlight=False, markup=False)
+    line = f"Store: {place}   Open the UI: make ui"
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _new(found: _Found, since: datetime) -> int:
