@@ -5,6 +5,7 @@ A recipe is plain (dicts, lists, texts, numbers), holds no ids, and is equal whe
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,6 +108,8 @@ def _coder(row: Any) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     """Return a parameter as what compares and can be shown; what can be called by what it does."""
+    if isinstance(value, float) and math.isnan(value):
+        return "nan"  # which equals itself
     if value is None or isinstance(value, bool | int | float | str):
         return value
     shown = repr(value)

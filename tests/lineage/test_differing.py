@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from lineage_setups import untrained
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, StandardScaler
 from typer.testing import CliRunner
 
 from aiqc_core.cli import app
@@ -98,8 +98,9 @@ STAGES = (
 )  # fmt: skip
 
 
-def test_a_chain_made_again_from_equal_parts_is_identical(home: Path) -> None:
-    one, other = model(), model()
+@pytest.mark.parametrize("scaler", [None, OrdinalEncoder()])  # a parameter of the latter is NaN
+def test_a_chain_made_again_from_equal_parts_is_identical(home: Path, scaler: Any) -> None:
+    one, other = model(scaler=scaler), model(scaler=scaler)
     assert one.id != other.id
     found = one.diff(other)
     assert found.identical
