@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import lines
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 from small_experiment import declare, source
@@ -20,7 +19,7 @@ from typer.testing import CliRunner
 
 from aiqc_core import chain, leaderboard
 from aiqc_core.cli import app
-from aiqc_core.errors import AlgorithmError, SelectionError, TrainingError
+from aiqc_core.errors import AlgorithmError, DeclarationError, SelectionError, TrainingError
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Dataset, Hyperparamset, MedianPruner, Predictor, Queue, searching
@@ -172,7 +171,7 @@ def test_a_metric_that_is_none_is_refused_before_anything_is_written(
 
 
 def test_an_experiment_refuses_it_too_and_says_what_was_meant() -> None:
-    with pytest.raises(ValidationError, match="Did you mean 'roc_auc'"):
+    with pytest.raises(DeclarationError, match="Did you mean 'roc_auc'"):
         declare(metric="rocauc")
 
 

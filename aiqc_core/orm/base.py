@@ -344,11 +344,13 @@ class BaseModel(Model):
 
 
 def _as_id(table: type[BaseModel], given: object) -> int:
-    """Return an id as a number.
+    """Return an id as a number, that of a row of the table too.
 
     Raises:
         NotFoundError: it is no whole number.
     """
+    if isinstance(given, table) and given.id is not None:
+        return given.id
     try:
         if not isinstance(given, bool | np.bool_):
             return operator.index(given)  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def metrics(
     recorded, positive = _recorded(queue, "metrics"), _positive(queue)
     names = list(dict.fromkeys(n for r in recorded for m in r["metrics"].values() for n in m))
     chosen = _chosen("selected_metrics", selected_metrics, names)
-    identity = [*_identity_columns(queue), "split", *positive]
+    identity = [*_identity_columns(queue, recorded), "split", *positive]
     about = _about(recorded, {*identity, *names}, hyperparameters=hyperparameters)
     rows = [
         record | more | {"split": split} | positive | values
@@ -67,7 +67,7 @@ def aggregates(
     known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
     names = _chosen("selected_metrics", selected_metrics, known)
     stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
-    identity = [*_identity_columns(queue), "metric"]
+    identity = [*_identity_columns(queue, recorded), "metric"]
     about = _about(recorded, {*identity, *STATISTICS}, hyperparameters=hyperparameters)
     rows = [
         record | more | {"metric": metric} | values
@@ -183,8 +183,8 @@ def _joined(queue: Queue, *columns: Field) -> Any:
     )
 
 
-def _identity_columns(queue: Queue) -> list[str]:
-    fold = ["fold_index"] if queue.splitset.fold_count else []
+def _identity_columns(queue: Queue, recorded: list[dict[str, Any]]) -> list[str]:
+    fold = ["fold_index"] if any(row["fold_index"] is not None for row in recorded) else []
     repeat = ["repeat_index"] if queue.repeat_count > 1 else []
     return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
 

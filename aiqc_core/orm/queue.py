@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+BINARY = "classification_binary"
+
 
 class Queue(BaseModel):
     """An experiment: an Algorithm, a Splitset, the combinations, and the Jobs they make.
@@ -127,6 +129,8 @@ class Queue(BaseModel):
         """The class that precision, recall and f1 are of; None but for a binary analysis."""
         if self.positive is not None:
             return self.positive
+        if self.algorithm.analysis_type != BINARY:
+            return None
         return _positive_of(self.algorithm, self.splitset)  # of an earlier version
 
     @property
@@ -358,7 +362,7 @@ def _label_facts(label: Label | None) -> compatibility.LabelFacts | None:
 
 
 def _positive_of(algorithm: Algorithm, splitset: Splitset) -> Any:
-    if algorithm.analysis_type != "classification_binary":
+    if algorithm.analysis_type != BINARY:
         return None
     label: Any = splitset.label
     return label.positive_class
@@ -366,7 +370,7 @@ def _positive_of(algorithm: Algorithm, splitset: Splitset) -> Any:
 
 def _refuse_positive(algorithm: Algorithm, label: Label | None) -> None:
     analysis = algorithm.analysis_type
-    if label is not None and label.positive is not None and analysis != "classification_binary":
+    if label is not None and label.positive is not None and analysis != BINARY:
         message = (
             f"positive: {label.positive!r} of Label {label.id}; {analysis!r} averages over all "
             "classes. Use 'classification_binary', or a Label without a positive class."
