@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 from aiqc_core.commands import telling
@@ -39,11 +40,11 @@ def _told(found: Diff) -> Iterator[tuple[str, object] | str]:
     if found.first is None:
         yield f"{called} are identical: {', '.join(found.same)}"
         return
-    yield f"{called} differ first in: {found.first.ancestor}"
-    yield from _values(found, found.first)
-    for other in found.differences[1:]:
-        yield f"and in: {other.ancestor}" + ("" if other.note is None else f" ({other.note})")
-        yield from _values(found, other)
+    for begin, each in zip(
+        chain([f"{called} differ first in"], repeat("and in")), found.differences, strict=False
+    ):
+        yield f"{begin}: {each.ancestor}" + ("" if each.note is None else f" ({each.note})")
+        yield from _values(found, each)
     yield "same", ", ".join(found.same)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import AlgorithmError, MetastoreError
@@ -11,7 +11,7 @@ from aiqc_core.orm.algorithm import ROLES
 from aiqc_core.orm.fields import digest_of
 from aiqc_core.train import functions, likeness
 from aiqc_core.train.weights import weights_of
-from aiqc_core.usercode.identity import fingerprint
+from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ABSENT = "none"
 DEFAULT = "the default"
+SHOWN_PARTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Difference:
         ancestor: its stage, and which part of it, such as `'source, feature 0'`.
         left: what it is of the first Predictor, as JSON can hold it.
         right: what it is of the second.
-        note: how far numbers are apart, of weights.
+        note: how far weights are apart; of code the functions and variables that differ.
     """
 
     ancestor: str
@@ -83,7 +84,8 @@ def diff(left: Predictor, right: Predictor) -> Diff:
     for stage, facts in STAGES.items():
         found = list(_unlike(stage, facts(left), facts(right)))
         if stage == "code":
-            found = [d for d in found if not _does_the_same(left, right, d.ancestor)]
+            compared = [_code_difference(left, right, d) for d in found]
+            found = [d for d in compared if d is not None]
         if stage == "fit" and found and _learned_the_same(left, right):
             found = []
         differences += found
@@ -170,17 +172,26 @@ def _code(predictor: Predictor) -> dict[str, Any]:
     return named | {role: told.get(role, DEFAULT) for role in ROLES}
 
 
-def _does_the_same(left: Predictor, right: Predictor, ancestor: str) -> bool:
-    """Say whether functions whose bytes differ do the same: captured at other places, say."""
-    role = ancestor.rpartition(", ")[2]
+def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Difference | None:
+    """Name what functions of other bytes reach that differs; None where they do the same.
+
+    Bytes differ by the place of capture alone, too.
+    """
+    role = found.ancestor.rpartition(", ")[2]
     given = [each.job.queue.algorithm.payloads().get(role) for each in (left, right)]
     if any(payload is None for payload in given):
-        return False
+        return found
     try:
-        one, other = (fingerprint(functions.restore(payload)) for payload in given if payload)
+        one, other = (identity_of(functions.restore(payload)) for payload in given if payload)
     except AlgorithmError:  # of another Python: their bytes differ, and that is all there is
-        return False
-    return one == other
+        return found
+    if one.digest == other.digest:
+        return None
+    names = dict.fromkeys([*one.parts, *other.parts])
+    changed = [name for name in names if one.parts.get(name) != other.parts.get(name)]
+    more = f" and {len(changed) - SHOWN_PARTS} more" if len(changed) > SHOWN_PARTS else ""
+    note = f"in {', '.join(changed[:SHOWN_PARTS])}{more}" if changed else None
+    return replace(found, note=note)
 
 
 def _learned_the_same(left: Predictor, right: Predictor) -> bool:

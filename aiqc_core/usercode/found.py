@@ -31,6 +31,7 @@ class Identity:
         large: `(name, bytes)` of what holds more than `LARGE_BYTES`.
         uses: of each module of the user's that is reached, the names read from it; `'*'` for all.
         imported: those of them that an import statement inside a function reaches.
+        parts: what each function does and each plain variable is, by name.
     """
 
     home: str | None = None
@@ -40,6 +41,7 @@ class Identity:
     large: list[tuple[str, int]] = field(default_factory=list)
     uses: dict[str, set[str]] = field(default_factory=dict)
     imported: dict[str, types.ModuleType] = field(default_factory=dict)
+    parts: dict[str, str] = field(default_factory=dict)
 
 
 def chains_of(taken: tuple[str, ...]) -> set[tuple[str, ...]]:

@@ -270,6 +270,7 @@ class _Walk:
         is_ours = module == self.home or not owned.is_installed(module)
         self.feed("function")
         self.code(value.__code__)
+        self.found.parts[value.__qualname__] = repr(bytecode.canonical(value.__code__))
         for part in (value.__defaults__, sorted((value.__kwdefaults__ or {}).items())):
             with self.at(" (a default)"):
                 self.value(part)
@@ -291,8 +292,15 @@ class _Walk:
             self.found.missing.add(_place(name, function))
             return
         self.feed(name)
+        self.plain_part(name, content)
         with self.at(name, root=True):
             self.value(content)
+
+    def plain_part(self, name: str, value: Any) -> None:
+        """Note what a variable is, where that is a plain value."""
+        plain = leaves.plain(value)
+        if plain is not None:
+            self.found.parts[name] = repr(plain)
 
     def code(self, code: types.CodeType) -> None:
         """Take in what a code does."""
@@ -316,6 +324,7 @@ class _Walk:
         if isinstance(value, types.ModuleType):
             self.module(value, chains)
         elif name not in UNSAID:
+            self.plain_part(name, value)
             self.value(value)
 
     def module(self, module: types.ModuleType, chains: set[tuple[str, ...]]) -> None:

@@ -92,6 +92,26 @@ def test_the_first_ancestor_that_differs_is_named_with_both_values(home: Path) -
     assert "bias=False" in code.right
 
 
+def wide_build(width: int) -> Any:
+    """Return functions of one text that reach another value."""
+
+    def fn_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+        from torch import nn
+
+        return nn.Sequential(nn.Linear(features_shape[0], width), nn.Linear(width, label_shape[0]))
+
+    return fn_build
+
+
+def test_what_code_reaches_is_named_where_the_text_is_the_same(home: Path) -> None:
+    one, other = (model(build=wide_build(width)) for width in (2, 3))
+    code = one.diff(other).first
+    assert code is not None
+    assert (code.ancestor, code.note) == ("code, fn_build", "in width")
+    shown = RUN.invoke(app, ["diff", str(one.id), str(other.id)]).output
+    assert "differ first in: code, fn_build (in width)" in shown
+
+
 STAGES = (
     "source", "dtypes", "columns", "interpolate", "encode", "window", "shape", "split", "fold",
     "fit", "code", "hyperparameters", "seed", "versions", "weights",
