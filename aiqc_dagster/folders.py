@@ -122,7 +122,7 @@ class _Place:
         """Return what is made; whatever it raises is shown, for the others have to load."""
         try:
             return _Part(path, make())
-        except Exception as error:  # noqa: BLE001 - as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
             cause = _root_of(error)
             message = f"Dagster cannot load it: {type(cause).__name__}: {cause}"
             return self._faulty(path, [Fault(path, None, message)])

@@ -306,10 +306,12 @@ def test_python_and_yaml_are_found_side_by_side(tmp_path: Path) -> None:
     write(tmp_path / "b", python, "experiment.py")
     write(tmp_path / "c", python.replace("'python'", "'No'"), "experiment.py")
     write(tmp_path / "d", "x = 1\n", "experiment.py")
+    write(tmp_path / "e", "import sys\nsys.exit(3)\n", "experiment.py")
     found = {one.folder.name: one for one in discover(tmp_path)}
     assert {key for key, one in found.items() if not one.faults} == {"a", "b"}
     assert "experiment.py:2: name: 'No' should be up to 60" in told(found["c"].faults)
     assert "defines no EXPERIMENT" in told(found["d"].faults)
+    assert "SystemExit: 3" in told(found["e"].faults)
 
 
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def _read_python(file: Path) -> Found:
         line = of_exception(error, file.parent, file).line
         wrong = [Fault(file, line, message) for message in str(error).splitlines()]
         return Found(file, None, tuple(wrong))
-    except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it is told
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's module may raise anything; it is told
         return Found(file, None, (of_exception(error, file.parent, file),))
     experiment = getattr(module, "EXPERIMENT", None)
     if isinstance(experiment, Experiment):

@@ -192,6 +192,18 @@ def test_what_cannot_stand_beside_an_experiment_is_shown(package: ModuleType) ->
     assert {"a/predictor", "mine/faulty"} <= keys(loaded(package))
 
 
+def test_a_module_that_ends_the_process_takes_no_location_down(package: ModuleType) -> None:
+    root = Path(package.__path__[0])
+    experiment(root / "a", GOOD.format(name="a"))
+    (root / "own").mkdir()
+    (root / "own" / "assets.py").write_text("import sys\nsys.exit(3)\n")
+    defs = loaded(package)
+    assert "a/predictor" in keys(defs)
+    (faulty,) = (key for key in keys(defs) if key.endswith("/faulty"))
+    node = defs.resolve_asset_graph().get(dg.AssetKey(faulty.split("/")))
+    assert "SystemExit: 3" in node.description
+
+
 def test_beside_a_faulty_folder_the_rest_of_its_parent_loads(package: ModuleType) -> None:
     root = Path(package.__path__[0])
     experiment(root / "team" / "b", "type: [\n")
