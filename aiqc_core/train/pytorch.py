@@ -41,8 +41,15 @@ DEFAULT_RATE = 0.01
 
 @contextmanager
 def isolated(threads: int) -> Generator[None]:
-    """Fix the number of threads, so that sums come out the same on any number of workers."""
+    """Fix the number of threads, so that sums come out the same on any number of workers.
+
+    What user code sets for the whole process ends with it: the next Job may be another's.
+    """
     before = torch.get_num_threads()
+    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_grad_enabled(True)
     states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
     torch.set_num_threads(threads)
     cudnn = torch.backends.cudnn
@@ -53,6 +60,9 @@ def isolated(threads: int) -> Generator[None]:
     finally:
         cudnn.deterministic, cudnn.benchmark = flags
         torch.set_num_threads(before)
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(dtype)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002 - user code draws from this one
         torch.random.set_rng_state(states[2])

@@ -97,6 +97,20 @@ def exit_with(message: str) -> None:
     raise SystemExit(message)
 
 
+def test_what_training_sets_for_the_whole_process_ends_with_it(tmp_path: Path) -> None:
+    def leave_behind(model: Any) -> None:
+        torch.set_grad_enabled(False)
+        torch.set_default_dtype(torch.float64)
+        torch.use_deterministic_algorithms(True)
+
+    before = torch.are_deterministic_algorithms_enabled()
+    runner.run(make_spec(tmp_path, fn_train=training(leave_behind)))
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.are_deterministic_algorithms_enabled() == before
+    assert runner.run(make_spec(tmp_path)).failure is None
+
+
 def test_a_thread_that_is_left_running_fails_the_job(tmp_path: Path) -> None:
     """A09: it could go on changing the model while that is judged and stored."""
     found = failure(make_spec(tmp_path, fn_train=training(left_running)))
