@@ -258,11 +258,8 @@ def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str])
     refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
     if "missing" in refused:  # what takes no NaN takes no infinite value either
         refused = list(NOT_FINITE)
-    shown = [
-        f"{kind} values ({NOT_FINITE[kind]}), by column: {found[kind]}"
-        for kind in refused
-        if found[kind]
-    ]
+    called = {"missing": "missing values (NaN)", "infinite": "infinite values"}
+    shown = [f"{called[kind]}, by column: {found[kind]}" for kind in refused if found[kind]]
     if not shown:
         return
     raise PreprocessError(
