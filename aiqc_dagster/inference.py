@@ -64,22 +64,29 @@ def asset(experiment: Experiment) -> dg.AssetsDefinition:
     return prediction
 
 
+NO_DRIFT = checks.Check(
+    "prediction",
+    "no_drift",
+    "The batch's columns are distributed as the rows that its model learned from.",
+    lambda experiment, batch, _: chain.batch_drift(experiment, batch),
+)
+
+
 def check(experiment: Experiment) -> dg.AssetChecksDefinition:
     """Return the check that compares a batch with the rows that the model learned from."""
 
     @dg.asset_check(
-        asset=asset_key(experiment, "prediction"),
-        name="no_drift",
-        description="The batch's columns are distributed as the rows that its model learned from.",
+        asset=asset_key(experiment, NO_DRIFT.stage),
+        name=NO_DRIFT.name,
+        description=NO_DRIFT.description,
         partitions_def=partitions.batches(experiment),
         required_resource_keys={"metastore", "cache"},
     )
     def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stores.claim(context.instance, experiment)
         batch = context.partition_key
-        return dg.AssetCheckResult(
-            **checks.shown(chain.batch_drift(experiment, batch), {"batch": batch})
-        )
+        found = checks.judged(NO_DRIFT, experiment, batch, "")
+        return dg.AssetCheckResult(**checks.shown(found, {"batch": batch}))
 
     return no_drift
 

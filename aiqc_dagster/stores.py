@@ -38,22 +38,22 @@ def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
         Failure: another store has filled it; the message names both and the settings.
     """
     name = experiment if isinstance(experiment, str) else experiment.name
-    noted = _NOTED.format(name)
-    known = instance.run_storage.get_cursor_values({noted}).get(noted)
-    own = _this_store()
-    if known is not None:
-        other = json.loads(known)
-        if not _is_same(own, other) and not _is_gone(own, other):
-            raise dg.Failure(_refusal(instance, name, own, other), allow_retries=False)
-    if known != (text := json.dumps(own)):
-        instance.run_storage.set_cursor_values({noted: text})
+    own, other = _this_store(), _noted(instance, name)
+    if not (_is_same(own, other) or _is_gone(own, other)):
+        raise dg.Failure(_refusal(instance, name, own, other), allow_retries=False)
+    if own != other:
+        instance.run_storage.set_cursor_values({_NOTED.format(name): json.dumps(own)})
 
 
 def is_own(instance: dg.DagsterInstance, name: str) -> bool:
     """Say whether no other store has filled an experiment."""
+    return _is_same(_this_store(), _noted(instance, name))
+
+
+def _noted(instance: dg.DagsterInstance, name: str) -> dict[str, str]:
+    """Return the store that has filled an experiment; nothing where none has."""
     noted = _NOTED.format(name)
-    known = instance.run_storage.get_cursor_values({noted}).get(noted)
-    return known is None or _is_same(_this_store(), json.loads(known))
+    return json.loads(instance.run_storage.get_cursor_values({noted}).get(noted, "{}"))
 
 
 def _this_store() -> dict[str, str]:
@@ -63,8 +63,23 @@ def _this_store() -> dict[str, str]:
 
 
 def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:
-    places = [(store["place"], store["host"]) for store in (own, other)]
-    return own["key"] == other["key"] or places[0] == places[1]
+    """Say whether two descriptions are of one store, or there is no other.
+
+    Two stores may share a key: a copy of a folder has it too, and `AIQC_STORE_KEY` gives it to
+    many. So the places decide where both can be compared, and the key where they cannot: the disk
+    of another host, or a store that went from a file to a database.
+    """
+    if not other:
+        return True
+    same_key, same_host = own["key"] == other["key"], own["host"] == other["host"]
+    if own["place"] == other["place"]:
+        return same_key or same_host
+    places = Path(own["place"]), Path(other["place"])
+    if not any(place.is_absolute() for place in places):  # databases; a server has many names
+        return same_key and places[0].name == places[1].name
+    if same_host and all(place.is_absolute() for place in places) and places[1].exists():
+        return places[0].exists() and places[0].samefile(places[1])
+    return same_key
 
 
 def _is_gone(own: dict[str, str], other: dict[str, str]) -> bool:
@@ -81,5 +96,6 @@ def _refusal(
         f"{name}: its snapshots and cells on this Dagster instance belong to another store, "
         f"{other['place']} on {other['host']}; this process uses {own['place']}. Give each "
         f"project a DAGSTER_HOME of its own (now {home}), or point AIQC_HOME (or "
-        f"{config.DATABASE_VARIABLE}) at that store, or give the experiment another name."
+        f"{config.DATABASE_VARIABLE}) at that store, or give the experiment another name. A copy "
+        "takes that store's place when that one is moved away."
     )

@@ -156,6 +156,22 @@ def test_new_data_that_moved_are_named_against_the_champions_training_rows(home:
     assert "x (PSI" in found.summary
 
 
+def test_a_column_of_the_champion_that_is_gone_is_amber_with_the_reason(home: Path) -> None:
+    experiment = declare(source=lambda: source(200))
+    chain.run(experiment, snapshot="s1")
+    chain.crown(experiment, "s1")
+    changed = {
+        "s2": (["x", "y"], "columns ['z'], which snapshot s2 has not. None of 1 columns moved"),
+        "s3": (["w", "y"], "columns ['x', 'z'], which snapshot s3 has not."),
+    }
+    for key, (columns, said) in changed.items():
+        less = declare(source=lambda c=columns: source(200).assign(w=1.0 * np.arange(200))[c])
+        chain.prepare(less, key)
+        found = chain.drift(less, key)
+        assert found.verdict == "warning"
+        assert said in found.summary
+
+
 def test_old_data_are_fresh_while_the_source_stays_the_same(home: Path) -> None:
     soon = declare(freshness=timedelta(microseconds=1))
     assert chain.fresh(soon).verdict == "warning"

@@ -292,6 +292,23 @@ def test_a_text_that_declares_nothing_is_one_fault(
     assert message in fault.message
 
 
+def test_a_source_may_lie_in_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for folder, name in ((tmp_path / "home", "rows.csv"), (tmp_path / "d", "~rows.csv")):
+        write(folder, "x,y\n1,2\n", name)
+    for written, file in (("~/rows.csv", "home/rows.csv"), ("~rows.csv", "d/~rows.csv")):
+        text = SMALL.replace("small_experiment.source", f'"{written}"')
+        made, _ = examine(write(tmp_path / "d", text))
+        assert made is not None
+        assert made.source == tmp_path / file
+    assert small_experiment.declare(source="~/rows.csv").source == tmp_path / "home" / "rows.csv"
+    text = SMALL.replace("small_experiment.source", "~/no.csv")
+    _, (fault, *_) = examine(write(tmp_path / "d", text))
+    assert f"no file '~/no.csv' at {tmp_path / 'home'}" in fault.message
+
+
 def test_two_experiments_of_one_name_are_told_apart(tmp_path: Path) -> None:
     write(tmp_path / "a", SMALL)
     write(tmp_path / "b", SMALL)

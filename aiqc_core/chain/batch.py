@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +13,13 @@ from aiqc_core.chain.watch import table_of
 from aiqc_core.config import home
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate import drift
-from aiqc_core.evaluate.checks import ORDER, WARNING
+from aiqc_core.evaluate.checks import WARNING, Finding, joined
 from aiqc_core.ingest.tabular import Hints, read_table
 from aiqc_core.orm import Prediction, Predictor, Snapshot, predicting
 from aiqc_core.orm.inference import UNSEEN
 from aiqc_core.orm.versus import learned
 
 if TYPE_CHECKING:
-    from aiqc_core.evaluate.checks import Finding
     from aiqc_core.experiment import Experiment
 
 TABLES = (".csv", ".tsv", ".parquet", ".pq")
@@ -135,9 +133,8 @@ def batch_drift(experiment: Experiment, batch: str) -> Finding:
     unseen = next(iter(row.metric_notes.values()), {}).get(UNSEEN)
     if unseen is None:
         return found
-    verdict = max(found.verdict, WARNING, key=ORDER.index)
-    said = f"{found.summary} Values that training did not see: {unseen}."
-    return replace(found, verdict=verdict, summary=said, facts=found.facts | {UNSEEN: unseen})
+    said = f"Values that training did not see: {unseen}."
+    return joined(found, Finding(WARNING, said, {UNSEEN: unseen}))
 
 
 def _label_in(predictor: Predictor, path: str) -> Any:

@@ -11,9 +11,8 @@ from aiqc_core.chain.due import due
 from aiqc_core.chain.keys import newest_snapshot
 from aiqc_core.chain.stage import row_of
 from aiqc_core.config import timezone_now
-from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate import drift as drifting
-from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
+from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding, joined
 from aiqc_core.orm import Champion, Feature, Queue
 from aiqc_core.orm.versus import learned
 
@@ -52,16 +51,25 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
     champion = Champion.of(experiment.name)
     if champion is None:
         return Finding(PASSED, "There is no champion yet to compare with.")
-    before = table_of(*learned(champion.predictor))
+    feature, rows = learned(champion.predictor)
     now = row_of(experiment, snapshot, Feature, "feature")
-    if now.dataset.typ != learned(champion.predictor)[0].dataset.typ:
-        kinds = learned(champion.predictor)[0].dataset.typ, now.dataset.typ
-        return Finding(FAILED, f"The champion learned from {kinds[0]} data; these are {kinds[1]}.")
-    try:
-        found = drifting.compare(before, table_of(now, None))
-    except SelectionError as error:
-        return Finding(FAILED, f"The columns changed since the champion was trained: {error}")
-    return drifting.judged(found)
+    kinds = feature.dataset.typ, now.dataset.typ
+    if kinds[0] != kinds[1]:
+        return Finding(
+            WARNING, f"The champion learned from {kinds[0]} data; these are {kinds[1]}."
+        )
+    before, table = table_of(feature, rows), table_of(now, None)
+    gone = [name for name in before.columns if name not in table.columns]
+    found = Finding(PASSED, "")
+    if gone:
+        said = f"The champion learned from columns {gone}, which snapshot {snapshot} has not."
+        found = Finding(WARNING, said, {"missing_columns": ", ".join(map(str, gone))})
+    left = before.drop(columns=gone)
+    return (
+        joined(found, drifting.judged(drifting.compare(left, table)))
+        if len(left.columns)
+        else found
+    )
 
 
 def fresh(experiment: Experiment) -> Finding:

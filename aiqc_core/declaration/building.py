@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,11 +70,14 @@ class Builder:
             return self._instead(place, message, Path())
         if Path(given).suffix.lower() not in FORMATS:
             return self._function(place, given)
-        path = self.file.parent / given
+        path = self.file.parent / os.path.expanduser(given)  # noqa: PTH111 - leaves `~x.csv` as it is
         if not path.is_file():
-            there = sorted(p.name for p in self.file.parent.glob("*") if p.suffix in FORMATS)
-            hint = did_you_mean(given, there) if there else "Put it there, or correct the path."
-            self.fault(place, f"no file {given!r} beside {self.file.name}. {hint}")
+            there = sorted(p.name for p in path.parent.glob("*") if p.suffix in FORMATS)
+            hint = (
+                did_you_mean(path.name, there) if there else "Put it there, or correct the path."
+            )
+            where = f"beside {self.file.name}" if path.parent == self.file.parent else f"at {path}"
+            self.fault(place, f"no file {given!r} {where}. {hint}")
         return path
 
     def _pipeline(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def _as_function(given: Any) -> Any:
     if callable(given) and not _needs_nothing(given):
         message = f"takes {inspect.signature(given)}; it is called without arguments."
         raise ValueError(message)
-    return given
+    return given if callable(given) else os.path.expanduser(given)  # noqa: PTH111 - keeps `~x.csv`
 
 
 def _needs_nothing(function: Callable[..., Any]) -> bool:

@@ -173,6 +173,40 @@ def test_a_changed_file_is_seen_once_and_an_equal_one_is_not_trained(
     assert again.run_key != request.run_key
 
 
+def test_a_skip_for_a_run_under_way_spends_no_cursor(
+    instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    """When that run is cancelled the content is asked for; so it is after a person's edits."""
+    path = tmp_path / "rows.csv"
+    source().to_csv(path, index=False)
+    experiment = declare(source=path, schedule="@hourly")
+    watch, _ = sensors.build(experiment, job_of(experiment))
+    (request,) = tick(experiment, instance).run_requests
+    run = instance.create_run_for_job(
+        job_of(experiment), run_config=request.run_config, tags=request.tags,
+        status=dg.DagsterRunStatus.STARTED,
+    )  # fmt: skip
+    found = look(watch, instance, None)
+    assert run.run_id in found.skip_message
+    assert look(watch, instance, found.cursor).skip_message == found.skip_message
+    instance.report_run_canceled(run)
+    asked = look(watch, instance, found.cursor)
+    assert asked.run_requests
+    assert "as it was" in look(watch, instance, asked.cursor).skip_message
+    for edited in ("", "#", "x#y", "1_2_3#-4", "1#²"):
+        assert look(watch, instance, edited).run_requests
+
+
+@pytest.mark.parametrize("place", ["none.csv", "rows.csv/below.csv", f"{'n' * 300}.csv"])
+def test_a_source_that_is_not_there_is_a_skip(
+    instance: dg.DagsterInstance, tmp_path: Path, place: str
+) -> None:
+    source().to_csv(tmp_path / "rows.csv", index=False)
+    experiment = declare(source=tmp_path / place)
+    watch, _ = sensors.build(experiment, job_of(experiment))
+    assert "is not there" in look(watch, instance, None).skip_message
+
+
 def test_content_that_comes_back_is_asked_for_under_a_key_of_its_own(
     instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:

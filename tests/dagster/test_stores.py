@@ -68,6 +68,56 @@ def test_other_names_on_one_instance_stay_apart(
     assert upkeep.stale_partitions(instance)[partitions.NOTEBOOK] == ["q1_f0_c0"]
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_another_store_with_the_same_key_is_another_store(
+    instance: dg.DagsterInstance, home: Path, tmp_path: Path, *, fresh: bool
+) -> None:
+    """A copy has the key of what it was copied from, and a variable gives one key to many."""
+    metastore.close()
+    other = tmp_path / "other"
+    if fresh:
+        other.mkdir()
+        shutil.copy2(home / "store.key", other)
+    else:
+        shutil.copytree(home, other)
+    linked = tmp_path / "linked"
+    linked.symlink_to(home)
+    with use_home(other):
+        assert not stores.is_own(instance, "updown")
+        with pytest.raises(dg.Failure, match="belong to another store"):
+            stores.claim(instance, declare())
+        metastore.close()
+    with use_home(linked):
+        stores.claim(instance, declare())
+        metastore.close()
+    home.rename(tmp_path / "away")
+    with use_home(other):
+        stores.claim(instance, declare())  # it takes the place of one that is gone
+        metastore.close()
+
+
+def database(place: str, host: str = "h", key: str = "k") -> dict[str, str]:
+    """Describe a store as the instance notes it."""
+    return {"place": place, "host": host, "key": key}
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "is_same"),
+    [
+        (database("PostgreSQL at db:5432/a"), database("PostgreSQL at db:5432/b"), False),
+        (database("PostgreSQL at db:5432/a"), database("PostgreSQL at 10.0.0.1:5432/a"), True),
+        (database("PostgreSQL at db:5432/a"), database("PostgreSQL at db:5432/a", "pod2"), True),
+        (database("PostgreSQL at db:5432/a"), database("/data/aiqc.sqlite"), True),  # migrated
+        (database("/data/aiqc.sqlite"), database("/mnt/aiqc.sqlite", "pod2"), True),  # one disk
+        (database("/data/aiqc.sqlite"), database("/data/aiqc.sqlite", "pod2", "other"), False),
+    ],
+)
+def test_the_key_decides_where_places_cannot_be_compared(
+    own: dict[str, str], other: dict[str, str], *, is_same: bool
+) -> None:
+    assert stores._is_same(own, other) is is_same
+
+
 def test_a_store_that_was_moved_or_made_again_keeps_its_snapshots(
     instance: dg.DagsterInstance, home: Path, tmp_path: Path
 ) -> None:
