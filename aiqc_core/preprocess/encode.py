@@ -23,7 +23,14 @@ from aiqc_core.preprocess.encoders import (
     is_categorical,
     known_categories,
 )
-from aiqc_core.preprocess.values import not_finite, plain, table
+from aiqc_core.preprocess.values import (
+    INFINITE,
+    MISSING,
+    not_finite,
+    plain,
+    refuse_not_finite,
+    table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
 
 MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
-NOT_FINITE = {"missing": "NaN", "infinite": "infinity"}  # as scikit-learn calls them
+NOT_FINITE = {MISSING: "NaN", INFINITE: "infinity"}  # as scikit-learn calls them
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
 TABLE_AXES = 2
 
@@ -182,8 +189,13 @@ def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
         warnings.simplefilter("error", DataConversionWarning)  # it wants another dimension
         clones: list[Any] = [clone(encoder) for _ in parts]
         encoders = [each.fit(part) for each, part in zip(clones, parts, strict=True)]
-    draft = FittedEncoder(tuple(encoders), dimension, columns, (), (), ())
-    widths = tuple(block.shape[1] for block in _blocks(draft, frame.head(2)))
+        draft = FittedEncoder(tuple(encoders), dimension, columns, (), (), ())
+        widths = tuple(block.shape[1] for block in _blocks(draft, frame.head(2)))
+    learned = [value for each in encoders for value in vars(each).values()]
+    if any(
+        isinstance(v, np.ndarray) and v.dtype.kind == "f" and np.isinf(v).any() for v in learned
+    ):
+        raise OverflowError("what it learns overflows to infinity")
     names, groups = _named(draft, widths)
     named = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
     for fitted, inputs, part in zip(encoders, named, parts, strict=True):
@@ -254,18 +266,13 @@ def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataF
 
 def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
     """Refuse missing or infinite values by column, where an encoder gave them as its reason."""
-    reason, found = " ".join(reasons), not_finite(rows)
+    reason = " ".join(reasons)
     refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
-    if "missing" in refused:  # what takes no NaN takes no infinite value either
+    if "NaN" in reason:  # what takes no NaN takes no infinite value either
         refused = list(NOT_FINITE)
-    called = {"missing": "missing values (NaN)", "infinite": "infinite values"}
-    shown = [f"{called[kind]}, by column: {found[kind]}" for kind in refused if found[kind]]
-    if not shown:
-        return
-    raise PreprocessError(
-        f"{'; '.join(shown)}; {encoder!r} takes none. Fill or replace them, or drop "
-        "their rows, before the Dataset is registered."
-    )
+    found = not_finite(rows) if refused else {}
+    called = {MISSING: f"{MISSING} (NaN)", INFINITE: INFINITE}
+    refuse_not_finite(repr(encoder), [(called[kind], found[kind]) for kind in refused])
 
 
 def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:

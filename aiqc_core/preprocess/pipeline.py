@@ -12,10 +12,10 @@ from aiqc_core.errors import PreprocessError
 from aiqc_core.ingest.selection import SHOWN, checked_columns
 from aiqc_core.preprocess import classes as class_order
 from aiqc_core.preprocess import encode, naming
-from aiqc_core.preprocess.values import table
+from aiqc_core.preprocess.values import LARGEST, not_finite, refuse_not_finite, table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -131,8 +131,8 @@ def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
     The encoded columns come first, coder by coder, then the columns that none encodes.
 
     Raises:
-        PreprocessError: a column that is neither numeric nor encoded, or a missing or an
-            infinite value left.
+        PreprocessError: a column that is neither numeric nor encoded, or a value that is missing,
+            or infinite in float32, in which models compute.
         SelectionError: a column is missing.
 
     >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
@@ -144,7 +144,7 @@ def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
     if fitted.leftover:
         blocks.append(_numbers(frame.loc[:, list(fitted.leftover)]))
     values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
-    _refuse_not_finite(values, fitted.output_columns)
+    _refuse_not_finite(values, fitted, frame)
     return values
 
 
@@ -244,13 +244,12 @@ def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
     """
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
     _refuse_missing_label(rows)
-    if fitted.encoder is not None:
-        values = encode.apply(fitted.encoder, rows)
-        names = fitted.encoder.output_columns
+    encoder = fitted.encoder
+    if encoder is None:
+        whole = FittedFeature(fitted.columns, (), fitted.columns, fitted.columns)
     else:
-        values, names = _numbers(rows), fitted.columns
-    _refuse_not_finite(values, names)
-    return values
+        whole = FittedFeature(fitted.columns, (encoder,), (), encoder.output_columns)
+    return apply_feature(whole, rows)
 
 
 def _fit_step(
@@ -286,25 +285,29 @@ def _refuse_missing_label(frame: pd.DataFrame) -> None:
             )
 
 
-def _refuse_not_finite(values: NDArray[Any], names: Sequence[str]) -> None:
-    if values.dtype.kind != "f":
-        return
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):  # which a missing or infinite value never leaves finite
-            return
-    kinds = {"missing": np.isnan(values), "infinite": np.isinf(values)}
-    found = {kind: _by_column(where.sum(axis=0), names) for kind, where in kinds.items()}
-    left = [
-        f"{kind} values are left after preprocessing, by column: {columns}"
-        for kind, columns in found.items()
-        if columns
-    ]
-    if left:
-        raise PreprocessError(
-            f"{'; '.join(left)}. Fill, replace or drop them before the Dataset is registered, or "
-            "use another encoder."
+def _refuse_not_finite(values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame) -> None:
+    if values.dtype.kind == "f" and not (
+        values.max(initial=0) <= LARGEST and values.min(initial=0) >= -LARGEST
+    ):
+        refuse_not_finite("a model", _not_finite(values, fitted, rows))
+
+
+def _not_finite(
+    values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield where values are not finite: as they were given, else as an encoder makes them."""
+    parts: list[Any] = [(each.columns, each.output_columns, each) for each in fitted.encoders]
+    start = 0
+    for columns, names, step in [*parts, (fitted.leftover, fitted.leftover, None)]:
+        part = values[:, start : start + len(names)]
+        start += len(names)
+        left = pd.DataFrame(~(np.abs(part) <= LARGEST), columns=names)
+        lacking = left.any(axis=1).to_numpy()
+        given = not_finite(rows.loc[lacking, list(columns)])
+        yield from (
+            (f"{kind} are left after preprocessing", where) for kind, where in given.items()
         )
-
-
-def _by_column(counts: NDArray[Any], names: Sequence[str]) -> dict[str, int]:
-    return {names[int(i)]: int(counts[i]) for i in np.flatnonzero(counts)}
+        if step is not None:
+            sound = ~np.hstack(list(given.values())).any(axis=1)
+            made = f"NaN or infinity that {step.encoders[0]!r} makes of other values"
+            yield made, left.iloc[np.flatnonzero(lacking)[sound]]

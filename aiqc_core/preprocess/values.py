@@ -8,10 +8,16 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core.errors import PreprocessError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 BLOCK_ROWS = 2**12  # written at once, so that they stay in a processor's cache
+MISSING, INFINITE = "missing values", "infinite values"
+LARGEST = float(np.finfo(np.float32).max)  # of what models compute in: what is beyond is infinite
 
 
 def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
@@ -52,20 +58,43 @@ def plain(column: pd.Series) -> NDArray[Any]:
     return column.astype(object).where(column.notna(), np.nan).to_numpy(dtype=object)
 
 
-def not_finite(rows: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Return how many values are missing, and infinite, by the columns that hold some.
+def not_finite(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return which values are missing, and which are infinite for a model, `(samples, columns)`.
 
-    >>> not_finite(pd.DataFrame({"a": [1.0, -np.inf], "b": ["x", None]}))
-    {'missing': {'b': 1}, 'infinite': {'a': 1}}
+    >>> found = not_finite(pd.DataFrame({"a": [1.0, -1e39], "b": ["x", None]}))
+    >>> {kind: where.sum().to_dict() for kind, where in found.items()}
+    {'missing values': {'a': 0, 'b': 1}, 'infinite values': {'a': 1, 'b': 0}}
     """
-    missing = {str(name): int(column.isna().sum()) for name, column in rows.items()}
     infinite = {
-        str(name): int(np.isinf(plain(column)).sum())
+        name: np.abs(plain(column)) > LARGEST if column.dtype.kind == "f" else False
         for name, column in rows.items()
-        if column.dtype.kind == "f"
     }
-    found = {"missing": missing, "infinite": infinite}
-    return {kind: {n: c for n, c in counts.items() if c} for kind, counts in found.items()}
+    too_large = pd.DataFrame(infinite, index=rows.index)
+    return {MISSING: rows.isna(), INFINITE: too_large}
+
+
+def refuse_not_finite(taker: str, found: Iterable[tuple[str, pd.DataFrame]]) -> None:
+    """Refuse values by what is wrong with them, by column.
+
+    Args:
+        taker: what takes no such values.
+        found: what is wrong, and where, `(samples, columns)`.
+
+    Raises:
+        PreprocessError: there are some.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for kind, where in found:
+        for name, count in where.sum().items():
+            if count:
+                counts.setdefault(kind, {})[str(name)] = int(count)
+    if counts:
+        shown = "; ".join(f"{kind}, by column: {columns}" for kind, columns in counts.items())
+        bound = f" Models compute in float32, which ends at {LARGEST:.2g}."
+        raise PreprocessError(
+            f"{shown}; {taker} takes none.{bound if INFINITE in shown else ''} Fill, replace or "
+            "drop them beforehand, or use another encoder."
+        )
 
 
 def row_major(frame: pd.DataFrame) -> pd.DataFrame:

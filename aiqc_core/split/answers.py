@@ -185,7 +185,8 @@ def _by_numbers(
     mine = _numbers(column)
     if mine is None:
         return None, 0
-    both = np.isfinite(mine) & np.isfinite(label)
+    with np.errstate(over="ignore"):  # what is infinite in float32 is refused before a training
+        both = np.isfinite(np.float32(mine)) & np.isfinite(np.float32(label))
     rows = int(both.sum())
     mine, truth = mine[both], label[both]
     if rows * 2 < len(both) or rows < FEW_ROWS or not np.ptp(mine) or not np.ptp(truth):

@@ -153,13 +153,15 @@ def absent(strata: Strata, splits: Mapping[str, NDArray[np.int64]]) -> list[tupl
 
 
 def _refuse_missing(column: pd.Series, argument: str) -> None:
-    rows = np.flatnonzero(column.isna())
-    if len(rows):
-        what = "the label" if argument == "label_id" else "a sample's value"
-        raise SplitError(
-            f"{argument}: {what} is missing in {len(rows)} rows, the first are "
-            f"{rows[:SHOWN].tolist()}. Fill them or leave them out before the split."
-        )
+    faults = {"missing": column.isna(), "infinite": column.isin([np.inf, -np.inf])}
+    for kind, where in faults.items():
+        rows = np.flatnonzero(where)
+        if len(rows):
+            what = "the label" if argument == "label_id" else "a sample's value"
+            raise SplitError(
+                f"{argument}: {what} is {kind} in {len(rows)} rows, the first are "
+                f"{rows[:SHOWN].tolist()}. Fill them or leave them out before the split."
+            )
 
 
 def _refuse_bins(column: pd.Series, bin_count: int | None) -> None:

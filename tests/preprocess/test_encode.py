@@ -290,6 +290,17 @@ def test_values_that_are_not_finite_are_counted_by_the_columns_that_hold_them(
         encode.fit(gaps, missing)
 
 
+def test_what_overflows_as_it_is_learned_is_refused() -> None:
+    """The variance would be infinite, and each encoded value 0."""
+    rows = pd.DataFrame({"a": [1.0, 2.0, 1e300], "b": [1.0, 2.0, 3.0]})
+    with pytest.raises(
+        PreprocessError, match=r"^infinite values, by column: \{'a': 1\}; Standard"
+    ):
+        encode.fit(rows, encode.checked(sk.StandardScaler()))
+    scaled = encode.apply(fitted(rows, sk.MinMaxScaler()), rows)
+    assert scaled[:, 0] == pytest.approx([0.0, 0.0, 1.0])
+
+
 def test_an_encoder_that_cannot_be_stored_is_refused_in_words() -> None:
     import threading
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,27 @@ def test_infinite_and_missing_values_are_counted_apart(dtype: str) -> None:
     label = pipeline.FittedLabel(("a",), None, None)
     with pytest.raises(PreprocessError, match=r"infinite .*\{'a': 2\}"):
         pipeline.apply_label(label, frame)
+
+
+def test_what_is_infinite_in_float32_is_infinite_for_a_model() -> None:
+    largest = float(np.finfo(np.float32).max)
+    frame = pd.DataFrame({"a": [largest, 0.0], "b": [-1e39, 1.0]})
+    label = pipeline.FittedLabel(("a",), None, None)
+    assert pipeline.apply_label(label, frame).tolist() == [[largest], [0.0]]
+    with pytest.raises(PreprocessError, match=r"^infinite .*: \{'b': 1\}.*float32"):
+        pipeline.apply_label(pipeline.FittedLabel(("b",), None, None), frame)
+
+
+def test_an_encoder_answers_for_what_it_makes_of_finite_values() -> None:
+    frame = pd.DataFrame({"a": [1.0, -2.0, 0.0], "b": [3.0, 4.0, 1e39], "c": [None, 1.0, 2.0]})
+    steps = tuple(step(sk.FunctionTransformer(np.log), (name,), frame) for name in "ac")
+    fitted = pipeline.fit_feature(frame, pipeline.FeaturePlan(("a", "b", "c"), steps), None)
+    with pytest.raises(PreprocessError) as refused:
+        pipeline.apply_feature(fitted, frame)
+    made, missing, infinite, _ = re.split(r"(?<=\});", str(refused.value))
+    assert re.fullmatch(r"NaN or infinity that FunctionTransformer.* makes .*: \{'a': 2\}", made)
+    assert missing.endswith("missing values are left after preprocessing, by column: {'c': 1}")
+    assert infinite.endswith("infinite values are left after preprocessing, by column: {'b': 1}")
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

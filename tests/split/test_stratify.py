@@ -191,6 +191,9 @@ def test_fewer_quantiles_than_asked_are_told(values: list[float], found: int) ->
 def test_a_missing_label_is_named_by_row(values: np.ndarray) -> None:
     with pytest.raises(SplitError, match=r"missing in 1 rows, the first are \[1\]"):
         stratify.strata(values)
+    infinite = [np.inf if pd.isna(value) else 1.5 for value in values]
+    with pytest.raises(SplitError, match=r"infinite in 1 rows, the first are \[1\]"):
+        stratify.strata(np.array(infinite))
 
 
 @pytest.mark.parametrize("bins", [1, 0, True, 2.5])
