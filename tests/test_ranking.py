@@ -129,6 +129,23 @@ def test_another_metric_ranks_the_same_models_and_trains_none_again(ranked: Queu
     assert shown("leaderboard", "updown")["metric"] == "accuracy"
 
 
+def test_a_snapshot_keeps_its_metric_when_the_declaration_of_its_queue_is_edited(
+    ranked: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="aiqc_core"):
+        for key, metric in (("s2", "loss"), ("s3", None)):
+            later = chain.run(declare(metric=metric, source=imbalanced), snapshot=key)
+            assert (later.id, later.metric) == (ranked.id, metric)
+    assert "no longer by roc_auc" in caplog.text
+    named = {key: shown("leaderboard", "updown", "--snapshot", key) for key in ("s1", "s2", "s3")}
+    assert [found["metric"] for found in named.values()] == ["roc_auc", "loss", "accuracy"]
+    table = ranked.metrics_df().query("split == 'fold_validation'").set_index("predictor_id")
+    for key, metric, sign in (("s1", "roc_auc", 1), ("s2", "loss", -1)):
+        best = named[key]["best"]["predictor_ids"]
+        promoted = chain.promote("updown", key).predictor_id
+        assert promoted == (sign * table.loc[best, metric]).idxmax()
+
+
 def test_the_text_calls_the_best_best_and_the_champion_in_force_by_its_name(
     ranked: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

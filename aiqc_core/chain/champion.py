@@ -51,14 +51,15 @@ def candidate(experiment: Experiment, snapshot: str) -> Predictor:
     return _best(queue, f"{experiment.name}: no model of snapshot {snapshot!r}")
 
 
-def _best(queue: Queue, none: str) -> Predictor:
-    """Return the best model by the metric of its Queue, or by the loss where that is undefined.
+def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
+    """Return the best model by a metric, or by the loss where that is undefined.
 
     Args:
         queue: whose models.
         none: begins the message where no model can be used.
+        metric: by default that of the Queue.
     """
-    declared, trained = Measure.of_queue(queue), []
+    declared, trained = Measure.of_queue(queue, metric), []
     for measure in dict.fromkeys([declared, Measure.of_queue(queue, "loss")]):
         trained = leaderboard.entries(queue, measure.metric)
         ranked = leaderboard.standings(trained, measure.split, metric=measure.metric)
@@ -173,7 +174,8 @@ def promote(
     newest = max(rows, key=lambda row: row.time_updated)
     queue = newest.get_row(Queue, "queue")
     if predictor_id is None:
-        chosen = _best(queue, f"{experiment}: no model of snapshot {newest.key!r}")
+        none = f"{experiment}: no model of snapshot {newest.key!r}"
+        chosen = _best(queue, none, newest.metric)
     else:
         chosen = _named(queue, predictor_id, newest.key)
     told = f"Promoted by hand. {reason}".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from aiqc_core.orm import (
     searching,
 )
 from aiqc_core.orm.adoption import adopt
+from aiqc_core.orm.database import metastore
+from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.options import Options
 from aiqc_core.orm.planned import jobs_of, jobs_with_keys
 from aiqc_core.usercode.identity import identity_of
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from aiqc_core.experiment import Experiment
+
+logger = logging.getLogger(__name__)
 
 _THIS_PROCESS = uuid.uuid4().hex
 
@@ -63,7 +68,7 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
     make, inputs = _queue(experiment, snapshot, adopt_all_but=())
     row = find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
     note_declaration(experiment, row)
-    return _ranked_as_declared(experiment, row)
+    return _ranked_as_declared(experiment, snapshot, row)
 
 
 def queue_of(experiment: Experiment, snapshot: str) -> Queue:
@@ -72,7 +77,9 @@ def queue_of(experiment: Experiment, snapshot: str) -> Queue:
     Raises:
         NotFoundError: it was not made yet.
     """
-    return _ranked_as_declared(experiment, row_of(experiment, snapshot, Queue, "queue"))
+    return _ranked_as_declared(
+        experiment, snapshot, row_of(experiment, snapshot, Queue, "queue")
+    )
 
 
 def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:
@@ -81,7 +88,7 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
     Raises:
         TrainingError: the Queue has no such Job; the message lists those there are.
     """
-    row = queue_of(experiment, snapshot)
+    row = row_of(experiment, snapshot, Queue, "queue")
     if experiment.is_adaptive:
         return _suggested(row, job_keys)
     found = jobs_with_keys(row, job_keys)
@@ -172,14 +179,26 @@ def run(experiment: Experiment, *, snapshot: str | None = None, **options: Any) 
     return row
 
 
-def _ranked_as_declared(experiment: Experiment, row: Queue) -> Queue:
-    """Note the declared metric on a Queue; it ranks and trains nothing, so it is no input of one.
+def _ranked_as_declared(experiment: Experiment, snapshot: str, row: Queue) -> Queue:
+    """Note the declared metric on a snapshot and on its Queue; it ranks, and trains nothing.
 
-    Where declarations that share a Queue differ in it, the one that was walked last is in force.
+    Snapshots that share a Queue keep their own; the Queue has that of the last walk.
     """
-    if row.metric != experiment.metric:
-        row.metric = experiment.metric
-        row.save(only=[Queue.metric])
+    before, now = Measure.of_queue(row).metric, experiment.leading_metric
+    with metastore.atomic():
+        noted = Snapshot.of(experiment.name, snapshot)
+        if noted.metric != now:
+            noted.metric = now
+            noted.save(only=[Snapshot.metric])
+        if row.metric != experiment.metric:
+            row.metric = experiment.metric
+            row.save(only=[Queue.metric])
+    if before != now:
+        logger.info(
+            "Queue %d ranks by %s from now on, as snapshot %r does, and no longer by %s. The "
+            "leaderboards of other snapshots go on by their own metric.",
+            row.id, now, snapshot, before,
+        )  # fmt: skip
     return row
 
 

@@ -74,7 +74,7 @@ class _Found:
 def _found(experiment: str, key: str | None, metric: str | None) -> _Found:
     snapshot = _snapshot(experiment, key)
     queue = snapshot.get_row(Queue, "queue")
-    measure = Measure.of_queue(queue, metric)
+    measure = Measure.of_queue(queue, metric or snapshot.metric)
     trained = leaderboard.entries(queue, measure.metric)
     ranked = leaderboard.standings(trained, measure.split, metric=measure.metric)
     return _Found(experiment, snapshot, queue, measure, trained, ranked)

@@ -147,6 +147,7 @@ def _to_4() -> None:
     add_column("predictor", "outputs", LONG_TEXT)
     add_column("queue", "metric", TEXT)
     add_column("predictor", "stopped", TEXT)
+    add_column("snapshot", "metric", TEXT)
 
 
 STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

@@ -93,11 +93,17 @@ class Declared(BaseModel):
 
 
 class Snapshot(BaseModel):
-    """One state of an experiment's data, and the row of each stage that was made for it."""
+    """One state of an experiment's data, and the row of each stage that was made for it.
+
+    Attributes:
+        metric: what ranks its models, as it was declared when the snapshot was last walked; its
+            Queue, which snapshots of equal data share, has that of the last walk of any.
+    """
 
     experiment = CharField()
     key = CharField()
     rows = JSONField(default=dict)
+    metric = CharField(null=True)
 
     class Meta:
         indexes = ((("experiment", "key"), True),)
