@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aiqc_core import devices, nvml
+from aiqc_core import devices, frames, nvml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,5 +100,5 @@ def _texts(error: BaseException) -> Iterator[str]:
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        yield str(cause).strip().partition("\n")[0]
+        yield frames.message_of(cause).partition("\n")[0]
         cause = cause.__cause__

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import sysconfig
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ DAGSTER, DECLARED = OURS.parent / "aiqc_dagster", OURS.parent / "aiqc_dagster" /
 INSTALLED = {"site-packages", "dist-packages"}
 STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 DYNAMIC, STORED = "<dynamic-code>", " as stored "  # of cloudpickle, and of `train.source`
-SHOWN = 4
+SHOWN, WIDTH = 4, 160  # how many frames, and of a line how many characters
 TAIL_LINES = 10
 
 
@@ -65,17 +66,36 @@ def raised_in_users(error: BaseException) -> BaseException:
 
 def place(error: BaseException) -> str:
     """Return where the user's code raised, as the end of a sentence: `', at …'`, or nothing."""
-    found = of_error(error)
+    times = Counter(
+        reversed(of_error(error))
+    )  # of a recursion each place once, the innermost last
+    found = [f"{frame} ({n} times)" if n > 1 else str(frame) for frame, n in times.items()]
     if not found:
         return ""
     left = f"{len(found) - SHOWN} more > " if len(found) > SHOWN else ""
-    return f", at {left}{' > '.join(map(str, found[-SHOWN:]))}"
+    return f", at {left}{' > '.join(found[:SHOWN][::-1])}"
+
+
+def message_of(error: BaseException) -> str:
+    """Return the text of an error; where its own class cannot give it, why not."""
+    try:
+        return str(error).strip()
+    except Exception as fault:  # noqa: BLE001 - a user's class may raise anything
+        return f"<its __str__ raised {type(fault).__name__}>"
+
+
+def said(error: BaseException) -> str:
+    """Return type and text of an error, and of a group the errors in it with their places."""
+    text = message_of(error)
+    if isinstance(error, BaseExceptionGroup):
+        text += f": {'; '.join(map(described, error.exceptions[:SHOWN]))}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def described(error: BaseException) -> str:
-    """Return type, message and place of an error."""
-    said = str(error)
-    return f"{type(error).__name__}{': ' if said else ''}{said}{place(error)}"
+    """Return type, text and place of an error."""
+    where = place(error)
+    return f"{said(error).rstrip('.')}{where}" if where else said(error)
 
 
 @contextmanager
@@ -115,7 +135,7 @@ def _frames(error: BaseException) -> Iterator[Frame]:
             yield Frame(file, step.tb_lineno, code.co_name, text)
         step = step.tb_next
     if isinstance(error, SyntaxError) and error.filename and is_users(error.filename):
-        yield Frame(error.filename, error.lineno or 1, "<module>", (error.text or "").strip())
+        yield Frame(error.filename, error.lineno or 1, "<module>", _shown(error.text or ""))
 
 
 def is_users(file: str) -> bool:
@@ -145,4 +165,8 @@ def _text(code: CodeType, file: str, line: int) -> str:
         defined = (f"def {code.co_name}", f"class {code.co_name}")
         if not any(text.lstrip().removeprefix("async ").startswith(defined) for text in head):
             return ""
-    return linecache.getline(name, line).strip()
+    return _shown(linecache.getline(name, line))
+
+
+def _shown(line: str) -> str:
+    return line.strip() if len(line.strip()) <= WIDTH else f"{line.strip()[:WIDTH]}…"

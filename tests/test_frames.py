@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +19,7 @@ from small_training import make_spec
 from aiqc_core import declaration, frames
 from aiqc_core.errors import IngestError, PreprocessError, TrainingError
 from aiqc_core.experiment import Training
-from aiqc_core.orm import Attempt, Dataset, Feature, FeatureCoder
+from aiqc_core.orm import Attempt, Dataset, Feature, FeatureCoder, Predictor
 from aiqc_core.preprocess import encode
 from aiqc_core.train import runner
 
@@ -53,6 +56,32 @@ def fails_to_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
 def fails_to_predict(model: Any, features: Any) -> Any:
     """Fail at once."""
     raise ValueError("not today")
+
+
+class SilentError(RuntimeError):
+    """An error of a class that cannot say what it is."""
+
+    def __str__(self) -> str:
+        """Fail."""
+        raise LookupError
+
+
+def silent() -> None:
+    """Raise it."""
+    raise SilentError
+
+
+def deeper(n: int) -> int:
+    """Call itself without an end."""
+    return deeper(n + 1)
+
+
+def several() -> None:
+    """Raise as a group of tasks does."""
+    try:
+        fails()
+    except ValueError as error:
+        raise ExceptionGroup("tasks failed.", [error, KeyError("b")]) from None
 
 
 def line_of(text: str) -> int:
@@ -107,6 +136,51 @@ def test_each_function_of_the_users_is_named(
     assert pickle.loads(pickle.dumps(outcome.failure)).error is None  # noqa: S301 - our own
 
 
+@pytest.mark.parametrize(
+    ("raises", "said"),
+    [
+        (lambda: exec("assert []"), r"^AssertionError, at "),  # noqa: S102 - a line without text
+        (lambda: deeper(0), r"depth exceeded.* in deeper: `return deeper\(n \+ 1\)` \(\d+ times"),
+        (silent, r"^SilentError: <its __str__ raised LookupError>, at "),
+        (several, r"2 sub-exceptions\): ValueError: not today, at .*; KeyError: 'b', at .* in s"),
+    ],
+)  # fmt: skip
+def test_the_place_follows_the_error_and_what_is_kept_the_place(
+    tmp_path: Path, raises: Callable[[], Any], said: str
+) -> None:
+    def raised(*given: Any, **hp: Any) -> Any:
+        raises()
+
+    outcome = runner.run(make_spec(tmp_path, fn_train=raised))
+    assert outcome.failure is not None
+    assert re.search(said, outcome.failure.message, re.DOTALL)
+    assert not re.search(r"\.,|: \s|: ,", outcome.failure.message)
+    assert outcome.failure.message.count("`return deeper(n + 1)`") < 2
+
+
+def test_what_is_kept_is_said_after_the_place(tmp_path: Path) -> None:
+    spec = make_spec(tmp_path / "samples", fn_predict=fails_to_predict)
+    outcome = runner.run(replace(spec, checkpoint=str(tmp_path / "checkpoint")))
+    assert outcome.failure is not None
+    kept = r"not today, at .*\)`\. What was trained is kept in \S+, as weights\. \(hyper"
+    assert re.search(kept, outcome.failure.message)
+
+
+def test_ctrl_c_that_a_training_catches_ends_the_run_and_records_nothing(home: Path) -> None:
+    def catches(model: Any, *given: Any, **hp: Any) -> Any:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            return model
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt, match="caught Ctrl-C"):
+        trained(fn_train=catches).run(snapshot="s")
+    assert signal.getsignal(signal.SIGINT) is before
+    assert [attempt.status for attempt in Attempt.select()] == ["lost"]
+    assert Predictor.select().count() == 0
+
+
 def test_a_file_that_changed_since_shows_the_text_that_was_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,6 +228,7 @@ def test_a_source_and_the_functions_of_encoders_are_named(home: Path) -> None:
         ("def f():\n    return {}['k']\n\n\nf()\n", 2, "KeyError: 'k', in f: `return {}['k']`"),
         ("a = 1\nb = = 2\n", 2, "SyntaxError: invalid syntax: `b = = 2`"),
         ("import json\njson.loads('{')\n", 2, "in <module>: `json.loads('{')`"),
+        (f"{{}}['k'] + '{'a' * 900}'\n", 1, "aaa…`"),
     ],
 )
 def test_a_declaration_that_raises_on_import_is_named(

@@ -77,9 +77,7 @@ def queue_of(experiment: Experiment, snapshot: str) -> Queue:
     Raises:
         NotFoundError: it was not made yet.
     """
-    return _ranked_as_declared(
-        experiment, snapshot, row_of(experiment, snapshot, Queue, "queue")
-    )
+    return _ranked_as_declared(experiment, snapshot, row_of(experiment, snapshot, Queue, "queue"))
 
 
 def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:

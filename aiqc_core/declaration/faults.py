@@ -46,7 +46,7 @@ def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
     """
     found = frames.of_error(error)
     raised = frames.raised_in_users(error)
-    text = f"{type(raised).__name__}: {raised}"
+    text = frames.said(raised)
     if isinstance(raised, SyntaxError) and raised.filename:
         said = f": `{raised.text.strip()}`" if raised.text else ""
         message = f"{type(raised).__name__}: {raised.msg}{said}"

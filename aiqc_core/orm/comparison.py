@@ -63,20 +63,20 @@ def aggregates(
     hyperparameters: bool = True,
 ) -> pd.DataFrame:
     """Return a row for each metric of each Predictor; see `Queue.metricsAggregate_df`."""
-    recorded = _recorded(queue, "metrics_aggregate")
+    recorded, positive = _recorded(queue, "metrics_aggregate"), _positive(queue)
     known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
     names = _chosen("selected_metrics", selected_metrics, known)
     stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
-    identity = [*_identity_columns(queue, recorded), "metric"]
+    identity = [*_identity_columns(queue, recorded), "metric", *positive]
     about = _about(recorded, {*identity, *STATISTICS}, hyperparameters=hyperparameters)
     rows = [
-        record | more | {"metric": metric} | values
+        record | more | {"metric": metric} | positive | values
         for record, more in zip(recorded, about, strict=True)
         for metric, values in record["metrics_aggregate"].items()
         if metric in names
     ]
     frame = pd.DataFrame(rows, columns=[*identity, *about[0], *stats])
-    frame.attrs |= _positive(queue)
+    frame.attrs |= positive
     return _sorted(frame, sort_by, ascending=ascending)
 
 

@@ -123,7 +123,7 @@ def metrics_interval(
     frame.insert(5, "level", level)
     positive = prediction.predictor.positive_class
     if positive is not None:
-        frame.attrs["positive"] = positive
+        frame.attrs["positive"] = frame["positive"] = positive
     return frame
 
 

@@ -221,8 +221,8 @@ class Prediction(BaseModel):
             A row for each metric of each split: `split, metric, value, low, high, level,
             resamples` (over how many it is), `undefined` (how many more gave NaN: a class was not
             drawn), `note` (why there is no interval, say) and `drawn` (what was drawn). The loss
-            has none, since the model's outputs are not stored. Of a binary analysis
-            `frame.attrs["positive"]` is the class that precision, recall and f1 are of.
+            has none, since the model's outputs are not stored. Of a binary analysis `positive`,
+            the last column, is the class that precision, recall and f1 are of.
 
         Raises:
             SelectionError: no such split, or a level or count out of range.

@@ -233,8 +233,8 @@ class Queue(BaseModel):
     ) -> pd.DataFrame:
         """Return the metrics of each split of each Predictor, a row each.
 
-        Of a binary analysis the column `positive`, and `frame.attrs["positive"]`, say which class
-        precision, recall and f1 are of.
+        Of a binary analysis the column `positive`, and `frame.attrs`, say which class precision,
+        recall and f1 are of.
 
         Args:
             selected_metrics: only these metrics.
@@ -270,7 +270,7 @@ class Queue(BaseModel):
         """Return mean, median, pstdev, minimum and maximum over splits, a row a metric.
 
         The arguments are those of `metrics_df`; `selected_stats` chooses among the statistics.
-        `frame.attrs["positive"]` is as there.
+        The column `positive` is as there.
         """
         return comparison.aggregates(
             self, selected_metrics, selected_stats, sort_by, ascending=ascending,

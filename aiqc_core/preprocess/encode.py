@@ -90,7 +90,9 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
         try:
             return _fit(frame, encoder, tried)
         except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
-            reasons[tried] = (str(error) or repr(error)).splitlines()[0] + frames.place(error)
+            reasons[tried] = (frames.message_of(error) or repr(error)).splitlines()[
+                0
+            ] + frames.place(error)
             cause = error
     _refuse_not_finite(frame, encoder, reasons.values())
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from aiqc_core import frames
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -46,7 +48,7 @@ def ran_out(error: BaseException) -> bool:
 
 
 def _says_so(error: BaseException) -> bool:
-    text = str(error).lower()
+    text = frames.message_of(error).lower()
     named = bool({kind.__name__ for kind in type(error).__mro__} & ERRORS)
     return named or (isinstance(error, RuntimeError) and any(words in text for words in WORDS))
 

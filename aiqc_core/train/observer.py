@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
+import threading
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -118,3 +121,28 @@ def opened(observer: Observer) -> Generator[None]:
         yield
     finally:
         _active.reset(token)
+
+
+@contextmanager
+def heeding_interrupts() -> Generator[None]:
+    """Raise a `KeyboardInterrupt` at the end of a `with` block in which code of users caught one.
+
+    Such a training stopped early, or goes on although a person stops the run: it is not whole.
+    """
+    before, seen = signal.getsignal(signal.SIGINT), []
+    is_heard = threading.current_thread() is threading.main_thread() and callable(before)
+
+    def note(number: int, frame: Any) -> Any:
+        seen.append(number)
+        return before(number, frame)  # type: ignore[operator] # it is called only where it can be
+
+    if is_heard:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        if is_heard:
+            signal.signal(signal.SIGINT, before)
+        if seen and not isinstance(sys.exception(), KeyboardInterrupt):
+            message = "The code of a training caught Ctrl-C; what it gave is not recorded."
+            raise KeyboardInterrupt(message)

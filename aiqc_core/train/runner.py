@@ -136,7 +136,8 @@ class _Training:
         """Measure a phase with a clock that never goes back."""
         before = time.perf_counter()
         try:
-            yield
+            with observer.heeding_interrupts():
+                yield
         finally:
             self.outcome.seconds[name] = time.perf_counter() - before
 
@@ -372,17 +373,20 @@ def _failure(
         device_faults.note_spoilt()
         kind, reason = "out_of_memory", f"out of memory: {error}"
     elif isinstance(error, TrainingError):
-        kind, reason = "bad_result", str(error)
+        kind, reason = "bad_result", frames.message_of(error) or "TrainingError"
     else:
-        kind, reason = "exception", f"{type(error).__name__}: {error}"
-        reason += "" if hint is None else f". {hint}"
+        kind, reason = "exception", frames.said(error)
     if device_faults.is_spoilt(error):
         device_faults.note_spoilt()
-    if kept is not None:
-        reason += f" What was trained is kept in {kept}, as weights."
-    chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
     where = frames.place(error)
-    where = "" if where in reason else where  # an encoder's function is named by the encoder
-    message = f"{reason}{where} (hyperparameters: {chosen or 'none'})"
+    if where and where not in reason:  # an encoder's function is named by the encoder
+        reason = f"{reason.rstrip('.')}{where}"
+    more = [] if hint is None or kind != "exception" else [f"{hint.rstrip('.')}."]
+    if kept is not None:
+        more.append(f"What was trained is kept in {kept}, as weights.")
+    if more:
+        reason = " ".join([f"{reason.rstrip('.')}.", *more])
+    chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
+    message = f"{reason} (hyperparameters: {chosen or 'none'})"
     logger.warning("%s failed: %s", spec.name, message)
     return Failure(kind, message, "".join(traceback.format_exception(error)), error)

@@ -9,6 +9,7 @@ from weakref import WeakSet
 import torch
 from torch import nn
 
+from aiqc_core import frames
 from aiqc_core.errors import TrainingError
 from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
 
@@ -71,7 +72,7 @@ def advice(error: BaseException) -> str | None:
     """Return what to do about torch's own words for an everyday mistake; None for others."""
     if not isinstance(error, AttributeError | IndexError | RuntimeError | TypeError | ValueError):
         return None
-    text = str(error)
+    text = frames.message_of(error)
     return next((said for pattern, said in WORDS.items() if re.search(pattern, text)), None)
 
 

@@ -254,7 +254,7 @@ def test_an_interval_of_the_accuracy_is_that_of_the_binomial(home: Path) -> None
     table = prediction.metrics_interval("test", level=0.9, resamples=4000)
     assert list(table.columns) == [
         "split", "metric", "value", "low", "high", "level", "resamples", "undefined", "note",
-        "drawn",
+        "drawn", "positive",
     ]  # fmt: skip
     rows = table.set_index("metric")
     assert set(rows.index) == {"accuracy", "f1", "loss", "precision", "recall", "roc_auc"}

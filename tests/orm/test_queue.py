@@ -175,6 +175,7 @@ def test_aggregates_are_over_the_splits(home: Path) -> None:
         "job_id",
         "predictor_id",
         "metric",
+        "positive",
         "maximum",
     ]
 
