@@ -37,7 +37,7 @@ def retrain(
     when: datetime | None = None,
     run_key: str | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for the run that trains what is due, or say which run does so already.
+    """Ask for the run that trains what is due, or say why there is none to ask for.
 
     The snapshot is the day's, by `when`; where that names other content, or another run is about
     to fill it, it is named by date and time. Without `when` it is named by date and time.
@@ -45,10 +45,12 @@ def retrain(
     Args:
         instance: which gets to know the snapshot.
         experiment: whose.
-        found: what is due.
+        found: what is due, if anything.
         when: the time of a schedule's tick.
         run_key: under which Dagster runs the request once.
     """
+    if not found.is_due:
+        return dg.SkipReason(found.reason)
     stores.claim(instance, experiment)
     runs = _under_way(instance, experiment)
     content = found.digest[:DIGITS]

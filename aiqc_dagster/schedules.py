@@ -25,10 +25,7 @@ def retrain(experiment: Experiment, job: dg.JobDefinition) -> list[dg.ScheduleDe
         required_resource_keys={"metastore"},
     )
     def tick(context: dg.ScheduleEvaluationContext) -> Any:
-        found = chain.due(experiment)
-        if not found.is_due:
-            return dg.SkipReason(found.reason)
-        when = context.scheduled_execution_time
+        found, when = chain.due(experiment), context.scheduled_execution_time
         return requests.retrain(context.instance, experiment, found, when=when)
 
     return [tick]

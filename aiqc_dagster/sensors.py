@@ -37,22 +37,18 @@ def _source(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinitio
     )
     def source(context: dg.SensorEvaluationContext) -> Any:
         try:
-            stat = Path(str(experiment.source)).stat()
+            stamp = _stamp(experiment)
         except OSError as error:
             return dg.SkipReason(f"{experiment.source} is not there: {error.strerror}.")
-        # The time of the last change of any kind too, which no program that copies a file sets.
-        stamp = f"{stat.st_mtime_ns}_{stat.st_size}_{stat.st_ctime_ns}"
         seen, _, number = (context.cursor or "").partition(CURSOR_SEPARATOR)
         if stamp == seen:
             return dg.SkipReason("The file is as it was at the last look.")
         asked = (int(number) if number.isdecimal() else 0) + 1  # a person may edit the cursor
         found = chain.due(experiment)
-        answer: Any = dg.SkipReason(found.reason)
-        if found.is_due:
-            # Never of content alone: Dagster runs a key once, and content may come back.
-            wanted = f"{stamp}_{asked}_{found.digest[: requests.DIGITS]}"
-            key = requests.unseen_key(context.instance, f"{experiment.name}_source", wanted)
-            answer = requests.retrain(context.instance, experiment, found, run_key=key)
+        # Never of content alone: Dagster runs a key once, and content may come back.
+        wanted = f"{stamp}_{asked}_{found.digest[: requests.DIGITS]}"
+        key = requests.unseen_key(context.instance, f"{experiment.name}_source", wanted)
+        answer = requests.retrain(context.instance, experiment, found, run_key=key)
         if not found.is_due or isinstance(answer, dg.RunRequest):
             # Else a run is under way, which may be cancelled: the next tick looks again.
             context.update_cursor(f"{stamp}{CURSOR_SEPARATOR}{asked}")
@@ -91,3 +87,9 @@ def _retry(experiment: Experiment, job: dg.JobDefinition) -> dg.SensorDefinition
         )
 
     return retry
+
+
+def _stamp(experiment: Experiment) -> str:
+    stat = Path(str(experiment.source)).stat()
+    # With the time of the last change of any kind, which no program that copies a file sets.
+    return f"{stat.st_mtime_ns}_{stat.st_size}_{stat.st_ctime_ns}"
