@@ -136,9 +136,10 @@ def of_table(
     *,
     rename_columns: Sequence[str] | None = None,
     retype: object = None,
+    called: str = "dataframe",
 ) -> Content:
     """Return a table as content, or refuse it; see `tabular.conform`."""
-    values = tabular.conform(frame, rename_columns=rename_columns, retype=retype)
+    values = tabular.conform(frame, rename_columns=rename_columns, retype=retype, called=called)
     about = tabular.describe(values)
     return Content(
         TABULAR, values, source_format, about.columns, about.dtypes, about.shape,
@@ -230,6 +231,7 @@ def _read_table(
     source: Source, changes: dict[str, Any], hints: tabular.Hints, *, keep_file: bool
 ) -> Content:
     place = str(source.place)
+    changes["called"] = f"file_path: {place}"
     data = tabular.read_parquet_bytes(place) if keep_file else None
     if data is None:
         frame, source_format = tabular.read_table(place, header=source.header, hints=hints)

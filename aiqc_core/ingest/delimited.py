@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from aiqc_core.ingest.layout import Layout
 
 EXACT_FLOAT = 2**53  # from here on a float64 skips whole numbers
 CHUNK_BYTES = 2**20
 LARGE_BYTES = 5 * 2**20  # from here on pandas parses on several cores
-NEGATIVE_ZERO = re.compile(rb"-0+(?:[^\d.]|\Z)")
+NEGATIVE_ZERO = rb"-0+(?:[^\d.]|\Z)"
 # What pandas reads as a blank: a column of numbers or truth values may hold them as such.
 BLANKS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
@@ -57,17 +59,15 @@ class Hints:
     is_told: bool = False
     keeps_words: bool = True
 
-    def takes_words(self, frame: pd.DataFrame, position: int) -> bool | None:
-        """Say whether a column is one of text or categories, None where nothing is known."""
+    def of(self, frame: pd.DataFrame, position: int) -> Any:
+        """Return the dtype that a column becomes, None where nothing is known."""
         dtype: Any = self.dtypes
         if isinstance(dtype, Mapping):
             given = list(self.names or [])
             names = given if len(given) == frame.shape[1] else list(frame.columns)
             dtype = dtype.get(str(names[position]))
-        if dtype is None:
-            return None
         try:
-            return types.pandas_dtype(dtype).kind in "OUST"
+            return None if dtype is None else types.pandas_dtype(dtype)
         except TypeError:  # no dtype: refused where it is cast
             return None
 
@@ -112,11 +112,11 @@ def read_delimited(
             refuse_other_separator(layout)
         chosen = None if positions is None else sorted(positions)
         frame = _parse_exactly(path, delimiter, line, chosen)
-        _keep_integers(frame, path, delimiter, line, chosen)
-        if hints.keeps_words:
-            _keep_words(frame, layout, chosen, hints)
+        _correct(frame, layout, chosen, hints)
         if not hints.is_told:
-            warn_suspicious(frame, layout, is_renamed=hints.names is not None)
+            texts = [i for i, dtype in enumerate(frame.dtypes.to_list()) if dtype == "str"]
+            doubtful = [i for i in texts if not _takes_text(hints.of(frame, i))]
+            warn_suspicious(frame, layout, doubtful, is_renamed=hints.names is not None)
     except UnicodeDecodeError as error:
         raise _encoding_error(path) from error
     except pd.errors.EmptyDataError as error:
@@ -194,73 +194,104 @@ def _may_differ_by_chunk(path: Path, frame: pd.DataFrame) -> bool:
     return (
         any(_largest(column) >= EXACT_FLOAT for column in reals)
         or any(column.isin(BLANKS).any() for column in texts)
-        or (any((column == 0.0).any() for column in reals) and _holds_negative_zero(path))
+        or (any((column == 0.0).any() for column in reals) and _holds(path, NEGATIVE_ZERO))
     )
 
 
-def _holds_negative_zero(path: Path) -> bool:
+def _holds(path: Path, *patterns: bytes) -> bool:
     with path.open("rb") as stream, mmap(stream.fileno(), 0, access=ACCESS_READ) as text:
-        return NEGATIVE_ZERO.search(text) is not None
+        return any(re.search(pattern, text) for pattern in patterns)
 
 
-def _keep_words(
-    frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints
-) -> None:
-    """Give columns of text back the words that pandas took for blanks."""
-    dtypes = frame.dtypes.to_list()
-    blank = np.flatnonzero(frame.isna().any().to_numpy()).tolist()
-    suspects = [i for i in blank if dtypes[i] == "str" or frame.iloc[:, i].isna().all()]
-    known = {i: hints.takes_words(frame, i) for i in suspects}
-    is_text = {i: dtypes[i] == "str" or bool(k) for i, k in known.items() if k is not False}
-    if not is_text:
+def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints) -> None:
+    """Give columns that pandas may have read as other than they are written what is written."""
+    columns = [column for _, column in frame.items()]
+    known = [hints.of(frame, i) if hints.keeps_words else None for i in range(len(columns))]
+    order = _suspects(columns, known, layout, hints)
+    if not order:
         return
     texts = _parse(
         layout.path, layout.delimiter, layout.header, dtype="str",
-        usecols=list(is_text) if chosen is None else [chosen[i] for i in is_text],
+        usecols=order if chosen is None else [chosen[i] for i in order],
         keep_default_na=False, na_values=[""], low_memory=True,
     )  # fmt: skip
-    for i, (_, text) in zip(is_text, texts.items(), strict=True):
-        words = text.dropna()
-        if len(words) and (is_text[i] or not words.str.lower().isin(NUMBERS).all()):
-            if not is_text[i] and not hints.is_told:
-                _warn_words(str(frame.columns[i]), words)
-            frame.isetitem(i, text)
+    for i, (_, text) in zip(order, texts.items(), strict=True):
+        name = str(frame.columns[i])
+        column, doubt = _settled(name, columns[i], text, known[i])
+        if column is not columns[i]:
+            frame.isetitem(i, column)
+        if doubt and known[i] is None and not hints.is_told:
+            warnings.warn(f"file_path: column {name!r} {doubt}.", stacklevel=4)
 
 
-def _warn_words(name: str, words: pd.Series) -> None:
-    warnings.warn(
-        f"file_path: column {name!r} holds nothing but the words "
-        f"{words.unique().tolist()[:SHOWN]}, in {len(words)} rows, and is taken for text. Where "
-        f"they mean blanks, say retype={{{name!r}: 'float64'}}, or leave the cells empty.",
-        stacklevel=5,
+def _suspects(
+    columns: list[pd.Series], known: list[Any], layout: Layout, hints: Hints
+) -> list[int]:
+    """Return the positions of columns that may hold rounded numbers, words, or codes of digits."""
+    found = {i for i, column in enumerate(columns) if _may_be_rounded(column)}
+    if hints.keeps_words:
+        found |= {i for i, column in enumerate(columns) if _may_hold_words(column, known[i])}
+    numbers = {i for i, c in enumerate(columns) if c.dtype.kind in "iuf" and known[i] is None}
+    marks = (re.escape(layout.delimiter).encode(), b"\n", b'"')
+    if numbers and not hints.is_told and _holds(layout.path, *(m + rb"0\d\d" for m in marks)):
+        found |= numbers
+    return sorted(found)
+
+
+def _may_hold_words(column: pd.Series, known: Any) -> bool:
+    if column.dtype == "str":
+        return bool((column.isna() | column.isin(BLANKS)).any())
+    return _takes_text(known) or (known is None and bool(column.isna().all()))
+
+
+def _takes_text(dtype: Any) -> bool:
+    return dtype is not None and dtype.kind in "OUST" and not types.is_object_dtype(dtype)
+
+
+def _settled(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple[Any, str]:
+    """Return a column as it is written, and what is in doubt then.
+
+    Args:
+        name: of the column.
+        column: as pandas read it.
+        text: what is written; only an empty field is a blank.
+        known: the dtype that it becomes, if that is known.
+    """
+    is_value = (text.notna() & ~text.isin(BLANKS)).to_numpy()
+    words, values = text.dropna(), text[is_value].str.strip()
+    padded = values[values.str.fullmatch(r"[+-]?0\d\d+")]
+    is_text = column.dtype == "str"
+    if _takes_text(known):
+        is_plain = len(words) == len(values) and padded.empty
+        return (column if known == "category" and is_plain else text), ""
+    if is_text or _may_be_rounded(column):
+        if len(values) and values.str.fullmatch(r"[+-]?\d+").all():
+            return _whole(column, text, is_value), ""
+        return text if is_text and known is None else column, ""
+    if len(padded):
+        return column, (
+            f"holds whole numbers that begin with 0, such as {padded.iloc[0]!r}, and is taken "
+            f"for numbers. Where they are codes, say retype={{{name!r}: 'str'}}"
+        )
+    if len(values) or words.str.lower().isin(NUMBERS).all():
+        return column, ""
+    return text, (
+        f"holds nothing but the words {words.unique().tolist()[:SHOWN]}, in {len(words)} rows, "
+        f"and is taken for text. Where they mean blanks, say retype={{{name!r}: 'float64'}}, or "
+        "leave the cells empty"
     )
 
 
-def _keep_integers(
-    frame: pd.DataFrame,
-    path: Path,
-    delimiter: str,
-    header: int | None,
-    chosen: list[int] | None,
-) -> None:
-    """Make Int64 of whole numbers that blanks turned into floats, where floats change them."""
-    suspects = [i for i, (_, column) in enumerate(frame.items()) if _may_be_rounded(column)]
-    if not suspects:
-        return
-    there = suspects if chosen is None else [chosen[i] for i in suspects]
-    texts = _parse(path, delimiter, header, usecols=there, dtype="str")
-    for position, (name, column) in zip(suspects, texts.items(), strict=True):
-        text = column.str.strip()
-        if not text.dropna().str.fullmatch(r"[+-]?\d+").all():
-            continue
-        numbers = [None if pd.isna(digits) else int(digits) for digits in text]
-        try:
-            frame[frame.columns[position]] = pd.array(numbers, dtype="Int64")
-        except (OverflowError, TypeError, ValueError) as error:
-            raise IngestError(
-                f"file_path: column {str(name)!r} of {path} holds whole numbers beyond 64 bits, "
-                "which no dtype keeps. Quote them with a letter in front, or scale them."
-            ) from error
+def _whole(column: pd.Series, text: pd.Series, is_value: NDArray[np.bool_]) -> Any:
+    """Return whole numbers as nullable ones; beyond 64 bits as text or objects, as pandas does."""
+    numbers = np.full(len(text), None, dtype=object)
+    numbers[is_value] = [int(digits) for digits in text[is_value]]
+    low, high = min(numbers[is_value]), max(numbers[is_value])
+    if low >= -(2**63) and high < 2**63:
+        return pd.array(numbers, dtype="Int64")
+    if low >= 0 and high < 2**64:
+        return pd.array(numbers, dtype="UInt64")
+    return text if column.dtype == "str" else pd.Series(numbers)
 
 
 def _may_be_rounded(column: pd.Series) -> bool:

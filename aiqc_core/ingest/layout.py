@@ -23,7 +23,9 @@ SAMPLE_LINES, LEAST_LINES = 100, 3
 SAMPLE_CHARACTERS = 2**16  # from here on only as few lines as are needed
 BLANKS, GAPS = " ", "  "  # any run of spaces between fields, and any of two and more
 REGEX_OF = {BLANKS: r"\s+", GAPS: r"\s{2,}"}  # as pandas has them
-SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", "\x01", "\uff0c", "\uff1b", GAPS, BLANKS)
+SEPARATORS = (",", ";", "\t", "|", "::", "^", "~", "\x01", "\uff0c", "\uff1b")
+OTHER = re.compile(r"[^\w\s\"'.+-]")  # any other mark may separate fields, dates and times too
+DATE_LETTERS = frozenset("dmyhms")
 ENDINGS = {",": ".csv", "\t": ".tsv"}
 NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
@@ -84,8 +86,8 @@ def is_filled(row: list[str]) -> bool:
 def refuse_other_separator(layout: Layout) -> None:
     """Refuse a text that another separator cuts into columns, and this one does not.
 
-    Numbers between spaces in lines without a separator may be one column, such as telephone
-    numbers: they are warned about.
+    What spaces or marks such as `:` cut evenly may be one column, such as telephone numbers or
+    scores: it is warned about.
 
     Raises:
         IngestError: it names the separator that was found, and what to do.
@@ -95,18 +97,21 @@ def refuse_other_separator(layout: Layout) -> None:
     found = found_separator(lines, layout.delimiter, has_header=layout.names is not None)
     if found is None:
         return
-    width = len(fields(lines[0], found))
+    columns = list(zip(*(fields(line, found) for line in lines), strict=True))
+    filled = [i for i, column in enumerate(columns) if any(field.strip() for field in column)]
     options = f"sep={REGEX_OF.get(found, found)!r}"
-    if any("," in field for line in lines[1:] for field in fields(line, found)):
+    if any("," in field for column in columns for field in column[1:]):
         options += ", decimal=','"
+    if len(filled) < len(columns):  # separators at an end, or doubled
+        options += f", usecols={filled}"
     ending = f"give it the ending {ENDINGS[found]}, or " if found in ENDINGS else ""
     message = (
         f"file_path: {layout.path} is read with {layout.delimiter!r} between fields, as its "
         f"ending says; {found!r} seems to separate them: line {layout.line}, {lines[0][:60]!r}, "
-        f"has {width} fields then. To read it so, {ending}read it with pandas.read_csv(path, "
-        f"{options}) and register the frame with Dataset.Tabular.from_df."
+        f"has {len(filled)} fields then. To read it so, {ending}read it with pandas.read_csv("
+        f"path, {options}) and register the frame with Dataset.Tabular.from_df."
     )
-    if found not in REGEX_OF:
+    if found in SEPARATORS:
         raise IngestError(message)
     warnings.warn(message, stacklevel=2)
 
@@ -139,17 +144,27 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
     is_cut = len(widths) == 1 and widths != {1}
     if not lines or (is_cut and _are_numbers(rows, delimiter)):
         return None
-    for other in SEPARATORS:
+    others = [] if is_cut else [GAPS, BLANKS, *sorted(set(OTHER.findall(lines[0])))]
+    for other in [*SEPARATORS, *others]:
         cuts = {len(fields(line, other)) for line in lines}
-        if other == delimiter or len(cuts) > 1 or cuts == {1} or (is_cut and other in REGEX_OF):
+        if other == delimiter or len(cuts) > 1 or cuts == {1}:
             continue
         if is_cut or other == BLANKS:
             is_found = bool(rows) and _are_numbers(rows, other)
-        else:
+        elif other == GAPS or other in SEPARATORS:
             is_found = has_header or all(_holds_number(line, other) for line in rows)
+        else:
+            is_found = has_header and _separates_names(lines, other)
         if is_found:
             return other
     return None
+
+
+def _separates_names(lines: list[str], mark: str) -> bool:
+    """Say whether a mark stands between names, which are no parts of a date, and numbers."""
+    letters = {name.strip()[:1].lower() for name in fields(lines[0], mark)}
+    is_named = not _holds_number(lines[0], mark) and not letters <= DATE_LETTERS
+    return is_named and len(lines) > 1 and all(_holds_number(line, mark) for line in lines[1:])
 
 
 def explain(layout: Layout, error: Exception) -> str:
@@ -159,9 +174,7 @@ def explain(layout: Layout, error: Exception) -> str:
         return f"line {line} opens a quote that nothing closes. Close it, or double it within text"
     if "Passed header" in str(error):
         return f"header: {layout.header}; there are fewer lines. Count them from 0"
-    rows = records(layout.path, layout.delimiter)
-    start = layout.header or 0
-    (_, first), *_ = head = list(islice(rows, start, start + SAMPLE_LINES))
+    (_, first), *_ = head = list(islice(below(layout), SAMPLE_LINES))
     width = Counter(len(row) for _, row in head).most_common(1)[0][0]
     if layout.names is not None and len(first) < width:
         above = [len(row) for _, row in head].index(width)
@@ -170,9 +183,9 @@ def explain(layout: Layout, error: Exception) -> str:
             return (
                 f"line {layout.line}, {','.join(first)[:60]!r}, has {len(first)} fields and most "
                 f"lines have {width}: a note above the header? Remove it, or say "
-                f"header={start + above}"
+                f"header={(layout.header or 0) + above}"
             )
-    wrong = next(_longer(layout, len(first)), None)
+    wrong = next((found for found in below(layout) if len(found[1]) > len(first)), None)
     if wrong is None:
         return str(error).strip()
     line, row = wrong
@@ -184,11 +197,9 @@ def explain(layout: Layout, error: Exception) -> str:
     )
 
 
-def shorter(layout: Layout, width: int) -> Iterator[int]:
-    """Yield the numbers of the lines that have fewer fields than there are columns."""
-    for line, row in islice(records(layout.path, layout.delimiter), layout.header or 0, None):
-        if len(row) < width:
-            yield line
+def below(layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """Yield line and fields of the header, if there is one, and of each record below it."""
+    return islice(records(layout.path, layout.delimiter), layout.header or 0, None)
 
 
 def are_names(names: list[str]) -> bool:
@@ -204,14 +215,7 @@ def are_names(names: list[str]) -> bool:
 
 def shown(lines: list[int]) -> str:
     """Return numbers of lines as a message has them, not too many."""
-    listed = ", ".join(map(str, lines[:SHOWN]))
-    return f"{listed} …" if len(lines) > SHOWN else listed
-
-
-def _longer(layout: Layout, width: int) -> Iterator[tuple[int, list[str]]]:
-    for line, row in islice(records(layout.path, layout.delimiter), layout.header or 0, None):
-        if len(row) > width:
-            yield line, row
+    return ", ".join(map(str, lines[:SHOWN])) + " …" * (len(lines) > SHOWN)
 
 
 def _last_line(layout: Layout) -> int:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.layout import NUMBER, are_names, fields, records, shorter, shown
+from aiqc_core.ingest.layout import NUMBER, are_names, below, fields, records, shown
 from aiqc_core.ingest.selection import SHOWN
 
 if TYPE_CHECKING:
@@ -25,9 +25,22 @@ if TYPE_CHECKING:
 SAMPLE_VALUES = 200
 LEAST_NUMBERS = 2  # below which a first value of text is as likely as any
 MOSTLY = 0.5  # of a sample of text: from here on a column is looked at for what is no number
+MOST_FEET = 5
 EMPTY_LINE = re.compile(rb"[\r\n][ \t]*(\r\n|\r|\n)(?=\s*\S)")
-GROUPED = re.compile(r"[+-]?\d{1,3}([,.\u00a0']\d{3})+([.,]\d+)?")
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+# How text may write numbers, and what that is called.
+SIGN = r"([^\w\s.,':/-]|USD|EUR|GBP|CHF|[kcm][mg]|lbs?|oz|ft|min|[kMGT](Hz|Wh|B)|\s[mghs])"
+NOTATIONS = {
+    "groups of digits": re.compile(r"[+-]?(?!0)\d{1,3}([,.\s'\u2019]\d{3})+([.,]\d+)?"),
+    "decimal commas": re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?"),
+    "signs or units": re.compile(rf"(?=.*{SIGN})(({SIGN}|-)\s*)*\d[\d.,'\s]*{SIGN}*"),
+}
+# The first field of a row below a table: beside numbers, or alone.
+SUMMARY = (
+    r"\W*((grand|sub|last)[ -]?)?(total|sum|average|mean|median|count|source|note|footnote|"
+    r"updated|generated|gesamt|summe|quelle)e?s?\b"
+)
+BESIDE = re.compile(SUMMARY + r"\W*", re.IGNORECASE)
+ALONE = re.compile(SUMMARY + r".*|[*#(\u2020\u00a9-].*|\S+(\s+\S+){2,}", re.IGNORECASE | re.DOTALL)
 # Words that spreadsheets and people write where a number is missing, besides those of pandas.
 MISSING = frozenset(
     ["?", "-", "--", ".", "..", "*", "missing", "unknown", "nil", "na", "nan", "n/a", "n.a.",
@@ -36,12 +49,15 @@ MISSING = frozenset(
 )  # fmt: skip
 
 
-def warn_suspicious(frame: pd.DataFrame, layout: Layout, *, is_renamed: bool) -> None:
+def warn_suspicious(
+    frame: pd.DataFrame, layout: Layout, doubtful: list[int], *, is_renamed: bool
+) -> None:
     """Warn about a frame that a file can hardly mean.
 
     Args:
         frame: all columns that were read, as the header names them.
         layout: of the file.
+        doubtful: positions of the columns of text that are not known to be text.
         is_renamed: whether other names take the place of the header's.
 
     Raises:
@@ -52,7 +68,11 @@ def warn_suspicious(frame: pd.DataFrame, layout: Layout, *, is_renamed: bool) ->
             f"file_path: {layout.path} holds a header, {list(frame.columns)}, and no row. Give "
             "at least one row; where that is no header but the only row, say header=None."
         )
-    faults = [*_faults_of_rows(frame, layout), *_faults_of_columns(frame, layout)]
+    feet = _feet(frame)
+    faults = [
+        *_faults_of_rows(frame, layout, feet),
+        *_faults_of_columns(frame, layout, doubtful, feet),
+    ]
     if layout.names is not None:
         faults += _faults_of_header(frame, layout, layout.names, is_renamed=is_renamed)
     for fault in faults:
@@ -123,7 +143,7 @@ def _repeated_header(frame: pd.DataFrame, layout: Layout, names: list[str]) -> l
     return [line for line, row in records(layout.path, layout.delimiter) if row == names][1:]
 
 
-def _faults_of_rows(frame: pd.DataFrame, layout: Layout) -> Iterator[str]:
+def _faults_of_rows(frame: pd.DataFrame, layout: Layout, feet: int) -> Iterator[str]:
     width = len(frame.columns)
     if width == 1:
         if lines := _empty_lines(layout):
@@ -132,9 +152,14 @@ def _faults_of_rows(frame: pd.DataFrame, layout: Layout) -> Iterator[str]:
                 "blank, or remove the line"
             )
         return
+    if feet:
+        yield (
+            f"the last {feet} of its rows, {frame.iloc[-1].dropna().astype(str).tolist()}, look "
+            "like totals or notes below the table, and are read as values. Remove them"
+        )
     if frame.iloc[:, -1].isna().any() and _has_short_rows(layout):
-        lines = list(shorter(layout, width))
-        if lines:
+        lines = [line for line, row in below(layout) if len(row) < width]
+        if len(lines) > feet:
             yield (
                 f"{len(lines)} of its lines ({shown(lines)}) have fewer fields than there are "
                 f"columns, {width}: what lacks is read as blanks. Is the file whole? Write an "
@@ -200,49 +225,77 @@ def _empty_lines(layout: Layout) -> list[int]:
     return lines
 
 
-def _faults_of_columns(frame: pd.DataFrame, layout: Layout) -> Iterator[str]:
+def _faults_of_columns(
+    frame: pd.DataFrame, layout: Layout, doubtful: list[int], feet: int
+) -> Iterator[str]:
     """Yield columns of text that are of numbers but for how they are written, or a word."""
-    late: list[str] = []
-    for i, column in _texts(frame):
-        name, values = str(frame.columns[i]), column.dropna().astype(object)
-        called = _notation(values.head(SAMPLE_VALUES))
-        if called is not None:
+    ends: dict[int, list[str]] = {0: [], len(frame) - 1: []}
+    for i in doubtful:
+        name, values = str(frame.columns[i]), frame.iloc[:, i].dropna().astype(object)
+        sample = values.head(SAMPLE_VALUES)
+        odd, others = _no_numbers(sample), len(sample) - 1
+        is_mostly = others >= LEAST_NUMBERS and sum(odd.index != 0) <= MOSTLY * others
+        odd = _no_numbers(values) if is_mostly else odd
+        is_missing = odd.str.strip().str.lower().isin(MISSING)
+        if called := _notation(odd[~is_missing]):
             yield (
-                f"column {name!r} holds text: numbers with {called}, such as {values.iloc[0]!r}. "
-                "Write plain numbers, or read it with pandas.read_csv(path, thousands=…, "
-                "decimal=…) and register the frame with Dataset.Tabular.from_df"
+                f"column {name!r} holds text: numbers with {called}. Write plain numbers, or make "
+                "them such with pandas (thousands=… and decimal=… of read_csv, or str.strip) and "
+                "register the frame with Dataset.Tabular.from_df"
             )
-            continue
-        sample = values.iloc[1:SAMPLE_VALUES]
-        if len(sample) < LEAST_NUMBERS or len(_no_numbers(sample)) > MOSTLY * len(sample):
-            continue
-        odd = _no_numbers(values)
-        if odd.index.tolist() == [0]:
-            late.append(name)
-        elif len(odd) and odd.str.strip().str.lower().isin(MISSING).all():
+        elif is_mostly and odd.empty:
+            yield (
+                f"column {name!r} holds text: whole numbers beyond 64 bits, such as "
+                f"{max(values, key=len)!r}. Say retype={{{name!r}: 'str'}} of codes; scale others"
+            )
+        elif is_mostly and len(odd) == 1 and odd.index[0] in ends:
+            ends[odd.index[0]].append(name)
+        elif is_mostly and is_missing.all():
             yield (
                 f"column {name!r} holds text because of {odd.unique().tolist()[:SHOWN]} in "
                 f"{len(odd)} rows; all others are numbers. Leave a blank cell empty"
             )
-    if late and not any(dtype.kind in "iufb" for dtype in frame.dtypes):
-        below = 0 if layout.header is None else layout.header + 1
-        yield (
-            f"columns {late[:SHOWN]} hold text because of the first row, "
-            f"{frame.iloc[0].tolist()[: SHOWN + 1]}; all others are numbers. Where that is the "
-            f"header, say header={below}; remove a line of units"
-        )
+    has_numbers = any(dtype.kind in "iufb" for dtype in frame.dtypes)
+    below = 0 if layout.header is None else layout.header + 1
+    remedies = (
+        f"Where that is the header, say header={below}; remove a line of units",
+        "Remove it",
+    )
+    for (row, names), remedy in zip(ends.items(), remedies, strict=False):
+        if names and not (feet if row else has_numbers):
+            yield (
+                f"columns {names[:SHOWN]} hold text because of the {'last' if row else 'first'} "
+                f"row, {frame.iloc[row].tolist()[: SHOWN + 1]}; all others are numbers. {remedy}"
+            )
+
+
+def _feet(frame: pd.DataFrame) -> int:
+    """Return how many rows at the end look like totals or notes below the table."""
+    feet, used = 0, set[tuple[int, re.Pattern[str]]]()
+    while feet < min(MOST_FEET, len(frame) - LEAST_NUMBERS) and len(frame.columns) > 1:
+        row = frame.iloc[-1 - feet]
+        first, *others = np.flatnonzero(row.notna()).tolist() or [-1]
+        pattern = BESIDE if others else ALONE
+        if not pattern.fullmatch(str(row.iloc[first])) or frame.dtypes.iloc[first] != "str":
+            break
+        used.add((first, pattern))
+        feet += 1
+    above = frame.iloc[: len(frame) - feet]
+    is_usual = any(above.iloc[:, i].str.fullmatch(pattern).any() for i, pattern in used)
+    return 0 if is_usual else feet
+
+
+def _notation(values: pd.Series) -> str | None:
+    """Return how all of some texts write numbers, with the first of them."""
+    for called, pattern in NOTATIONS.items():
+        if len(values) and values.map(pattern.fullmatch).notna().all():
+            return f"{called}, such as {values.iloc[0]!r}"
+    return None
 
 
 def _no_numbers(values: pd.Series) -> pd.Series:
     numbers: Any = pd.to_numeric(values, errors="coerce")
     return values.loc[numbers.isna()]
-
-
-def _notation(values: pd.Series) -> str | None:
-    for pattern, called in ((GROUPED, "groups of digits"), (DECIMAL_COMMA, "decimal commas")):
-        if len(values) and values.map(pattern.fullmatch).notna().all():
-            return called
-    return None
 
 
 def _texts(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:

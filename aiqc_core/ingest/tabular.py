@@ -110,7 +110,11 @@ def read_parquet_bytes(path: str | Path) -> memoryview | None:
 
 
 def conform(
-    frame: pd.DataFrame, *, rename_columns: Sequence[str] | None = None, retype: object = None
+    frame: pd.DataFrame,
+    *,
+    rename_columns: Sequence[str] | None = None,
+    retype: object = None,
+    called: str = "dataframe",
 ) -> pd.DataFrame:
     """Return a frame that can be stored and given back exactly, or refuse it.
 
@@ -118,6 +122,7 @@ def conform(
         frame: at least one row and one column, under a default RangeIndex.
         rename_columns: new names, one a column.
         retype: a dtype for all columns, or `{column: dtype}` by the new names.
+        called: what errors call the frame.
 
     Raises:
         IngestError: with the column, and what to do.
@@ -126,10 +131,10 @@ def conform(
     >>> conform(pd.DataFrame({0: [1, 2]}), retype={"0": "float32"}).dtypes.to_dict()
     {'0': dtype('float32')}
     """
-    _refuse_shape(frame)
-    named = frame.set_axis(_names(frame, rename_columns), axis=1)
+    _refuse_shape(frame, called)
+    named = frame.set_axis(_names(frame, rename_columns, called), axis=1)
     typed = named if retype is None else retyped(named, retype)
-    columns = {name: settled(str(name), column) for name, column in typed.items()}
+    columns = {name: settled(str(name), column, called) for name, column in typed.items()}
     return pd.DataFrame(columns, copy=False)  # copied when written to, as always in pandas 3
 
 
@@ -174,25 +179,25 @@ def _refuse_missing(file: Path) -> None:
         raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
 
 
-def _refuse_shape(frame: object) -> None:
+def _refuse_shape(frame: object, called: str) -> None:
     if not isinstance(frame, pd.DataFrame):
-        raise IngestError(f"dataframe: {type(frame).__name__} given; give a pandas DataFrame.")
+        raise IngestError(f"{called}: {type(frame).__name__} given; give a pandas DataFrame.")
     if isinstance(frame.columns, pd.MultiIndex):
-        raise IngestError("dataframe: its columns have several levels; give one name a column.")
+        raise IngestError(f"{called}: its columns have several levels; give one name a column.")
     if isinstance(frame.index, pd.MultiIndex) or not frame.index.equals(pd.RangeIndex(len(frame))):
         raise IngestError(
-            "dataframe: its index is not the default 0, 1, 2…, so that rows could not be told by "
+            f"{called}: its index is not the default 0, 1, 2…, so that rows could not be told by "
             "position. Give dataframe.reset_index(drop=True)."
         )
     if 0 in frame.shape:
         raise IngestError(
-            f"dataframe: its shape is {frame.shape}; give at least one row and one column."
+            f"{called}: its shape is {frame.shape}; give at least one row and one column."
         )
 
 
-def _names(frame: pd.DataFrame, rename_columns: Sequence[str] | None) -> list[str]:
+def _names(frame: pd.DataFrame, rename_columns: Sequence[str] | None, called: str) -> list[str]:
     if rename_columns is None:
-        where, names = "dataframe", [str(name) for name in frame.columns]
+        where, names = called, [str(name) for name in frame.columns]
     else:
         where = "rename_columns"
         given: list[Any] = (

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -121,5 +122,6 @@ def test_a_large_file_is_read_as_a_small_one(tmp_path: Path, early: str, late: s
     pad = "x" * (delimited.LARGE_BYTES // half)
     path.write_text("a,b\n" + f"{early},{pad}\n" * half + f"{late},{pad}\n" * half)
     whole = pd.read_csv(path, low_memory=False, index_col=False)
-    found = tabular.read_table(path)[0]
+    with warnings.catch_warnings(record=True):  # of numbers beyond 64 bits
+        found = tabular.read_table(path)[0]
     assert frame_digest(tabular.conform(found)) == frame_digest(tabular.conform(whole))
