@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
 import warnings
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from aiqc_core.ingest.layout import Layout
 
 EXACT_FLOAT = 2**53  # from here on a float64 skips whole numbers
-CHUNK_BYTES = 2**20
 LARGE_BYTES = 5 * 2**20  # from here on pandas parses on several cores
 NEGATIVE_ZERO = rb"-0+(?:[^\d.]|\Z)"
 # What pandas reads as a blank: a column of numbers or truth values may hold them as such.
@@ -310,19 +308,12 @@ def _largest(column: pd.Series) -> float:
 
 def _encoding_error(path: Path) -> IngestError:
     """Say which byte is not UTF-8; pandas only knows the place within its buffer."""
-    decoder, start = codecs.getincrementaldecoder("utf-8")(), 0
-    position, byte = 0, 0
-    with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            held = len(decoder.getstate()[0])
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                position, byte = start - held + error.start, error.object[error.start]
-                break
-            start += len(chunk)
+    place = ""
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        place = f": byte {error.object[error.start]:#04x} at position {error.start}"
     return IngestError(
-        f"file_path: {path} is not UTF-8: byte {byte:#04x} at position {position}. Save it as "
-        "UTF-8, or read it with pandas.read_csv(path, encoding=…) and register the frame with "
-        "Dataset.Tabular.from_df."
+        f"file_path: {path} is not UTF-8{place}. Save it as UTF-8, or read it with "
+        "pandas.read_csv(path, encoding=…) and register the frame with Dataset.Tabular.from_df."
     )

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.objects import as_found, plain, target_of
+from aiqc_core.ingest.objects import as_found, is_storable, plain, target_of
 from aiqc_core.ingest.remedies import remedy
 
-NULLABLE = frozenset(
-    {"boolean", "Float32", "Float64"}
-    | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
-)
 CATEGORY_KINDS = "biuf"
-LARGEST_FLOAT_BYTES = 8
 
 
 def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Series:
@@ -46,25 +38,12 @@ def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Serie
         return column.astype(str(dtype))  # type: ignore[call-overload] # one storage
     if isinstance(dtype, pd.CategoricalDtype):
         return _with_plain_categories(name, column, called)
-    if not _is_storable(dtype):
+    if not is_storable(dtype):
         raise IngestError(
             f"{called}: column {name!r} has dtype {dtype}, which cannot be stored exactly. "
             f"{remedy(name, column)}"
         )
     return column
-
-
-def _is_storable(dtype: Any) -> bool:
-    if isinstance(dtype, np.dtype):
-        return dtype.kind in "biumM" or (
-            dtype.kind == "f" and dtype.itemsize <= LARGEST_FLOAT_BYTES
-        )
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        try:
-            return types.pandas_dtype(str(dtype)) == dtype
-        except (TypeError, ValueError, KeyError):  # a zone that its name does not give back
-            return False
-    return str(dtype) in NULLABLE
 
 
 def _from_objects(name: str, column: pd.Series, called: str) -> pd.Series:

@@ -18,6 +18,11 @@ OBJECTS = {
     "floating": ("float64", "float64"),
     "empty": ("float64", "float64"),
 }
+LARGEST_FLOAT_BYTES = 8
+NULLABLE = frozenset(
+    {"boolean", "Float32", "Float64"}
+    | {f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
+)
 MOMENTS = frozenset({"datetime", "datetime64", "timedelta", "timedelta64"})
 
 
@@ -36,30 +41,32 @@ def plain(column: pd.Series) -> pd.Series:
 
 
 def from_arrow(values: pa.ChunkedArray) -> pd.Series:
-    """Return values of Arrow as a column, none of them changed.
-
-    pandas would make floats of whole numbers with blanks, which changes those beyond 2**53.
-    """
-    mapper: Any = nullable if values.null_count and is_whole(values.type) else None
-    column = values.to_pandas(types_mapper=mapper)
-    return column.astype("boolean") if is_boolean(values) and values.null_count else column
-
-
-def is_whole(arrow_type: pa.DataType) -> bool:
-    """Say whether values are whole numbers, be they written by reference or not."""
-    return pa.types.is_integer(arrow_type)
-
-
-def is_boolean(values: pa.ChunkedArray) -> bool:
-    """Say whether values are truth values."""
-    return pa.types.is_boolean(values.type)
+    """Return values of Arrow as a column, none of them changed."""
+    return values.to_pandas(types_mapper=nullable if values.null_count else None)
 
 
 def nullable(arrow_type: pa.DataType) -> Any:
-    """Return the nullable dtype of whole numbers."""
-    name = str(arrow_type)
-    dtype = name.replace("uint", "UInt") if name.startswith("u") else name.replace("int", "Int")
-    return types.pandas_dtype(dtype)
+    """Return the nullable dtype of whole numbers and truth values; None for any other type.
+
+    pandas would make floats of whole numbers with blanks, which changes those beyond 2**53.
+    """
+    if pa.types.is_boolean(arrow_type):
+        return pd.BooleanDtype()
+    name = str(arrow_type).replace("int", "Int").replace("uI", "UI")
+    return types.pandas_dtype(name) if pa.types.is_integer(arrow_type) else None
+
+
+def is_storable(dtype: Any) -> bool:
+    """Say whether a dtype, of categories aside, is stored and given back exactly."""
+    if isinstance(dtype, np.dtype):
+        is_wide = dtype.kind == "f" and dtype.itemsize > LARGEST_FLOAT_BYTES
+        return dtype.kind in "biufmM" and not is_wide
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        try:
+            return types.pandas_dtype(str(dtype)) == dtype
+        except (TypeError, ValueError, KeyError):  # a zone that its name does not give back
+            return False
+    return str(dtype) in NULLABLE or isinstance(dtype, pd.StringDtype)
 
 
 def as_found(column: pd.Series) -> pd.Series | None:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.objects import from_arrow, is_boolean, is_whole
+from aiqc_core.ingest.objects import from_arrow, nullable
 from aiqc_core.ingest.selection import checked_columns, repeated
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
     """Return a table as pandas has it, whole numbers and truth values with blanks kept exactly."""
     frame = table.to_pandas()
     for name in frame.columns:
-        if (values := table[name]).null_count and (is_whole(values.type) or is_boolean(values)):
+        if (values := table[name]).null_count and nullable(values.type) is not None:
             frame[name] = from_arrow(values).set_axis(frame.index)
     return frame
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
+from aiqc_core.ingest.objects import is_storable
 from aiqc_core.ingest.retype import cast
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ def remedy(name: str, column: pd.Series) -> str:
     """
     for dtype in _candidates(column):
         try:
-            cast(name, column, dtype)
+            if not is_storable(cast(name, column, dtype).dtype):
+                continue
         except IngestError:
             continue
         kept = "keeps its values as text" if dtype == "str" else "keeps its values"
@@ -69,16 +72,22 @@ def _candidates(column: pd.Series) -> Sequence[str]:
     if dtype.kind == "f":
         return ("float64",)
     found = types.infer_dtype(column, skipna=True)
-    if found in {"mixed", "mixed-integer"} and not _are_writable(column):
+    values = column.dropna()
+    if found in {"mixed", "mixed-integer"} and not all(map(_is_written, values)):
         return ()
-    is_other = any(isinstance(value, bool | np.bool_ | str) for value in column.dropna())
+    is_other = any(isinstance(value, bool | np.bool_ | str) for value in values)
     return ("str",) if found.startswith("mixed") and is_other else CANDIDATES.get(found, ())
 
 
-def _are_writable(column: pd.Series) -> bool:
-    """Say whether text keeps what the values are: a list, a mapping or bytes are not only text."""
-    kinds = {type(value) for value in column.dropna()}
-    return all(issubclass(kind, SCALARS) or kind.__name__ in {"UUID", "Path"} for kind in kinds)
+def _is_written(value: Any) -> bool:
+    """Say whether text keeps what a value is, so that its type makes the same of it."""
+    kind = type(value)
+    try:
+        return isinstance(value, SCALARS) or bool(
+            getattr(kind, "fromisoformat", kind)(str(value)) == value
+        )
+    except Exception:  # noqa: BLE001 - whatever the type raises
+        return False
 
 
 def _made(name: str, column: pd.Series) -> str | None:
@@ -90,6 +99,9 @@ def _made(name: str, column: pd.Series) -> str | None:
             f"{f'{name}_imag'!r}: dataframe[{name!r}].to_numpy().imag}})"
         )
     kinds = {type(value) for value in values}
+    if kinds and all(issubclass(kind, Enum) for kind in kinds):
+        names = f"dataframe[{name!r}].map(lambda each: each.name, na_action='ignore')"
+        return f"dataframe.assign(**{{{name!r}: {names}}})"
     if (kinds <= {dict} or kinds <= {list, tuple, np.ndarray}) and _is_even(values):
         return (
             f"dataframe.drop(columns=[{name!r}]).join("

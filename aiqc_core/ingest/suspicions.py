@@ -243,7 +243,7 @@ def _faults_of_columns(
                 "them such with pandas (thousands=… and decimal=… of read_csv, or str.strip) and "
                 "register the frame with Dataset.Tabular.from_df"
             )
-        elif is_mostly and odd.empty:
+        elif len(values) and odd.empty:
             yield (
                 f"column {name!r} holds text: whole numbers beyond 64 bits, such as "
                 f"{max(values, key=len)!r}. Say retype={{{name!r}: 'str'}} of codes; scale others"

@@ -4,6 +4,9 @@ import datetime as dt
 import re
 import uuid
 from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,12 @@ import pytest
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest import tabular
 from aiqc_core.ingest.parquet import from_parquet, to_parquet
+
+
+class Kind(Enum):
+    """What a column may hold."""
+
+    SMALL, LARGE = (0,), (1,)
 
 
 def conform(column: object) -> pd.Series:
@@ -124,6 +133,10 @@ def test_what_pandas_has_a_dtype_for_is_taken_as_it_is(values: Any, dtype: str |
         (np.array([0.5], dtype=np.longdouble), "float64", [0.5]),
         (pd.Categorical(pd.to_datetime(["2020-01-01"])), "datetime64[us]", [JANUARY]),
         (pd.Categorical([Decimal("1.5")]), "float64", [1.5]),
+        (pd.cut(pd.Series([1, 3]), [0, 2, 4]), "str", ["(0, 2]", "(2, 4]"]),
+        ([Fraction(1, 2), None, 2], "float64", [0.5, None, 2.0]),
+        ([PurePosixPath("/x"), None], "str", ["/x", None]),
+        ([dt.date(2020, 1, 2), "x"], "str", ["2020-01-02", "x"]),
     ],
 )  # fmt: skip
 def test_the_remedy_that_is_named_keeps_every_value(
@@ -148,6 +161,7 @@ def test_the_remedy_that_is_named_keeps_every_value(
         ([np.array([0.5]), None], {"a_0": [0.5, np.nan]}),
         ([{"x": 1, "y": "u"}, {"x": 2, "y": "v"}], {"a_x": [1, 2], "a_y": ["u", "v"]}),
         (np.array([1 + 2j, 3j]), {"a": [1.0, 0.0], "a_imag": [2.0, 3.0]}),
+        ([Kind.SMALL, Kind.LARGE], {"a": ["SMALL", "LARGE"]}),
         ([[1], [1, 2]], {}),
         ([b"\xff"], {}),
     ],

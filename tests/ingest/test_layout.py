@@ -67,6 +67,14 @@ def test_words_alone_are_text_and_warned_about_unless_more_is_known(path: Path) 
     source = Source(content.TABULAR, str(path))
     assert content.read(source, retype={"kind": "float64"}).values["kind"].isna().all()
     assert content.read(source, known={"kind": "str"}).values["kind"].tolist() == ["None", "NA"]
+    text = "kind,v\nNA,1\n1.50,\n007,2\n,3\n"
+    for dtype in ("str", "category"):
+        path.write_text(text)
+        found = content.read(source, retype={"kind": dtype}).values["kind"]
+        assert [None if pd.isna(v) else v for v in found] == ["NA", "1.50", "007", None]
+    path.write_text("kind,v\n1,1\n,2\n")
+    kept = content.read(source, retype={"kind": "category"}).values["kind"]
+    assert kept.cat.categories.tolist() == [1.0]
     assert read(path, "kind,v\nnan,1\nNaN,2\n")["kind"].dtype == "float64"
     path.write_text("when,v\n2020-01-01,1\nNA,2\n")
     days = content.read(source, retype={"when": "datetime64[s]"}).values["when"]
@@ -80,7 +88,8 @@ def test_words_alone_are_text_and_warned_about_unless_more_is_known(path: Path) 
         ("x;y\n1,5;2,5\n2,5;3\n", r"sep=';', decimal=','"),
         ("id;text\n1;hello, world\n2;bye\n", "';' seems"),
         ("x\tz\n1\t2\n", r"'\\t' seems.*ending \.tsv"),
-        ("x|z\n1|2\n", r"sep='\|'"),
+        ("x|z\n1|2\n", r"sep='\|'\)"),
+        ("x||z\n1||2\n", r"has 2 fields then.*sep='\|', usecols=\[0, 2\]"),
         ("x\uff1bz\n1\uff1b2\n", "sep='\uff1b'"),
         ('"a,b"\n"1,2"\n"3,4"\n', "quotes around each whole line, such as '\"a,b\"'"),
         ("a,b,c,\n1,2,3,\n4,5,6,\n", "column 4 has no name in line 1, and no value"),
@@ -111,6 +120,8 @@ def test_what_is_no_such_table_is_refused_with_what_it_is(
     ("text", "message"),
     [
         ("x z y\n1.5 2 0\n2 3 4\n", r"' ' seems to separate.*sep='\\\\s\+'"),
+        ("x:y\n12:30\n2:3\n", "':' seems to separate.*sep=':'"),
+        ("lat/lon\n1.5/2\n3/4\n", "'/' seems to separate"),
         ("name  age\nann  5\nbob  6\n", r"'  ' seems to separate.*sep='\\\\s\{2,\}'"),
         ("'a','b'\n'x','y'\n", "names .* between single quotes"),
         ("a,b,c\n1,2,3\n4,5\n7,8,9\n", r"1 of its lines \(3\) have fewer fields .* 3"),
@@ -121,6 +132,18 @@ def test_what_is_no_such_table_is_refused_with_what_it_is(
         ("a,b\n1,2\na,b\n3,4\n", "line 3 says the header again"),
         ("Report,2024\na,b\n1,2\n3,4\n", r"\['Report', '2024'\] hold text .*header=1"),
         ('a,b\n1,"1,234"\n2,"3,456"\n', "'b' holds text: numbers with groups of digits"),
+        ('a,b\n1,"1,234"\n2,500\n3,?\n', "numbers with groups of digits, such as '1,234'"),
+        ("a,b\n1,1\u00a0234\n2,500\n", "numbers with groups of digits"),
+        ("a,b\n5%,1\n6.5 %,2\n", "'a' holds text: numbers with signs or units, such as '5%'"),
+        ("a,b\n$5,1\n-$6.10,2\n7,3\n", "numbers with signs or units"),
+        ("a,b\n\u22125,1\n6,2\n", "numbers with signs or units"),
+        ("a,b\n5 kg,1\n16 kg,2\n", "numbers with signs or units"),
+        ("a,b\nx,1\ny,2\nz,3\nTotal,6\n", r"the last 1 of its rows, \['Total', '6'\]"),
+        ("a,b\nx,1\ny,2\nz,3\nTotal,6\nSource: WHO,\n", r"last 2 of .*\['Source: WHO'\]"),
+        ("a,b\nx,1\ny,2\nAs of 1 May 2020\n", "the last 1 of its rows"),
+        ("a,b\n1,1\n2,2\n4,3\nAlles,6\n", r"\['a'\] hold text because of the last row"),
+        ("zip,b\n01234,1\n90210,2\n", "'zip' .* begin with 0, such as '01234'.*'str'}"),
+        ("id,b\n9223372036854775808,1\n-1,2\n,3\n", "'id' holds text: whole .* 64 bits"),
         ('a,b\n1,"1,5"\n2,"3,5"\n', "'b' holds text: numbers with decimal commas"),
         ("a,b\n1,2\n2,?\n3,4\n3,4\n", r"'b' holds text because of \['\?'\] in 1 rows"),
         ("a,b\n1,2\n2, NA\n3,4\n3,4\n", r"\[' NA'\] in 1 rows"),
@@ -143,6 +166,15 @@ def test_what_a_file_can_hardly_mean_is_warned_about(path: Path, text: str, mess
         '"a text"\n"one, two"\n"three, four"\n',
         "say\nwell.  yes\nno\n",
         "when\n12:30:00\n13:00:00\n",
+        "hh:mm\n12:30\n13:00\n",
+        "d/m/y\n1/2/2020\n3/4/2020\n",
+        "a,b:c\n1,2:3\n4,5:6\n",
+        "month,b\n01,1\n12,2\n",
+        "a,b\nx,1\nNotebook,2\nTotal recall,3\n",
+        "text,label\nGood film it was,1\nI did not like it,0\nNot seen by me,\n",
+        "room,b\n1A,1\n2B,2\n3,3\n4,4\n12D,5\n",
+        "score,b\n2:1,1\n0:3,2\n",
+        "a,when\n1,2020-01-01\n2,2020-01-02\n3,\n",
         "a,b\r\n1,2\n3,4\r5,6\n\n\n",
         "a,b,c\n1,,\n,2,\n,,3\n4,5,\n",
         'a,b\n1,""\n2,x\n',
