@@ -256,7 +256,7 @@ def _settled(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple
         known: the dtype that it becomes, if that is known.
     """
     is_value = (text.notna() & ~text.isin(BLANKS)).to_numpy()
-    words, values = text.dropna(), text[is_value].str.strip()
+    words, values = text.dropna(), text.loc[is_value].str.strip()
     padded = values[values.str.fullmatch(r"[+-]?0\d\d+")]
     is_text = column.dtype == "str"
     if _takes_text(known):

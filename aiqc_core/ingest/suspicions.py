@@ -237,7 +237,7 @@ def _faults_of_columns(
         is_mostly = others >= LEAST_NUMBERS and sum(odd.index != 0) <= MOSTLY * others
         odd = _no_numbers(values) if is_mostly else odd
         is_missing = odd.str.strip().str.lower().isin(MISSING)
-        if called := _notation(odd[~is_missing]):
+        if called := _notation(odd.loc[~is_missing]):
             yield (
                 f"column {name!r} holds text: numbers with {called}. Write plain numbers, or make "
                 "them such with pandas (thousands=… and decimal=… of read_csv, or str.strip) and "
