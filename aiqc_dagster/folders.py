@@ -1,6 +1,6 @@
-"""What lies under `defs/`: experiments in YAML or Python, and anything else that Dagster loads.
+"""What is under `defs/`: experiments in YAML or Python, and anything else that Dagster loads.
 
-Each folder is loaded by itself, so that one that is wrong is shown and the others work.
+Each is loaded by itself, so that one that is wrong is shown and the others work.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
+from dagster.components.core.decl import build_filesystem_component_decl_from_context
+from dagster.components.core.defs_module import ComponentPath
 
 from aiqc_core import declaration
-from aiqc_core.declaration import Fault, Found
+from aiqc_core.declaration import FOLDER, MODULE, Fault, Found
+from aiqc_core.declaration.names import package_of
 from aiqc_dagster import bundle, faulty
 
 if TYPE_CHECKING:
@@ -25,17 +28,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PYTHON = ".py"
-LOADED = {PYTHON, ".yaml", ".yml"}
-
 
 def load(package: ModuleType) -> list[dg.Definitions]:
-    """Return the definitions of each folder and module of a package."""
-    place = _Place(package.__name__, root_of(package))
-    parts = list(place.at_root())
-    for child in place.children(place.root):
-        parts.extend(place.load(child))
-    return place.together(parts)
+    """Return the definitions of all that a package holds."""
+    parts, faults = _loaded(package)
+    for fault in faults:
+        logger.warning("%s", fault)
+    return parts
+
+
+def faults(root: Path) -> list[Fault]:
+    """Return all faults that the code location of a folder shows; none where it is no package."""
+    package = package_of(root.absolute())
+    return [] if package is None else _loaded(importlib.import_module(package))[1]
+
+
+def _loaded(package: ModuleType) -> tuple[list[dg.Definitions], list[Fault]]:
+    place = _Place(package)
+    with warnings.catch_warnings():
+        # The line of the YAML that each asset shows is beta, and wanted.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        # Dagster's loader calls a function that pydantic has deprecated.
+        warnings.filterwarnings("ignore", "`parse_obj_as` is deprecated", DeprecationWarning)
+        return place.load(), place.faults
 
 
 def root_of(package: ModuleType) -> Path:
@@ -51,72 +67,63 @@ class _Part(NamedTuple):
 
 
 class _Place:
-    """The folder of declarations, and the keys under which faults in it are shown."""
+    """The folder of declarations, and the faults that were found in it.
 
-    def __init__(self, package: str, root: Path) -> None:
-        self.package = package
-        self.root = root
-        self.found = declaration.discover(root)
+    Attributes:
+        faults: of what was loaded so far.
+    """
+
+    def __init__(self, package: ModuleType) -> None:
+        self.faults: list[Fault] = []
+        self._package, self._root = package, root_of(package)
+        self._found = declaration.survey(self._root)
         self._taken: set[dg.AssetKey] = set()
 
-    def at_root(self) -> Iterator[_Part]:
-        """Load what stands in the folder itself."""
-        yield from (self._declared(one) for one in self.found if one.folder == self.root)
-
-    def children(self, folder: Path) -> list[Path]:
-        """Return the folders and modules in a folder that may define something."""
-        return [
-            child
-            for child in sorted(folder.iterdir())
-            if declaration.is_open(child)
-            and (self._holds_any(child) if child.is_dir() else _is_module(child))
-        ]
-
-    def load(self, path: Path) -> Iterator[_Part]:
-        """Load a folder or a module: by Dagster's own loader where nothing in it is wrong."""
-        inside = [one for one in self.found if one.file.is_relative_to(path)]
-        if path.is_file() or self._is_dagsters(path, inside):
-            yield self._guarded(path, lambda: self._by_dagster(path))
-            return
-        for one in inside:
-            if one.folder == path:
-                yield self._declared(one)
-        for child in self.children(path):
-            if child.is_dir() or not declaration.is_declared(path):
-                yield from self.load(child)
-
-    def together(self, parts: list[_Part]) -> list[dg.Definitions]:
+    def load(self) -> list[dg.Definitions]:
         """Return the parts, of which one that cannot stand beside the others says so instead."""
-        if not _stand_together([part.definitions for part in parts]):
-            kept: list[dg.Definitions] = []
-            for part in parts:
-                kept.append(self._guarded(part.path, partial(_beside, kept, part)).definitions)
-            return kept
-        return [part.definitions for part in parts]
+        files = dict.fromkeys(one.file for one in self._found)
+        wholes = [one for one in self._found if one.kind.endswith(FOLDER) and self._is_whole(one)]
+        parts = [
+            part
+            for file in files
+            if not any(file != one.file and file.is_relative_to(one.folder) for one in wholes)
+            for part in self._of_file([one for one in self._found if one.file == file], wholes)
+        ]
+        if _stand_together([part.definitions for part in parts]):
+            return [part.definitions for part in parts]
+        kept: list[dg.Definitions] = []
+        for part in parts:
+            kept.append(self._guarded(part.path, partial(_beside, kept, part)).definitions)
+        return kept
 
-    def _is_dagsters(self, folder: Path, inside: Sequence[Found]) -> bool:
-        """Say whether Dagster's loader shows all that a folder declares, and can import it."""
-        plain = all(not one.faults and one.file.suffix != PYTHON for one in inside)
-        nested = any(
-            one.folder != other.folder and one.folder.is_relative_to(other.folder)
-            for one in inside
-            for other in inside
-        )
-        # Python takes what follows a dot for a module of its own.
-        return plain and not nested and not any("." in part for part in _names(folder, self.root))
+    def _of_file(self, found: Sequence[Found], wholes: Sequence[Found]) -> Iterator[_Part]:
+        """Load a file: as a whole by Dagster's own loader where that shows all that it holds."""
+        first = found[0]
+        if all(not one.faults and self._is_dagsters(one) for one in found):
+            if first in wholes or not first.kind.endswith(FOLDER):
+                yield self._guarded(first.place, lambda: self._by_dagster(first.place))
+            return
+        for one in found:
+            if one.faults:
+                yield self._faulty(one.place, one.faults, one.document)
+            elif (experiment := one.experiment) is not None:
+                yield self._guarded(one.place, partial(bundle.of_experiment, experiment))
+            else:
+                at = None if one.kind == MODULE else one.document
+                yield self._guarded(one.place, partial(self._by_dagster, one.place, at))
 
-    def _holds_any(self, folder: Path) -> bool:
-        if any(one.file.is_relative_to(folder) for one in self.found):
-            return True
-        if folder.name.startswith("_"):
-            return False
-        return any(file.suffix in LOADED for file in folder.rglob("*"))
+    def _is_dagsters(self, one: Found) -> bool:
+        """Say whether Dagster can load what was found: Python cannot import a name with a dot."""
+        names = one.folder.relative_to(self._root).parts
+        own = one.experiment is None or one.file.suffix != ".py"
+        return own and not any("." in name for name in names)
 
-    def _declared(self, one: Found) -> _Part:
-        experiment = one.experiment
-        if one.faults or experiment is None:
-            return self._faulty(one.folder, one.faults, one.document)
-        return self._guarded(one.folder, lambda: bundle.of_experiment(experiment))
+    def _is_whole(self, folder: Found) -> bool:
+        """Say whether Dagster can load all that is below a component that is a folder."""
+        inside = [one for one in self._found if one.file.is_relative_to(folder.folder)]
+        ours = [one.folder for one in inside if one.experiment is not None]
+        nested = any(a != b and a.is_relative_to(b) for a in ours for b in ours)
+        return not nested and all(not one.faults and self._is_dagsters(one) for one in inside)
 
     def _guarded(self, path: Path, make: Callable[[], dg.Definitions]) -> _Part:
         """Return what is made; whatever it raises is shown, for the others have to load."""
@@ -128,41 +135,20 @@ class _Place:
             return self._faulty(path, [Fault(path, None, message)])
 
     def _faulty(self, path: Path, faults: Sequence[Fault], document: int = 0) -> _Part:
-        numbers = count(document)
-        key = next(
-            key
-            for number in numbers
-            if (key := faulty.key_of(path, self.root, number)) not in self._taken
-        )
+        keys = (faulty.key_of(path, self._root, number) for number in count(document))
+        key = next(key for key in keys if key not in self._taken)
         self._taken.add(key)
-        for fault in faults:
-            logger.warning("%s", fault)
+        self.faults.extend(faults)
         return _Part(path, faulty.build(key, faults))
 
-    def _by_dagster(self, path: Path) -> dg.Definitions:
-        """Load a folder or a module as Dagster's own loader does, in a tree of its own."""
-        module = importlib.import_module(".".join([self.package, *_names(path, self.root)]))
-        with (
-            warnings.catch_warnings()
-        ):  # the line of the YAML that each asset shows is beta, and wanted
-            warnings.simplefilter("ignore", dg.BetaWarning)
-            warnings.simplefilter("ignore", dg.PreviewWarning)
-            # Dagster's loader calls a function that pydantic has deprecated.
-            warnings.filterwarnings("ignore", "`parse_obj_as` is deprecated", DeprecationWarning)
-            if path.is_file():
-                return dg.load_definitions_from_module(module)
-            tree = dg.ComponentTree.from_module(defs_module=module, project_root=self.root)
-            return tree.build_defs_at_path(path)
-
-
-def _names(path: Path, root: Path) -> list[str]:
-    """Return the parts of a module's name below the package."""
-    *above, last = path.relative_to(root).parts
-    return [*above, last.removesuffix(PYTHON) if path.is_file() else last]
-
-
-def _is_module(path: Path) -> bool:
-    return path.suffix == PYTHON and not path.name.startswith("_")
+    def _by_dagster(self, path: Path, document: int | None = None) -> dg.Definitions:
+        """Load a folder or a module as Dagster's own loader does, as all that there is."""
+        tree = dg.ComponentTree.from_module(defs_module=self._package, project_root=self._root)
+        at = tree.decl_load_context.for_component_loc(ComponentPath.from_path(path))
+        declared = build_filesystem_component_decl_from_context(at)
+        root = ComponentPath.from_path(tree.defs_module_path)
+        tree.state_tracker.set_cache_data(root, component_decl=declared)
+        return tree.build_defs_at_path(ComponentPath.from_path(path, document))
 
 
 def _stand_together(parts: Sequence[dg.Definitions]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -358,8 +359,6 @@ def test_whatever_a_file_holds_is_told_and_never_raised(
     tmp_path_factory: pytest.TempPathFactory, tree: Any
 ) -> None:
     """JSON is YAML: any tree is a declaration with faults, for the name alone is never enough."""
-    import json
-
     folder = tmp_path_factory.mktemp("tree")
     experiment, found = examine(write(folder, json.dumps({"name": "x", "pipeline": tree})))
     assert experiment is None
@@ -373,6 +372,9 @@ MISNAMED = {
     "defs.yml": SMALL, "def.yaml": SMALL, "Defs.yaml": SMALL, "defs.yaml.txt": SMALL,
     "component.yml": COMPONENT, "component.yaml": COMPONENT, "experiment.yaml": SMALL,
     "DEFS.YML": "type: [", "experiment.yml": "", "mine.yaml": SMALL,
+    "defs.ymal": SMALL, "defs.yaml ": SMALL, "defs": SMALL, ".defs.yaml": SMALL,
+    "defs.json": json.dumps({"name": "a", "pipeline": {}, "training": {}}),
+    "both.py": PYTHON.replace("EXPERIMENT = ", "EXPERIMENTS: list = [").replace(")\n", ")]\n"),
     "Experiment.py": PYTHON, "experiments.py": PYTHON, "experiment.py.txt": PYTHON,
     "mine.py": PYTHON,
 }  # fmt: skip
@@ -388,6 +390,23 @@ def test_a_declaration_under_another_name_is_told_with_the_right_one(
     found = [one for one in discover(tmp_path) if one.faults]
     assert [(one.file, one.experiment) for one in found] == [(file, None)]
     assert f"is not read under this name; rename it to {right!r}" in found[0].faults[0].message
+
+
+@pytest.mark.parametrize("name", ["defs2.yaml", "mine.yml", "defs.txt", "mine.py"])
+@pytest.mark.parametrize("right", ["defs.yaml", "experiment.py"])
+def test_another_declaration_beside_one_that_is_read_is_told_and_a_copy_is_not(
+    tmp_path: Path, name: str, right: str
+) -> None:
+    python = "import small_experiment\n\nEXPERIMENT = small_experiment.declare(name='updown')\n"
+    of = {"py": python, "yaml": SMALL, "yml": SMALL, "txt": SMALL}
+    write(tmp_path, of[right.split(".")[1]], right)
+    text = of[name.split(".")[1]] + "# Experiment\n"
+    write(tmp_path, text, name)
+    assert [one.faults for one in discover(tmp_path)] == [()]
+    write(tmp_path, text.replace("updown", "other"), name)
+    (fault,) = (fault for one in discover(tmp_path) for fault in one.faults)
+    assert fault.file.name == name
+    assert "in a folder of its own" in fault.message
 
 
 def test_functions_beside_data_without_a_declaration_are_told(tmp_path: Path) -> None:
@@ -411,4 +430,10 @@ def test_sound_folders_are_let_alone(tmp_path: Path) -> None:
     write(tmp_path / "other", "type: dagster_dbt.DbtProjectComponent\nattributes: {}\n")
     write(tmp_path / "other2", "type: dagster.DefsFolderComponent\n", "component.yaml")
     write(tmp_path / "notes", "# An experiment\n", "README.md")
+    write(tmp_path / "notes", "EXPERIMENT = 'a'\nEXPERIMENTS = ['a']  # Experiment\n", "names.py")
+    write(tmp_path / "notes", "x: 1\n", "component.yaml")
+    write(tmp_path / "notes", "1 / 0\n", "script.py")  # no package, so that nothing imports it
+    write(tmp_path / "notes", "", ".#lock.py").unlink()
+    (tmp_path / "notes" / ".#lock.py").symlink_to("me@host")
+    (tmp_path / "linked").symlink_to(write(tmp_path / ".out", "", "rows.csv").parent)
     assert [one.faults for one in discover(tmp_path)] == [()]

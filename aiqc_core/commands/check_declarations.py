@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,8 @@ from rich.text import Text
 
 from aiqc_core.commands import telling
 from aiqc_core.commands.project import defs_folder, shown
-from aiqc_core.declaration import Fault, Found, discover
+from aiqc_core.declaration import LOADER, Fault, Found, survey
+from aiqc_core.declaration.names import UnknownNameError, resolve
 from aiqc_core.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def show(path: Path | None, *, deep: bool, as_json: bool = False) -> bool:
         NotFoundError: nothing is declared there.
     """
     place = path or defs_folder()
-    found = discover(place, deep=deep)
+    found = _found(place, deep=deep)
     if not found:
         message = (
             f"{shown(place)} declares no experiment (a folder with defs.yaml or experiment.py). "
@@ -51,6 +53,17 @@ def show(path: Path | None, *, deep: bool, as_json: bool = False) -> bool:
     good = sum(not one.faults for one in found)
     console.print(f"{good} of {len(found)} declarations are sound, {faults} fault(s).")
     return faults == 0
+
+
+def _found(place: Path, *, deep: bool) -> list[Found]:
+    """Return the declarations, and what else is faulty; of what is Dagster's, Dagster says it."""
+    seen = survey(place, deep=deep)
+    known = {fault for one in seen for fault in one.faults}
+    if any(one.experiment is None and not one.faults for one in seen):
+        with suppress(UnknownNameError):  # AIQC is here without Dagster
+            faults = resolve(LOADER, place)(place)
+            seen += [Found(f.file, None, (f,)) for f in faults if f not in known]
+    return [one for one in seen if one.experiment is not None or one.faults]
 
 
 def _all(found: Iterable[Found]) -> list[dict[str, Any]]:

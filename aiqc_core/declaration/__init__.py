@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from aiqc_core.declaration.discovery import Found, discover, is_declared, is_open
+from aiqc_core.declaration.discovery import FOLDER, MODULE, Found, discover, survey
 from aiqc_core.declaration.faults import Fault, told
-from aiqc_core.declaration.reading import COMPONENT, examine, load, of_values
+from aiqc_core.declaration.reading import COMPONENT, LOADER, examine, load, of_values
 
 __all__ = [
     "COMPONENT",
+    "FOLDER",
+    "LOADER",
+    "MODULE",
     "Fault",
     "Found",
     "discover",
     "examine",
-    "is_declared",
-    "is_open",
     "load",
     "of_values",
+    "survey",
     "told",
 ]

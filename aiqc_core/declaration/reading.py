@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from aiqc_core.wording import Place
 
 COMPONENT = "aiqc_dagster.component.ExperimentComponent"
+LOADER = "aiqc_dagster.folders.faults"  # by name, as Dagster finds the component
 ATTRIBUTES = "attributes"
 ENVELOPE = ("type", ATTRIBUTES, "template_vars_module", "requirements", "post_processing")
 

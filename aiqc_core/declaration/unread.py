@@ -1,7 +1,8 @@
-"""Files that can only be meant as a declaration, and that nothing reads under their name."""
+"""What can only be meant as a declaration, and what nothing reads under its name."""
 
 from __future__ import annotations
 
+import ast
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -16,63 +17,116 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 YAML_NAME, PYTHON_NAME = "defs.yaml", "experiment.py"
-YAML_FILE = re.compile(r".+\.(ya?ml|ya?ml\.\w+|ya?ml~)|defs", re.IGNORECASE)
-YAML_LIKE = re.compile(r"(defs?|components?|experiments?)(\.ya?ml.*)?~?", re.IGNORECASE)
-PYTHON_FILE = re.compile(r".+\.py(\.txt|\.bak|~)?", re.IGNORECASE)
+OTHER_NAMES = ("defs.yml", "component.yaml")  # which Dagster reads where there is no defs.yaml
+READ = {YAML_NAME, PYTHON_NAME}
+YAML_FILE = re.compile(r".+\.y[aml]{2,3}(\W*|\W\w+)", re.IGNORECASE)
+YAML_LIKE = re.compile(r"(defs?|components?|experiments?)(\.y[aml]{2,3}.*)?~?", re.IGNORECASE)
+PYTHON_FILE = re.compile(r".+\.py(\W*|\W\w+)", re.IGNORECASE)
+STEMS = ("defs", "component", "experiment")
 BESIDE = {"functions.py", "__init__.py"}  # what defines nothing by itself
 OWN_KEYS = {"pipeline", "training"}
-DECLARES = re.compile(r"^EXPERIMENTS?\b[^=\n]*=[^=]", re.MULTILINE)
+NAMES = ("EXPERIMENT", "EXPERIMENTS")
+NAME = re.compile(r"\bname\s*=\s*['\"](\w+)")
 FUNCTIONS = re.compile(r"^(async )?def fn_(build|train)\b", re.MULTILINE)
 MOST_BYTES = 1_000_000
 
 
 def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
-    """Yield what is meant as a declaration in a folder that holds none which is read.
+    """Yield what is meant as a declaration in a folder, and is not read.
+
+    Beside a declaration that is read, a copy of it is none that is missed.
 
     Args:
-        folder: one that has neither `defs.yaml` nor `experiment.py`.
+        folder: any.
         declared: the files that are read; functions in a folder that one of them mentions are
             theirs.
     """
-    files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+    children = sorted(folder.iterdir())
+    yield from (fault for child in children for fault in _broken(child))
+    read = "\n".join(_content(file) for file in declared if file.parent == folder)
+    shown = [file for file in children if not file.name.startswith(".") or file.name[1:] in READ]
+    files = [file for file in shown if file.is_file() and file.name not in READ]
     named = [
-        _renamed(file, right)
+        _renamed(file, right, is_beside=bool(read))
         for file in files
         for right, is_meant in ((YAML_NAME, _is_yaml), (PYTHON_NAME, _is_python))
-        if is_meant(file)
+        if is_meant(file, read)
     ]
     yield from named
-    if not named and not any(folder.name in _content(file) for file in declared):
+    if not (named or read or any(folder.name in _content(file) for file in declared)):
         yield from _undeclared(folder, files)
 
 
-def _is_python(file: Path) -> bool:
-    """Say whether a file defines an experiment under the name that is looked for."""
+def _broken(child: Path) -> Iterator[Fault]:
+    """Yield why what has the name of a declaration or of a module is none."""
+    message = None
+    if child.is_dir():
+        if child.name in {*READ, *OTHER_NAMES}:
+            message = "is a folder; a declaration is a file. Rename it."
+        elif child.is_symlink() and child.parent.resolve().is_relative_to(child.resolve()):
+            message = "is a link to a folder that it is in, and is not followed; remove it."
+    elif child.is_symlink() and not child.exists() and child.suffix in {".py", ".yaml", ".yml"}:
+        message = f"is a link to {child.readlink()}, which is not there; correct or remove it."
+    if message is not None and not child.name.startswith("."):
+        yield Fault(child, None, message)
+
+
+def _is_python(file: Path, read: str) -> bool:
+    """Say whether a file defines an experiment, other than those that are read."""
     if not PYTHON_FILE.fullmatch(file.name):
         return False
     content = _content(file)
-    return bool(DECLARES.search(content)) and "Experiment(" in content
+    if not (_defines(content) and re.search(r"Experiment\b|\baiqc", content)):
+        return False
+    given = NAME.findall(content)
+    return not read or (bool(given) and not _is_mentioned(read, file.stem, *given))
 
 
-def _is_yaml(file: Path) -> bool:
+def _defines(content: str) -> bool:
+    """Say whether Python calls something for a module's EXPERIMENT, or EXPERIMENTS."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError):
+        return bool(re.search(rf"^({'|'.join(NAMES)})\b.*=", content, re.MULTILINE))
+    return any(
+        isinstance(target, ast.Name) and target.id in NAMES
+        for line in tree.body
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None
+        if any(isinstance(part, ast.Call) for part in ast.walk(line.value))
+        for target in (line.targets if isinstance(line, ast.Assign) else [line.target])
+    )
+
+
+def _is_yaml(file: Path, read: str) -> bool:
     """Say whether the content is a declaration's; of what cannot be read, the name decides."""
-    if not YAML_FILE.fullmatch(file.name) or file.stat().st_size > MOST_BYTES:
+    stem, suffix = file.name.lstrip(".").partition(".")[0].lower(), file.suffix.lower()
+    is_like = bool(get_close_matches(stem, STEMS)) and suffix not in {*FORMATS, ".py"}
+    if not (is_like or YAML_FILE.fullmatch(file.name)) or file.stat().st_size > MOST_BYTES:
         return False
     documents, faults = text.read(file)
     if not documents:
-        return bool(YAML_LIKE.fullmatch(file.name)) and (
-            bool(faults) or not _content(file).strip()
-        )
-    return any(_declares(document.data) for document in documents)
+        is_named = bool(YAML_LIKE.fullmatch(file.name.lstrip(".")))
+        return is_named and not read and (bool(faults) or not _content(file).strip())
+    given = [_declared_name(document.data) for document in documents]
+    return any(
+        name is not None and (not read or (name and not _is_mentioned(read, name)))
+        for name in given
+    )
 
 
-def _declares(data: Any) -> bool:
-    if not isinstance(data, dict):
-        return False
+def _declared_name(data: Any) -> str | None:
+    """Return the name that a declaration gives, '' without one; None where it declares nothing."""
+    attributes = data.get(ATTRIBUTES, data) if isinstance(data, dict) else None
     if is_component(data):
-        return bool(get_close_matches(str(data["type"]), [COMPONENT]))
-    attributes = data.get(ATTRIBUTES, data)
-    return isinstance(attributes, dict) and set(attributes) >= OWN_KEYS
+        if not get_close_matches(str(data["type"]), [COMPONENT]):
+            return None
+    elif not (isinstance(attributes, dict) and set(attributes) >= OWN_KEYS):
+        return None
+    return str(attributes.get("name") or "") if isinstance(attributes, dict) else ""
+
+
+def _is_mentioned(read: str, *given: str) -> bool:
+    return any(re.search(rf"\b{re.escape(name)}\b", read) for name in given)
 
 
 def _undeclared(folder: Path, files: list[Path]) -> Iterator[Fault]:
@@ -87,8 +141,10 @@ def _undeclared(folder: Path, files: list[Path]) -> Iterator[Fault]:
         yield Fault(functions, None, message)
 
 
-def _renamed(file: Path, right: str) -> Fault:
-    message = f"is not read under this name; rename it to {right!r}, in {file.parent.name}/."
+def _renamed(file: Path, right: str, *, is_beside: bool) -> Fault:
+    where = "in a folder of its own" if is_beside else f"in {file.parent.name}/"
+    each = " Each EXPERIMENT has its own file." if right == PYTHON_NAME else ""
+    message = f"is not read under this name; rename it to {right!r}, {where}.{each}"
     return Fault(file, None, message)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from aiqc_core import config, declaration
+from aiqc_core.cli import app
 from aiqc_core.orm import Predictor
 from aiqc_dagster import bundle, definitions, faulty, folders
 from aiqc_dagster.execution import EXECUTOR_VARIABLE
@@ -231,6 +234,60 @@ def test_a_declaration_under_a_name_that_nothing_reads_is_shown(
     node = defs.resolve_asset_graph().get(dg.AssetKey(["b", "faulty"]))
     assert "rename it to 'defs.yaml'" in node.description
     assert f"{root / 'b' / 'defs.yml'}: is not read" in caplog.text
+
+
+ASSET = "import dagster as dg\n\n\n@dg.asset\ndef {name}(): ...\n"
+CLASH = (
+    "import dagster as dg\n\n\n@dg.definitions\ndef defs():\n"
+    "    return dg.Definitions(resources={'metastore': 1})\n"
+)
+FAULTY = {
+    "top.py": "1 / 0\n", "exits/own.py": "import sys\nsys.exit(3)\n", "dot/a.b.py": "x = 1\n",
+    "dotted.v1/m.py": "x = 1\n", "clash/own.py": CLASH, "hidden/.defs.yaml": GOOD,
+    "typo/defs.ymal": GOOD, "blank/defs.yaml ": GOOD, "bare/defs": GOOD, "a/defs2.yaml": GOOD,
+    "json/defs.json": '{"name": "json", "pipeline": {}, "training": {}}',
+    "many/experiments.py": "import aiqc_core as a\n\nEXPERIMENTS = list()\n",
+    "other/defs.yaml": "type: no.such.Component\n", "b\udce9/defs.yaml": GOOD,
+}  # fmt: skip
+SOUND = {
+    "assets.py": ASSET.format(name="one"), "team/assets.py": ASSET.format(name="two"),
+    "team/whole.py": ASSET.format(name="three") + "\n\ndefs = dg.Definitions(assets=[three])\n",
+    "exits/beside.py": ASSET.format(name="four"), "a/defs.yml": GOOD.format(name="a"),
+    "a/scratch.py": "1 / 0\n", "_private.py": "1 / 0\n", "data/settings.yaml": "x: 1\n",
+    "data/.#lock.py": "", "__pycache__/defs.yml": GOOD, "group/defs.yaml": (
+        "type: dagster.DefsFolderComponent\npost_processing:\n  assets:\n"
+        "    - attributes: { tags: { seen: 'yes' } }\n"
+    ),
+    "group/assets.py": ASSET.format(name="five"),
+}  # fmt: skip
+
+
+def test_check_and_dagster_find_the_same_faults(package: ModuleType) -> None:
+    root = Path(package.__path__[0])
+    experiment(root / "a", GOOD.format(name="a"))
+    experiment(root / "group" / "below", GOOD.format(name="below"))
+    for number, (name, text) in enumerate((FAULTY | SOUND).items()):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        full = text.format(name=f"e{number}") if text == GOOD else text
+        (root / name).write_text(full, encoding="utf-8")
+    for link, target in (("dangling/defs.yaml", "/no/file"), ("a/loop", "..")):
+        (root / link).parent.mkdir(exist_ok=True)
+        (root / link).symlink_to(target)
+    (root / "folder" / "defs.yaml").mkdir(parents=True)
+    defs = loaded(package)
+    graph = defs.resolve_asset_graph()
+    faults = [key for key in graph.get_all_asset_keys() if key.path[-1].startswith("faulty")]
+    shown = {file for key in faults for file in graph.get(key).metadata["files"].value}
+    checked = json.loads(CliRunner().invoke(app, ["check", str(root), "--json"]).stdout)
+    told = {one["file"] for one in checked["declarations"] if one["faults"]}
+    wanted = {*FAULTY, "dangling/defs.yaml", "a/loop", "folder/defs.yaml"}
+    where = {"other/defs.yaml": "other", "b\udce9/defs.yaml": r"b\xe9/defs.yaml"}
+    assert shown == told == {str(root / where.get(name, name)) for name in wanted}
+    sound = keys(defs) - {key.to_user_string() for key in faults}
+    assert {key for key in sound if "/" not in key} == {"one", "two", "three", "four", "five"}
+    assert {key.split("/")[0] for key in sound if "/" in key} == {"a", "below"}
+    for key in ("five", "below/dataset"):
+        assert graph.get(dg.AssetKey.from_user_string(key)).tags["seen"] == "yes"
 
 
 def test_materialising_a_fault_fails_with_it_and_its_check_is_red(tmp_path: Path) -> None:
