@@ -8,14 +8,13 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
 from small_experiment import declare
 
-from aiqc_core import chain, frames
+from aiqc_core import chain
 from aiqc_core.orm import Predictor, Queue
 from aiqc_dagster.execution import EXECUTOR_VARIABLE
 
@@ -84,26 +83,6 @@ def test_the_queue_of_a_notebook_is_trained_by_command(home: Path, dagster_home:
     assert done.returncode == 0, done.stderr[-3000:]
     assert Queue.get_by_id(queue.id).runs_completed == 4
     assert "notebook: 4 trained, 0 found, of 4 Jobs" in done.stderr
-
-
-def fails(*given: Any, **hp: Any) -> Any:
-    """Fail as a user's function does."""
-    return {}["patience"]
-
-
-def test_the_log_of_a_failed_training_names_the_users_line(home: Path, dagster_home: Path) -> None:
-    """F8: what is read in CI is the log, not the metadata of a step."""
-    pipeline = declare().pipeline.model_copy(update={"fold_count": None})
-    training = declare().training.model_copy(
-        update={"fn_train": fails, "hyperparameters": {"epochs": [1]}}
-    )
-    queue = chain.prepare(declare(pipeline=pipeline, training=training), "s1")
-    done = execute("run_queue", ops={"open_queue": {"config": {"queue_id": queue.id}}})
-    assert done.returncode != 0
-    _, _, said = done.stderr.partition("[q1_nofold_c0] - nofold_")  # what the step itself logs
-    assert "KeyError: 'patience', at " in said.splitlines()[0]
-    assert 'in fails: `return {}["patience"]`' in said.splitlines()[0]
-    assert "KeyError: 'patience'" in said.splitlines()[frames.TAIL_LINES]
 
 
 def test_a_sensor_that_a_documented_command_starts_runs_where_the_ui_looks(

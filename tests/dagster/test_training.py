@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 from small_experiment import declare
 
-from aiqc_core import chain
+from aiqc_core import chain, frames
 from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot, liveness
 from aiqc_core.orm.running import train_one
 from aiqc_dagster import bundle, partitions, training
@@ -97,6 +97,27 @@ def test_a_snapshot_whose_rows_were_deleted_is_no_data_for_what_follows(
     assert execute("retrain_updown", instance, run_config=config).success
     assert set(Snapshot.of("updown", "s1").rows.values()) == {2}
     assert Predictor.select().count() == 4
+
+
+def fails(*given: Any, **hp: Any) -> Any:
+    """Fail as a user's function does."""
+    return {}["patience"]
+
+
+def test_the_log_of_a_failed_training_names_the_users_line(
+    instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """F8: what is read in CI is the log, not the metadata of a step."""
+    pipeline = declare().pipeline.model_copy(update={"fold_count": None})
+    training = declare().training.model_copy(
+        update={"fn_train": fails, "hyperparameters": {"epochs": [1]}}
+    )
+    queue = chain.prepare(declare(pipeline=pipeline, training=training), "s1")
+    assert not run_queue(queue.id, instance).success
+    _, _, said = capfd.readouterr().err.partition("[q1_nofold_c0] - nofold_")  # of the step itself
+    assert "KeyError: 'patience', at " in said.splitlines()[0]
+    assert 'in fails: `return {}["patience"]`' in said.splitlines()[0]
+    assert "KeyError: 'patience'" in said.splitlines()[frames.TAIL_LINES]
 
 
 def test_a_queue_made_anew_shows_nothing_of_the_deleted_one(instance: dg.DagsterInstance) -> None:
