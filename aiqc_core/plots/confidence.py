@@ -95,7 +95,7 @@ def figure(found: Mapping[str, Any], about: str = "", *, height: int = HEIGHT) -
             layer="below",
         )
     drawn.update_xaxes(tickangle=0)
-    drawn.update_yaxes(range=[0, 1], tickvals=[0, HALF, 1])
+    drawn.update_yaxes(range=[0, 1], tickvals=[0, HALF, 1], title={"font": {"size": 11}})
     small = {"font": {"size": 14}, "pad": {"t": 6}, "subtitle": {"font": {"size": 11}}}
     drawn.update_layout(margin={"t": 54, "b": 24}, title=small)  # as little as it takes
     return drawn

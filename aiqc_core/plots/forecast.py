@@ -59,28 +59,23 @@ def figure(
         horizon: rows that each window forecasts.
     """
     drawn = theme.blank(
-        f"Forecast and truth: {horizon} rows ahead of each window",
+        f"Forecast and truth: {horizon} row{'s' * (horizon != 1)} ahead of each window",
         about,
         x="row",
         y=theme.escaped(column if unit is None else f"{column} ({unit})"),
     )
     for idx, part in enumerate(series):
-        truth = {"color": theme.DARK, "width": 1.5}
         drawn.add_scatter(
             x=part["row"],
-            y=part["true"],
-            mode="lines",
             name="truth",
-            line=truth,
             legendgroup="truth",
             showlegend=idx == 0,
+            **theme.series(part["true"], theme.DARK, 1.5),
         )
         drawn.add_scatter(
             x=part["row"],
-            y=part["predicted"],
-            mode="lines",
             name=f"forecast: {theme.escaped(part['split'])}",
-            line={"color": theme.split_color(part["split"]), "width": 1.5},
+            **theme.series(part["predicted"], theme.split_color(part["split"]), 1.5),
         )
     drawn.update_layout(hovermode="x unified", showlegend=True)
     return drawn

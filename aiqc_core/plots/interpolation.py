@@ -70,12 +70,7 @@ def figure(
         y=theme.escaped(name if unit is None else f"{name} ({unit})"),
     )
     drawn.add_scatter(
-        x=found["row"],
-        y=found["before"],
-        mode="lines",
-        name="measured",
-        line={"color": theme.BLUE, "width": 1.5},
-        connectgaps=False,
+        x=found["row"], name="measured", **theme.series(found["before"], theme.BLUE, 1.5)
     )
     drawn.add_scatter(
         x=found["filled_row"],

@@ -67,14 +67,9 @@ def figure(pair: Mapping[str, Any], about: str = "", *, unit: str | None = None)
         x=f"epoch (the first {skipped} of {pair['epochs']} left out)" if skipped else "epoch",
         y=theme.escaped(metric if unit is None else f"{metric} ({unit})"),
     )
-    mode = "lines+markers" if len(epochs) == 1 else "lines"
-    drawn.add_scatter(
-        x=epochs, y=pair["train"], mode=mode, name="train", line={"color": theme.BLUE}
-    )
-    if pair["evaluation"] is not None:
-        line = {"color": theme.ORANGE}
-        y = pair["evaluation"]
-        drawn.add_scatter(x=epochs, y=y, mode=mode, name="evaluation", line=line)
+    for name, color in (("train", theme.BLUE), ("evaluation", theme.ORANGE)):
+        if pair[name] is not None:
+            drawn.add_scatter(x=epochs, name=name, **theme.series(pair[name], color))
     shown = [*pair["train"], *(pair["evaluation"] or [])]
     if not any(math.isfinite(value) for value in shown):
         drawn.add_annotation(text="no value is finite: the model diverged", showarrow=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -136,6 +137,21 @@ def chance_line(figure: go.Figure, name: str, x: Sequence[float], y: Sequence[fl
     figure.add_scatter(
         x=list(x), y=list(y), mode="lines", line=CHANCE, name=name, hoverinfo="skip"
     )
+
+
+def series(values: Sequence[float | None], color: str, width: float = 2) -> dict[str, Any]:
+    """Return how a line is drawn: what has a gap on both sides as a dot, or it would not be seen.
+
+    >>> series([1.0, None, 2.0, 3.0], BLUE)["marker"]["size"]
+    [6, 0, 0, 0]
+    """
+    there = [value is not None and math.isfinite(value) for value in values]
+    beside = zip([False, *there[:-1]], there, [*there[1:], False], strict=True)
+    sizes = [6 if here and not (before or after) else 0 for before, here, after in beside]
+    drawn = {"y": values, "connectgaps": False, "line": {"color": color, "width": width}}
+    if not any(sizes):
+        return drawn | {"mode": "lines"}
+    return drawn | {"mode": "lines+markers", "marker": {"color": color, "size": sizes}}
 
 
 def legend_below(figure: go.Figure) -> None:

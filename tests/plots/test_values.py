@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiqc_core.plots import forecast, interpolation, predicted_true, split_sizes, windows
+from aiqc_core.plots import (
+    forecast,
+    interpolation,
+    learning_curve,
+    predicted_true,
+    split_sizes,
+    windows,
+)
 from aiqc_core.preprocess.window import plan
 
 
@@ -67,6 +74,28 @@ def test_blanks_are_gaps_and_what_fills_them_are_points(values: list[float | Non
     assert line.connectgaps is False
     assert list(points.x) == [i for i, v in enumerate(values) if v is None]
     assert set(points.y) <= {7.0}
+
+
+def test_a_value_between_gaps_is_a_dot_for_no_line_reaches_it() -> None:
+    nan = np.nan
+    gaps = interpolation.figure(
+        interpolation.data([nan, 1, nan, 2, 3], [1, 1, 1, 2, 3]), column="x"
+    )
+    (pair,) = learning_curve.data({"loss": [3.0, nan, 2.0, 1.0], "val_loss": [2.0, 1.0, nan, nan]})
+    training = learning_curve.figure(pair)
+    apart = {"test": np.array([[1.0], [2.0]])}
+    future = forecast.figure(
+        forecast.data({"test": [3, 9]}, apart, apart, size_shift=1), column="x", horizon=1
+    )
+    assert future.layout.title.text == "Forecast and truth: 1 row ahead of each window"
+    for line, sizes in (
+        (gaps.data[0], [0, 6, 0, 0, 0]),
+        (training.data[0], [6, 0, 0, 0]),
+        (future.data[0], [6, 0, 6]),
+        (future.data[1], [6, 0, 6]),
+    ):
+        assert (line.mode, list(line.marker.size)) == ("lines+markers", sizes)
+    assert training.data[1].mode == "lines"
 
 
 def test_what_stayed_blank_has_no_point() -> None:
