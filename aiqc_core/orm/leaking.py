@@ -17,7 +17,7 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.orm import order, sampling
-from aiqc_core.split import answers, leaks
+from aiqc_core.split import answers, leaks, near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,8 +35,10 @@ logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 2**23  # values: 64 MB as floats, a fraction of a second
 LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are warned of
+LEAST_NEAR = 0.05  # samples of a narrow kind may be nearly equal by nature
 BEYOND_CHANCE = 10.0  # times as many as columns that know nothing of each other would give
 SHOWN = 5
+IMAGE_AXES = 4
 READ = "values_read"
 SELF = "is the label itself"
 
@@ -103,12 +105,19 @@ def by_content(
         report["label_in_features"] += [
             {"feature": feature.id, **answer}
             for feature, found in zip(features, values, strict=True)
-            for answer in answers.find(_columns_of(found, feature), target)
+            for answer in _answers(found, feature, target)
             if (feature.id, answer["column"]) not in named
         ]
     tables = [codes_of(v) if isinstance(v, pd.DataFrame) else v for v in values]
     label_codes = None if target is None else leaks.numbered(target)
-    report["repeated_rows"] = leaks.repeated_rows(tables, label_codes, parts)
+    hashes = leaks.sample_hashes(tables)
+    report["repeated_rows"] = leaks.repeated_rows([hashes], label_codes, parts)
+    sketches = [near.places(tables), *(near.coarse(v) for v in tables if v.ndim == IMAGE_AXES)]
+    bits = [leaks.bits_of(sketch).reshape(len(hashes), -1) for sketch in sketches]
+    first = next(iter(parts))  # what is nearly repeated in one fold is so in the others
+    report["nearly_repeated"] = {first: near.count(bits, hashes, label_codes, parts[first])}
+    if target is not None:
+        report["contradicting"] = leaks.contradicting(hashes, target)
     report["by_chance"] = leaks.coincidence(tables)
     report["order_assumed"] = {} if in_order else _unordered(features, values, label, target)
     return report
@@ -143,8 +152,8 @@ def is_read(splitset: Splitset) -> bool:
 def shown(report: Report | None) -> Report:
     """Return a stored report as people see it; None of what was not looked at."""
     names = (
-        *("label_in_features", "group_in_features", "repeated_rows"),
-        *("target_overlap", "order_assumed"),
+        *("label_in_features", "group_in_features", "repeated_rows", "nearly_repeated"),
+        *("contradicting", "target_overlap", "order_assumed"),
     )
     return {name: (report or {}).get(name) for name in names}
 
@@ -164,9 +173,12 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
         "label in features": report["label_in_features"],
         "group column in features": report.get("group_in_features"),
         "equal to a training sample": repeated,
+        "nearly a training sample": _near_rows(report),
     }
     overlap, assumed = report["target_overlap"], report["order_assumed"]
     found: Report = {name: rows for name, rows in tables.items() if rows}
+    if _of_contradictions(report):
+        found["samples with the features of another label"] = report["contradicting"]["rows"]
     if overlap and overlap["rows"]:
         found["rows of each target in its own input"] = overlap["rows"]
     if assumed:
@@ -183,6 +195,8 @@ def messages(report: Report) -> list[str]:
         _of_groups(report.get("group_in_features")),
         _of_overlap(report["target_overlap"]),
         _of_repeats(report),
+        _of_near(_near_rows(report)),
+        _of_contradictions(report),
         order.sentence(report["order_assumed"] or {}),
     ]
     return [message for message in found if message]
@@ -219,23 +233,27 @@ def codes_of(frame: pd.DataFrame) -> NDArray[np.float64]:
     return np.column_stack(columns)
 
 
-def _columns_of(values: Any, feature: Feature) -> pd.DataFrame:
-    """Return what to look for the label in: of a sequence, the first and last row of each sample.
+def _answers(values: Any, feature: Feature, target: pd.DataFrame) -> list[Report]:
+    """Find where the label can be read: a column, or a place in each sequence or image.
 
-    Images have no columns of meaning.
+    The places of one column of sequences, or of images, are one answer.
     """
     if isinstance(values, pd.DataFrame):
-        return values
-    if feature.dataset.typ != "sequence":
-        return pd.DataFrame(index=range(len(values)))
-    ends = {"first": values[:, 0, :], "last": values[:, -1, :]}
-    return pd.DataFrame(
-        {
-            f"{name} ({which} row)": rows[:, i]
-            for which, rows in ends.items()
-            for i, name in enumerate(feature.columns)
-        }
-    )
+        return [*map(dict, answers.find(values, target))]
+    flat = values.reshape(len(values), -1)
+    places = answers.places(flat, target)
+    is_image = feature.dataset.typ == "image"
+    ends = {0: "first row", values.shape[-2] - 1: "last row"}
+    found: dict[tuple[str, str, int], list[str]] = {}
+    for answer in answers.find(pd.DataFrame(flat[:, places], columns=places), target):
+        *channel, row, column = map(int, np.unravel_index(int(answer["column"]), values.shape[1:]))
+        name = "pixel" if is_image else feature.columns[column]
+        place = f"{(*channel, row, column)}" if is_image else f"({ends.get(row, f'row {row}')})"
+        found.setdefault((name, answer["how"], answer["rows"]), []).append(f"{name} {place}")
+    return [
+        {"column": first + (f" and {len(more)} more" if more else ""), "how": how, "rows": rows}
+        for (_, how, rows), (first, *more) in found.items()
+    ]
 
 
 def _overlap(feature: Feature) -> Report | None:
@@ -329,6 +347,43 @@ def _of_repeats(report: Report) -> str | None:
     return (
         f"samples equal one that trains: {', '.join(places[:SHOWN])}{more}. Drop repeated rows "
         "before registering, or keep them in one split with groups."
+    )
+
+
+def _near_rows(report: Report) -> list[Report]:
+    return [
+        {"fold": part, "split": split, **near}
+        for part, splits in (report.get("nearly_repeated") or {}).items()
+        for split, near in splits.items()
+        if near["rows"] >= LEAST_ROWS and near["share"] >= LEAST_NEAR
+    ]
+
+
+def _of_near(found: list[Report]) -> str | None:
+    if not found:
+        return None
+    places = ", ".join(
+        f"{n['rows']} of {n['split']!r} ({n['share']:.1%} of {n['of']} looked at; {n['fold']})"
+        for n in found
+    )
+    return (
+        f"samples are nearly one that trains: {places}. If they are copies, drop them before "
+        "registering, or keep them in one split with groups."
+    )
+
+
+def _of_contradictions(report: Report) -> str | None:
+    found = report.get("contradicting")
+    if not found or not found["rows"]:
+        return None
+    if found["distinct"] == 1:
+        return f"all {found['of']} samples have equal features: there is nothing to learn from."
+    share, by_chance = found["rows"] / found["of"], report["by_chance"] * found["of"]
+    if found["rows"] < LEAST_ROWS or share < max(LEAST_SHARE, BEYOND_CHANCE * by_chance):
+        return None
+    return (
+        f"{found['rows']} samples ({share:.1%}) have the features of another one and another "
+        "label: no model can tell them apart. Look for wrong labels or a feature that is missing."
     )
 
 

@@ -22,7 +22,7 @@ FEW_ROWS = 5  # of which a straight line says little
 ROWS_IN_ORDER = 20
 EXACT = 1e-6  # of a column's range: float32 keeps 7 digits
 ROWS_A_VALUE = 5  # from which a value comes often: a code, whatever else it could be
-
+FEW_PLACES, FEWEST, MOST_VALUES, MOST_PLACES = 64, 50, 2**22, 200  # see `places`
 
 EQUAL, RECODED, PART = "has its values", "is the label in other values", "follows from it"
 LINE, ORDER = "is a linear function of it", "has its order"
@@ -74,6 +74,55 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
     if step == 1 or not names:
         return names
     return list(_found(table.loc[:, [answer["column"] for answer in names]], whole))
+
+
+def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
+    """Return the places of each sample that may give the label away: `find` says if they do.
+
+    Of many places those are left out that rows refute, in one pass over at most `MOST_VALUES`
+    values, or over `FEWEST` samples where these are more.
+
+    Args:
+        values: numbers, `(samples, places)`.
+        label: as `find` takes it.
+    """
+    if values.shape[1] <= FEW_PLACES:
+        return list(range(values.shape[1]))
+    truth = (label if len(label.columns) == 1 else _classes(label)).iloc[:, 0]
+    known = np.flatnonzero(truth.notna())
+    classes = _codes(truth.iloc[known])
+    step = -(-len(values) // max(MOST_VALUES // values.shape[1], FEWEST))
+    some = np.argsort(classes, kind="stable")[::step]  # in the order of classes
+    starts = np.flatnonzero(np.diff(classes[some], prepend=-1))
+    is_number = types.is_numeric_dtype(truth.dtype)
+    numbers: Any = _numbers(truth.iloc[known[some]]) if is_number else []
+    rising = np.argsort(numbers, kind="stable")
+    found: list[int] = []
+    width = max(MOST_VALUES // max(len(some), 1), 1)
+    for start in range(0, values.shape[1], width):
+        block = values[known[some], start : start + width].astype(float)
+        likely = np.zeros(block.shape[1], dtype=bool)
+        if len(starts) * 2 <= len(some):
+            likely |= _is_decided(block, starts) | _is_decided(1.0 * np.isnan(block), starts)
+        if is_number and len(some):
+            likely |= _rises_or_falls(block[rising])
+        found += (start + np.flatnonzero(likely)).tolist()
+    return found[:MOST_PLACES]
+
+
+def _is_decided(block: NDArray[np.float64], starts: Codes) -> NDArray[np.bool_]:
+    """Say of each column whether it has one value in each part of the rows, and several in all."""
+    low, high = np.fmin.reduceat(block, starts), np.fmax.reduceat(block, starts)
+    return ~(low != high).any(axis=0, where=~np.isnan(low)) & (
+        np.fmin.reduce(low) < np.fmax.reduce(high)
+    )
+
+
+def _rises_or_falls(block: NDArray[np.float64]) -> NDArray[np.bool_]:
+    with np.errstate(invalid="ignore"):  # of infinite ones
+        noise = EXACT * (np.fmax.reduce(block) - np.fmin.reduce(block))
+        steps = np.diff(block, axis=0)
+    return (steps < -noise).any(axis=0) != (steps > noise).any(axis=0)
 
 
 def _classes(one_hot: pd.DataFrame) -> pd.DataFrame:

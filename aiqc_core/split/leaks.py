@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 
 from aiqc_core.errors import SplitError
 from aiqc_core.split.draw import is_whole
@@ -21,6 +22,7 @@ DECIMALS = 6  # tells measurements apart, not noise of computing
 COUNTED_ROWS, COUNTED_COLUMNS = 10_000, 100  # of which chance is estimated
 MOST_DECIMALS = 15  # of a float64
 BLOCK_VALUES = 2**16  # values hashed at once: they stay in a processor's cache
+OFTEN = 5  # rows that a value has on average where it comes often
 EXACT = 2.0**52  # from here on a float64 holds no fraction that could be rounded
 
 
@@ -109,6 +111,14 @@ class RepeatedRows(TypedDict):
     trained: int
 
 
+def sample_hashes(tables: Sequence[NDArray[Any]]) -> NDArray[np.uint64]:
+    """Return a hash of each sample: equal where it is in all tables, numbers `(samples, …)`."""
+    hashes = np.zeros(len(tables[0]), dtype=np.uint64)
+    for place, values in enumerate(tables, 1):
+        hashes += _row_hashes(values, DECIMALS) * np.uint64(2 * place + 1)
+    return hashes
+
+
 def repeated_rows(
     tables: Sequence[NDArray[Any]],
     labels: NDArray[np.int64] | None,
@@ -121,9 +131,7 @@ def repeated_rows(
         labels: the number of each sample's label; None where there is none.
         parts: by fold the positions of samples a split; the first split of each is train.
     """
-    hashes = np.zeros(len(tables[0]), dtype=np.uint64)
-    for place, values in enumerate(tables, 1):
-        hashes += _row_hashes(values, DECIMALS) * np.uint64(2 * place + 1)
+    hashes = sample_hashes(tables)
     labelled = None if labels is None else hashes + _mixed((labels + 1).view(np.uint64))
 
     def counted(train: NDArray[np.int64], rows: NDArray[np.int64]) -> RepeatedRows:
@@ -139,25 +147,70 @@ def repeated_rows(
     }
 
 
+def contradicting(hashes: NDArray[np.uint64], label: pd.DataFrame) -> dict[str, int]:
+    """Count the samples whose features equal those of one with another label.
+
+    A continuous label is another one from half a standard deviation on: less may be noise of
+    measurements that were repeated.
+
+    Args:
+        hashes: of each sample.
+        label: its columns, as many rows.
+
+    >>> hashes = np.array([7, 7, 8], dtype=np.uint64)
+    >>> contradicting(hashes, pd.DataFrame({"y": ["a", "b", "a"]}))
+    {'rows': 2, 'of': 3, 'distinct': 2}
+    """
+    values, apart = numbered(label).astype(float), 0.0
+    if len(label.columns) == 1 and types.is_float_dtype(label.dtypes.iloc[0]):
+        values = label.iloc[:, 0].to_numpy(dtype=float, na_value=np.nan)
+        apart = float(values[np.isfinite(values)].std()) / 2
+    known, numbers = np.unique(hashes, return_inverse=True)
+    low, high = np.full(len(known), np.inf), np.full(len(known), -np.inf)
+    np.fmin.at(low, numbers, values)
+    np.fmax.at(high, numbers, values)
+    rows = int((high - low > apart)[numbers].sum())
+    return {"rows": rows, "of": len(hashes), "distinct": len(known)}
+
+
 def numbered(label: pd.DataFrame) -> NDArray[np.int64]:
     """Return the number of each sample's label, of one column or several."""
     return label.groupby(list(label.columns), sort=False, dropna=False).ngroup().to_numpy()
 
 
 def coincidence(tables: Sequence[NDArray[Any]]) -> float:
-    """Return how likely two samples are equal by chance, if their columns know nothing of others.
+    """Return how likely two samples are equal by chance.
 
-    Rows of few columns with few values are equal by nature: that says nothing of a leak.
+    Columns of few values are counted together, as one often follows from another (a city's
+    state); the others as if they knew nothing of each other. Rows of few columns with few values
+    are equal by nature: that says nothing of a leak.
     """
     likely = 1.0
     for values in tables:
-        some = values[:: -(-len(values) // COUNTED_ROWS)].reshape(
-            -1, int(np.prod(values.shape[1:]))
-        )
-        for column in _rounded(some[:, :COUNTED_COLUMNS], DECIMALS).T:
-            sizes = np.unique(column, return_counts=True)[1].astype(float)
-            likely *= float((sizes * (sizes - 1)).sum()) / max(len(column) * (len(column) - 1), 1)
+        width = int(np.prod(values.shape[1:]))
+        spread = np.linspace(0, width - 1, min(width, COUNTED_COLUMNS)).astype(int)
+        some = values[:: -(-len(values) // COUNTED_ROWS)].reshape(-1, width)
+        joint = np.zeros(len(some), dtype=np.int64)
+        for column in bits_of(some[:, spread]).T:
+            codes = pd.factorize(column)[0]
+            both = pd.factorize(joint * len(codes) + codes)[0]
+            if (both.max(initial=0) + 1) * OFTEN <= len(both):
+                joint = both
+            else:
+                likely *= _alike(codes)
+        likely *= _alike(joint)
     return likely
+
+
+def _alike(codes: NDArray[np.int64]) -> float:
+    """Return the share of pairs that have the same code."""
+    sizes = np.bincount(codes).astype(float)
+    return float((sizes * (sizes - 1)).sum()) / max(len(codes) * (len(codes) - 1), 1)
+
+
+def bits_of(values: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return bits that are equal where numbers are, to `DECIMALS` digits."""
+    return _rounded(values, DECIMALS).view(np.uint64)
 
 
 def _row_hashes(values: NDArray[Any], decimals: int) -> NDArray[np.uint64]:

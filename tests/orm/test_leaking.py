@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,6 +122,86 @@ def test_repeated_samples_are_warned_of_in_tables_and_images(home: Path) -> None
     feature = Feature.from_dataset(Dataset.Image.from_numpy(np.concatenate([images] * 2)).id)
     with pytest.warns(UserWarning, match="equal one that trains"):
         Splitset.make([feature.id], size_test=0.25, seed=1)
+
+
+def cut_arrays(values: np.ndarray[Any, Any], label: Any) -> Splitset:
+    """Cut sequences or images by a label of their own table."""
+    kind: Any = Dataset.Sequence if values.ndim == 3 else Dataset.Image
+    feature = Feature.from_dataset(kind.from_numpy(values).id)
+    target = Label.from_dataset(Dataset.Tabular.from_df(pd.DataFrame({"y": label})).id)
+    return Splitset.make([feature.id], target.id, size_test=0.25, seed=1)
+
+
+def noise(kind: str) -> np.ndarray[Any, Any]:
+    """Return sequences or images that have nothing in common."""
+    rng = np.random.default_rng(0)
+    if kind == "sequence":
+        return rng.normal(size=(ROWS, 30, 3))
+    return rng.integers(0, 255, (ROWS, 3, 16, 16), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["sequence", "image"])
+def test_a_label_within_each_sample_is_warned_of_by_its_place(home: Path, kind: str) -> None:
+    values, label = noise(kind), np.random.default_rng(1).choice(["a", "b", "c"], ROWS)
+    assert not cut_arrays(values, label).leak_report["label_in_features"]
+    values[..., 5, 1] = (pd.factorize(label)[0] * 7).reshape(-1, *[1] * (values.ndim - 3))
+    expected = r"'1 \(row 5\)' is the" if kind == "sequence" else r"'pixel \(0, 5, 1\) and 2 more'"
+    with pytest.warns(UserWarning, match=expected):
+        (found,) = cut_arrays(values, label).leak_report["label_in_features"]
+    assert found["rows"] == ROWS
+
+
+def test_a_continuous_label_within_each_sequence_is_warned_of(home: Path) -> None:
+    values, label = noise("sequence"), np.random.default_rng(1).normal(size=ROWS)
+    values[:, 7, 2], values[3, 7, 2] = label, np.nan
+    with pytest.warns(UserWarning, match=r"'2 \(row 7\)' has its values \(59 rows\)"):
+        cut_arrays(values, label)
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [*product(["sequence", "image"], ["one row", "some values"]), ("image", "noise")],
+)
+def test_near_copies_are_warned_of(home: Path, kind: str, change: str) -> None:
+    """Each sample of the second half is changed from one of the first half."""
+    values, rng, half = noise(kind), np.random.default_rng(3), ROWS // 2
+    label = np.tile(rng.choice(["a", "b"], half), 2)
+    other = values[half:].copy()
+    values[half:] = values[:half]
+    if change == "one row":
+        values[half:, ..., 3, :] = other[..., 3, :]
+    elif change == "some values":
+        some = rng.random(other.shape) < 0.05
+        values[half:][some] = other[some]
+    else:
+        values[half:] = np.clip(
+            values[half:].astype(int) + rng.integers(-1, 2, other.shape), 0, 255
+        )
+    with pytest.warns(UserWarning, match="nearly one that trains"):
+        splitset = cut_arrays(values, label)
+    train, test = (set(splitset.samples[name]) for name in ("train", "test"))
+    most = sum((row + half) % ROWS in train for row in test)
+    found = splitset.leak_report["nearly_repeated"]["no_fold"]["test"]
+    assert most / 3 < found["rows"] <= most
+    assert audit.rows_apart(splitset).facts["nearly a training sample"]
+
+
+def test_equal_features_of_another_label_are_warned_of(home: Path) -> None:
+    half, rng = np.random.default_rng(0).normal(size=(ROWS // 2, 4)), np.random.default_rng(1)
+    frame = pd.DataFrame(np.concatenate([half] * 2), columns=list("abcd"))
+    slope = frame.sum(axis=1)
+    with pytest.warns(UserWarning, match=r"60 samples \(100.0%\) have the features of another"):
+        found = cut(frame.assign(y=["no", "yes"] * (ROWS // 4) + ["yes", "no"] * (ROWS // 4)))
+    assert found.leak_report["contradicting"]["rows"] == ROWS
+    cut_arrays(frame.to_numpy()[:, None], slope + 0.1 * rng.normal(size=ROWS))  # measured twice
+    with pytest.warns(UserWarning, match="all 60 samples have equal features"):
+        cut_arrays(np.ones((ROWS, 4, 2)), slope)
+
+
+def test_columns_that_follow_from_each_other_are_alike_by_nature(home: Path) -> None:
+    city = np.random.default_rng(2).integers(0, 9, ROWS)
+    frame = pd.DataFrame({"city": city, "state": city // 2, "zip": city * 7, "land": city // 5})
+    cut(frame.assign(y=table()["y"]))
 
 
 def test_large_data_are_looked_at_when_they_are_cached(

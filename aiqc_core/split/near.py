@@ -1,0 +1,128 @@
+"""Samples that are nearly another one: a row replaced, one value in twenty, noise on an image.
+
+Pairs are not compared: samples that agree in a few places, drawn at random, are looked at, the
+first of those that train for each draw. So the work grows with the samples, not with their square.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Bits = NDArray[np.uint64]
+
+PLACES, MOST_VALUES = 256, 2**24  # of each sample, and of all, that are compared
+LEAST_PLACES = 8  # below, one value more or less is no likeness
+DRAWS, DRAWN = 24, 8  # of samples nine tenths alike, one draw in two sees no difference
+MOST_ROWS = 10_000  # of a split
+COMPARED = 100  # training samples by which a value is called rare
+LIKE = 0.85  # of the information that is equal
+BITS = 20.0  # of it beyond what pairs of so many samples have by chance
+GRID, LEVELS = 8, 64  # to which an image is made coarse, so that noise is no difference
+
+
+class NearRows(TypedDict):
+    """How many of the rows of a split that were looked at are nearly one of train."""
+
+    rows: int
+    share: float
+    of: int
+
+
+def places(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Return values of each sample at places drawn at random, `(samples, PLACES or fewer)`.
+
+    Args:
+        tables: numbers, `(samples, …)` each.
+    """
+    widths = [int(np.prod(table.shape[1:])) for table in tables]
+    most = min(PLACES, max(MOST_VALUES // max(len(tables[0]), 1), LEAST_PLACES))
+    chosen = np.sort(np.random.default_rng(0).permutation(sum(widths))[:most])
+    starts = np.cumsum([0, *widths])
+    parts = [
+        table.reshape(len(table), -1)[:, chosen[(chosen >= start) & (chosen < end)] - start]
+        for table, start, end in zip(tables, starts, starts[1:], strict=False)
+    ]
+    return parts[0] if len(parts) == 1 else np.hstack(parts)
+
+
+def coarse(images: NDArray[Any]) -> NDArray[np.float64]:
+    """Return images `(samples, channels, rows, columns)` as levels of brightness on a grid."""
+    found = np.nan_to_num(images.astype(float), posinf=0.0, neginf=0.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest there is
+        for axis in (2, 3):
+            length = found.shape[axis]
+            edges = np.linspace(0, length, min(length, GRID) + 1).astype(int)
+            sizes = np.expand_dims(np.diff(edges), tuple(range(1, 4 - axis)))
+            found = np.add.reduceat(found, edges[:-1], axis=axis) / sizes
+        found *= LEVELS / (float(np.ptp(found)) or 1.0)
+    return np.nan_to_num(np.round(found), posinf=0.0, neginf=0.0)
+
+
+def count(
+    sketches: Sequence[Bits],
+    hashes: NDArray[np.uint64],
+    labels: NDArray[np.int64] | None,
+    splits: Mapping[str, NDArray[np.int64]],
+) -> dict[str, NearRows]:
+    """Count in each split the samples that are nearly one that trains, and have its label.
+
+    Args:
+        sketches: bits of the values of each sample at some places, `(samples, places)` each.
+        hashes: of each whole sample; those that equal one that trains do not count.
+        labels: the number of each sample's label; None where there is none.
+        splits: positions of samples a split; the first split is train.
+    """
+    (_, train), *others = splits.items()
+    counts: dict[str, NearRows] = {}
+    for split, whole in others:
+        rows = whole[:: -(-len(whole) // MOST_ROWS) or 1]
+        alike = np.zeros(len(hashes), dtype=bool)
+        for sketch in sketches:
+            for mine, other in _pairs(sketch, train, rows):
+                alike[mine] |= True if labels is None else labels[mine] == labels[other]
+        alike[rows[np.isin(hashes[rows], hashes[train])]] = False
+        found = int(alike.sum())
+        counts[split] = NearRows(rows=found, share=found / max(len(rows), 1), of=len(rows))
+    return counts
+
+
+def _pairs(
+    bits: Bits, train: NDArray[np.int64], rows: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield samples of `rows` and the training sample that each is nearly, some repeatedly."""
+    width = bits.shape[1]
+    if width < LEAST_PLACES or not len(train) or not len(rows):
+        return
+    known = bits[train[:: -(-len(train) // COMPARED)]]
+    ordered = np.sort(known, axis=0)
+    varied = (ordered[1:] != ordered[:-1]).mean(axis=0) + 1e-9
+    told = _information(bits[rows], known)
+    least = BITS + np.log2(len(train)) + np.log2(len(rows))
+    generator = np.random.default_rng(0)
+    for _ in range(DRAWS):
+        drawn = generator.choice(
+            width, min(DRAWN, width // 2), replace=False, p=varied / varied.sum()
+        )
+        hashes = bits[:, drawn] @ generator.integers(0, 2**63, len(drawn), dtype=np.uint64)
+        values, first = np.unique(hashes[train], return_index=True)
+        place = np.minimum(np.searchsorted(values, hashes[rows]), len(values) - 1)
+        alike = np.flatnonzero(values[place] == hashes[rows])
+        mine, others = rows[alike], train[first[place[alike]]]
+        shared = (told[alike] * (bits[mine] == bits[others])).sum(axis=1)
+        near = (shared >= LIKE * told[alike].sum(axis=1)) & (shared >= least)
+        yield mine[near], others[near]
+
+
+def _information(bits: Bits, known: Bits) -> NDArray[np.float64]:
+    """Return how much each value says, in bits: the rarer it is at its place, the more."""
+    times = np.zeros(bits.shape)
+    for row in known:
+        times += bits == row
+    return np.log2(len(known)) - np.log2(np.maximum(times, 1))
