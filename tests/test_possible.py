@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import small_experiment
-from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    KBinsDiscretizer,
+    LabelBinarizer,
+    MultiLabelBinarizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+    StandardScaler,
+)
 
 from aiqc_core import chain, declaration
 from aiqc_core.errors import AIQCError, AlgorithmError, DeclarationError, SelectionError
@@ -117,6 +125,67 @@ def of_model(model: Any, **hp: Any) -> Any:
             r"^training\.analysis_type: .* without a",
         ),
         (lambda: small_experiment.declare(schedule="61 * * * *"), r"^schedule: '61 \* \* \* \*'"),
+        *[
+            (lambda given=given: training(hyperparameters=given), message)
+            for given, message in [
+                ({"": [1]}, "'' is no name"),
+                ({"n": {}}, "'n' has no values"),
+                ({"n": {"low": 1}}, "a range has both 'low' and 'high'"),
+                ({"n": range(3)}, "'n' is a range; give a list"),
+                ({"n": {1, 2}}, "'n' is a set; give a list"),
+            ]
+        ],
+        *[
+            (lambda name=name, given=given: training(**{name: given}), rf"^training\.{name}: .*give a")
+            for name in ("repeat_count", "permute_count", "workers", "time_limit", "search_count")
+            for given in (True, "2")
+        ],
+        (lambda: training(repeat_count=10**30), r"^training\.repeat_count: .*below 2\*\*31"),
+        (lambda: pipeline(time_ordered="yes"), r"^pipeline\.time_ordered: 'yes'; give True or"),
+        (lambda: pipeline(size_test="0.2"), r"^pipeline\.size_test: '0.2'; give a number"),
+        (lambda: pipeline(groups="y"), r"^pipeline\.groups: 'y' is the label"),
+        (lambda: pipeline(positive=0.5), r"^pipeline\.positive: 0.5; give a class"),
+        *[
+            (lambda coder=coder: pipeline(label_encoder=coder), "label_encoder: .* not tell the cla")
+            for coder in (
+                OneHotEncoder(max_categories=2),
+                OrdinalEncoder(min_frequency=2),
+                MultiLabelBinarizer(),
+            )
+        ],
+        *[
+            (
+                lambda coder=coder: small_experiment.declare(
+                    pipeline=pipeline(label_encoder=coder),
+                    training=training(analysis_type="regression"),
+                ),
+                r"^pipeline\.label_encoder: .*codes of classes",
+            )
+            for coder in (OneHotEncoder(), OrdinalEncoder(), KBinsDiscretizer(), LabelBinarizer())
+        ],
+        (
+            lambda: small_experiment.declare(
+                pipeline=pipeline(label_encoder=OneHotEncoder(drop="first")),
+                training=training(analysis_type="classification_multi"),
+            ),
+            "not tell the classes apart: one has no column",
+        ),
+        *[
+            (
+                lambda kwargs=kwargs: Interpolation(interpolate_kwargs=kwargs),
+                r"^pipeline\.interpolations\.interpolate_kwargs",
+            )
+            for kwargs in ({"method": "no"}, {"method": "linear", "limit": -1}, {"inplace": True})
+        ],
+        (lambda: Interpolation(dtypes=["flot64"]), r"interpolations\.dtypes: .* are not floating"),
+        (
+            lambda: FeatureEncoder(encoder=StandardScaler(), dtypes=["flot64"]),
+            r"feature_encoders\.dtypes: .*Did you mean 'float64'",
+        ),
+        *[
+            (lambda given=given: pipeline(reshape_indices=given), r"^pipeline\.reshape_indices: ")
+            for given in ([], ["a"], [1, 0], [0, 0], [0, -1], [0, True])
+        ],
     ],
 )
 def test_it_is_refused_in_one_line_that_names_the_field(make: Any, message: str) -> None:
@@ -139,10 +208,21 @@ def test_it_is_refused_in_one_line_that_names_the_field(make: Any, message: str)
         lambda: training(hyperparameters={"a": [None], "learning rate": [0.1], "class": ["x"]}),
         lambda: training(fn_build=with_neurons, hyperparameters={"neurons": [8]}),
         lambda: training(fn_lose=of_nothing, hyperparameters={"delta": [1.0]}),
+        lambda: training(repeat_count=2.0, workers=np.int64(2), time_limit=5),
+        lambda: pipeline(positive=np.int64(2**40), reshape_indices=(0, "1", (1, 2))),
+        lambda: pipeline(label_encoder=OneHotEncoder(drop="first")),
+        lambda: Interpolation(interpolate_kwargs={"method": "linear", "limit": 2}),
+        lambda: FeatureEncoder(encoder=StandardScaler(), dtypes=["Float64", "category", "str"]),
     ],
 )
 def test_what_a_run_can_use_is_taken(make: Any) -> None:
     make()
+
+
+def test_a_value_that_is_given_repeatedly_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    declared = small_experiment.declare(training=training(hyperparameters={"n": [1, 1, 2]}))
+    assert [combination["n"] for combination in declared.combinations()] == [1, 2]
+    assert caplog.text.count("repeated values of 'n'") == 1
 
 
 @pytest.mark.parametrize("kind", ["frame", "array", "labelled"])

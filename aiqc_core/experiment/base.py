@@ -6,7 +6,8 @@ import re
 import types
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from aiqc_core.errors import DeclarationError
 from aiqc_core.wording import did_you_mean, dotted, in_experiment
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.wording import Place
 
+MOST = 2**31  # of whole numbers
 LONGEST = 80  # characters of a value that is shown
 PATTERNS = {
     "name": "should be up to 60 lower-case letters, digits and underscores, a letter first",
@@ -50,6 +52,22 @@ class Declared(BaseModel, metaclass=_Spoken):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     path: ClassVar[tuple[str, ...]] = ()  # where it stands in an Experiment
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_other_kinds(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuse text and truth values as numbers, and what is neither True nor False as one."""
+        kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
+        is_truth = isinstance(given, bool | np.bool_)
+        if kinds == {bool} and not is_truth:
+            message = f"{shown(given)}; give True or False."
+            raise ValueError(message)
+        if kinds <= {int, float, types.NoneType}:
+            is_large = int in kinds and isinstance(given, int) and abs(given) >= MOST
+            if is_truth or is_large or isinstance(given, str):
+                message = f"{shown(given)}; give a number{' below 2**31' if is_large else ''}."
+                raise ValueError(message)
+        return given
 
 
 def problems(
@@ -131,7 +149,7 @@ def _narrowed(place: Place, message: str, data: Any) -> tuple[Place, str]:
 
 def _quoted(place: Place, message: str, data: Any) -> Place:
     """Return the key of a mapping that a message quotes, where it quotes one."""
-    quoted = re.search(r"'([^']+)'", message)
+    quoted = re.match(r"[^{]*?'([^']+)'", message)
     below = (*place, quoted[1]) if quoted else place
     return _written(below, data, VALUE)
 
@@ -146,6 +164,15 @@ def _written(loc: tuple[Any, ...], data: Any, kind: str) -> Place:
             return (*place, part) if kind == MISSING else tuple(place)
         place.append(part)
     return tuple(place)
+
+
+def _kinds_in(annotation: Any) -> set[Any]:
+    """Return the types that an annotation allows, of a union each."""
+    if get_origin(annotation) is Annotated:
+        return _kinds_in(get_args(annotation)[0])
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return set().union(*map(_kinds_in, get_args(annotation)))
+    return {annotation}
 
 
 def _model_in(annotation: Any) -> type[Declared] | None:

@@ -28,6 +28,7 @@ from aiqc_core.experiment.pipeline import Pipeline
 from aiqc_core.experiment.training import Training
 from aiqc_core.ingest.content import NDIM
 from aiqc_core.ingest.tabular import read_table
+from aiqc_core.preprocess.encoders import analysis_fault
 from aiqc_core.train.search import combination_key
 
 if TYPE_CHECKING:
@@ -139,6 +140,14 @@ class Experiment(Declared):
                 f"training.analysis_type: {self.training.analysis_type!r} without a label; name "
                 "its column in pipeline.label, or use 'regression' to learn the features."
             )
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_coders_of_another_analysis(self) -> Experiment:
+        coder = self.pipeline.label_encoder
+        if coder is not None and (fault := analysis_fault(coder, self.training.analysis_type)):
+            message = f"pipeline.label_encoder: {fault}"
             raise ValueError(message)
         return self
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field, model_validator
+import numpy as np
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from aiqc_core.experiment.base import Declared
+from aiqc_core.experiment.base import Declared, shown
 from aiqc_core.experiment.possible import refuse_impossible
+from aiqc_core.preprocess import reshape
+from aiqc_core.preprocess.columns import dtype_written
 from aiqc_core.preprocess.encoders import checked
+from aiqc_core.preprocess.interpolate import FLOATING, checked_kwargs
+from aiqc_core.wording import did_you_mean
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+DTYPES = ("float64", "float32", "int64", "int32", "uint8", "str", "string", "category", "bool")
 
 
 def _encoder(given: Any) -> Any:
@@ -18,6 +25,43 @@ def _encoder(given: Any) -> Any:
     if given is not None:
         checked(given)
     return given
+
+
+def _class(given: Any) -> Any:
+    is_class = given is None or isinstance(given, bool | int | str | np.generic)
+    if not is_class or (isinstance(given, float) and not given.is_integer()):
+        message = (
+            f"{shown(given)}; give a class of the label: text, a whole number, True or False. A "
+            "column of floats is continuous; retype it to make classes of its values."
+        )
+        raise ValueError(message)
+    return given
+
+
+def _shape(given: Any) -> Any:
+    if given is not None:
+        reshape.checked(given, sys.maxsize, f"reshape_indices: {shown(given)}")
+    return given
+
+
+def _dtypes(given: list[str]) -> list[str]:
+    for name in given:
+        if (written := dtype_written(name)) != name:
+            hint = f"It is written {written!r}." if written else did_you_mean(name, DTYPES)
+            message = f"{name!r} is no dtype of a column. {hint}"
+            raise ValueError(message)
+    return given
+
+
+def _floating(given: list[str]) -> list[str]:
+    if other := [name for name in given if name not in FLOATING]:
+        message = f"{other} are not floating; only {list(FLOATING)} are interpolated."
+        raise ValueError(message)
+    return given
+
+
+def _interpolate_kwargs(given: Any) -> Any:
+    return None if given is None else checked_kwargs(given)
 
 
 Encoder = Annotated[Any, AfterValidator(_encoder)]
@@ -37,7 +81,7 @@ class FeatureEncoder(Declared):
 
     encoder: Encoder
     include: bool = True
-    dtypes: list[str] | None = None
+    dtypes: Annotated[list[str], AfterValidator(_dtypes)] | None = None
     columns: list[str] | None = None
 
 
@@ -53,9 +97,11 @@ class Interpolation(Declared):
 
     path: ClassVar[tuple[str, ...]] = ("pipeline", "interpolations")
 
-    interpolate_kwargs: dict[str, Any] | None = None
+    interpolate_kwargs: Annotated[dict[str, Any] | None, AfterValidator(_interpolate_kwargs)] = (
+        None
+    )
     process_separately: bool = True
-    dtypes: list[str] | None = None
+    dtypes: Annotated[list[str], AfterValidator(_floating)] | None = None
     columns: list[str] | None = None
 
 
@@ -101,14 +147,14 @@ class Pipeline(Declared):
     path: ClassVar[tuple[str, ...]] = ("pipeline",)
 
     label: str | list[str] | None = None
-    positive: bool | int | str | None = None
+    positive: Annotated[bool | int | str | None, BeforeValidator(_class)] = None
     features: list[str] | None = None
     label_interpolation: Interpolation | None = None
     label_encoder: Encoder = None
     interpolations: list[Interpolation] = Field(default_factory=list[Interpolation])
     feature_encoders: list[FeatureEncoder] = Field(default_factory=list[FeatureEncoder])
     window: Windowing | None = None
-    reshape_indices: list[int | str | list[int]] | None = None
+    reshape_indices: Annotated[list[int | str | list[int]] | None, BeforeValidator(_shape)] = None
     size_test: Share | None = None
     size_validation: Share | None = None
     fold_count: Annotated[int, Field(ge=2)] | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiqc_core.preprocess.encoders import checked, has_inverse
+from aiqc_core.preprocess.encoders import checked, has_inverse, label_fault
+from aiqc_core.split import answers
 from aiqc_core.split.cut import refuse_arguments
 
 if TYPE_CHECKING:
@@ -45,11 +46,13 @@ def _of_columns(pipeline: Pipeline) -> Iterator[str]:
         given = getattr(pipeline, name)
         if isinstance(given, list):
             yield from _of_names(name, given)
+    if pipeline.groups in pipeline.label_columns:
+        yield f"groups: {pipeline.groups!r} {answers.NO_GROUPS}"
 
 
 def _of_names(field: str, given: Sequence[str]) -> Iterator[str]:
     if not given:
-        yield f"{field}: is empty; name a column, or leave it out."
+        yield f"{field}: is empty; name one, or leave it out."
     twice = sorted({name for name in given if list(given).count(name) > 1})
     if twice:
         yield f"{field}: names {twice} twice; name each once."
@@ -59,6 +62,9 @@ def _of_target(pipeline: Pipeline) -> Iterator[str]:
     if pipeline.label_columns:
         if pipeline.unsupervised_stratify_col is not None:
             yield "unsupervised_stratify_col: the label stratifies; leave it out."
+        coder = pipeline.label_encoder
+        if coder is not None and (fault := label_fault(checked(coder))):
+            yield f"label_encoder: {fault}"
         return
     for name in ("label_encoder", "label_interpolation"):
         if getattr(pipeline, name) is not None:
@@ -78,6 +84,8 @@ def _of_steps(
     taken: set[str] = set()
     for i, step in enumerate(steps):
         columns = step.columns
+        if step.dtypes is not None:
+            yield from _of_names(f"{field}.{i}.dtypes", step.dtypes)
         if columns is not None:
             yield from _of_names(f"{field}.{i}.columns", columns)
             if getattr(step, "include", True):

@@ -59,8 +59,9 @@ class Training(Declared):
     @field_validator("hyperparameters")
     @classmethod
     def _refuse_impossible_values(cls, given: dict[str, Any]) -> dict[str, Any]:
-        space.parse(given)
-        return given
+        found = space.parse(given)
+        once = {name: list(found[name].values) for name in given if isinstance(given[name], list)}
+        return given | once
 
     @field_validator(*functions.SIGNATURES)
     @classmethod

@@ -14,7 +14,7 @@ from aiqc_core.orm import leaking, sampling
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
 from aiqc_core.preprocess.samples import trial_rows
-from aiqc_core.split import leaks
+from aiqc_core.split import answers, leaks
 from aiqc_core.split.cut import Cut, per_sample
 from aiqc_core.split.stratify import Basis
 
@@ -111,8 +111,11 @@ def grouped_by(features: Sequence[Feature], label: Label | None, column: str) ->
     """Return the group of each sample.
 
     Raises:
-        SplitError: no table that pairs with the samples has this column.
+        SplitError: no table that pairs with the samples has this column, or it is the label.
     """
+    if label is not None and column in label.columns:
+        message = f"groups: {column!r} {answers.NO_GROUPS}"
+        raise SplitError(message)
     sources = [label.dataset] if label is not None else []
     sources += [feature.dataset for feature in features if feature.recipe().windows is None]
     tables = [source for source in sources if source.typ == "tabular"]

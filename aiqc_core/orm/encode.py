@@ -19,6 +19,7 @@ from aiqc_core.orm.label import Label
 from aiqc_core.preprocess import classes as class_order
 from aiqc_core.preprocess import columns as column_filter
 from aiqc_core.preprocess import encode, unknown
+from aiqc_core.preprocess.encoders import label_fault
 from aiqc_core.preprocess.pipeline import EncoderStep
 from aiqc_core.preprocess.samples import trial_rows
 from aiqc_core.train import compatibility
@@ -56,11 +57,8 @@ class LabelCoder(BaseModel):
         """
         label = Label.get_by_id(label_id)
         encoder = encode.checked(sklearn_preprocess)
-        if not encode.has_inverse(encoder):
-            message = (
-                f"sklearn_preprocess: {encoder!r} has no inverse, so predictions could not be "
-                "decoded. Use one with inverse_transform (FunctionTransformer: inverse_func)."
-            )
+        if fault := label_fault(encoder):
+            message = f"sklearn_preprocess: {fault}"
             raise PreprocessError(message)
         if label.step() is not None:
             message = f"label_id: Label {label.id} has a LabelCoder already; make another Label."

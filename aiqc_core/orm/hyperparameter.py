@@ -106,7 +106,7 @@ def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None
         user = restored(algorithm.payloads())
     except Exception:  # noqa: BLE001 - what cannot be read here is said where it is used
         return
-    arguments.refuse_unfit(user, parse(hyperparameters))
+    arguments.refuse_unfit(user, parse(hyperparameters, tell=False))
 
 
 class Hyperparamcombo(BaseModel):

@@ -81,7 +81,7 @@ def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
     if dtypes is None:
         return None
     given: list[Any] = [dtypes] if isinstance(dtypes, str | type) else list(dtypes)
-    return [name if isinstance(name, str) else _dtype_name(name) for name in given]
+    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in given]
 
 
 def _by_dtype(
@@ -97,11 +97,12 @@ def _by_dtype(
     return [name for name, dtype in free.items() if dtype in wanted]
 
 
-def _dtype_name(dtype: Any) -> str:
+def dtype_written(dtype: Any) -> str | None:
+    """Return how a dtype is written; None of what is none."""
     try:
-        return str(types.pandas_dtype(dtype)) if dtype is not None else "None"
-    except TypeError:
-        return repr(dtype)
+        return None if dtype is None else str(types.pandas_dtype(dtype))
+    except (TypeError, ValueError):
+        return None
 
 
 def _by_name(

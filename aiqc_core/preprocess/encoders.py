@@ -29,6 +29,7 @@ CATEGORICAL = (
 )
 TARGET_ENCODERS = ("LabelEncoder", "LabelBinarizer")
 COLUMN_CATEGORIES = ("OneHotEncoder", "OrdinalEncoder")
+CLASS_CODERS = (*COLUMN_CATEGORIES, *TARGET_ENCODERS, "MultiLabelBinarizer", "KBinsDiscretizer")
 
 
 def is_a(encoder: object, *names: str) -> bool:
@@ -115,12 +116,44 @@ def has_inverse(encoder: Any) -> bool:
     """
     if is_a(encoder, "FunctionTransformer"):
         return encoder.func is None or encoder.inverse_func is not None
+    is_text = type(encoder).__module__.startswith(TEXT_MODULE)
+    return hasattr(encoder, "inverse_transform") and not (is_text or _merges(encoder))
+
+
+def _merges(encoder: Any) -> bool:
+    """Say whether an encoder gives several categories one code."""
     if is_a(encoder, *COLUMN_CATEGORIES):
-        return encoder.min_frequency is None and encoder.max_categories is None
-    is_lossy = is_a(encoder, "MultiLabelBinarizer") or type(encoder).__module__.startswith(
-        TEXT_MODULE
-    )
-    return hasattr(encoder, "inverse_transform") and not is_lossy
+        return encoder.min_frequency is not None or encoder.max_categories is not None
+    return is_a(encoder, "MultiLabelBinarizer")
+
+
+def label_fault(encoder: Any) -> str | None:
+    """Return why an encoder cannot be that of a label; None where its values may allow it."""
+    if _merges(encoder):
+        return (
+            f"{encoder!r} does not tell the classes apart: it may give several one code. Use "
+            "OrdinalEncoder(), LabelBinarizer() or OneHotEncoder() without min_frequency or "
+            "max_categories."
+        )
+    if not has_inverse(encoder):
+        return (
+            f"{encoder!r} has no inverse, so predictions could not be decoded. Use one with "
+            "inverse_transform (FunctionTransformer: inverse_func)."
+        )
+    return None
+
+
+def analysis_fault(encoder: Any, analysis_type: str) -> str | None:
+    """Return why the encoder of a label does not suit an analysis, whatever its values are."""
+    if analysis_type == "regression" and is_a(encoder, *CLASS_CODERS):
+        return (
+            f"{encoder!r} makes codes of classes, which a regression does not learn. Use a scaler "
+            "such as StandardScaler(), no encoder, or a classification."
+        )
+    drops = is_a(encoder, "OneHotEncoder") and encoder.drop is not None
+    if drops and analysis_type == "classification_multi" and encoder.drop != "if_binary":
+        return f"{encoder!r} does not tell the classes apart: one has no column. Leave drop out."
+    return None
 
 
 def known_categories(fitted: Any) -> list[NDArray[Any]] | None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Entry = int | str | tuple[int, ...]
-LEAST_AXES = 2
+LEAST_AXES, MOST_AXES = 2, 64  # of an array of numpy
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +126,26 @@ def restore(array: NDArray[Any], shape: Sequence[int], indices: Sequence[Any]) -
 
 
 def _checked(axes: tuple[int, ...], given: Sequence[Any]) -> tuple[Entry, ...]:
-    """Return the indices in plain types, with lists as tuples and tuples of one as the one."""
     where = f"reshape_indices: {given!r} of shape {axes}"
     if len(axes) < LEAST_AXES:
         raise PreprocessError(f"{where}; give data of at least two axes, (samples, columns).")
-    if isinstance(given, str) or len(given) < 1:
+    return checked(given, len(axes), where)
+
+
+def checked(given: Any, count: int, where: str) -> tuple[Entry, ...]:
+    """Return indices in plain types, with lists as tuples and tuples of one as the one.
+
+    Args:
+        given: see `plan`.
+        count: how many axes there are.
+        where: how the message of an error begins.
+
+    Raises:
+        PreprocessError: indices that go with no such number of axes.
+    """
+    if not isinstance(given, list | tuple) or not given:
         raise PreprocessError(f"{where}; give a tuple such as (0, '1', 1).")
-    entries = tuple(_entry(item, len(axes), where) for item in given)
+    entries = tuple(_entry(item, count, where) for item in given)
     if entries[0] != 0:
         raise PreprocessError(f"{where}; index 0 is the samples: it comes first, on its own.")
     named = _named(entries)
@@ -155,9 +168,10 @@ def _entry(item: Any, count: int, where: str) -> Entry:
 def _axis(item: Any, count: int, where: str) -> int:
     whole = isinstance(item, int | np.integer) and not isinstance(item, bool)
     if not whole or not 0 <= item < count:
+        bound = f", 0 to {count - 1}" if count <= MOST_AXES else ""
         raise PreprocessError(
-            f"{where}; {item!r} is none of its indices, 0 to {count - 1}. Give whole numbers, "
-            "text for a fixed length, or a tuple of indices to merge."
+            f"{where}; {item!r} is none of its indices{bound}. Give whole numbers, text for a "
+            "fixed length, or a tuple of indices to merge."
         )
     return int(item)
 

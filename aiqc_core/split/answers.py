@@ -27,6 +27,7 @@ FEW_PLACES, FEWEST, MOST_VALUES, MOST_PLACES = 64, 50, 2**22, 200  # see `places
 EQUAL, RECODED, PART = "has its values", "is the label in other values", "follows from it"
 LINE, ORDER = "is a linear function of it", "has its order"
 CODE, BLANK = "decides it, value by value", "is blank for some of its values and for no other"
+NO_GROUPS = "is the label: a class would be in one split only. Name another column."
 SURE = (EQUAL, RECODED, PART, BLANK)  # the others may be a law that a model is to find
 
 

@@ -25,8 +25,11 @@ def refuse_unfit(functions: Mapping[str, Any], hyperparameters: Collection[str])
 
     Raises:
         AlgorithmError: one has the name of an argument that each call gives by position
-            (`model`), or a function needs one that is not there.
+            (`model`) or none, or a function needs one that is not there.
     """
+    if nameless := [name for name in hyperparameters if not name.strip()]:
+        message = f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
+        raise AlgorithmError(message)
     for role, function in functions.items():
         if isinstance(function, types.FunctionType) and "**hp" in SIGNATURES[role]:
             _refuse_for(role, function, hyperparameters)

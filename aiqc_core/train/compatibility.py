@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiqc_core.errors import AlgorithmError
+from aiqc_core.preprocess.encoders import analysis_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +66,7 @@ def _regression_fault(label: LabelFacts) -> str | None:
         return f"its dtype is {text[0]!r}. Use a classification, or a numeric label."
     if len(label.columns) > 1:
         return "several columns are a one-hot label. Use 'classification_multi'."
-    return None
+    return analysis_fault(label.encoder, "regression")
 
 
 def _classification_fault(analysis_type: str, label: LabelFacts) -> str | None:

@@ -60,7 +60,7 @@ def plan(
             with it.
     """
     kind = _kind(search, search_count, search_percent)
-    dimensions = space.parse(hyperparameters)
+    dimensions = space.parse(hyperparameters, tell=kind == TPE)  # else the grid tells
     available = space.size(dimensions)
     if kind == GRID or (kind == RANDOM and available is not None and _few(available)):
         counts: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}

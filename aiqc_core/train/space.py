@@ -10,17 +10,15 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aiqc_core.errors import AlgorithmError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -112,8 +110,14 @@ class Range:
 Dimension = Choices | Range
 
 
-def parse(hyperparameters: Mapping[str, Any] | None) -> dict[str, Dimension]:
+def parse(
+    hyperparameters: Mapping[str, Any] | None, *, tell: bool = True
+) -> dict[str, Dimension]:
     """Read `{name: [value, …] | range | value}`; a value that is no list is the only choice.
+
+    Args:
+        hyperparameters: what was given.
+        tell: log values that are given repeatedly.
 
     Raises:
         AlgorithmError: an empty list, a value that JSON would change (tuple, integer key, NaN,
@@ -130,7 +134,16 @@ def parse(hyperparameters: Mapping[str, Any] | None) -> dict[str, Dimension]:
             "{name: [value, …]}."
         )
         raise AlgorithmError(message)
-    return {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
+    found = {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
+    for name, dimension in found.items() if tell else ():
+        given = (hyperparameters or {})[name]
+        if isinstance(given, list) and dimension.size != len(given):
+            logger.warning(
+                "hyperparameters: repeated values of %r are used once: %r",
+                name,
+                list(dimension.values),
+            )
+    return found
 
 
 def size(dimensions: Mapping[str, Dimension]) -> int | None:
@@ -201,13 +214,10 @@ def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unique(name: str, given: Any) -> list[Any]:
-    if given is None:
-        message = f"hyperparameters: {name!r} has no values; where None is meant, give [None]."
+    if fault := _fault_of_values(given):
+        message = f"hyperparameters: {name!r} {fault}."
         raise AlgorithmError(message)
     values = given if isinstance(given, list) else [given]
-    if not values:
-        message = f"hyperparameters: {name!r} has no values; give at least one, or leave it out."
-        raise AlgorithmError(message)
     for value in values:
         for part, fix in _changed_by_json(value):
             message = (
@@ -215,10 +225,20 @@ def _unique(name: str, given: Any) -> list[Any]:
                 f"would change; {fix}."
             )
             raise AlgorithmError(message)
-    unique = list({canonical(value): value for value in values}.values())
-    if len(unique) < len(values):
-        logger.warning("hyperparameters: repeated values of %r are used once: %r", name, unique)
-    return unique
+    return list({canonical(value): value for value in values}.values())
+
+
+def _fault_of_values(given: Any) -> str | None:
+    if given is None:
+        return "has no values; where None is meant, give [None]"
+    if isinstance(given, list | dict) and not given:
+        return "has no values; give at least one, or leave it out"
+    if isinstance(given, Mapping):
+        is_part = set(given) <= RANGE_KEYS
+        return f"is {dict(given)!r}; a range has both 'low' and 'high'" if is_part else None
+    if isinstance(given, range | AbstractSet | Iterator):
+        return f"is a {type(given).__name__}; give a list of at least one value: list(…)"
+    return None
 
 
 def _changed_by_json(value: Any) -> Iterator[tuple[Any, str]]:

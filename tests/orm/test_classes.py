@@ -106,6 +106,8 @@ MIXED = {
         ),
     ),
     "columns": (hot(["low", "mid", "high"]), OneHotEncoder()),
+    "rare": (frame(THREE), OrdinalEncoder(max_categories=2)),
+    "sets": (frame(THREE), MultiLabelBinarizer()),
 }
 
 
@@ -116,7 +118,7 @@ def test_a_coder_that_does_not_tell_the_classes_apart_is_refused_before_training
     data, coder = MIXED[kind]
     analysis = BINARY if kind in {"signs", "twos"} else "classification_multi"
     before = Queue.select().count(), LabelCoder.select().count()
-    with pytest.raises((AlgorithmError, PreprocessError), match=r"apart|has no inverse"):
+    with pytest.raises((AlgorithmError, PreprocessError), match="apart"):
         queue(data, coder, analysis=analysis)
     assert Queue.select().count() == before[0]
     if not pd.api.types.is_numeric_dtype(data["y" if "y" in data else "low"]):
