@@ -136,7 +136,10 @@ def of_model(model: Any, **hp: Any) -> Any:
             ]
         ],
         *[
-            (lambda name=name, given=given: training(**{name: given}), rf"^training\.{name}: .*give a")
+            (
+                lambda name=name, given=given: training(**{name: given}),
+                rf"^training\.{name}: .*give a",
+            )
             for name in ("repeat_count", "permute_count", "workers", "time_limit", "search_count")
             for given in (True, "2")
         ],
@@ -146,7 +149,10 @@ def of_model(model: Any, **hp: Any) -> Any:
         (lambda: pipeline(groups="y"), r"^pipeline\.groups: 'y' is the label"),
         (lambda: pipeline(positive=0.5), r"^pipeline\.positive: 0.5; give a class"),
         *[
-            (lambda coder=coder: pipeline(label_encoder=coder), "label_encoder: .* not tell the cla")
+            (
+                lambda coder=coder: pipeline(label_encoder=coder),
+                "label_encoder: .* not tell the cla",
+            )
             for coder in (
                 OneHotEncoder(max_categories=2),
                 OrdinalEncoder(min_frequency=2),

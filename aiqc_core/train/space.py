@@ -110,9 +110,7 @@ class Range:
 Dimension = Choices | Range
 
 
-def parse(
-    hyperparameters: Mapping[str, Any] | None, *, tell: bool = True
-) -> dict[str, Dimension]:
+def parse(hyperparameters: Mapping[str, Any] | None, *, tell: bool = True) -> dict[str, Dimension]:
     """Read `{name: [value, …] | range | value}`; a value that is no list is the only choice.
 
     Args:

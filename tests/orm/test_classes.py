@@ -14,6 +14,7 @@ from sklearn.preprocessing import (
     LabelBinarizer,
     LabelEncoder,
     MinMaxScaler,
+    MultiLabelBinarizer,
     OneHotEncoder,
     OrdinalEncoder,
     StandardScaler,
@@ -128,3 +129,9 @@ def test_a_coder_that_does_not_tell_the_classes_apart_is_refused_before_training
 def test_whole_numbers_may_be_scaled_to_be_measured() -> None:
     made = queue(frame(list(range(9))), StandardScaler(), analysis="regression")
     assert made.splitset.label.classes_by_code() is None
+
+
+@pytest.mark.parametrize("coder", [OneHotEncoder(), OrdinalEncoder(), KBinsDiscretizer(3)])
+def test_codes_of_classes_are_refused_as_the_target_of_a_regression(coder: Any) -> None:
+    with pytest.raises(AlgorithmError, match="codes of classes, which a regression does not"):
+        queue(frame([i / 2 for i in range(9)]), coder, analysis="regression")

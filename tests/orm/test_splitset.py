@@ -124,6 +124,7 @@ def test_a_class_that_a_split_lacks_is_warned_about(home: Path) -> None:
         ({"size_test": 1.0}, "size_test"),
         ({"fold_count": 1}, "fold_count"),
         ({"fold_count": 61}, "fold_count|fewer|class"),
+        ({"groups": "kind"}, "groups: 'kind' is the label"),
     ],
 )
 def test_a_cut_that_leaves_a_split_empty_is_refused(
