@@ -27,18 +27,9 @@ def refuse_unknown(
     Raises:
         SelectionError: a line for each, with its place in the Experiment and the likeliest name.
     """
-    found = list(unknown(as_written(pipeline), of_features, of_label))
+    found = list(unknown(pipeline.model_dump(), of_features, of_label))
     if found:
         raise SelectionError("\n".join(f"{dotted(place)}: {message}" for place, message in found))
-
-
-def as_written(pipeline: Pipeline) -> dict[str, Any]:
-    """Return what names columns in a pipeline, as a file has it."""
-    names = ("label", "groups", "unsupervised_stratify_col", "features")
-    steps = ("feature_encoders", "interpolations")
-    return {name: getattr(pipeline, name) for name in names} | {
-        name: [{"columns": step.columns} for step in getattr(pipeline, name)] for name in steps
-    }
 
 
 def unknown(
@@ -58,10 +49,9 @@ def _named(
     pipeline: dict[str, Any], of_features: list[str] | None, of_label: list[str] | None
 ) -> Iterator[tuple[Place, Any, list[str] | None]]:
     for key in ("label", "groups", "unsupervised_stratify_col", "features"):
-        if pipeline.get(key) is not None:
-            yield (key,), pipeline[key], of_label if key == "label" else of_features
+        yield (key,), pipeline.get(key), of_label if key == "label" else of_features
     for key in ("feature_encoders", "interpolations"):
         steps = pipeline.get(key)
         for i, step in enumerate(steps if isinstance(steps, list) else []):
-            if isinstance(step, dict) and step.get("columns") is not None:
-                yield (key, i, "columns"), step["columns"], of_features
+            if isinstance(step, dict):
+                yield (key, i, "columns"), step.get("columns"), of_features

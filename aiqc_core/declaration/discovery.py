@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiqc_core.chain.columns import as_written, unknown
+from aiqc_core.chain.columns import unknown
 from aiqc_core.declaration import columns, names, text, unread
 from aiqc_core.declaration.faults import Fault, of_exception
 from aiqc_core.declaration.reading import COMPONENT, examine, is_component
@@ -232,7 +232,7 @@ def _unknown_columns(file: Path, experiment: Experiment) -> Iterator[Fault]:
     except Exception as error:  # noqa: BLE001 - a broken file may raise anything
         yield Fault(file, None, f"source: reading it raised {type(error).__name__}: {error}")
         return
-    for place, message in unknown(as_written(experiment.pipeline), known, known):
+    for place, message in unknown(experiment.pipeline.model_dump(), known, known):
         yield Fault(file, None, f"{dotted(place)}: {message}")
 
 

@@ -84,8 +84,11 @@ def compare(stored: Stored, splits: Splits) -> Comparison:
     whole = alone
     if together or any(step.fit_on_all for step in steps):
         whole = samples.prepare(stored.values, recipe, splits)
-    categories = {i: whole.fitted.encoders[i] for i, s in enumerate(steps) if s.fit_on_all}
-    differences = list(_differences(stored, _with_encoders(alone, categories)))
+    encoders = tuple(
+        (whole if step.fit_on_all else alone).fitted.encoders[i] for i, step in enumerate(steps)
+    )
+    again = replace(alone, fitted=replace(alone.fitted, encoders=encoders))
+    differences = list(_differences(stored, again))
     return Comparison(
         encoders=len(steps),
         differences=differences,
@@ -111,14 +114,6 @@ def _without_others(values: Any, recipe: samples.FeatureRecipe, train: Splits) -
     if isinstance(values, pd.DataFrame):
         return values.iloc[source].reset_index(drop=True)
     return values[source]
-
-
-def _with_encoders(
-    prepared: samples.Prepared, encoders: Mapping[int, FittedEncoder]
-) -> samples.Prepared:
-    own = enumerate(prepared.fitted.encoders)
-    chosen = tuple(encoders.get(i, encoder) for i, encoder in own)
-    return replace(prepared, fitted=replace(prepared.fitted, encoders=chosen))
 
 
 def _differences(stored: Stored, again: samples.Prepared) -> Iterator[dict[str, str]]:
@@ -147,12 +142,9 @@ def _named(stored: Stored, i: int) -> str:
 
 
 def _largest(part: Any) -> float:
-    numbers = part.select_dtypes("number").to_numpy(float) if _is_frame(part) else part
+    is_frame = isinstance(part, pd.DataFrame)
+    numbers = part.select_dtypes("number").to_numpy(float) if is_frame else part
     return float(np.nanmax(np.abs(numbers))) if np.size(numbers) else 0.0
-
-
-def _is_frame(part: Any) -> bool:
-    return isinstance(part, pd.DataFrame)
 
 
 def _unequal(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import re
 import types
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, Union, get_args, get_origin
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from aiqc_core.errors import DeclarationError
 from aiqc_core.wording import did_you_mean, dotted, in_experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from aiqc_core.wording import Place
 
@@ -52,6 +59,16 @@ class Declared(BaseModel, metaclass=_Spoken):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     path: ClassVar[tuple[str, ...]] = ()  # where it stands in an Experiment
+
+    def faults(self) -> Iterable[str]:
+        """Give what no run can use, each beginning with its field; the first is raised."""
+        return ()
+
+    @model_validator(mode="after")
+    def _refuse_faults(self) -> Self:
+        for message in self.faults():
+            raise ValueError(message)
+        return self
 
     @field_validator("*", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from aiqc_core import chain, frames
 from aiqc_core.errors import AIQCError, AlgorithmError, IngestError
@@ -32,6 +32,8 @@ from aiqc_core.preprocess.encoders import analysis_fault
 from aiqc_core.train.search import combination_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from aiqc_core.orm import Queue
     from aiqc_core.train.pruning import Pruner
 
@@ -125,48 +127,31 @@ class Experiment(Declared):
             raise ValueError(message)
         return given
 
-    @model_validator(mode="after")
-    def _refuse_unknown_metrics(self) -> Experiment:
-        analysis_type, has_units = self.training.analysis_type, self.pipeline.encodes_target
+    def faults(self) -> Iterator[str]:
+        """Give what no data can make right between pipeline, training and metrics."""
+        pipeline, analysis = self.pipeline, self.training.analysis_type
+        has_units = pipeline.encodes_target
         for name, given in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
             if given is not None:
-                checked_metric(given, analysis_type, has_units=has_units, argument=name)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_classes_of_nothing(self) -> Experiment:
-        if not self.pipeline.label_columns and self.training.analysis_type != "regression":
-            message = (
-                f"training.analysis_type: {self.training.analysis_type!r} without a label; name "
-                "its column in pipeline.label, or use 'regression' to learn the features."
+                checked_metric(given, analysis, has_units=has_units, argument=name)
+        if not pipeline.label_columns and analysis != "regression":
+            yield (
+                f"training.analysis_type: {analysis!r} without a label; name its column in "
+                "pipeline.label, or use 'regression' to learn the features."
             )
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_coders_of_another_analysis(self) -> Experiment:
-        coder = self.pipeline.label_encoder
-        if coder is not None and (fault := analysis_fault(coder, self.training.analysis_type)):
-            message = f"pipeline.label_encoder: {fault}"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_positive(self) -> Experiment:
-        positive, analysis = self.pipeline.positive, self.training.analysis_type
-        if positive is not None and analysis != "classification_binary":
-            message = (
-                f"pipeline.positive: {positive!r}; a {analysis} has no positive class. Leave it "
-                "out, or use classification_binary."
+        if fault := analysis_fault(pipeline.label_encoder, analysis):
+            yield f"pipeline.label_encoder: {fault}"
+        positive = f"pipeline.positive: {pipeline.positive!r}"
+        if pipeline.positive is not None and analysis != "classification_binary":
+            yield (
+                f"{positive}; a {analysis} has no positive class. Leave it out, or use "
+                "classification_binary."
             )
-            raise ValueError(message)
-        if positive is not None and len(self.pipeline.label_columns) != 1:
-            message = (
-                f"pipeline.positive: {positive!r}; the label is {self.pipeline.label!r}. Only one "
-                "column of two classes has a positive one."
+        if pipeline.positive is not None and len(pipeline.label_columns) != 1:
+            yield (
+                f"{positive}; the label is {pipeline.label!r}. Only one column of two classes has "
+                "a positive one."
             )
-            raise ValueError(message)
-        return self
 
     @property
     def leading_metric(self) -> str:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from aiqc_core.experiment.base import Declared, shown
-from aiqc_core.experiment.possible import refuse_impossible
+from aiqc_core.experiment.possible import impossible
 from aiqc_core.preprocess import reshape
 from aiqc_core.preprocess.columns import dtype_written
 from aiqc_core.preprocess.encoders import checked
 from aiqc_core.preprocess.interpolate import FLOATING, checked_kwargs
 from aiqc_core.wording import did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "str", "string", "category", "bool")
@@ -164,10 +167,9 @@ class Pipeline(Declared):
     time_ordered: bool = False
     gap: Annotated[int, Field(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _refuse_impossible(self) -> Pipeline:
-        refuse_impossible(self)
-        return self
+    def faults(self) -> Iterator[str]:
+        """Give what no data can walk."""
+        return impossible(self)
 
     @property
     def label_columns(self) -> list[str]:

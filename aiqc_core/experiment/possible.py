@@ -14,24 +14,17 @@ if TYPE_CHECKING:
     from aiqc_core.experiment.pipeline import FeatureEncoder, Interpolation, Pipeline
 
 
-def refuse_impossible(pipeline: Pipeline) -> None:
-    """Refuse a pipeline that no data can walk.
-
-    Raises:
-        ValueError: the message begins with the field.
-    """
-    for message in (*_of_columns(pipeline), *_of_target(pipeline)):
-        raise ValueError(message)
+def impossible(pipeline: Pipeline) -> Iterator[str]:
+    """Yield what no data can make work in a pipeline; each message begins with the field."""
+    yield from _of_columns(pipeline)
+    yield from _of_target(pipeline)
     for name in ("feature_encoders", "interpolations"):
-        for message in _of_steps(name, getattr(pipeline, name), pipeline.features):
-            raise ValueError(message)
-    total = (pipeline.size_test or 0.0) + (pipeline.size_validation or 0.0)
-    if total >= 1.0:
-        message = (
+        yield from _of_steps(name, getattr(pipeline, name), pipeline.features)
+    if (pipeline.size_test or 0.0) + (pipeline.size_validation or 0.0) >= 1.0:
+        yield (
             f"size_validation: {pipeline.size_validation} beside size_test={pipeline.size_test} "
             "leaves nothing to train. Give shares that are below 1 together."
         )
-        raise ValueError(message)
     refuse_arguments(
         bin_count=pipeline.bin_count,
         groups=pipeline.groups,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from aiqc_core.experiment.base import Declared
 from aiqc_core.train import arguments, functions, search, space
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Analysis = Literal["classification_binary", "classification_multi", "regression"]
 
@@ -70,27 +73,16 @@ class Training(Declared):
             functions.refuse_no_function(str(info.field_name), given)
         return given
 
-    @model_validator(mode="after")
-    def _refuse_unfit_hyperparameters(self) -> Training:
+    def faults(self) -> Iterator[str]:
+        """Give what does not go together; functions and search refuse by themselves."""
         user = {role: getattr(self, role) for role in functions.SIGNATURES}
         arguments.refuse_unfit(user, self.hyperparameters)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_an_impossible_search(self) -> Training:
         if self.hyperparameters:
             self.plan(seed=0)
         elif counted := [name for name, value in self.counts.items() if value is not None]:
-            message = f"{counted[0]}: there are no hyperparameters to search; leave it out."
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
-    def _refuse_outputs_of_a_regression(self) -> Training:
+            yield f"{counted[0]}: there are no hyperparameters to search; leave it out."
         if self.outputs is not None and self.analysis_type == "regression":
-            message = f"outputs: {self.outputs!r} is for classifications; leave it out."
-            raise ValueError(message)
-        return self
+            yield f"outputs: {self.outputs!r} is for classifications; leave it out."
 
     @property
     def counts(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from aiqc_core.orm import order, sampling
 from aiqc_core.split import answers, leaks, near
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,17 +35,21 @@ logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 2**23  # values: 64 MB as floats, a fraction of a second
 LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are warned of
-LEAST_NEAR = 0.05  # samples of a narrow kind may be nearly equal by nature
+LEAST_ALIKE = 0.05  # of samples that are nearly equal, or equal under two labels: some are so
 BEYOND_CHANCE = 10.0  # times as many as columns that know nothing of each other would give
 SHOWN = 5
 IMAGE_AXES = 4
 READ = "values_read"
+KINDS = (
+    *("label_in_features", "group_in_features", "repeated_rows", "nearly_repeated"),
+    *("contradicting", "target_overlap", "order_assumed"),
+)
 SELF = "is the label itself"
 
 
 def by_name(features: Sequence[Feature], label: Label | None, groups: str | None) -> Report:
     """Return what is known of a cut before any value is read; `groups` names its group column."""
-    return {
+    return dict.fromkeys(KINDS) | {
         "group_in_features": [
             {"feature": feature.id, "column": groups}
             for feature in features
@@ -59,8 +63,6 @@ def by_name(features: Sequence[Feature], label: Label | None, groups: str | None
             if name in label.columns
         ],
         "target_overlap": None if label is not None else _overlap(features[0]),
-        "repeated_rows": None,
-        "order_assumed": None,
         READ: False,
     }
 
@@ -151,11 +153,7 @@ def is_read(splitset: Splitset) -> bool:
 
 def shown(report: Report | None) -> Report:
     """Return a stored report as people see it; None of what was not looked at."""
-    names = (
-        *("label_in_features", "group_in_features", "repeated_rows", "nearly_repeated"),
-        *("contradicting", "target_overlap", "order_assumed"),
-    )
-    return {name: (report or {}).get(name) for name in names}
+    return {name: (report or {}).get(name) for name in KINDS}
 
 
 def findings(report: Report) -> tuple[list[str], list[str], Report]:
@@ -163,43 +161,34 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
 
     The numbers are by name, tables as lists of rows.
     """
-    repeated = [
-        {"fold": part, "split": split, **found}
-        for part, splits in (report["repeated_rows"] or {}).items()
-        for split, found in splits.items()
-        if found["rows"]
-    ]
-    tables = {
+    overlap, assumed = report["target_overlap"], report["order_assumed"]
+    facts = {
         "label in features": report["label_in_features"],
         "group column in features": report.get("group_in_features"),
-        "equal to a training sample": repeated,
-        "nearly a training sample": _near_rows(report),
+        "equal to a training sample": [r for r in _rows(report, "repeated_rows") if r["rows"]],
+        "nearly a training sample": _near(report),
+        "samples with the features of another label": _contradictions(report),
+        "rows of each target in its own input": overlap and overlap["rows"],
+        "blanks filled by an assumed order": assumed and sum(assumed.values()),
     }
-    overlap, assumed = report["target_overlap"], report["order_assumed"]
-    found: Report = {name: rows for name, rows in tables.items() if rows}
-    if _of_contradictions(report):
-        found["samples with the features of another label"] = report["contradicting"]["rows"]
-    if overlap and overlap["rows"]:
-        found["rows of each target in its own input"] = overlap["rows"]
-    if assumed:
-        found["blanks filled by an assumed order"] = sum(assumed.values())
-    by_design = [message for message in [_of_overlap(overlap)] if message]
-    return [m for m in messages(report) if m not in by_design], by_design, found
+    by_design = [*_of_overlap(overlap)]
+    wrong = [message for message in messages(report) if message not in by_design]
+    return wrong, by_design, {name: found for name, found in facts.items() if found}
 
 
 def messages(report: Report) -> list[str]:
     """Return a sentence for each thing of a report that a person has to know."""
-    found = [
-        _of_answers(report["label_in_features"]),
-        _of_laws(report["label_in_features"]),
-        _of_groups(report.get("group_in_features")),
-        _of_overlap(report["target_overlap"]),
-        _of_repeats(report),
-        _of_near(_near_rows(report)),
-        _of_contradictions(report),
-        order.sentence(report["order_assumed"] or {}),
+    assumed = order.sentence(report["order_assumed"] or {})
+    return [
+        *_of_answers(report["label_in_features"]),
+        *_of_laws(report["label_in_features"]),
+        *_of_groups(report.get("group_in_features")),
+        *_of_overlap(report["target_overlap"]),
+        *_of_repeats(report),
+        *_of_near(_near(report)),
+        *_of_contradictions(report),
+        *([assumed] if assumed else []),
     ]
-    return [message for message in found if message]
 
 
 def warn(report: Report, earlier: Report | None = None, *, stacklevel: int = 4) -> None:
@@ -209,11 +198,11 @@ def warn(report: Report, earlier: Report | None = None, *, stacklevel: int = 4) 
     is logged.
     """
     before = [] if earlier is None else messages(earlier)
-    law = _of_laws(report["label_in_features"])
+    laws = [*_of_laws(report["label_in_features"])]
     for message in messages(report):
         if message in before:
             continue
-        if message == law:
+        if message in laws:
             logger.warning("Splitset.make: %s", message)
         else:
             warnings.warn(f"Splitset.make: {message}", stacklevel=stacklevel)
@@ -287,45 +276,37 @@ def _unordered(
     return found
 
 
-def _of_answers(found: list[Any]) -> str | None:
+def _of_answers(found: list[Any]) -> Iterator[str]:
     sure = [row for row in found if row["how"] in (SELF, *answers.SURE)]
-    if not sure:
-        return None
-    return (
-        f"the label can be read off the features without learning: {_listed(sure)}. Leave such "
-        "columns out of the features, unless they are known when the model predicts."
-    )
+    if sure:
+        yield (
+            f"the label can be read off the features without learning: {_listed(sure)}. Leave "
+            "such columns out of the features, unless they are known when the model predicts."
+        )
 
 
-def _of_laws(found: list[Any]) -> str | None:
+def _of_laws(found: list[Any]) -> Iterator[str]:
     laws = [row for row in found if row["how"] not in (SELF, *answers.SURE)]
-    if not laws:
-        return None
-    return (
-        f"one column alone tells the label: {_listed(laws)}. If it is made from the label, leave "
-        "it out of the features."
-    )
+    if laws:
+        yield (
+            f"one column alone tells the label: {_listed(laws)}. If it is made from the label, "
+            "leave it out of the features."
+        )
 
 
-def _of_groups(found: list[Any] | None) -> str | None:
-    if not found:
-        return None
-    return (
-        f"{found[0]['column']!r} keeps groups in one split and is a feature too: a model learns "
-        "training groups by name and meets none of them again. Leave it out of the features."
-    )
+def _of_groups(found: list[Any] | None) -> Iterator[str]:
+    if found:
+        yield (
+            f"{found[0]['column']!r} keeps groups in one split and is a feature too: a model "
+            "learns training groups by name and meets none of them again. Leave it out of the "
+            "features."
+        )
 
 
-def _listed(found: list[Any]) -> str:
-    shown = (f"{row['column']!r} {row['how']} ({row['rows']} rows)" for row in found[:SHOWN])
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(shown) + more
-
-
-def _of_overlap(found: Report | None) -> str | None:
+def _of_overlap(found: Report | None) -> Iterator[str]:
     if not found or not found["rows"]:
-        return None
-    return (
+        return
+    yield (
         f"each target shares {found['rows']} of its {found['size_window']} rows "
         f"({found['share']:.1%}) with its own input, as size_window={found['size_window']} is "
         f"above size_shift={found['size_shift']}: a model that copies is right there. Judge the "
@@ -333,58 +314,52 @@ def _of_overlap(found: Report | None) -> str | None:
     )
 
 
-def _of_repeats(report: Report) -> str | None:
+def _of_repeats(report: Report) -> Iterator[str]:
     places = [
-        f"{found['rows']} of {split!r} ({found['share']:.1%}; {part}"
+        f"{found['rows']} of {found['split']!r} ({found['share']:.1%}; {found['fold']}"
         + (")" if found["same_label"] is None else f"; {found['same_label']} with its label)")
-        for part, splits in (report["repeated_rows"] or {}).items()
-        for split, found in splits.items()
+        for found in _rows(report, "repeated_rows")
         if _is_leaking(found, report)
     ]
-    if not places:
-        return None
-    more = f" and {len(places) - SHOWN} more" if len(places) > SHOWN else ""
-    return (
-        f"samples equal one that trains: {', '.join(places[:SHOWN])}{more}. Drop repeated rows "
-        "before registering, or keep them in one split with groups."
-    )
+    if places:
+        yield (
+            f"samples equal one that trains: {_some(places, ', ')}. Drop repeated rows before "
+            "registering, or keep them in one split with groups."
+        )
 
 
-def _near_rows(report: Report) -> list[Report]:
-    return [
-        {"fold": part, "split": split, **near}
-        for part, splits in (report.get("nearly_repeated") or {}).items()
-        for split, near in splits.items()
-        if near["rows"] >= LEAST_ROWS and near["share"] >= LEAST_NEAR
+def _of_near(near_rows: list[Report]) -> Iterator[str]:
+    places = [
+        f"{found['rows']} of {found['split']!r} ({found['share']:.1%} of {found['of']} looked at; "
+        f"{found['fold']})"
+        for found in near_rows
     ]
+    if places:
+        yield (
+            f"samples are nearly one that trains: {_some(places, ', ')}. If they are copies, drop "
+            "them before registering, or keep them in one split with groups."
+        )
 
 
-def _of_near(found: list[Report]) -> str | None:
-    if not found:
-        return None
-    places = ", ".join(
-        f"{n['rows']} of {n['split']!r} ({n['share']:.1%} of {n['of']} looked at; {n['fold']})"
-        for n in found
-    )
-    return (
-        f"samples are nearly one that trains: {places}. If they are copies, drop them before "
-        "registering, or keep them in one split with groups."
-    )
+def _of_contradictions(report: Report) -> Iterator[str]:
+    rows, found = _contradictions(report), report.get("contradicting") or {}
+    if rows and found["distinct"] == 1:
+        yield f"all {found['of']} samples have equal features: there is nothing to learn from."
+    elif rows:
+        yield (
+            f"{rows} samples ({rows / found['of']:.1%}) have the features of another one and "
+            "another label: no model can tell them apart. Look for wrong labels or a feature "
+            "that is missing."
+        )
 
 
-def _of_contradictions(report: Report) -> str | None:
-    found = report.get("contradicting")
-    if not found or not found["rows"]:
-        return None
-    if found["distinct"] == 1:
-        return f"all {found['of']} samples have equal features: there is nothing to learn from."
-    share, by_chance = found["rows"] / found["of"], report["by_chance"] * found["of"]
-    if found["rows"] < LEAST_ROWS or share < max(LEAST_SHARE, BEYOND_CHANCE * by_chance):
-        return None
-    return (
-        f"{found['rows']} samples ({share:.1%}) have the features of another one and another "
-        "label: no model can tell them apart. Look for wrong labels or a feature that is missing."
-    )
+def _rows(report: Report, name: str) -> list[Report]:
+    """Return what a report says of each split of each fold, a row each."""
+    return [
+        {"fold": part, "split": split, **found}
+        for part, splits in (report.get(name) or {}).items()
+        for split, found in splits.items()
+    ]
 
 
 def _is_leaking(found: Any, report: Report) -> bool:
@@ -393,3 +368,27 @@ def _is_leaking(found: Any, report: Report) -> bool:
     share = found["share"] * known / max(found["rows"], 1)
     by_chance = report["by_chance"] * found["trained"]
     return known >= LEAST_ROWS and share >= max(LEAST_SHARE, BEYOND_CHANCE * by_chance)
+
+
+def _near(report: Report) -> list[Report]:
+    found = _rows(report, "nearly_repeated")
+    return [row for row in found if row["rows"] >= LEAST_ROWS and row["share"] >= LEAST_ALIKE]
+
+
+def _contradictions(report: Report) -> int:
+    """Return how many samples have the features of another label, if chance is no reason."""
+    found = report.get("contradicting")
+    if not found:
+        return 0
+    rows, of = found["rows"], found["of"]
+    least = max(LEAST_ALIKE, BEYOND_CHANCE * report["by_chance"] * of)
+    return rows if found["distinct"] == 1 or rows >= max(LEAST_ROWS, least * of) else 0
+
+
+def _listed(found: list[Any]) -> str:
+    return _some([f"{row['column']!r} {row['how']} ({row['rows']} rows)" for row in found], "; ")
+
+
+def _some(texts: Sequence[str], between: str) -> str:
+    more = f"{between}and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return between.join(texts[:SHOWN]) + more

@@ -24,6 +24,7 @@ MOST_ROWS = 10_000  # of a split
 COMPARED = 100  # training samples by which a value is called rare
 LIKE = 0.85  # of the information that is equal
 BITS = 20.0  # of it beyond what pairs of so many samples have by chance
+BLOCK_VALUES, LARGEST = 2**22, 1e150  # read at once; of a number that sums stay finite with
 GRID, LEVELS = 8, 64  # to which an image is made coarse, so that noise is no difference
 
 
@@ -54,15 +55,21 @@ def places(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
 
 def coarse(images: NDArray[Any]) -> NDArray[np.float64]:
     """Return images `(samples, channels, rows, columns)` as levels of brightness on a grid."""
-    found = np.nan_to_num(images.astype(float), posinf=0.0, neginf=0.0)
-    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest there is
-        for axis in (2, 3):
-            length = found.shape[axis]
-            edges = np.linspace(0, length, min(length, GRID) + 1).astype(int)
-            sizes = np.expand_dims(np.diff(edges), tuple(range(1, 4 - axis)))
-            found = np.add.reduceat(found, edges[:-1], axis=axis) / sizes
-        found *= LEVELS / (float(np.ptp(found)) or 1.0)
-    return np.nan_to_num(np.round(found), posinf=0.0, neginf=0.0)
+    step = max(BLOCK_VALUES // max(images[:1].size, 1), 1)
+    found = np.concatenate([_means(images[i : i + step]) for i in range(0, len(images), step)])
+    return np.round(found * (LEVELS / (float(np.ptp(found)) or 1.0)))
+
+
+def _means(images: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean of each field of the grid; what is not finite counts as 0."""
+    found = np.nan_to_num(images.astype(np.float64), posinf=0.0, neginf=0.0)
+    found = np.clip(found, -LARGEST, LARGEST)
+    for axis in (2, 3):
+        length = found.shape[axis]
+        edges = np.linspace(0, length, min(length, GRID) + 1).astype(int)
+        sizes = np.expand_dims(np.diff(edges), tuple(range(1, 4 - axis)))
+        found = np.add.reduceat(found, edges[:-1], axis=axis) / sizes
+    return found
 
 
 def count(
