@@ -14,7 +14,8 @@ from aiqc_core.config import home
 from aiqc_core.errors import IngestError
 from aiqc_core.evaluate import drift
 from aiqc_core.evaluate.checks import WARNING, Finding, joined
-from aiqc_core.ingest.tabular import Hints, read_table
+from aiqc_core.ingest.delimited import Hints
+from aiqc_core.ingest.tabular import read_table
 from aiqc_core.orm import Prediction, Predictor, Snapshot, predicting
 from aiqc_core.orm.inference import UNSEEN
 from aiqc_core.orm.versus import learned

@@ -14,6 +14,7 @@ import pandas as pd
 
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest import arrays, images, tabular
+from aiqc_core.ingest.delimited import Hints
 from aiqc_core.ingest.digest import array_digest, frame_digest
 from aiqc_core.ingest.parquet import from_parquet, is_kept_by, read_parquet, to_parquet
 
@@ -194,9 +195,7 @@ def read(
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind == TABULAR:
-        hints = tabular.Hints(
-            rename_columns, retype if known is None else known, is_told, keeps_words
-        )
+        hints = Hints(rename_columns, retype if known is None else known, is_told, keeps_words)
         return _read_table(source, changes, hints, keep_file=keep_file)
     array, source_format = _read_array(source)
     return of_array(array, source.kind, source_format, **changes)
@@ -228,7 +227,7 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
 
 
 def _read_table(
-    source: Source, changes: dict[str, Any], hints: tabular.Hints, *, keep_file: bool
+    source: Source, changes: dict[str, Any], hints: Hints, *, keep_file: bool
 ) -> Content:
     place = str(source.place)
     changes["called"] = f"file_path: {place}"

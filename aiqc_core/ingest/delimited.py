@@ -19,7 +19,7 @@ from aiqc_core.errors import IngestError
 from aiqc_core.ingest.foreign import refuse_foreign
 from aiqc_core.ingest.layout import ENCODING, explain, laid_out, refuse_other_separator
 from aiqc_core.ingest.selection import SHOWN
-from aiqc_core.ingest.suspicions import warn_suspicious
+from aiqc_core.ingest.suspicions import text_columns, warn_suspicious
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,17 +57,14 @@ class Hints:
     is_told: bool = False
     keeps_words: bool = True
 
-    def of(self, frame: pd.DataFrame, position: int) -> Any:
-        """Return the dtype that a column becomes, None where nothing is known."""
-        dtype: Any = self.dtypes
-        if isinstance(dtype, Mapping):
-            given = list(self.names or [])
-            names = given if len(given) == frame.shape[1] else list(frame.columns)
-            dtype = dtype.get(str(names[position]))
-        try:
-            return None if dtype is None else types.pandas_dtype(dtype)
-        except TypeError:  # no dtype: refused where it is cast
-            return None
+    def of(self, frame: pd.DataFrame) -> list[tuple[str, Any]]:
+        """Return what each column is called, and the dtype it becomes; None where not known."""
+        given = list(self.names or [])
+        names = map(str, given if len(given) == frame.shape[1] else frame.columns)
+        dtypes = self.dtypes if isinstance(self.dtypes, Mapping) else None
+        return [
+            (name, _dtype(self.dtypes if dtypes is None else dtypes.get(name))) for name in names
+        ]
 
 
 def read_delimited(
@@ -85,8 +82,7 @@ def read_delimited(
     only an empty field is a blank there. A column that holds such words alone is text, which a
     warning says, unless its dtype is known or `nan` is all it says.
 
-    What was hardly meant is warned about: rows with fewer fields than columns, names that are
-    missing, a header that looks like a row, numbers that another notation makes text.
+    What was hardly meant is warned about, see `suspicions`, and codes of digits taken for numbers.
 
     Args:
         path: the file, in UTF-8.
@@ -112,8 +108,8 @@ def read_delimited(
         frame = _parse_exactly(path, delimiter, line, chosen)
         _correct(frame, layout, chosen, hints)
         if not hints.is_told:
-            texts = [i for i, dtype in enumerate(frame.dtypes.to_list()) if dtype == "str"]
-            doubtful = [i for i in texts if not _takes_text(hints.of(frame, i))]
+            known = hints.of(frame)
+            doubtful = [i for i, _ in text_columns(frame) if not _takes_text(known[i][1])]
             warn_suspicious(frame, layout, doubtful, is_renamed=hints.names is not None)
     except UnicodeDecodeError as error:
         raise _encoding_error(path) from error
@@ -188,10 +184,9 @@ def _may_differ_by_chunk(path: Path, frame: pd.DataFrame) -> bool:
     for -0. Chunks of text in which every number is beyond 64 bits keep their blanks as text.
     """
     reals = [column for _, column in frame.items() if column.dtype == np.float64]
-    texts = [column for _, column in frame.items() if column.dtype == "str"]
     return (
         any(_largest(column) >= EXACT_FLOAT for column in reals)
-        or any(column.isin(BLANKS).any() for column in texts)
+        or any(column.isin(BLANKS).any() for _, column in text_columns(frame))
         or (any((column == 0.0).any() for column in reals) and _holds(path, NEGATIVE_ZERO))
     )
 
@@ -204,7 +199,7 @@ def _holds(path: Path, *patterns: bytes) -> bool:
 def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints) -> None:
     """Give columns that pandas may have read as other than they are written what is written."""
     columns = [column for _, column in frame.items()]
-    known = [hints.of(frame, i) if hints.keeps_words else None for i in range(len(columns))]
+    names, known = zip(*hints.of(frame), strict=True)
     order = _suspects(columns, known, layout, hints)
     if not order:
         return
@@ -214,16 +209,16 @@ def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hint
         keep_default_na=False, na_values=[""], low_memory=True,
     )  # fmt: skip
     for i, (_, text) in zip(order, texts.items(), strict=True):
-        name = str(frame.columns[i])
-        column, doubt = _settled(name, columns[i], text, known[i])
+        dtype = known[i] if hints.keeps_words else None
+        column, doubt = _settled(names[i], columns[i], text, dtype)
         if column is not columns[i]:
             frame.isetitem(i, column)
-        if doubt and known[i] is None and not hints.is_told:
-            warnings.warn(f"file_path: column {name!r} {doubt}.", stacklevel=4)
+        if doubt and dtype is None and not hints.is_told:
+            warnings.warn(f"file_path: column {names[i]!r} {doubt}.", stacklevel=4)
 
 
 def _suspects(
-    columns: list[pd.Series], known: list[Any], layout: Layout, hints: Hints
+    columns: list[pd.Series], known: Sequence[Any], layout: Layout, hints: Hints
 ) -> list[int]:
     """Return the positions of columns that may hold rounded numbers, words, or codes of digits."""
     found = {i for i, column in enumerate(columns) if _may_be_rounded(column)}
@@ -240,6 +235,13 @@ def _may_hold_words(column: pd.Series, known: Any) -> bool:
     if column.dtype == "str":
         return bool((column.isna() | column.isin(BLANKS)).any())
     return _takes_text(known) or (known is None and bool(column.isna().all()))
+
+
+def _dtype(asked: Any) -> Any:
+    try:
+        return None if asked is None else types.pandas_dtype(asked)
+    except TypeError:  # no dtype: refused where it is cast
+        return None
 
 
 def _takes_text(dtype: Any) -> bool:
@@ -269,7 +271,8 @@ def _settled(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple
     if len(padded):
         return column, (
             f"holds whole numbers that begin with 0, such as {padded.iloc[0]!r}, and is taken "
-            f"for numbers. Where they are codes, say retype={{{name!r}: 'str'}}"
+            f"for numbers. Where they are codes, say retype={{{name!r}: 'str'}}, or give a frame "
+            f"that pandas.read_csv(path, dtype={{{name!r}: 'str'}}) reads"
         )
     if len(values) or words.str.lower().isin(NUMBERS).all():
         return column, ""

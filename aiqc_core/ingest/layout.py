@@ -74,13 +74,8 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         end = 0
         for row in reader:
             start, end = end + 1, reader.line_num
-            if is_filled(row):
+            if len(row) > 1 or any(field.strip() for field in row):
                 yield start, row
-
-
-def is_filled(row: list[str]) -> bool:
-    """Say whether a record is more than an empty line."""
-    return len(row) > 1 or any(field.strip() for field in row)
 
 
 def refuse_other_separator(layout: Layout) -> None:
@@ -118,13 +113,10 @@ def refuse_other_separator(layout: Layout) -> None:
 
 def _refuse_quoted_lines(layout: Layout, lines: list[str]) -> None:
     """Refuse a text of which each line is quoted whole, so that it is one column."""
-    alone = [fields(line, layout.delimiter) for line in lines]
-    if not all(
-        line[:1] == line[-1:] == '"' and len(a) == 1 for line, a in zip(lines, alone, strict=True)
-    ):
-        return
-    within = [fields(text, layout.delimiter) for (text,) in alone]
-    if len({len(cut) for cut in within}) == 1 and len(within[0]) > 1 and layout.names is not None:
+    cuts = [fields(line, layout.delimiter) for line in lines if line[:1] == line[-1:] == '"']
+    widths = {len(fields(cut[0], layout.delimiter)) if len(cut) == 1 else 1 for cut in cuts}
+    is_quoted = len(cuts) == len(lines) and len(widths) == 1 and widths != {1}
+    if is_quoted and layout.names is not None:
         raise IngestError(
             f"file_path: {layout.path} has quotes around each whole line, such as "
             f"{lines[0][:60]!r}, so that it is one column. Remove them."

@@ -9,6 +9,7 @@ from pyarrow.parquet import ParquetFile
 
 from aiqc_core.ingest import content, images, parquet, tabular
 from aiqc_core.ingest.arrays import NPY_ENDING
+from aiqc_core.ingest.delimited import Hints
 from aiqc_core.ingest.paths import local_path, refuse_changed
 from aiqc_core.ingest.recent import Recent
 from aiqc_core.ingest.selection import checked_positions
@@ -114,7 +115,7 @@ def _columns_of_text(
         str(source.place),
         header=source.header,
         positions=[names.index(n) for n in there],
-        hints=tabular.Hints(there, wanted, is_told=True, keeps_words=keeps_words),
+        hints=Hints(there, wanted, is_told=True, keeps_words=keeps_words),
     )
     return tabular.conform(frame, rename_columns=there, retype=wanted)
 

@@ -126,19 +126,15 @@ def _nameless(frame: pd.DataFrame, layout: Layout, position: int) -> str:
 
 def _recur(frame: pd.DataFrame, names: list[str]) -> bool:
     """Say whether each name is a number or a value of its column, and one at least is a value."""
-    texts = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
-    dtypes = frame.dtypes.to_list()
-    return bool(texts) and all(
-        dtypes[i] == "str" and frame.iloc[:SAMPLE_VALUES, i].eq(names[i]).any() for i in texts
-    )
+    words = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
+    columns = dict(text_columns(frame.head(SAMPLE_VALUES)))
+    return bool(words) and all(i in columns and columns[i].eq(names[i]).any() for i in words)
 
 
 def _repeated_header(frame: pd.DataFrame, layout: Layout, names: list[str]) -> list[int]:
-    texts = _texts(frame)
-    if len(names) == 1 or len(texts) < len(frame.columns):
-        return []
-    again = np.logical_and.reduce([column.eq(names[i]).to_numpy() for i, column in texts])
-    if not again.any():
+    again = [column.eq(names[i]).to_numpy() for i, column in text_columns(frame)]
+    is_text = len(names) > 1 and len(again) == len(frame.columns)
+    if not is_text or not np.logical_and.reduce(again).any():
         return []
     return [line for line, row in records(layout.path, layout.delimiter) if row == names][1:]
 
@@ -170,13 +166,6 @@ def _faults_of_rows(frame: pd.DataFrame, layout: Layout, feet: int) -> Iterator[
 
 def _has_short_rows(layout: Layout) -> bool:
     """Say whether Arrow, which parses on all cores, finds rows of another width."""
-    wrong = 0
-
-    def count(_: Any) -> str:
-        nonlocal wrong
-        wrong += 1
-        return "skip"
-
     try:
         arrow_csv.read_csv(
             layout.path,
@@ -184,22 +173,22 @@ def _has_short_rows(layout: Layout) -> bool:
                 autogenerate_column_names=True, skip_rows=layout.line - 1
             ),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=True, invalid_row_handler=count
+                delimiter=layout.delimiter, newlines_in_values=True
             ),
             convert_options=arrow_csv.ConvertOptions(
                 include_columns=["f0"], column_types={"f0": pa.binary()}
             ),
         )
-    except pa.ArrowException:  # what it cannot parse and pandas can: looked for line by line
+    except pa.ArrowException:  # of whatever: lines are looked at one by one
         return True
-    return wrong > 0
+    return False
 
 
 def _swallowed(frame: pd.DataFrame, delimiter: str) -> Iterator[str]:
     """Yield columns with a text of several lines, of which those within look like rows."""
     width = len(frame.columns)
     numeric = [i for i, dtype in enumerate(frame.dtypes.to_list()) if dtype.kind in "iuf"]
-    for i, column in _texts(frame) if numeric else []:
+    for i, column in text_columns(frame) if numeric else []:
         several = column.loc[column.str.contains("\n", regex=False, na=False)]
         for row, text in islice(several.items(), SAMPLE_VALUES):
             within = [fields(line, delimiter) for line in text.splitlines()[1:-1]]
@@ -298,6 +287,7 @@ def _no_numbers(values: pd.Series) -> pd.Series:
     return values.loc[numbers.isna()]
 
 
-def _texts(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:
+def text_columns(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:
+    """Return positions and values of the columns of text."""
     dtypes = frame.dtypes.to_list()
     return [(i, frame.iloc[:, i]) for i, dtype in enumerate(dtypes) if dtype == "str"]

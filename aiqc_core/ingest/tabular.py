@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest.delimited import Hints, read_delimited
+from aiqc_core.ingest.delimited import read_delimited
 from aiqc_core.ingest.dtypes import settled
-from aiqc_core.ingest.parquet import from_parquet, read_bytes, read_parquet, to_parquet
+from aiqc_core.ingest.parquet import read_bytes, read_parquet
 from aiqc_core.ingest.paths import as_local
 from aiqc_core.ingest.retype import retyped
 from aiqc_core.ingest.selection import checked_columns, checked_positions, repeated
@@ -20,16 +20,7 @@ from aiqc_core.ingest.selection import checked_columns, checked_positions, repea
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "Description",
-    "Hints",
-    "conform",
-    "describe",
-    "from_parquet",
-    "read_table",
-    "take",
-    "to_parquet",
-]
+    from aiqc_core.ingest.delimited import Hints
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}

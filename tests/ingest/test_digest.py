@@ -10,6 +10,7 @@ from strategies import frames
 
 from aiqc_core.ingest import tabular
 from aiqc_core.ingest.digest import array_digest, frame_digest
+from aiqc_core.ingest.parquet import from_parquet, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def test_the_digest_survives_storing_and_another_layout(frame: pd.DataFrame) -> None:
     conformed = tabular.conform(frame)
     digest = frame_digest(conformed)
-    assert frame_digest(tabular.from_parquet(tabular.to_parquet(conformed))) == digest
+    assert frame_digest(from_parquet(to_parquet(conformed))) == digest
     halves = [conformed.iloc[: len(frame) // 2], conformed.iloc[len(frame) // 2 :]]
     assert frame_digest(pd.concat([half for half in halves if len(half)])) == digest
 

@@ -72,6 +72,10 @@ def test_words_alone_are_text_and_warned_about_unless_more_is_known(path: Path) 
         path.write_text(text)
         found = content.read(source, retype={"kind": dtype}).values["kind"]
         assert [None if pd.isna(v) else v for v in found] == ["NA", "1.50", "007", None]
+    path.write_text("kind,v\n007,1\n8,2\n")
+    with pytest.warns(UserWarning, match=r"column 'a' .*retype=\{'a': 'str'\}"):
+        content.read(source, rename_columns=["a", "b"])
+    content.read(source, retype={"kind": "int8"})
     path.write_text("kind,v\n1,1\n,2\n")
     kept = content.read(source, retype={"kind": "category"}).values["kind"]
     assert kept.cat.categories.tolist() == [1.0]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @given(frames())
 def test_every_dtype_comes_back_exactly(frame: pd.DataFrame) -> None:
     conformed = tabular.conform(frame)
-    back = tabular.from_parquet(tabular.to_parquet(conformed))
+    back = from_parquet(to_parquet(conformed))
     pd.testing.assert_frame_equal(back, conformed, check_exact=True)
     assert tabular.describe(back) == tabular.describe(conformed)
     assert [str(d) for d in conformed.dtypes] == [str(d) for d in frame.dtypes]
@@ -36,21 +36,21 @@ def test_every_dtype_comes_back_exactly(frame: pd.DataFrame) -> None:
 def test_categories_keep_their_order_and_those_not_used(categories: list[object]) -> None:
     values = pd.Categorical([categories[1], None, categories[0]], categories, ordered=True)
     frame = tabular.conform(pd.DataFrame({"a": values, "b": values.as_unordered()}))
-    back = tabular.from_parquet(tabular.to_parquet(frame))
+    back = from_parquet(to_parquet(frame))
     pd.testing.assert_frame_equal(back, frame)
 
 
 def test_some_columns_in_the_order_asked_for() -> None:
     frame = pd.DataFrame({"a": [1], "a.b": [2], "c": [3]})
-    data = tabular.to_parquet(frame)
-    assert tabular.from_parquet(data, ["c", "a"]).to_dict("list") == {"c": [3], "a": [1]}
+    data = to_parquet(frame)
+    assert from_parquet(data, ["c", "a"]).to_dict("list") == {"c": [3], "a": [1]}
     with pytest.raises(SelectionError, match=r"unknown \['z'\]"):
-        tabular.from_parquet(data, ["z"])
+        from_parquet(data, ["z"])
 
 
 def test_anyone_can_read_the_bytes() -> None:
     frame = pd.DataFrame({"a": [1.0, None], "b": ["x", None], "c": pd.Categorical(["u", "v"])})
-    read = pd.read_parquet(io.BytesIO(tabular.to_parquet(frame)))
+    read = pd.read_parquet(io.BytesIO(to_parquet(frame)))
     pd.testing.assert_frame_equal(read, frame.astype({"c": "str"}))
 
 
