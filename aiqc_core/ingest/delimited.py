@@ -105,7 +105,7 @@ def read_delimited(
         if not hints.is_told:
             refuse_other_separator(layout)
         chosen = None if positions is None else sorted(positions)
-        frame = _parse_exactly(path, delimiter, line, chosen)
+        frame = _parse_exactly(layout, chosen)
         _correct(frame, layout, chosen, hints)
         if not hints.is_told:
             known = hints.of(frame)
@@ -131,8 +131,9 @@ def header_of(path: Path, delimiter: str) -> list[str]:
         IngestError: no text, another separator, or names that repeat.
     """
     refuse_foreign(path)
-    refuse_other_separator(laid_out(path, delimiter, 0))
-    return [str(name) for name in _parse(path, delimiter, 0, nrows=0).columns]
+    layout = laid_out(path, delimiter, 0)
+    refuse_other_separator(layout)
+    return [str(name) for name in _parse(layout, nrows=0).columns]
 
 
 def _header_position(header: object) -> int | None:
@@ -147,29 +148,25 @@ def _header_position(header: object) -> int | None:
     )
 
 
-def _parse_exactly(
-    path: Path, delimiter: str, header: int | None, chosen: list[int] | None
-) -> pd.DataFrame:
+def _parse_exactly(layout: Layout, chosen: list[int] | None) -> pd.DataFrame:
     """Parse a large file in chunks, on all cores, unless chunks could change a value or dtype."""
-    if path.stat().st_size >= LARGE_BYTES:
+    if layout.path.stat().st_size >= LARGE_BYTES:
         with suppress(pd.errors.DtypeWarning):  # chunks of a column disagree
-            frame = _parse(path, delimiter, header, low_memory=True, usecols=chosen)
-            if not _may_differ_by_chunk(path, frame):
+            frame = _parse(layout, low_memory=True, usecols=chosen)
+            if not _may_differ_by_chunk(layout.path, frame):
                 return frame
-    return _parse(path, delimiter, header, usecols=chosen)
+    return _parse(layout, usecols=chosen)
 
 
-def _parse(
-    path: Path, delimiter: str, header: int | None, *, low_memory: bool = False, **options: Any
-) -> pd.DataFrame:
+def _parse(layout: Layout, *, low_memory: bool = False, **options: Any) -> pd.DataFrame:
     """Parse a file; with `low_memory` a column's dtype is inferred chunk by chunk."""
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         warnings.simplefilter("error", pd.errors.DtypeWarning)
         return pd.read_csv(
-            path,
-            sep=delimiter,
-            header=header,
+            layout.path,
+            sep=layout.delimiter,
+            header=layout.header,
             encoding=ENCODING,
             index_col=False,  # else a surplus field makes the first column an index, silently
             low_memory=low_memory,
@@ -204,8 +201,7 @@ def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hint
     if not order:
         return
     texts = _parse(
-        layout.path, layout.delimiter, layout.header, dtype="str",
-        usecols=order if chosen is None else [chosen[i] for i in order],
+        layout, dtype="str", usecols=order if chosen is None else [chosen[i] for i in order],
         keep_default_na=False, na_values=[""], low_memory=True,
     )  # fmt: skip
     for i, (_, text) in zip(order, texts.items(), strict=True):
@@ -296,13 +292,9 @@ def _whole(column: pd.Series, text: pd.Series, is_value: NDArray[np.bool_]) -> A
 
 
 def _may_be_rounded(column: pd.Series) -> bool:
-    if column.dtype != np.float64:
+    if column.dtype != np.float64 or _largest(column) < EXACT_FLOAT:
         return False
-    if _largest(column) < EXACT_FLOAT:
-        return False
-    values = column.to_numpy()
-    finite = values[np.isfinite(values)]
-    return bool((finite % 1 == 0).all())
+    return bool((column[np.isfinite(column)] % 1 == 0).all())
 
 
 def _largest(column: pd.Series) -> float:
