@@ -35,12 +35,13 @@ NOTATIONS = {
     "signs or units": re.compile(rf"(?=.*{SIGN})(({SIGN}|-)\s*)*\d[\d.,'\s]*{SIGN}*"),
 }
 # The first field of a row below a table: beside numbers, or alone.
-SUMMARY = (
-    r"\W*((grand|sub|last)[ -]?)?(total|sum|average|mean|median|count|source|note|footnote|"
-    r"updated|generated|gesamt|summe|quelle)e?s?\b"
+TOTAL = r"\W*((grand|sub)[ -]?)?(total|sum|average|mean|median|count|gesamt|summe)e?s?\b"
+NOTE = (
+    r"\W*(last )?(source|quelle|note|footnote|data|updated|generated|created|retrieved|"
+    r"downloaded|exported|as of|end of)s?\b"
 )
-BESIDE = re.compile(SUMMARY + r"\W*", re.IGNORECASE)
-ALONE = re.compile(SUMMARY + r".*|[*#(\u2020\u00a9-].*|\S+(\s+\S+){2,}", re.IGNORECASE | re.DOTALL)
+BESIDE = re.compile(TOTAL + r"\W*", re.IGNORECASE)
+ALONE = re.compile(rf"({TOTAL}|{NOTE}|[*#(\u2020\u00a9-]).*", re.IGNORECASE | re.DOTALL)
 # Words that spreadsheets and people write where a number is missing, besides those of pandas.
 MISSING = frozenset(
     ["?", "-", "--", ".", "..", "*", "missing", "unknown", "nil", "na", "nan", "n/a", "n.a.",

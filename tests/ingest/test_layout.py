@@ -176,6 +176,7 @@ def test_what_a_file_can_hardly_mean_is_warned_about(path: Path, text: str, mess
         "month,b\n01,1\n12,2\n",
         "a,b\nx,1\nNotebook,2\nTotal recall,3\n",
         "text,label\nGood film it was,1\nI did not like it,0\nNot seen by me,\n",
+        "name,b\nAnn,1\nBob,2\nMaria de la Cruz,\n",
         "room,b\n1A,1\n2B,2\n3,3\n4,4\n12D,5\n",
         "score,b\n2:1,1\n0:3,2\n",
         "a,when\n1,2020-01-01\n2,2020-01-02\n3,\n",
