@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import runpy
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
+
+from aiqc_core.orm import Dataset, Feature, Predictor, Splitset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ HELPERS = """
             return x * self.strength
 """
 MAIN = """
-    import functools, json, sys
+    import functools, importlib, sys
     import numpy as np, pandas as pd
     import helpers
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -52,6 +53,9 @@ MAIN = """
 
     def shifted(x):
         return np.asarray(x, dtype=float) + SHIFT
+
+    def by_text(x):
+        return importlib.import_module("helpers").times(x)
 
     def words(text):
         return text.split(" ")
@@ -81,7 +85,7 @@ MAIN = """
         "a": FunctionTransformer(shifted),
         "b": Halver(),
         "c": FunctionTransformer(functools.partial(helpers.times, by=3.0)),
-        "d": FunctionTransformer(lambda x: np.asarray(x) - 1.0),
+        "d": FunctionTransformer(by_text),
         "t": TfidfVectorizer(tokenizer=words, token_pattern=None),
     }
     pipeline = Pipeline(
@@ -92,70 +96,35 @@ MAIN = """
     )
     training = Training(library="pytorch", analysis_type="regression", fn_build=fn_build,
         fn_train=fn_train, permute_count=0)
-    if __name__ == "__main__":
-        experiment = Experiment(name="mine", source=source, pipeline=pipeline, training=training)
-        before = Predictor.select().count()
-        queue = experiment.run(workers=int(sys.argv[1]))
-        model, _ = queue.jobs[0].predictors[0].get_model()
-        trained = Predictor.select().count() - before
-        print(json.dumps([queue.id, trained, model.first.out_features]))
-"""
-ELSEWHERE = """
-    import json, sys
-    import numpy as np, pandas as pd
-    from aiqc_core.orm import Dataset, Feature, Predictor, Splitset
-
-    first, last = Predictor.get_by_id(1), Predictor.select().order_by(Predictor.id.desc()).get()
-    x = np.linspace(-1, 1, 4)
-    rows = pd.DataFrame({"a": x, "b": x**2, "c": x, "d": x, "t": ["u v"] * 4})
-    feature = Feature.from_dataset(Dataset.Tabular.from_df(rows).id)
-    inferred = Splitset.make([feature.id], predictor_id=first.id).infer()
-    told = {
-        "predicted": first.predict(rows)["y"].tolist(),
-        "inferred": np.ravel(next(iter(inferred.predictions.values()))).tolist(),
-        "reproduced": first.reproduce().verdict,
-        "differs": [d.ancestor for d in first.diff(last).differences],
-        "code": first.job.queue.algorithm.get_code()["fn_build"],
-        "project": "helpers" in sys.modules,
-    }
-    print(json.dumps(told))
+    before = Predictor.select().count()
+    experiment = Experiment(name="mine", source=source, pipeline=pipeline, training=training)
+    queue = experiment.run()
+    model, _ = queue.jobs[0].predictors[0].get_model()
+    found = [queue.id, Predictor.select().count() - before, model.first.out_features]
 """
 
 
-class Project:
-    """A script and a module beside it, and the store that they fill."""
+@pytest.fixture
+def project(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A script and a module beside it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in {"helpers.py": HELPERS, "main.py": MAIN}.items():
+        (folder / name).write_text(textwrap.dedent(text))
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return folder
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store = folder / "project", folder / "store"
-        self.empty = folder / "empty"
-        self.folder.mkdir()
-        self.empty.mkdir()
-        for name, text in {"helpers.py": HELPERS, "main.py": MAIN}.items():
-            (self.folder / name).write_text(textwrap.dedent(text))
 
-    def edit(self, name: str, old: str, new: str) -> None:
-        """Change a file."""
-        path = self.folder / name
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
+def edit(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
 
-    def run(self, workers: int = 1) -> Any:
-        """Run the script; returns the Queue's id, how many were trained, and the model's width."""
-        return self.process([str(self.folder / "main.py"), str(workers)])
 
-    def elsewhere(self) -> Any:
-        """Use the store in a folder without the project."""
-        return self.process(["-c", textwrap.dedent(ELSEWHERE)])
-
-    def process(self, arguments: list[str]) -> Any:
-        """Run Python, and return what it prints last."""
-        environment = {**os.environ, "AIQC_HOME": str(self.store), "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            [sys.executable, *arguments], cwd=self.empty, capture_output=True, text=True,
-            check=False, env=environment,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.splitlines()[-1])
+def run(project: Path) -> list[int]:
+    """Run the script; returns the Queue's id, how many were trained, and the model's width."""
+    sys.modules.pop("helpers", None)
+    return runpy.run_path(str(project / "main.py"), run_name="__main__")["found"]
 
 
 @pytest.mark.slow
@@ -167,30 +136,44 @@ class Project:
     ],
 )
 def test_an_edit_trains_again_and_a_comment_does_not(
-    tmp_path: Path, name: str, old: str, new: str
+    project: Path, name: str, old: str, new: str
 ) -> None:
-    project = Project(tmp_path)
-    assert project.run() == [1, 1, 5]
-    project.edit(name, old, f"{new}  # edited")
+    assert run(project) == [1, 1, 5]
+    edit(project / name, old, f"{new}  # edited")
     width = 9 if "9" in new else 5
-    assert project.run() == [2, 1, width]
-    project.edit(name, "  # edited", "")
-    project.edit("main.py", "class Net", "# a comment\n\n\nclass Net")
-    assert project.run() == [2, 0, width]
+    assert run(project) == [2, 1, width]
+    edit(project / name, "  # edited", "")
+    edit(project / "main.py", "class Net", "# a comment\n\n\nclass Net")
+    assert run(project) == [2, 0, width]
 
 
 @pytest.mark.slow
-def test_what_was_stored_needs_the_project_no_more(tmp_path: Path) -> None:
-    """Encoders of the user's functions and classes, on workers too, used where they are not."""
-    project = Project(tmp_path)
-    assert project.run(workers=2) == [1, 1, 5]
-    project.edit("main.py", "width, gain = 5", "width, gain = 9")
-    assert project.run(workers=2) == [2, 1, 9]
-    told = project.elsewhere()
-    assert np.allclose(told["predicted"], told["inferred"])
-    assert told["reproduced"] == "bit-equal"
-    assert told["differs"] == ["code, fn_build", "weights"]
-    assert told["code"].startswith(
+def test_what_a_text_finds_is_said_and_trains_again(project: Path) -> None:
+    edit(project / "main.py", "return Net(", "return getattr(sys.modules[__name__], 'Net')(")
+    for number in (1, 2):
+        with pytest.warns(UserWarning, match=r"fn_build: finds code by a text: sys.modules"):
+            assert run(project) == [number, 1, 5]
+
+
+@pytest.mark.slow
+def test_what_was_stored_needs_the_project_no_more(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encoders of the user's functions and classes, used where these are not: here and anew."""
+    assert run(project) == [1, 1, 5]
+    edit(project / "main.py", "width, gain = 5", "width, gain = 9")
+    assert run(project) == [2, 1, 9]
+    project.rename(project.with_name("away"))
+    del sys.modules["helpers"]
+    first, last = Predictor.get_by_id(1), Predictor.get_by_id(2)
+    x = np.linspace(-1, 1, 4)
+    rows = pd.DataFrame({"a": x, "b": x**2, "c": x, "d": x, "t": ["u v"] * 4})
+    feature = Feature.from_dataset(Dataset.Tabular.from_df(rows).id)
+    inferred = Splitset.make([feature.id], predictor_id=first.id).infer()
+    assert np.allclose(first.predict(rows)["y"], np.ravel(inferred.predictions["infer_0"]))
+    assert first.reproduce().verdict == "bit-equal"
+    assert [d.ancestor for d in first.diff(last).differences] == ["code, fn_build", "weights"]
+    assert first.job.queue.algorithm.get_code()["fn_build"].startswith(
         "def fn_build(features_shape, label_shape, **hp):\n    return Net"
     )
-    assert told["project"] is False
+    assert "helpers" not in sys.modules

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aiqc_core.declaration import discover, examine, load, told
 from aiqc_core.errors import DeclarationError, NotFoundError
-from aiqc_core.train.fingerprint import fingerprint
+from aiqc_core.usercode.identity import fingerprint
 
 SMALL = """\
 name: updown

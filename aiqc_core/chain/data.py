@@ -27,7 +27,7 @@ from aiqc_core.orm import (
 )
 from aiqc_core.orm.label import positive_of
 from aiqc_core.preprocess import encode
-from aiqc_core.usercode.identity import fingerprint
+from aiqc_core.usercode.identity import fingerprint, identity_of
 from aiqc_core.wording import spoken
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def label(experiment: Experiment, snapshot: str) -> Label:
     inputs = [
         source.id,
         pipeline.label_columns,
-        encoder_digest(pipeline.label_encoder),
+        _coder_key(pipeline.label_encoder),
         None if fill is None else fill.model_dump(),
         *positive_inputs(pipeline),
     ]
@@ -218,11 +218,13 @@ def _attach(row: Feature, pipeline: Pipeline) -> None:
 
 
 def _coder_inputs(coder: FeatureEncoder) -> list[object]:
-    return [encoder_digest(coder.encoder), coder.include, coder.dtypes, coder.columns]
+    return [_coder_key(coder.encoder), coder.include, coder.dtypes, coder.columns]
+
+
+def _coder_key(encoder: object) -> str | None:
+    return None if encoder is None else identity_of(encode.checked(encoder)).key
 
 
 def encoder_digest(encoder: object) -> str | None:
     """Return a digest of an encoder's class, parameters and functions; None of none."""
-    if encoder is None:
-        return None
-    return fingerprint(encode.checked(encoder))
+    return None if encoder is None else fingerprint(encode.checked(encoder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.chain import data
@@ -35,13 +34,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_THIS_PROCESS = uuid.uuid4().hex
 
-
-def hyperparamset(experiment: Experiment) -> Hyperparamset | None:
+def hyperparamset(
+    experiment: Experiment, algorithm: Algorithm | None = None
+) -> Hyperparamset | None:
     """Register the Algorithm and its combinations; None without hyperparameters."""
     training = experiment.training
-    algorithm = _algorithm(experiment)
+    algorithm = algorithm or _algorithm(experiment)
     if not training.hyperparameters:
         return None
     search: dict[str, Any] = {
@@ -205,8 +204,8 @@ def _queue(
 ) -> tuple[Callable[[], Queue], list[object]]:
     """Return what makes a snapshot's Queue, and all that it follows from."""
     cut = row_of(experiment, snapshot, Splitset, "splitset")
-    combos = hyperparamset(experiment)
     algorithm = _algorithm(experiment)
+    combos = hyperparamset(experiment, algorithm)
     training = experiment.training
     counts: dict[str, Any] = {
         "repeat_count": training.repeat_count,
@@ -238,13 +237,10 @@ def _algorithm(experiment: Experiment) -> Algorithm:
             training.library, training.analysis_type, outputs=training.outputs, **given
         )
 
-    known = {role: None if fn is None else identity_of(fn) for role, fn in given.items()}
     inputs: list[object] = [
         training.library,
         training.analysis_type,
-        {role: None if found is None else found.digest for role, found in known.items()},
+        {role: None if fn is None else identity_of(fn).key for role, fn in given.items()},
         *([] if training.outputs is None else [training.outputs]),
     ]
-    if any(found is not None and found.unfollowed for found in known.values()):
-        inputs.append(_THIS_PROCESS)  # a changed state would not be seen: nothing is used again
     return Declared.find_or_make(Algorithm, experiment.name, "algorithm", inputs, make)

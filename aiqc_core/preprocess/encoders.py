@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiqc_core.errors import PreprocessError
 from aiqc_core.usercode import byvalue
-from aiqc_core.usercode.found import LARGE_BYTES
-from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +87,7 @@ def checked(encoder: object) -> Any:
             "Use OneHotEncoder() or OrdinalEncoder()."
         )
     dense = _dense(encoder)
-    _refuse_unstorable(dense)
+    byvalue.packed(f"sklearn_preprocess: {dense!r}", dense, PreprocessError)
     return dense
 
 
@@ -166,33 +163,6 @@ def known_categories(fitted: Any) -> list[NDArray[Any]] | None:
     if is_a(fitted, *TARGET_ENCODERS):
         return [np.asarray(fitted.classes_)]
     return list(fitted.categories_) if is_a(fitted, *COLUMN_CATEGORIES) else None
-
-
-def _refuse_unstorable(encoder: Any) -> None:
-    """Refuse an encoder that another process could not load, and say when it is large."""
-    identity = identity_of(encoder)
-    held = ", ".join(identity.unfollowed)
-    try:
-        size = len(byvalue.dumps(encoder, identity))
-    except Exception as error:
-        raise PreprocessError(
-            f"sklearn_preprocess: {encoder!r} cannot be stored, for something it holds cannot be "
-            f"pickled ({type(error).__name__}: {error}){f', by name: {held}' if held else ''}. "
-            "Create that inside the function that uses it."
-        ) from error
-    if identity.missing:
-        raise PreprocessError(
-            f"sklearn_preprocess: {encoder!r} uses names that are not defined: "
-            f"{', '.join(sorted(identity.missing))}. Define or import them first."
-        )
-    if size > LARGE_BYTES:
-        parts = ", ".join(f"{name!r} ({held / 1e6:.0f} MB)" for name, held in identity.large)
-        warnings.warn(
-            f"sklearn_preprocess: {type(encoder).__name__} takes {size / 1e6:.0f} MB of data with "
-            f"it{f': {parts}' if parts else ''}. Each coder and each fit stores them. Read them "
-            "from a file inside the function.",
-            stacklevel=3,
-        )
 
 
 def _learns_from_label(encoder: Any) -> bool:

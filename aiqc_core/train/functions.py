@@ -5,15 +5,12 @@ from __future__ import annotations
 import inspect
 import platform
 import types
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train.source import show_lines, source_of
 from aiqc_core.usercode import byvalue
-from aiqc_core.usercode.found import LARGE_BYTES, Identity
-from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,8 +26,6 @@ SIGNATURES = {
     "fn_optimize": ("**hp",),
 }  # fmt: skip
 _ALSO = {"fn_optimize": " or, for PyTorch, fn_optimize(model, **hp)"}
-
-MEGABYTE = 1_000_000
 
 
 class StoredCode(bytes):
@@ -59,8 +54,9 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
 
     The function's own module, and modules that are not installed (a file beside a notebook), go
     with it, those too that it imports when it runs; installed packages and `aiqc_core` are
-    imported where it runs. More than 10 MB of bytes are warned about, and an object with a state
-    that cannot be read, such as an open file: a changed one would not be noticed.
+    imported where it runs. More than 10 MB of bytes are warned about, and what may change unseen:
+    an object with a state that cannot be read, such as an open file, and code that is found by a
+    text, as by `globals()[name]`.
 
     Args:
         role: a key of `SIGNATURES`.
@@ -71,15 +67,7 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
             that nothing defines (in a helper too), or holds what cannot be stored.
     """
     refuse_no_function(role, fn)
-    identity = identity_of(fn)
-    if identity.missing:
-        message = (
-            f"{role}: uses names that are not defined: {', '.join(sorted(identity.missing))}. "
-            "Define or import them before Algorithm.make, or inside the function."
-        )
-        raise AlgorithmError(message)
-    payload = _pickled(role, fn, identity)
-    _warn(role, len(payload), identity)
+    payload = byvalue.packed(role, fn, AlgorithmError)
     return CapturedFunction(StoredCode.of(payload, platform.python_version()), source_of(fn))
 
 
@@ -161,34 +149,3 @@ def _called(source: str | None) -> str:
         (line for line in lines if line.startswith(("def ", "async def ", "lambda"))), None
     )
     return f"the stored function {found!r}" if found else "a stored function"
-
-
-def _pickled(role: str, fn: types.FunctionType, identity: Identity) -> bytes:
-    try:
-        return byvalue.dumps(fn, identity)
-    except Exception as error:
-        named = f", by name: {', '.join(identity.unfollowed)}" if identity.unfollowed else ""
-        message = (
-            f"{role}: cannot be stored, for something it uses cannot be pickled "
-            f"({type(error).__name__}: {error}){named}. Create that inside the function."
-        )
-        raise AlgorithmError(message) from error
-
-
-def _warn(role: str, size: int, identity: Identity) -> None:
-    """Say what a function takes with it that it better did not."""
-    if identity.unfollowed:
-        message = (
-            f"{role}: uses objects with a state that cannot be read: "
-            f"{', '.join(identity.unfollowed)}. A changed one would not be noticed, so what this "
-            "function trains is not used again. Create them inside the function."
-        )
-        warnings.warn(message, stacklevel=4)
-    if size > LARGE_BYTES:
-        parts = [f"{name!r} ({held / MEGABYTE:.0f} MB)" for name, held in identity.large]
-        message = (
-            f"{role}: takes {size / MEGABYTE:.0f} MB of data with it"
-            f"{': ' if parts else ''}{', '.join(parts)}. Each Algorithm stores them, and each "
-            "training reads them. Give data as a Dataset, or read a file inside the function."
-        )
-        warnings.warn(message, stacklevel=4)

@@ -40,8 +40,8 @@ def pack(model: Any) -> bytes:
         try:
             model.save(path)
             return path.read_bytes()
-        except (NotImplementedError, TypeError, ValueError, AttributeError):
-            return _weights_alone(model, Path(folder))
+        except (NotImplementedError, TypeError, ValueError, AttributeError, OSError):
+            return _weights_alone(model, Path(folder))  # OSError: a lambda without its text, too
 
 
 def _weights_alone(model: Any, folder: Path) -> bytes:

@@ -6,10 +6,11 @@ import dis
 import inspect
 import types
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import dropwhile, takewhile
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Of the layout, or of how an attribute is called, which hangs on whether a file's top imports it.
 SILENT = {"NOP", "EXTENDED_ARG", "CACHE", "PRECALL", "PUSH_NULL", "RESUME"}
@@ -17,10 +18,29 @@ LIKE = {"LOAD_METHOD": "LOAD_ATTR"}
 ABOUT = {"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"}
 READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
+LOADS = {"LOAD_FAST", "LOAD_DEREF", "LOAD_CLASSDEREF", *READS}
+USES = {"CALL", "KW_NAMES", "BINARY_SUBSCR", "STORE_SUBSCR", "DELETE_SUBSCR"}
+CALLED = ("CALL", 0)  # without arguments
+TEXTS = {"eval", "exec", "globals"}  # a constant text that they take names globals
 KINDS = (
     inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
     | inspect.CO_ASYNC_GENERATOR
 )  # fmt: skip
+
+
+class Lookup(NamedTuple):
+    """A name that a code reads, and what it is called with or asked for.
+
+    Attributes:
+        path: the name, or the full name of what an import inside binds, and attributes read of it.
+        is_imported: which of the two.
+        given: `(is it a constant, the constant or a name)` of each argument or key; None where
+            they are something else, nothing where it is only asked what is in it.
+    """
+
+    path: tuple[str, ...]
+    is_imported: bool = False
+    given: tuple[tuple[bool, Any], ...] | None = None
 
 
 @dataclass(slots=True)
@@ -33,12 +53,14 @@ class Reads:
         needed: those of them that nothing of the code itself may set.
         written: names that it sets in its module.
         imports: `(module, names taken from it, level)` of each import statement.
+        lookups: each use of a global or of what is imported inside.
     """
 
     names: dict[str, set[tuple[str, ...]]] = field(default_factory=dict)
     needed: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     imports: set[tuple[str, tuple[str, ...], int]] = field(default_factory=set)
+    lookups: list[Lookup] = field(default_factory=list)
 
 
 def canonical(code: types.CodeType) -> tuple[Any, ...]:
@@ -74,7 +96,7 @@ def canonical(code: types.CodeType) -> tuple[Any, ...]:
 def reads(code: types.CodeType) -> Reads:
     """Return what a code reads from its module."""
     found = Reads()
-    _read(code, found)
+    _read(code, found, {})
     return found
 
 
@@ -114,27 +136,74 @@ def _operand(instruction: dis.Instruction, code: types.CodeType) -> Any:
     return value if isinstance(value, str | int | None) else repr(value)
 
 
-def _read(code: types.CodeType, found: Reads) -> None:
+def _read(code: types.CodeType, found: Reads, around: dict[str, str]) -> None:
     instructions = [i for i in dis.get_instructions(code) if i.opname not in SILENT]
     own = {i.argval for i in instructions if i.opname == "STORE_NAME"}  # of the body of a class
     found.written |= {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
+    bound = around | _bound(instructions)
     for i, each in enumerate(instructions):
+        name = each.argval
         if each.opname in READS:
-            found.names.setdefault(each.argval, set()).add(_chain(instructions[i + 1 :]))
-            if each.opname == "LOAD_GLOBAL" or each.argval not in own:
-                found.needed.add(each.argval)
+            found.names.setdefault(name, set()).add(_chain(instructions[i + 1 :]))
+            if each.opname == "LOAD_GLOBAL" or name not in own:
+                found.needed.add(name)
         elif each.opname == "IMPORT_NAME":
             level, names = instructions[i - 2].argval, instructions[i - 1].argval
-            found.imports.add((each.argval, tuple(names or ()), level))
+            found.imports.add((name, tuple(names or ()), level))
+        if each.opname in READS or (each.opname in LOADS and name in bound):
+            following = instructions[i + 1 :]
+            path = (*str(bound.get(name, name)).split("."), *_chain(following))
+            found.lookups.append(Lookup(path, name in bound, _given(following)))
+            for text in _named(found.lookups[-1]):
+                found.names.setdefault(text, set()).add(())
+        elif name == "__subclasses__" and each.opname in ATTRIBUTE:
+            found.lookups.append(Lookup((name,)))
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            _read(constant, found)
+            _read(constant, found, bound)
+
+
+def _bound(instructions: list[dis.Instruction]) -> dict[str, str]:
+    """Return `{name: full name of the module, or of what is taken from it}` of imports inside."""
+    found: dict[str, str] = {}
+    module = full = ""
+    for each in instructions:
+        if each.opname == "IMPORT_NAME":
+            module = full = each.argval
+        elif each.opname == "IMPORT_FROM":
+            full = f"{module}.{each.argval}"
+        elif full and each.opname.startswith("STORE_"):
+            found[each.argval] = module.partition(".")[0] if module == full else full
+            full = ""
+    return found
 
 
 def _chain(following: list[dis.Instruction]) -> tuple[str, ...]:
-    names: list[str] = []
-    for each in following:
-        if each.opname not in ATTRIBUTE:
-            break
-        names.append(each.argval)
-    return tuple(names)
+    return tuple(i.argval for i in takewhile(lambda i: i.opname in ATTRIBUTE, following))
+
+
+def _given(following: list[dis.Instruction]) -> tuple[tuple[bool, Any], ...] | None:
+    """Return what a call or a lookup is given: constants and names, or None."""
+    rest = list(
+        dropwhile(lambda i: i.opname in ATTRIBUTE or (i.opname, i.arg) == CALLED, following)
+    )
+    loads = list(takewhile(lambda i: i.opname in {"LOAD_CONST", *LOADS}, rest))
+    end = rest[len(loads)]
+    if end.opname == "CONTAINS_OP" and not loads:
+        return ()
+    if end.opname not in USES or (end.opname == "CALL" and end.arg != len(loads)):
+        return None
+    return tuple((i.opname == "LOAD_CONST", i.argval) for i in loads) or None
+
+
+def _named(lookup: Lookup) -> Iterable[str]:
+    """Return the globals that a constant text names, of `eval`, `exec` and `globals()`."""
+    is_constant, text = (lookup.given or ((False, None),))[0]
+    if not is_constant or not isinstance(text, str) or lookup.path[0] not in TEXTS:
+        return ()
+    if lookup.path[0] == "globals":
+        return (text,)
+    try:
+        return reads(compile(text, "<text>", "exec")).names
+    except (SyntaxError, ValueError):
+        return ()

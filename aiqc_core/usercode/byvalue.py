@@ -6,27 +6,29 @@ What is written here stays readable: pickles name `make_class`, `set_class`, `ma
 
 from __future__ import annotations
 
-import builtins
 import functools
-import importlib.util
+import importlib
 import io
 import pickle
 import platform
 import sys
 import threading
 import types
+import warnings
 import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from aiqc_core.usercode import bytecode, owned
+from aiqc_core.usercode import bytecode, importing, owned
 from aiqc_core.usercode.found import CARRIED, UNSAID, WHOLE, Identity
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from aiqc_core.errors import AIQCError
 
 _CACHED = type(functools.lru_cache(len))
 _registry = threading.RLock()  # cloudpickle's list of modules is one for the whole process
@@ -53,6 +55,37 @@ def dumps(value: Any, identity: Identity | None = None) -> bytes:
     data = _dumped(value, identity or identity_of(value))
     _Checker(io.BytesIO(data)).load()
     return data
+
+
+def packed(what: str, value: Any, refusal: type[AIQCError]) -> bytes:
+    """Pickle what is to be stored, and warn of what it better did not take with it.
+
+    Args:
+        what: the argument, for messages.
+        value: a function, or an object that holds some.
+        refusal: what is raised.
+
+    Raises:
+        AIQCError: it uses a name that nothing defines, or holds what cannot be stored.
+    """
+    identity = identity_of(value)
+    if identity.missing:
+        raise refusal(
+            f"{what}: uses names that are not defined: {', '.join(sorted(identity.missing))}. "
+            "Define or import them first, or inside the function."
+        )
+    try:
+        payload = dumps(value, identity)
+    except Exception as error:
+        named = f", by name: {', '.join(identity.unfollowed)}" if identity.unfollowed else ""
+        raise refusal(
+            f"{what}: cannot be stored, for something it uses cannot be pickled "
+            f"({type(error).__name__}: {error}){named}. Create that inside the function that uses "
+            "it, one made by def."
+        ) from error
+    for doubt in identity.doubts(len(payload)):
+        warnings.warn(f"{what}: {doubt}", stacklevel=4)
+    return payload
 
 
 def sent(value: Any) -> bytes:
@@ -170,7 +203,7 @@ class _Pickler(cloudpickle.Pickler):
         read = {n: space[n] for n in names if n in space and n not in UNSAID}
         slots["__globals__"] = read | slots["__globals__"]
         carried = self.identity.imported | space.get(CARRIED, {})
-        if carried:
+        if carried or self.identity.by_text:
             slots["__globals__"][CARRIED] = carried
             return make_function, arguments, (setter, (state, slots)), None, None, set_function
         return make, arguments, (state, slots), None, None, setter
@@ -192,6 +225,10 @@ def _reduced(value: Any) -> Any:
         return functools.cached_property, (value.func,), {"attrname": value.attrname}
     if isinstance(value, types.BuiltinFunctionType | types.MethodType) and owned.is_shared(value):
         return getattr, (sys.modules[type(value.__self__).__module__], value.__name__)
+    if value is importlib or value is importing.IMPORTLIB:
+        return getattr, (importing, "IMPORTLIB")
+    if value is importlib.import_module or value is importing.import_module:
+        return getattr, (importing, "import_module")
     return None
 
 
@@ -216,7 +253,7 @@ def set_class(made: type, state: Any) -> None:
 
 def make_function(code: types.CodeType, space: dict[str, Any], *rest: Any) -> types.FunctionType:
     """Make a function that imports the modules which were stored with it."""
-    space["__builtins__"] = _CARRYING
+    space["__builtins__"] = importing.BUILTINS
     return types.FunctionType(code, space, *rest)
 
 
@@ -224,7 +261,7 @@ def set_function(function: types.FunctionType, state: Any) -> None:
     """Fill in what `make_function` made."""
     setter, values = state
     setter(function, values)
-    function.__globals__["__builtins__"] = _CARRYING
+    function.__globals__["__builtins__"] = importing.BUILTINS
 
 
 def make_module(name: str) -> types.ModuleType:
@@ -240,18 +277,3 @@ def fill_module(module: types.ModuleType, names: dict[str, Any]) -> None:
 def make_cached(parameters: dict[str, Any], function: Callable[..., Any]) -> Any:
     """Make a function that caches, its cache empty."""
     return functools.lru_cache(**parameters)(function)
-
-
-def _import(
-    name: str, space: Any = None, names: Any = None, taken: Any = (), level: int = 0
-) -> Any:
-    """Import as Python does, but first what was stored with the function that imports."""
-    carried = (space or {}).get(CARRIED, {})
-    package = (space or {}).get("__package__") or ""
-    full = importlib.util.resolve_name("." * level + name, package) if carried and level else name
-    if full not in carried:
-        return builtins.__import__(name, space, names, taken, level)
-    return carried[full if taken else full.partition(".")[0]]
-
-
-_CARRYING: dict[str, Any] = vars(builtins) | {"__import__": _import}

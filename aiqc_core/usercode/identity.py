@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import copyreg
 import hashlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -17,7 +18,7 @@ import types
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.usercode import bytecode, leaves, owned
+from aiqc_core.usercode import bytecode, importing, leaves, lookups, owned
 from aiqc_core.usercode.found import (
     CARRIED,
     LARGE_BYTES,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 # Of a class: where it is, what is derived from the rest, and what is made anew by each process.
 DERIVED = {
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__",
+    "__slotnames__",
     "__static_attributes__", "__abstractmethods__", "_abc_impl", "__signature__",
     "__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__",
     "__pydantic_parent_namespace__", "__pydantic_complete__",
@@ -122,6 +124,8 @@ class _Walk:
             self.bound(value)
         elif isinstance(value, types.ModuleType):
             self.module(value, {()})
+        elif value is importing.import_module:
+            self.named(importlib.import_module)
         elif isinstance(value, types.FunctionType | type):
             self.named(value)
         elif isinstance(value, types.BuiltinFunctionType):
@@ -155,7 +159,9 @@ class _Walk:
         """Take in an object that was not met before."""
         parts = leaves.parts(value)
         if isinstance(value, set | frozenset):
-            self.feed("set", type(value).__name__, *sorted(map(self.apart, value)))
+            self.value(type(value))
+            self.feed("set", *sorted(map(self.apart, value)))
+            self.members(getattr(value, "__dict__", {}).items())
         elif type(value) is dict:
             self.feed("dict", str(len(value)))
             self.mapping(value.items())
@@ -163,7 +169,7 @@ class _Walk:
             self.feed("list", str(len(value)))
             self.all(value)
         elif parts is not None:
-            self.feed(f"{type(value).__module__}.{type(value).__qualname__}")
+            self.value(type(value))
             self.all(parts)
         elif isinstance(value, types.CodeType):
             self.code(value)
@@ -316,6 +322,12 @@ class _Walk:
                     self.variable(name, space[name], read.names[name])
             elif name in read.needed - read.written and not hasattr(builtins, name):
                 self.found.missing.add(_place(name, function))
+        for lookup in read.lookups:
+            module, doubt = lookups.resolved(lookup, space)
+            if module:
+                read.imports.add((module, (), 0))
+            if doubt:
+                self.found.by_text.append(f"{doubt} (in {function.__qualname__})")
         for name, taken, level in sorted(read.imports):
             self.imports(space, name, taken, level)
 
@@ -334,12 +346,13 @@ class _Walk:
             self.feed("module", name, owned.version_of(name))
             return
         used = self.found.uses.setdefault(name, set())
-        if () in chains:
+        if any(chain == () or chain[0] == "__dict__" for chain in chains):
             used.add(WHOLE)
             if self.is_new(module):
                 self.members((n, v) for n, v in vars(module).items() if n not in UNSAID)
             return
-        for first in sorted({chain[0] for chain in chains}):
+        read = {chain[0] for chain in chains}
+        for first in sorted(read if read <= {*vars(module)} else {*read, "__getattr__"}):
             used.add(first)
             if first not in vars(module):
                 self.feed("absent", first)
@@ -361,8 +374,11 @@ class _Walk:
         if owned.is_installed(full):
             self.feed(owned.version_of(full))
             return
+        carried = space.get(CARRIED, {})
+        if full not in carried:
+            imported(full)  # before its package is looked at, which then has it as an attribute
         for part in prefixes(full):
-            module = space.get(CARRIED, {}).get(part) or imported(part)
+            module = carried.get(part) or imported(part)
             if module is None:
                 self.feed("absent", part)
                 return

@@ -28,29 +28,21 @@ def plain(value: Any) -> list[str | bytes] | None:
         return [kind.__name__, bytes(value)]
     if kind in SEQUENCES:
         return [kind.__name__, repr(value)] if set(map(type, value)) <= ATOMS else None
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.ndarray | np.generic) and _is_of("numpy", value):
         return _of_array(value)
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        return _of_tensor(value, torch)
+    if isinstance(value, _tensor()) and _is_of("torch", value) and not vars(value):
+        return _of_tensor(value)
     return None
 
 
 def parts(value: Any) -> list[Any] | None:
     """Return what makes up an object that a pickle does not know, or knows with chance in it."""
-    if isinstance(value, np.ndarray):  # of objects
-        return [str(value.dtype), value.shape, value.tolist()]
-    if isinstance(value, pd.DataFrame):
-        columns = [value.iloc[:, i].array for i in range(value.shape[1])]
-        return [list(value.columns), value.index, *columns]
-    if isinstance(value, pd.Series | pd.Index):
-        return [str(value.dtype), value.name, value.array]
-    if isinstance(value, pd.api.extensions.ExtensionArray):
-        return [str(value.dtype), np.asarray(value, dtype=object).tolist()]
-    for kind, of in _PARTS.items():
-        if isinstance(value, kind):
-            return of(value)
-    return None
+    if isinstance(value, _tensor()):
+        is_more = not _is_of("torch", value) or vars(value)  # else it is sparse, say
+        bare = value.detach().as_subclass(_tensor())
+        return [bare, value.requires_grad, dict(vars(value))] if is_more else None
+    of = next((of for kind, of in _PARTS.items() if isinstance(value, kind)), None)
+    return None if of is None else of(value)
 
 
 def attributes(state: Any) -> dict[str, Any] | None:
@@ -65,16 +57,27 @@ def attributes(state: Any) -> dict[str, Any] | None:
     return {name: value for name, value in found.items() if name not in ADDRESSES}
 
 
+def _is_of(package: str, value: Any) -> bool:
+    """Say whether a value is of a class of a package: one of the user's is more than numbers."""
+    return type(value).__module__.partition(".")[0] == package
+
+
 def _of_array(value: Any) -> list[str | bytes] | None:
     if value.dtype.hasobject:
         return None
     return ["array", str(value.dtype), repr(value.shape), value.tobytes()]
 
 
-def _of_tensor(value: Any, torch: Any) -> list[str | bytes] | None:
+def _tensor() -> Any:
+    """Return the class of tensors; nothing where torch was not imported."""
+    return getattr(sys.modules.get("torch"), "Tensor", ())
+
+
+def _of_tensor(value: Any) -> list[str | bytes] | None:
     if value.is_sparse or value.is_quantized or value.device.type == "meta":
         return None
-    data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    flat = value.detach().cpu().contiguous().reshape(-1)
+    data = flat.view(sys.modules["torch"].uint8).numpy().tobytes()
     about = (tuple(value.shape), value.requires_grad, str(value.device))
     return ["tensor", str(value.dtype), repr(about), data]
 
@@ -83,7 +86,22 @@ def _cached(value: Any) -> list[Any]:
     return [value.__wrapped__, sorted(value.cache_parameters().items())]
 
 
+def _array_parts(value: Any) -> list[Any]:
+    if value.dtype.hasobject:
+        return [str(value.dtype), value.shape, value.tolist()]
+    return [np.asarray(value), dict(getattr(value, "__dict__", {}))]
+
+
 _PARTS: dict[Any, Any] = {
+    np.ndarray: _array_parts,
+    pd.DataFrame: lambda v: [
+        list(v.columns), v.index, v.attrs, *(v.iloc[:, i].array for i in range(v.shape[1]))
+    ],
+    pd.Series: lambda v: [str(v.dtype), v.name, v.attrs, v.array],
+    pd.Index: lambda v: [str(v.dtype), v.name, v.array],
+    pd.api.extensions.ExtensionArray: lambda v: [
+        str(v.dtype), np.asarray(v, dtype=object).tolist()
+    ],
     staticmethod: lambda v: [v.__func__],
     classmethod: lambda v: [v.__func__],
     property: lambda v: [v.fget, v.fset, v.fdel],
@@ -97,4 +115,4 @@ _PARTS: dict[Any, Any] = {
     types.WrapperDescriptorType: lambda v: [v.__objclass__, v.__name__],
     types.ClassMethodDescriptorType: lambda v: [v.__objclass__, v.__name__],
     types.MethodWrapperType: lambda v: [v.__self__, v.__name__],
-}
+}  # fmt: skip

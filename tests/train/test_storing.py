@@ -499,9 +499,9 @@ class TestKeras:
 
         return keras, Scaled, Sub
 
-    @pytest.mark.parametrize("kind", ["class", "layer", "lambda", "unbuilt", "nested"])
+    @pytest.mark.parametrize("kind", ["class", "layer", "lambda", "text", "unbuilt", "nested"])
     def test_models_of_classes_are_stored(self, tmp_path: Path, kind: str) -> None:
-        """B4: without get_config or Input, the weights go into what fn_build makes."""
+        """B4: without get_config, Input or a lambda's text, fn_build's model gets the weights."""
         keras, Scaled, Sub = self.layers()  # noqa: N806 - classes
 
         def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
@@ -514,11 +514,24 @@ class TestKeras:
                 "class": lambda: Sub(twice),
                 "layer": lambda: keras.Sequential([rows, Scaled(twice)]),
                 "lambda": lambda: keras.Sequential([rows, dense(1), keras.layers.Lambda(twice)]),
+                "text": lambda: keras.Sequential(
+                    [
+                        rows,
+                        dense(
+                            1,
+                            lambda x: keras.ops.sigmoid(2 * x),
+                            kernel_regularizer=lambda w: 0 * w[0, 0],
+                        ),
+                    ]
+                ),
                 "unbuilt": lambda: keras.Sequential([dense(4, "relu"), dense(1, "sigmoid")]),
                 "nested": lambda: keras.Sequential([Sub(), keras.layers.Activation("linear")]),
             }[kind]()
 
-        spec = small_training.make_spec(tmp_path, "keras", fn_build=build)
+        def lose(**hp: Any) -> Any:
+            return (lambda y, p: keras.ops.mean((y - p) ** 2)) if kind == "text" else "mse"
+
+        spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_lose=lose)
         outcome = runner.run(spec)
         assert outcome.failure is None, outcome.failure.traceback
         model = runner.load_model(

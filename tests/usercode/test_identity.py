@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from aiqc_core.errors import AlgorithmError
 from aiqc_core.usercode import byvalue
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
@@ -279,6 +280,110 @@ def test_a_module_of_the_project_counts_by_what_is_used_of_it(
     assert {way for way in ways if other[way] != first[way]} == {
         "as a value", "module inside", "package inside",
     }  # fmt: skip
+
+
+# Of helper `found_by_text` with a number N and a class Net: what finds one of them by a text.
+BY_TEXT = {
+    "import_module": "import importlib\ndef fn(): return importlib.import_module('{m}').N",
+    "its other name": "from importlib import import_module as i\ndef fn(): return i(name='{m}').N",
+    "its own import": "def fn():\n import importlib as i\n return i.import_module('{m}').N",
+    "a constant": "import importlib\nM = '{m}'\ndef fn(): return importlib.import_module(M).N",
+    "of a package": "from importlib import import_module as i\ndef fn(): return i('.b', '{p}').N",
+    "__import__": "def fn(): return __import__('{p}.b').b.N",
+    "globals": "from {m} import N\ndef fn(): return globals()['N']",
+    "get": "from {m} import N\ndef fn(): return globals().get('N')",
+    "eval": "from {m} import N\ndef fn():\n x = 0\n return eval('N + x')",
+    "__dict__": "import {m}\ndef fn(): return {m}.__dict__['N']",
+    "__getattr__": "import {m}\ndef fn(): return {m}.absent",
+}
+IN_DOUBT = {
+    "importlib.import_module": "import importlib\ndef fn(m): return importlib.import_module(m)",
+    "importlib.import_module inside": "def fn(m):\n import importlib as i\n"
+    " i.import_module('a.' + m)",
+    "sys.modules": "import sys\ndef fn(n): return getattr(sys.modules[__name__], n)",
+    "sys.modules.get": "def fn():\n import sys\n return sys.modules.get('found_by_text')",
+    "globals": "def fn(n): return globals()[n]",
+    "eval": "def fn(n): return eval(n)",
+    "pydoc.locate": "import pydoc\ndef fn(): return pydoc.locate('found_by_text.Net')",
+    "runpy.run_path": "import runpy\ndef fn(): return runpy.run_path('other.py')",
+    "__subclasses__": "class A: pass\ndef fn(): return A.__subclasses__()",
+}
+SOUND = """
+    import importlib, pydoc, sys, torch
+    LAYER, ACT = torch.nn.Linear(1, 1), "torch.nn"
+    def fn(n):
+        installed = importlib.import_module("torch"), importlib.import_module(ACT)
+        asked = "torch" in sys.modules, sys.modules["torch"], "N" in globals()
+        located = pydoc.locate("torch.nn.ReLU")
+        return getattr(torch.nn, n), getattr(LAYER, n), LAYER.eval(), LAYER.modules(), sys.path
+"""
+
+
+@pytest.mark.parametrize("way", BY_TEXT)
+def test_what_a_constant_text_finds_counts_and_goes_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """A1: the stored function runs what was there, though the file says something else by now."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "by_text_p").mkdir()
+
+    def made(number: int) -> Any:
+        for name in [n for n in sys.modules if n.startswith("by_text_")]:
+            del sys.modules[name]
+        for file in ("by_text_m.py", "by_text_p/b.py"):
+            (tmp_path / file).write_text(f"N = {number}\ndef __getattr__(n): return {number}\n")
+        return load(BY_TEXT[way].format(m="by_text_m", p="by_text_p"))
+
+    first = made(1)
+    identity = identity_of(first)
+    stored = byvalue.dumps(first, identity)
+    assert fingerprint(made(1)) == identity.digest == fingerprint(byvalue.restored(stored))
+    assert fingerprint(made(2)) != identity.digest
+    assert byvalue.restored(stored)() == 1
+    assert identity.key == identity.digest
+
+
+@pytest.mark.parametrize("way", IN_DOUBT)
+def test_what_an_unknown_text_finds_is_said_and_never_taken_for_the_same(way: str) -> None:
+    fn = load(IN_DOUBT[way])
+    with pytest.warns(UserWarning, match="fn: finds code by a text") as caught:
+        byvalue.packed("fn", fn, AlgorithmError)
+    assert f": {way.partition(' ')[0]} (in fn)" in str(caught[0].message)
+    assert identity_of(fn).key != identity_of(fn).key
+
+
+def test_a_stored_function_says_that_it_runs_code_of_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "by_text_live.py").touch()
+    fn = load(IN_DOUBT["importlib.import_module"])
+    stored = byvalue.restored(byvalue.dumps(fn, identity_of(fn)))
+    with pytest.warns(UserWarning, match="'by_text_live', which was not stored with it"):
+        stored("by_text_live")
+    assert stored("json").__name__ == "json"
+
+
+def test_installed_packages_are_found_by_a_text_without_a_word() -> None:
+    assert identity_of(load(SOUND)).by_text == []
+    byvalue.packed("fn", load(SOUND), AlgorithmError)
+
+
+VALUES = {
+    "tensor": "import torch\nV = torch.zeros(2); V.scale = {n}",
+    "array": "import numpy as np\nclass A(np.ndarray): k = {n}\nV = np.zeros(2).view(A)",
+    "set": "class A(set): pass\nV = A((1,)); V.k = {n}",
+    "attrs": "import pandas as pd\nV = pd.DataFrame(dict(a=[1])); V.attrs['k'] = {n}",
+    "frame": "import pandas as pd\nclass A(pd.DataFrame): k = {n}\nV = A(dict(a=[1]))",
+}
+
+
+@pytest.mark.parametrize("kind", VALUES)
+def test_what_a_value_is_beyond_its_numbers_counts(kind: str) -> None:
+    one, same, other = (load(VALUES[kind].format(n=n) + "\ndef fn(): return V") for n in (1, 1, 2))
+    byvalue.dumps(one)  # pickling notes things on classes
+    assert fingerprint(one) == fingerprint(same) != fingerprint(other)
 
 
 def test_installed_packages_count_by_name_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
