@@ -22,7 +22,7 @@ from aiqc_core.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.experiment import Experiment
 from aiqc_core.orm import Dataset, Fold, Splitset
 from aiqc_dagster import metadata, partitions, stores
-from aiqc_dagster.stages import STAGES, Stage
+from aiqc_dagster.stages import STAGES, Stage, asset_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,9 @@ class Check:
 
 def build(experiment: Experiment) -> list[dg.AssetChecksDefinition]:
     """Return every check of an experiment."""
-    return [_definition(experiment, check) for check in CHECKS]
+    folds, snapshots = partitions.folds(experiment), partitions.snapshots(experiment)
+    across = {name: stage.dimension == partitions.FOLD for name, stage in STAGES.items()}
+    return [definition(experiment, c, folds if across[c.stage] else snapshots) for c in CHECKS]
 
 
 def report(
@@ -72,25 +74,34 @@ def report(
                 raise dg.Failure(message, allow_retries=False)
 
 
-def _definition(experiment: Experiment, check: Check) -> dg.AssetChecksDefinition:
-    stage = STAGES[check.stage]
-    across = stage.dimension == partitions.FOLD
+def definition(
+    experiment: Experiment, check: Check, cells: dg.PartitionsDefinition, named: str = "snapshot"
+) -> dg.AssetChecksDefinition:
+    """Return a check as Dagster has it.
+
+    Args:
+        experiment: whose.
+        check: which.
+        cells: of its asset.
+        named: what the key of a cell is called, where it has one part.
+    """
+    dimension = STAGES[check.stage].dimension if check.stage in STAGES else None
 
     @dg.asset_check(
-        asset=stage.key(experiment),
+        asset=asset_key(experiment, check.stage),
         name=check.name,
         description=check.description,
         blocking=check.blocking,
-        partitions_def=(partitions.folds if across else partitions.snapshots)(experiment),
+        partitions_def=cells,
         required_resource_keys={"metastore", "cache"},
     )
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stores.claim(context.instance, experiment)
-        snapshot, key = context.partition_key, ""
-        if stage.dimension is not None:
-            snapshot, key = partitions.split_cell(context.partition_key, stage.dimension)
-        found = judged(check, experiment, snapshot, key)
-        return dg.AssetCheckResult(**shown(found, _cell(snapshot, key)))
+        first, key = context.partition_key, ""
+        if dimension is not None:
+            first, key = partitions.split_cell(first, dimension)
+        found = judged(check, experiment, first, key)
+        return dg.AssetCheckResult(**shown(found, _cell(first, key, named)))
 
     return examine
 
@@ -127,8 +138,8 @@ def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _cell(snapshot: str, key: str) -> dict[str, str]:
-    return {"snapshot": snapshot, "fold": key} if key else {"snapshot": snapshot}
+def _cell(first: str, key: str, named: str = "snapshot") -> dict[str, str]:
+    return {named: first, "fold": key} if key else {named: first}
 
 
 def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Target | None:
@@ -149,116 +160,68 @@ def _source_unchanged(experiment: Experiment, snapshot: str, _: str) -> Finding:
     return audit.source_unchanged(list({row.id: row for row in rows}.values()))
 
 
-def _rows_apart(experiment: Experiment, snapshot: str, _: str) -> Finding:
-    return audit.rows_apart(row_of(experiment, snapshot, Splitset, "splitset"))
-
-
-def _every_class(experiment: Experiment, snapshot: str, _: str) -> Finding:
-    return audit.every_class(row_of(experiment, snapshot, Splitset, "splitset"))
-
-
-def _no_leak(experiment: Experiment, snapshot: str, fold_key: str) -> Finding:
-    return audit.no_leak(*_part(experiment, snapshot, fold_key))
-
-
-def _no_nan(experiment: Experiment, snapshot: str, fold_key: str) -> Finding:
-    return audit.no_nan(*_part(experiment, snapshot, fold_key))
-
-
-def _drift(experiment: Experiment, snapshot: str, _: str) -> Finding:
-    return chain.drift(experiment, snapshot)
-
-
-def _jobs_present(experiment: Experiment, snapshot: str, _: str) -> Finding:
-    return chain.jobs_present(experiment, snapshot)
-
-
-def _challenger(experiment: Experiment, snapshot: str, _: str) -> Finding:
-    return chain.challenge(experiment, snapshot).finding
-
-
-def _champion_sound(experiment: Experiment, *_: str) -> Finding:
-    return chain.champion_sound(experiment)
-
-
-def _fresh(experiment: Experiment, *_: str) -> Finding:
-    return chain.fresh(experiment)
+def _splitset(experiment: Experiment, snapshot: str) -> Splitset:
+    return row_of(experiment, snapshot, Splitset, "splitset")
 
 
 def _part(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Fold | None]:
-    row = row_of(experiment, snapshot, Splitset, "splitset")
+    row = _splitset(experiment, snapshot)
     return row, dict(zip(experiment.fold_keys(), row.parts(), strict=True))[fold_key]
 
 
 CHECKS = (
     Check(
-        "dataset",
-        "source_unchanged",
+        "dataset", "source_unchanged",
         "What is registered has the hash that it had at registration: of the stored bytes, or of "
         "a source outside of the store.",
-        _source_unchanged,
-        blocking=True,
+        _source_unchanged, blocking=True,
     ),
     Check(
-        "feature",
-        "no_drift",
+        "feature", "no_drift",
         "The columns are distributed as the rows that the champion learned from: the population "
         "stability index of each is below 0.1 (amber) or 0.25 (red).",
-        _drift,
+        lambda experiment, snapshot, _: chain.drift(experiment, snapshot),
     ),
     Check(
-        "splitset",
-        "no_leak",
+        "splitset", "no_leak",
         "No sample is in two splits, the windows of train share no row with another split, no "
         "column gives the label away, and no split repeats the samples of train.",
-        _rows_apart,
+        lambda experiment, snapshot, _: audit.rows_apart(_splitset(experiment, snapshot)),
         blocking=True,
     ),
     Check(
-        "splitset",
-        "every_class",
-        "Each split of each fold has samples of each class.",
-        _every_class,
+        "splitset", "every_class", "Each split of each fold has samples of each class.",
+        lambda experiment, snapshot, _: audit.every_class(_splitset(experiment, snapshot)),
     ),
     Check(
-        "samples",
-        "no_leak",
+        "samples", "no_leak",
         "Fits and training samples, made again from the training rows alone, equal what is "
         "stored; the windows of train share no row with another split.",
-        _no_leak,
-        blocking=True,
+        lambda *cell: audit.no_leak(*_part(*cell)), blocking=True,
     ),
     Check(
-        "samples",
-        "no_nan",
-        "Each cached value is a finite number.",
-        _no_nan,
-        blocking=True,
+        "samples", "no_nan", "Each cached value is a finite number.",
+        lambda *cell: audit.no_nan(*_part(*cell)), blocking=True,
     ),
     Check(
-        "leaderboard",
-        "all_jobs_present",
-        "Every training of the snapshot is recorded.",
-        _jobs_present,
+        "leaderboard", "all_jobs_present", "Every training of the snapshot is recorded.",
+        lambda experiment, snapshot, _: chain.jobs_present(experiment, snapshot),
     ),
     Check(
-        "leaderboard",
-        "challenger_not_worse",
+        "leaderboard", "challenger_not_worse",
         "On the champion's own samples, the snapshot's best model is not surely worse than the "
         "champion: the paired interval of its gain does not lie below 0.",
-        _challenger,
+        lambda experiment, snapshot, _: chain.challenge(experiment, snapshot).finding,
     ),
     Check(
-        "champion",
-        "not_diverged",
+        "champion", "not_diverged",
         "No loss and no prediction of the model in use is NaN or infinite.",
-        _champion_sound,
+        lambda experiment, *_: chain.champion_sound(experiment),
     ),
     Check(
-        "champion",
-        "fresh",
+        "champion", "fresh",
         "The newest trained data are as new as the declaration asks for, or the source still "
         "holds the same.",
-        _fresh,
+        lambda experiment, *_: chain.fresh(experiment),
     ),
-)
+)  # fmt: skip

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from aiqc_core import chain
 from aiqc_core.experiment import Experiment
-from aiqc_core.orm import Prediction
 from aiqc_dagster import checks, metadata, partitions, stores
 from aiqc_dagster.stages import Cell, asset_key
 
@@ -59,36 +58,20 @@ def asset(experiment: Experiment) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, config: BatchConfig
     ) -> dg.MaterializeResult[Any]:
         stores.claim(context.instance, experiment)
-        return _cell(experiment, context.partition_key, config).as_result()
+        return _cell(experiment, context.partition_key, config)[1].as_result()
 
     return prediction
 
 
-NO_DRIFT = checks.Check(
-    "prediction",
-    "no_drift",
-    "The batch's columns are distributed as the rows that its model learned from.",
-    lambda experiment, batch, _: chain.batch_drift(experiment, batch),
-)
-
-
 def check(experiment: Experiment) -> dg.AssetChecksDefinition:
     """Return the check that compares a batch with the rows that the model learned from."""
-
-    @dg.asset_check(
-        asset=asset_key(experiment, NO_DRIFT.stage),
-        name=NO_DRIFT.name,
-        description=NO_DRIFT.description,
-        partitions_def=partitions.batches(experiment),
-        required_resource_keys={"metastore", "cache"},
+    no_drift = checks.Check(
+        "prediction",
+        "no_drift",
+        "The batch's columns are distributed as the rows that its model learned from.",
+        lambda experiment, batch, _: chain.batch_drift(experiment, batch),
     )
-    def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        stores.claim(context.instance, experiment)
-        batch = context.partition_key
-        found = checks.judged(NO_DRIFT, experiment, batch, "")
-        return dg.AssetCheckResult(**checks.shown(found, {"batch": batch}))
-
-    return no_drift
+    return checks.definition(experiment, no_drift, partitions.batches(experiment), "batch")
 
 
 def job(experiment: Experiment) -> dg.JobDefinition:
@@ -100,13 +83,8 @@ def job(experiment: Experiment) -> dg.JobDefinition:
         """Predict new data, and show it as a cell of the asset."""
         stores.claim(context.instance, experiment)
         if config.batch:
-            batch = partitions.checked_snapshot(config.batch)
-            cell = _cell(experiment, batch, config)
-        else:
-            batch, row = chain.predict_new(
-                experiment, path=config.path, predictor_id=config.predictor_id
-            )
-            cell = _shown(experiment, batch, row)
+            partitions.checked_snapshot(config.batch)
+        batch, cell = _cell(experiment, config.batch, config)
         partitions.add_batch(context.instance, experiment, batch)
         context.log_event(cell.as_event(key, batch))
         context.instance.add_run_tags(context.run_id, {"aiqc/batch": batch})
@@ -122,11 +100,9 @@ def job(experiment: Experiment) -> dg.JobDefinition:
     )
 
 
-def _cell(experiment: Experiment, batch: str, config: BatchConfig) -> Cell:
-    row = chain.predict(experiment, batch, path=config.path, predictor_id=config.predictor_id)
-    return _shown(experiment, batch, row)
-
-
-def _shown(experiment: Experiment, batch: str, row: Prediction) -> Cell:
+def _cell(experiment: Experiment, wanted: str, config: BatchConfig) -> tuple[str, Cell]:
+    batch, row = chain.predict(
+        experiment, wanted, path=config.path, predictor_id=config.predictor_id
+    )
     table = chain.write_table(experiment, batch, row)
-    return Cell(metadata.of_prediction(row, table), f"prediction_{row.id}")
+    return batch, Cell(metadata.of_prediction(row, table), f"prediction_{row.id}")

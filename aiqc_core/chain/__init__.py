@@ -6,7 +6,7 @@ before, and returns the row. A notebook calls `run`; Dagster's assets call the s
 
 from __future__ import annotations
 
-from aiqc_core.chain.batch import batch_drift, of_batch, predict, predict_new, write_table
+from aiqc_core.chain.batch import batch_drift, of_batch, predict, write_table
 from aiqc_core.chain.champion import Challenge, candidate, challenge, champion, crown, promote
 from aiqc_core.chain.data import dataset, feature, label, label_dataset, samples, splitset
 from aiqc_core.chain.due import Due, due, present_snapshot, source_digest
@@ -42,7 +42,6 @@ __all__ = [
     "newest_snapshot",
     "of_batch",
     "predict",
-    "predict_new",
     "prepare",
     "present_snapshot",
     "promote",

@@ -27,66 +27,41 @@ TABLES = (".csv", ".tsv", ".parquet", ".pq")
 
 
 def predict(
-    experiment: Experiment, batch: str, *, path: str = "", predictor_id: int | None = None
-) -> Prediction:
+    experiment: Experiment, batch: str = "", *, path: str = "", predictor_id: int | None = None
+) -> tuple[str, Prediction]:
     """Predict a batch, and note which Prediction it has.
 
     Where the file is a table that has the label's columns too, the predictions are scored.
 
     Args:
         experiment: the declaration.
-        batch: the key of the batch.
+        batch: the key of the batch; the present time, which no other batch has, if empty.
         path: the file or folder of the new data; without one, the batch is found as it was
             predicted before.
-        predictor_id: another model than the champion.
-
-    Raises:
-        IngestError: a batch that was not predicted before, without a path.
-        NotFoundError: there is no champion yet.
-        SelectionError: columns are missing or incompatible.
-    """
-    if not path:
-        return of_batch(experiment, batch)
-    row = _predicted(experiment, path, predictor_id)
-    Snapshot.put(batches_of(experiment), batch, "prediction", row)
-    return row
-
-
-def predict_new(
-    experiment: Experiment, *, path: str, predictor_id: int | None = None
-) -> tuple[str, Prediction]:
-    """Predict a batch that nobody named; its key is the present time, to the second.
-
-    A second batch of the same second gets a number behind it.
-
-    Args:
-        experiment: the declaration.
-        path: the file or folder of the new data.
         predictor_id: another model than the champion.
 
     Returns:
         The batch's key, and its Prediction.
 
     Raises:
-        IngestError: no path, or what lies there cannot be read.
+        IngestError: a batch that was not predicted before, without a path, or what is at the path
+            cannot be read.
         NotFoundError: there is no champion yet.
         SelectionError: columns are missing or incompatible.
     """
+    if not path and batch:
+        return batch, of_batch(experiment, batch)
     if not path:
         message = f"path: a new batch of {experiment.name} needs the path of its data."
         raise IngestError(message)
-    row = _predicted(experiment, path, predictor_id)
-    batch = free_batch(experiment)
-    Snapshot.put(batches_of(experiment), batch, "prediction", row)
-    return batch, row
-
-
-def _predicted(experiment: Experiment, path: str, predictor_id: int | None) -> Prediction:
     if predictor_id is None:
         predictor = champion(experiment).predictor
     else:
         predictor = Predictor.get_by_id(predictor_id)
-    return predictor.predict(path, _label_in(predictor, path), store=True)
+    row = predictor.predict(path, _label_in(predictor, path), store=True)
+    batch = batch or free_batch(experiment)
+    Snapshot.put(batches_of(experiment), batch, "prediction", row)
+    return batch, row
 
 
 def of_batch(experiment: Experiment, batch: str) -> Prediction:

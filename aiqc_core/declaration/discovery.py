@@ -99,17 +99,12 @@ def survey(path: Path, *, deep: bool = False) -> list[Found]:
         free = [place for place in places if not taken & {place, *place.parents}]
         modules = [file for place in free for file in _modules(place, path)]
         found += _held(modules, path, lambda file: [_read_module(file, path, package)])
-    faults = [
-        fault
+    strange = [
+        Found(fault.file, None, (fault,))
         for place in places
-        if _as_text(place) == str(place)
         for fault in unread.find(place, read)
+        if _as_text(fault.file) == str(fault.file)
     ]
-    strange = _held(
-        (fault.file for fault in faults),
-        path,
-        lambda file: [Found(file, None, tuple(one for one in faults if one.file == file))],
-    )
     return [*_named_once(found), *strange]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,9 @@ PYTHON_FILE = re.compile(r".+\.py(\W*|\W\w+)", re.IGNORECASE)
 STEMS = ("defs", "component", "experiment")
 BESIDE = {"functions.py", "__init__.py"}  # what defines nothing by itself
 OWN_KEYS = {"pipeline", "training"}
-NAMES = ("EXPERIMENT", "EXPERIMENTS")
+# What is no text and no number, nor a list of them.
+DECLARES = re.compile(r"^EXPERIMENTS?\b[^=\n]*=\s*(?![\[({]?\s*[\"'\d])[^\s=]", re.MULTILINE)
+OF_AIQC = re.compile(r"Experiment\b|\baiqc")
 NAME = re.compile(r"\bname\s*=\s*['\"](\w+)")
 FUNCTIONS = re.compile(r"^(async )?def fn_(build|train)\b", re.MULTILINE)
 MOST_BYTES = 1_000_000
@@ -76,25 +77,10 @@ def _is_python(file: Path, read: str) -> bool:
     if not PYTHON_FILE.fullmatch(file.name):
         return False
     content = _content(file)
-    if not (_defines(content) and re.search(r"Experiment\b|\baiqc", content)):
+    if not (DECLARES.search(content) and OF_AIQC.search(content)):
         return False
     given = NAME.findall(content)
     return not read or (bool(given) and not _is_mentioned(read, file.stem, *given))
-
-
-def _defines(content: str) -> bool:
-    """Say whether Python calls something for a module's EXPERIMENT, or EXPERIMENTS."""
-    try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError):
-        return bool(re.search(rf"^({'|'.join(NAMES)})\b.*=", content, re.MULTILINE))
-    return any(
-        isinstance(target, ast.Name) and target.id in NAMES
-        for line in tree.body
-        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None
-        if any(isinstance(part, ast.Call) for part in ast.walk(line.value))
-        for target in (line.targets if isinstance(line, ast.Assign) else [line.target])
-    )
 
 
 def _is_yaml(file: Path, read: str) -> bool:
