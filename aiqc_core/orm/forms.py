@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
+from numbers import Number
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pandas.api import types
 from pandas.api.types import is_list_like
 from PIL.Image import Image
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.ingest import content, images
+from aiqc_core.ingest import content, images, tabular
 from aiqc_core.ingest.arrays import NPY_ENDING
 from aiqc_core.ingest.paths import local_path
 from aiqc_core.orm.dataset import Dataset
@@ -22,10 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiqc_core.orm.feature import Feature
+    from aiqc_core.orm.label import Label
 
 TABLE_AXES, SEQUENCE_AXES, IMAGE_AXES = 2, 3, 4
 Paths = str | PurePath
 WHOLE = (pd.DataFrame, np.ndarray, str, PurePath, Dataset)
+USUAL = (*WHOLE, pd.Series, np.generic, Mapping, list, tuple, bytes)
 
 
 def of_each(features: Any, known: Sequence[Feature]) -> list[Any]:
@@ -40,116 +46,174 @@ def of_each(features: Any, known: Sequence[Feature]) -> list[Any]:
     if len(known) > 1 or (len(features) == 1 and isinstance(features[0], WHOLE)):
         return list(features)
     samples = {content.SEQUENCE: pd.DataFrame, content.IMAGE: Paths}.get(known[0].dataset.typ, ())
-    are_whole = all(isinstance(f, WHOLE) and not isinstance(f, np.ndarray) for f in features)
-    is_several = are_whole and not all(isinstance(f, samples) for f in features)
-    return list(features) if is_several else [features]
+    are_whole = all(_is_whole(f) and not isinstance(f, samples) for f in features)
+    return list(features) if features and are_whole else [features]
 
 
-def as_table(called: str, value: Any) -> Any:
-    """Return a label given as a dict, a scalar or a table of Arrow as pandas or numpy has it."""
-    if hasattr(value, "to_pandas"):
-        value = value.to_pandas()
-    if isinstance(value, Mapping):
-        many = any(is_list_like(item) for item in value.values())
-        return _framed(called, dict(value) if many else [value])
-    is_word = isinstance(value, str) and not PurePath(value).suffix
-    return [value] if is_word or _is_number(value) or isinstance(value, bool | np.bool_) else value
-
-
-def usual(called: str, value: Any, old: Feature) -> Any:
+def usual(called: str, value: Any, old: Feature | Label) -> Any:
     """Return usual forms of samples as a DataFrame or an array; all others as they are.
 
     Args:
         called: what messages call them.
         value: of a table: one row as a dict, a Series of its columns or a list; several as a dict
-            of columns or a list of rows; a table of Arrow or Polars. Of a sequence: one sample as
+            of columns (`DataFrame.to_dict`) or a list or an iterator of rows; values alone of
+            an only column; a tensor; a table of Arrow or Polars. Of a sequence: one sample as
             `(rows, columns)`, be it a DataFrame, or a list of samples. Of images: one of Pillow,
             one file, the bytes of one, one array `(channels, rows, columns)`, or a list of such.
-        old: the Feature in whose place they are.
+        old: the Feature or Label in whose place they are.
 
     Raises:
         SelectionError: rows of another width than its columns, or columns of several lengths.
     """
-    if hasattr(value, "to_pandas"):  # a table of Arrow or Polars
-        value = value.to_pandas()
+    value = _plain(value)
+    if isinstance(value, list | tuple):
+        value = [_plain(item) for item in value]
     shape = old.dataset.shape
     if old.dataset.typ == content.TABULAR:
-        return _as_table(called, value, old)
+        table = _as_table(called, value, old)
+        return _typed(table, old) if isinstance(table, pd.DataFrame) else table
     if old.dataset.typ == content.IMAGE:
         return _as_images(value, (shape["channels"], shape["rows"]))
     return _as_sequences(called, value, old)
 
 
-def _as_table(called: str, value: Any, old: Feature) -> Any:
-    value = _plain(value)
-    if isinstance(value, pd.Series):
-        return _of_series(value, old)
+def names_of(called: str, width: int, old: Feature | Label) -> list[str] | None:
+    """Return what columns without names are called, where as many are known.
+
+    They are those of training, or all of its Dataset, which a warning says of a table.
+    """
+    every = old.dataset.columns
+    if width == len(old.columns) or width != len(every):
+        return list(old.columns) if width == len(old.columns) else None
+    if old.dataset.typ == content.TABULAR:
+        message = (
+            f"{called}: {width} columns without names are taken for all of the Dataset, {every}, "
+            f"of which the Predictor takes {old.columns}. Give these alone, or names."
+        )
+        warnings.warn(message, stacklevel=2)
+    return list(every)
+
+
+def _is_whole(value: Any) -> bool:
+    """Say whether a value holds all samples of a Feature, rather than one."""
+    if isinstance(value, str):
+        return value.lower().endswith(tuple(tabular.FORMATS))
+    return isinstance(value, WHOLE) and not isinstance(value, np.ndarray)
+
+
+def _plain(value: Any) -> Any:
+    """Return other packages' tables and tensors, records and iterators as usual containers."""
+    if hasattr(value, "to_pandas"):  # a table of Arrow or Polars
+        return value.to_pandas()
+    if hasattr(value, "_asdict"):
+        return value._asdict()
+    if isinstance(value, (*USUAL, Image)) or hasattr(value, "toarray"):
+        return value
+    if hasattr(value, "detach"):  # a tensor of PyTorch that may have a gradient
+        value = value.detach().cpu()
+    if hasattr(value, "__array__"):
+        array = np.asarray(value)
+        return array if array.ndim else array.item()
+    if is_list_like(value, allow_sets=False):
+        return list(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def _as_table(called: str, value: Any, old: Feature | Label) -> Any:
     if isinstance(value, Mapping):
-        many = any(is_list_like(item) for item in value.values())
-        return _framed(called, dict(value) if many else [value])
+        return _of_mapping(called, {name: _plain(item) for name, item in value.items()}, old)
     if isinstance(value, np.ndarray | np.void) and value.dtype.names:
         return pd.DataFrame(np.atleast_1d(value))
-    if isinstance(value, list | tuple):
-        return _of_list(called, [_plain(row) for row in value], old)
-    if isinstance(value, Paths | pd.DataFrame) or not hasattr(value, "__array__"):
-        return _of_scalars(called, [value], old) if _is_number(value) else value
-    array = np.asarray(value)
-    return _of_scalars(called, np.atleast_1d(array), old) if array.ndim < TABLE_AXES else array
+    if isinstance(value, pd.Series):
+        is_column = len(old.columns) == 1 and old.columns[0] not in value.index
+        return value.to_frame(old.columns[0]) if is_column else _of_rows(called, [value], old)
+    is_word = isinstance(value, str) and len(old.columns) == 1 and not PurePath(value).suffix
+    if is_word or isinstance(value, Number | np.bool_):
+        return _of_scalars(called, [value], old)
+    if isinstance(value, list) and any(is_list_like(row) for row in value):
+        return _of_rows(called, value, old)
+    is_flat = isinstance(value, list) or (
+        isinstance(value, np.ndarray) and value.ndim < TABLE_AXES
+    )
+    return _of_scalars(called, value, old) if is_flat else value
 
 
-def _plain(row: Any) -> Any:
-    """Return a named tuple or a dataclass as a dict."""
-    if hasattr(row, "_asdict"):
-        return row._asdict()
-    return asdict(row) if is_dataclass(row) and not isinstance(row, type) else row
+def _of_mapping(called: str, values: dict[Any, Any], old: Feature | Label) -> pd.DataFrame:
+    if not set(old.columns) <= set(map(str, values)):
+        if {"columns", "data"} <= values.keys():  # DataFrame.to_dict("split")
+            return pd.DataFrame(values["data"], values.get("index"), values["columns"])
+        if values and all(isinstance(row, Mapping) for row in values.values()):
+            return pd.DataFrame.from_dict(values, orient="index")
+    is_many = any(is_list_like(item) for item in values.values())
+    return _framed(called, values if is_many else [values])
 
 
-def _of_series(value: pd.Series, old: Feature) -> pd.DataFrame:
-    if not set(old.columns) <= set(value.index) and len(old.columns) == 1:
-        return value.to_frame(old.columns[0])
-    return pd.DataFrame([value.to_dict()], index=[0 if value.name is None else value.name])
-
-
-def _of_list(called: str, rows: list[Any], old: Feature) -> Any:
-    if rows and all(isinstance(row, Mapping) for row in rows):
-        return _framed(called, rows)
-    if rows and all(isinstance(row, pd.Series) for row in rows):
-        return pd.concat([_of_series(row, old) for row in rows])
-    if not any(is_list_like(row) for row in rows):
-        return _of_scalars(called, rows, old)
-    if {np.ndim(row) for row in rows} != {1}:
-        return rows
-    names = _names(old, len(rows[0]))
-    if names is None or any(len(row) != len(names) for row in rows):
+def _of_rows(called: str, rows: list[Any], old: Feature | Label) -> Any:
+    """Return rows as a table: by position where none has names, else each its own way."""
+    rows = [row[1] if _is_indexed(row) else row for row in rows]
+    if all(isinstance(row, list | tuple | np.ndarray) for row in rows):
+        if any(is_list_like(cell) for cell in rows[0]):
+            return rows
         widths = sorted({len(row) for row in rows})
-        raise _width_error(called, f"rows of {' and '.join(map(str, widths))} values", old)
-    return pd.DataFrame([list(row) for row in rows], columns=names)
+        names = names_of(called, widths[0], old) if len(widths) == 1 else None
+        if names is None:
+            raise _width_error(called, f"rows of {' and '.join(map(str, widths))} values", old)
+        return pd.DataFrame([list(row) for row in rows], columns=names)
+    labels = [row.name for row in rows if isinstance(row, pd.Series) and row.name is not None]
+    named = [_named(called, row, old) for row in rows]
+    return _framed(called, named, labels if len(labels) == len(rows) else None)
 
 
-def _of_scalars(called: str, values: Any, old: Feature) -> pd.DataFrame:
-    """Return values without an axis of columns: one row, or many of the only column."""
-    names = _names(old, len(values))
-    if names is None and len(old.columns) == 1:
+def _is_indexed(row: Any) -> bool:
+    """Say whether a row is one of `DataFrame.iterrows`: its label, and the row."""
+    return isinstance(row, tuple) and len(row) == 2 and isinstance(row[1], pd.Series)  # noqa: PLR2004
+
+
+def _named(called: str, row: Any, old: Feature | Label) -> dict[Any, Any]:
+    if isinstance(row, pd.Series):
+        is_named = set(old.columns) <= set(map(str, row.index))
+        row = row.to_dict() if is_named or row.index.inferred_type != "integer" else row.tolist()
+    if isinstance(row, Mapping):
+        return dict(row)
+    return _of_rows(called, [list(row) if is_list_like(row) else [row]], old).iloc[0].to_dict()
+
+
+def _of_scalars(called: str, values: Any, old: Feature | Label) -> pd.DataFrame:
+    """Return values without an axis of columns: many of the only column, or one row."""
+    if len(old.columns) == 1:
         return pd.DataFrame({old.columns[0]: values})
+    names = names_of(called, len(values), old)
     if names is None:
         raise _width_error(called, f"{len(values)} values", old)
     return pd.DataFrame([list(values)], columns=names)
 
 
-def _framed(called: str, values: Any) -> pd.DataFrame:
+def _typed(table: pd.DataFrame, old: Feature | Label) -> pd.DataFrame:
+    """Return columns of Python's objects as the numbers that training had, where they are some."""
+    for name, dtype in old.get_dtypes().items():
+        column = table[name].infer_objects() if name in table and table.columns.is_unique else None
+        is_number = types.is_any_real_numeric_dtype(dtype) or types.is_bool_dtype(dtype)
+        if not is_number or column is None or column.dtype != object:
+            continue
+        if any(isinstance(value, str) for value in column):
+            continue
+        parsed: Any = types.pandas_dtype(dtype)
+        plain = "boolean" if parsed.kind == "b" else "float64"
+        wanted = plain if isinstance(parsed, np.dtype) else dtype  # else it holds blanks itself
+        with suppress(TypeError, ValueError):
+            table = table.assign(**{name: column.where(column.notna()).astype(wanted)})
+    return table
+
+
+def _framed(called: str, values: Any, index: Any = None) -> pd.DataFrame:
     try:
-        return pd.DataFrame(values)
+        return pd.DataFrame(values, index)
     except ValueError as error:
         message = f"{called}: no table can be made of {type(values).__name__}: {error}."
         raise SelectionError(message) from error
 
 
-def _names(old: Feature, width: int) -> list[str] | None:
-    known = (old.columns, old.dataset.columns)
-    return next((list(names) for names in known if len(names) == width), None)
-
-
-def _width_error(called: str, given: str, old: Feature) -> SelectionError:
+def _width_error(called: str, given: str, old: Feature | Label) -> SelectionError:
     names = list(old.columns)
     return SelectionError(
         f"{called}: {given} given; a row has the {len(names)} columns {names}. Give a dict of "
@@ -157,11 +221,7 @@ def _width_error(called: str, given: str, old: Feature) -> SelectionError:
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
-
-
-def _as_sequences(called: str, value: Any, old: Feature) -> Any:
+def _as_sequences(called: str, value: Any, old: Feature | Label) -> Any:
     if isinstance(value, Mapping):
         value = _framed(called, dict(value))
     if isinstance(value, list | tuple) and any(isinstance(v, pd.DataFrame) for v in value):
@@ -169,10 +229,11 @@ def _as_sequences(called: str, value: Any, old: Feature) -> Any:
     if isinstance(value, pd.DataFrame):
         return _of_frame(called, value, old)[np.newaxis]
     array = _as_array(value)
-    return array[np.newaxis] if np.ndim(array) == TABLE_AXES else array
+    is_one = isinstance(array, np.ndarray) and array.ndim == TABLE_AXES
+    return array[np.newaxis] if is_one else array
 
 
-def _of_frame(called: str, frame: pd.DataFrame, old: Feature) -> Any:
+def _of_frame(called: str, frame: pd.DataFrame, old: Feature | Label) -> Any:
     """Return one sample that lies in a DataFrame, its columns found by name."""
     frame = frame.rename(columns=str)
     names = next(

@@ -67,7 +67,7 @@ def take_as(called: str, value: Any, old: Feature | None) -> Given:
         found = content.of_table(value.reset_index(drop=True), "dataframe")
     elif isinstance(value, str | PurePath):
         source = Source(content.TABULAR if old is None else old.dataset.typ, str(value))
-        found = _renamed(content.read(source, known=old and old.get_dtypes()), old)
+        found = _renamed(called, content.read(source, known=old and old.get_dtypes()), old)
     else:
         found = _of_array(called, value, old)
     offer = Offer(
@@ -117,27 +117,19 @@ def _of_array(called: str, value: Any, old: Feature | None) -> Content:
             f"a path, a Dataset, or one row as {{{columns}}}."
         )
         raise SelectionError(message)
-    names = _names(array.shape[-1], old)
+    names = None if old is None else forms.names_of(called, array.shape[-1], old)
     if array.ndim == TABLE_AXES:
         frame = pd.DataFrame(array, columns=names or [str(i) for i in range(array.shape[1])])
         return content.of_table(frame.infer_objects(), "ndarray")
     return content.of_array(array, KINDS[array.ndim], "ndarray", rename_columns=names)
 
 
-def _renamed(found: Content, old: Feature | None) -> Content:
+def _renamed(called: str, found: Content, old: Feature | None) -> Content:
     """Return arrays of a file under the names that the columns of training have, by position."""
-    if found.kind == content.TABULAR:
+    if old is None or found.kind == content.TABULAR:
         return found
-    names = _names(len(found.columns), old)
+    names = forms.names_of(called, len(found.columns), old)
     return found if names is None else replace(found, columns=names)
-
-
-def _names(width: int, old: Feature | None) -> list[str] | None:
-    """Return what the columns of an array are called: those of training, where as many are."""
-    if old is None:
-        return None
-    known = (old.columns, old.dataset.columns)
-    return next((names for names in known if len(names) == width), None)
 
 
 def as_label(label: Any, old: Label | None) -> Any:
@@ -149,14 +141,13 @@ def as_label(label: Any, old: Label | None) -> Any:
     if old is None:
         message = "label: the Predictor was trained without one, on its Feature; leave it out."
         raise SelectionError(message)
-    label = forms.as_table("label", label)
-    if isinstance(label, str | PurePath | Dataset):
-        return label
-    if isinstance(label, pd.DataFrame):
-        chosen = [name for name in old.columns if name in label.columns]
-        return label[chosen] if len(chosen) == len(old.columns) else label
-    values = np.asarray(label)
-    table = values.reshape(len(values), -1)
+    table = forms.usual("label", label, old)
+    if isinstance(table, pd.DataFrame):
+        chosen = [name for name in old.columns if name in table.columns]
+        return table[chosen] if len(chosen) == len(old.columns) else table
+    if not isinstance(table, np.ndarray):
+        return table
+    table = table.reshape(len(table), -1)
     if table.shape[1] != len(old.columns):
         message = f"label: {table.shape[1]} columns; the Predictor's label is {old.columns}."
         raise SelectionError(message)

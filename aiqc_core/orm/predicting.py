@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,19 @@ def matched(
     truth = None if label is None else take_as("label", as_label(label, trained.label), None)
     offers = [each.offer for each in given]
     matching.match(trained, offers, truth and truth.offer, arguments=("features", "label"))
+    if truth is not None and isinstance(label, pd.Series | pd.DataFrame):
+        _warn_of_index(given[0].index, label.index)
     return given, truth
+
+
+def _warn_of_index(rows: pd.Index | None, labels: pd.Index) -> None:
+    """Warn of a label that has the rows of the features in another order."""
+    if rows is not None and not rows.equals(labels) and set(rows) == set(labels):
+        warnings.warn(
+            "label: its index holds the rows of features in another order, and they are paired by "
+            "position. Give label.loc[features.index] to pair them by index.",
+            stacklevel=4,
+        )
 
 
 def scores_of(predictor: Predictor, features: Any, judge: Judge | None = None) -> SplitScores:

@@ -99,7 +99,7 @@ def drawing(value: int) -> Generator[None]:
 
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
     """Return float32 copies."""
-    return [torch.tensor(np.asarray(array), dtype=torch.float32) for array in arrays]
+    return [torch.tensor(np.asarray(array, order="C"), dtype=torch.float32) for array in arrays]
 
 
 def placed(part: Any) -> Any:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections import namedtuple
+from array import array
+from collections import deque, namedtuple
 from dataclasses import make_dataclass
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import inference_setups as setups
@@ -12,9 +15,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 from sklearn.preprocessing import OneHotEncoder
 
+from aiqc_core.errors import PreprocessError, SelectionError
 from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Predictor, Splitset
 
 if TYPE_CHECKING:
@@ -69,10 +74,49 @@ def test_rows_of_a_table_are_taken_as_people_have_them(home: Path) -> None:
     pd.testing.assert_frame_equal(stored.splitset.features[0].to_df(), frame)
 
 
+def test_rows_that_walk_or_hold_other_kinds_of_numbers_are_taken(home: Path) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20, 2)), columns=["a", "b"])
+    predictor = trained(Dataset.Tabular.from_df(frame.assign(t=1.0)), columns=["a", "b"])
+    head = frame.head(2)
+    said, row = predictor.predict(head), frame.iloc[0]
+    tensor = torch.tensor(head.to_numpy(), requires_grad=True)
+    several: list[Any] = [
+        zip(head["a"], head["b"], strict=True), head.itertuples(), head.iterrows(),
+        list(head.iterrows()), (list(each) for _, each in head.iterrows()), tensor, list(tensor),
+        head.to_dict("split"), head.to_dict("index"), [row.to_dict(), list(frame.iloc[1])],
+        [row, tuple(frame.iloc[1])],
+    ]  # fmt: skip
+    for form in several:
+        pd.testing.assert_frame_equal(predictor.predict(form), said)
+    alone: list[Any] = [
+        {"a": np.array(row["a"]), "b": tensor[0, 1]}, list(tensor[0]), deque(row), array("d", row),
+        {name: Decimal(repr(float(value))) for name, value in row.items()},
+        [Fraction(value) for value in row], pd.Series(row.to_numpy()), row[["b", "a"]],
+    ]  # fmt: skip
+    for form in alone:
+        pd.testing.assert_frame_equal(predictor.predict(form), said.head(1))
+    with pytest.warns(UserWarning, match=r"3 columns without names .* \['a', 'b', 't'\]"):
+        pd.testing.assert_frame_equal(predictor.predict([*row, 9.0]), said.head(1))
+    with pytest.raises(PreprocessError, match=r"missing values .*\{'a': 1\}; a model takes none"):
+        predictor.predict({"a": pd.NA, "b": 1.0})
+    with pytest.raises(PreprocessError, match=r"infinite values .*\{'b': 1\}; .* float32"):
+        predictor.predict({"a": 0.0, "b": 1e39})
+    with pytest.raises(SelectionError, match=r"dtypes differ: \{'a': 'str, not float64'"):
+        predictor.predict(["0.5", "1"])
+    truth = pd.Series([1.0, 2.0])
+    with pytest.warns(UserWarning, match="another order, and they are paired by position"):
+        predictor.predict(head, truth[::-1])
+    for form in (truth, [Decimal(1), 2], torch.tensor([1.0, 2.0]), iter(truth)):
+        assert predictor.predict(head, form).attrs["metrics"]["mae"] == pytest.approx(
+            np.abs(said["t"] - truth).mean()
+        )
+
+
 def test_of_one_column_values_alone_are_rows(home: Path) -> None:
-    frame = pd.DataFrame({"x": np.linspace(0, 1, 20)})
-    predictor = trained(Dataset.Tabular.from_df(frame))
+    frame = pd.DataFrame({"x": np.linspace(0, 1, 20), "y": 1.0, "z": 2.0})
+    predictor = trained(Dataset.Tabular.from_df(frame), columns=["x"])
     said = predictor.predict(frame)
+    pd.testing.assert_frame_equal(predictor.predict(frame["x"].tolist()[:3]), said.head(3))
     for form in (frame["x"], frame["x"].rename("other"), frame["x"].tolist(), frame["x"].array):
         pd.testing.assert_frame_equal(predictor.predict(form), said)
     assert predictor.predict(0.0)["t"].tolist() == said["t"].head(1).tolist()
