@@ -42,7 +42,7 @@ IMAGE_AXES = 4
 READ = "values_read"
 KINDS = (
     *("label_in_features", "group_in_features", "repeated_rows", "nearly_repeated"),
-    *("contradicting", "target_overlap", "order_assumed"),
+    *("contradicting", "target_overlap", "order_assumed", "order_contradicted"),
 )
 SELF = "is the label itself"
 
@@ -99,7 +99,10 @@ def by_content(
     """
     report: Report = {**by_name(features, label, groups), READ: True}
     target = None if label is None else label.to_df()
-    if any(feature.recipe().windows is not None for feature in features):
+    windowed = any(feature.recipe().windows is not None for feature in features)
+    datasets = [row.dataset for row in [*features, *([label] if label else [])]]
+    report["order_contradicted"] = order.against(datasets) if in_order or windowed else {}
+    if windowed:
         return report | {"order_assumed": {}}  # windows need the order, so it is meant
     values = [sampling.values_of(feature, loaded) for feature in features]
     if target is not None:
@@ -170,6 +173,7 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
         "samples with the features of another label": _contradictions(report),
         "rows of each target in its own input": overlap and overlap["rows"],
         "blanks filled by an assumed order": assumed and sum(assumed.values()),
+        "rows after one of a later time": report.get("order_contradicted"),
     }
     by_design = [*_of_overlap(overlap)]
     wrong = [message for message in messages(report) if message not in by_design]
@@ -178,7 +182,6 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
 
 def messages(report: Report) -> list[str]:
     """Return a sentence for each thing of a report that a person has to know."""
-    assumed = order.sentence(report["order_assumed"] or {})
     return [
         *_of_answers(report["label_in_features"]),
         *_of_laws(report["label_in_features"]),
@@ -187,7 +190,7 @@ def messages(report: Report) -> list[str]:
         *_of_repeats(report),
         *_of_near(_near(report)),
         *_of_contradictions(report),
-        *([assumed] if assumed else []),
+        *order.said(report),
     ]
 
 

@@ -128,8 +128,7 @@ def _encoded_label(predictor: Predictor, label: Offer) -> NDArray[Any]:
 def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> unseen.NewSamples:
     recipe = replace(old.recipe(), windows=new.windows)
     values = new.load(old.columns)
-    if new.windows is None:
-        _warn_of_order(predictor, new, recipe.fills, values)
+    _warn_of_order(predictor, new, recipe.fills, values)
     prepared = unseen.prepare(
         values,
         recipe,
@@ -144,10 +143,15 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> un
 
 
 def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) -> None:
-    """Warn where new rows are filled from those beside them, though no order is known."""
-    if new.typ != "tabular" or predictor.job.queue.splitset.time_ordered:
+    """Warn of windows over rows that are in no order, or of fills where none is known."""
+    if new.typ != "tabular":
         return
-    message = order.sentence(order.assumed(values, fills, new.dtypes, new.load))
+    if new.windows is not None:
+        message = order.contradiction(order.contradicted(new.dtypes, new.load))
+    elif predictor.job.queue.splitset.time_ordered:
+        return
+    else:
+        message = order.sentence(order.assumed(values, fills, new.dtypes, new.load))
     if message is not None:
         warnings.warn(f"{new.called}: {message}", stacklevel=6)
 

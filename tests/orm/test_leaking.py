@@ -277,13 +277,56 @@ def test_filling_from_the_rows_beside_is_warned_of_where_no_order_is_known(home:
     predictor.predict(gappy()[["x", "z"]].dropna().reset_index(drop=True))
 
 
+@pytest.mark.parametrize("windowed", [False, True])
+def test_rows_that_do_not_follow_their_times_are_warned_of(home: Path, *, windowed: bool) -> None:
+    day = pd.date_range("2026-01-01", periods=ROWS)
+    frame = gappy().fillna(0.0)
+
+    def cut(**times: Any) -> Splitset:
+        dataset = Dataset.Tabular.from_df(frame.assign(**times))
+        feature = Feature.from_dataset(dataset.id, ["x"])
+        if windowed:
+            Window.from_feature(feature.id, 3, 3)
+        label_id = None if windowed else Label.from_dataset(dataset.id, ["t"]).id
+        gap = 2 if windowed else 0
+        return Splitset.make([feature.id], label_id, size_test=0.25, time_ordered=True, gap=gap)
+
+    mixed = np.random.default_rng(0).permutation(ROWS)
+    back = int((mixed < np.maximum.accumulate(mixed)).sum())
+    for times, late in ((day[mixed], back), (day[::-1].astype(str), ROWS - 1)):
+        with pytest.warns(UserWarning, match=rf"times of 'day' \({late}\) go back"):
+            made = cut(day=times)
+        assert made.leak_report["order_contradicted"] == {"day": late}
+        facts = audit.rows_apart(made).facts
+        assert facts["rows after one of a later time"] == {"day": late}
+    slip = day.to_series().replace({day[5]: day[4], day[4]: day[5]})
+    for sound in (
+        {"day": day},
+        {"day": slip.to_numpy()},
+        {"born": day[mixed], "day": day},
+        {"n": mixed},
+    ):
+        assert cut(**sound).leak_report["order_contradicted"] == {}
+
+
 def test_filling_in_an_order_that_is_known_is_sound(home: Path) -> None:
     ordered = filled(gappy(), time_ordered=True)
     assert ordered.leak_report["order_assumed"] == {}
     day = pd.date_range("2026-01-01", periods=ROWS)
-    filled(gappy().assign(day=day))
-    with pytest.warns(UserWarning, match="blanks of"):
-        filled(gappy().assign(day=day[::-1]))
+    hours = pd.to_timedelta(np.arange(ROWS), unit="h")
+    mixed = np.random.default_rng(0).permutation(ROWS)
+    for times in (
+        day,
+        day[::-1],
+        day.strftime("%Y-%m-%d"),
+        hours,
+        np.arange(ROWS),
+        day.where(mixed > 4),
+    ):
+        filled(gappy().assign(day=times))
+    for vague in (day[mixed], day[np.zeros(ROWS, int)], day[np.arange(ROWS) // 20], mixed, "2026"):
+        with pytest.warns(UserWarning, match="blanks of"):
+            filled(gappy().assign(day=vague))
     whole = gappy().fillna(0.0)
     filled(whole)
     trained(ordered, "regression", flat_build).predict(gappy()[["x", "z"]])
