@@ -124,18 +124,19 @@ def _as_table(called: str, value: Any, old: Feature | Label) -> Any:
         return _of_mapping(called, {name: _plain(item) for name, item in value.items()}, old)
     if isinstance(value, np.ndarray | np.void) and value.dtype.names:
         return pd.DataFrame(np.atleast_1d(value))
-    if isinstance(value, pd.Series):
-        is_column = len(old.columns) == 1 and old.columns[0] not in value.index
-        return value.to_frame(old.columns[0]) if is_column else _of_rows(called, [value], old)
-    is_word = isinstance(value, str) and len(old.columns) == 1 and not PurePath(value).suffix
+    is_series, is_column = isinstance(value, pd.Series), len(old.columns) == 1
+    if is_series and is_column and old.columns[0] not in value.index:
+        return value.to_frame(old.columns[0])
+    is_word = is_column and isinstance(value, str) and not PurePath(value).suffix
     if is_word or isinstance(value, Number | np.bool_):
-        return _of_scalars(called, [value], old)
-    if isinstance(value, list) and any(is_list_like(row) for row in value):
-        return _of_rows(called, value, old)
-    is_flat = isinstance(value, list) or (
-        isinstance(value, np.ndarray) and value.ndim < TABLE_AXES
-    )
-    return _of_scalars(called, value, old) if is_flat else value
+        value = [value]
+    is_array = isinstance(value, np.ndarray) and value.ndim < TABLE_AXES
+    if not (is_series or is_array or isinstance(value, list)):
+        return value
+    is_rows = isinstance(value, list) and any(is_list_like(row) for row in value)
+    if is_column and not is_rows and not is_series:
+        return pd.DataFrame({old.columns[0]: value})
+    return _of_rows(called, value if is_rows else [value], old)
 
 
 def _of_mapping(called: str, values: dict[Any, Any], old: Feature | Label) -> pd.DataFrame:
@@ -148,44 +149,39 @@ def _of_mapping(called: str, values: dict[Any, Any], old: Feature | Label) -> pd
     return _framed(called, values if is_many else [values])
 
 
-def _of_rows(called: str, rows: list[Any], old: Feature | Label) -> Any:
-    """Return rows as a table: by position where none has names, else each its own way."""
-    rows = [row[1] if _is_indexed(row) else row for row in rows]
-    if all(isinstance(row, list | tuple | np.ndarray) for row in rows):
-        if any(is_list_like(cell) for cell in rows[0]):
-            return rows
-        widths = sorted({len(row) for row in rows})
-        names = names_of(called, widths[0], old) if len(widths) == 1 else None
-        if names is None:
-            raise _width_error(called, f"rows of {' and '.join(map(str, widths))} values", old)
-        return pd.DataFrame([list(row) for row in rows], columns=names)
-    labels = [row.name for row in rows if isinstance(row, pd.Series) and row.name is not None]
-    named = [_named(called, row, old) for row in rows]
+def _of_rows(called: str, values: Any, old: Feature | Label) -> Any:
+    """Return rows as a table: by name where they have names, else by position."""
+    rows = [_cells(value, old) for value in values]
+    if isinstance(rows[0], list) and any(is_list_like(cell) for cell in rows[0]):
+        return values  # of more axes
+    widths = sorted({len(row) for row in rows if isinstance(row, list)})
+    names = names_of(called, widths[0], old) if len(widths) == 1 else None
+    if widths and not names:
+        given = f"{'rows of ' if len(rows) > 1 else ''}{' and '.join(map(str, widths))} values"
+        message = (
+            f"{called}: {given} given; a row has the {len(old.columns)} columns {old.columns}. "
+            f"Give a dict of them, or pandas.DataFrame([[…]], columns={old.columns})."
+        )
+        raise SelectionError(message)
+    if all(isinstance(row, list) for row in rows):
+        return pd.DataFrame(rows, columns=names)
+    labels = [row.name for row in values if isinstance(row, pd.Series) and row.name is not None]
+    named = [
+        row if isinstance(row, dict) else dict(zip(names or [], row, strict=True)) for row in rows
+    ]
     return _framed(called, named, labels if len(labels) == len(rows) else None)
 
 
-def _is_indexed(row: Any) -> bool:
-    """Say whether a row is one of `DataFrame.iterrows`: its label, and the row."""
-    return isinstance(row, tuple) and len(row) == 2 and isinstance(row[1], pd.Series)  # noqa: PLR2004
-
-
-def _named(called: str, row: Any, old: Feature | Label) -> dict[Any, Any]:
+def _cells(row: Any, old: Feature | Label) -> dict[Any, Any] | list[Any]:
+    """Return the values of a row, by name where it has names."""
+    if isinstance(row, tuple) and len(row) == 2 and isinstance(row[1], pd.Series):  # noqa: PLR2004
+        row = row[1]  # of DataFrame.iterrows
     if isinstance(row, pd.Series):
         is_named = set(old.columns) <= set(map(str, row.index))
         row = row.to_dict() if is_named or row.index.inferred_type != "integer" else row.tolist()
     if isinstance(row, Mapping):
         return dict(row)
-    return _of_rows(called, [list(row) if is_list_like(row) else [row]], old).iloc[0].to_dict()
-
-
-def _of_scalars(called: str, values: Any, old: Feature | Label) -> pd.DataFrame:
-    """Return values without an axis of columns: many of the only column, or one row."""
-    if len(old.columns) == 1:
-        return pd.DataFrame({old.columns[0]: values})
-    names = names_of(called, len(values), old)
-    if names is None:
-        raise _width_error(called, f"{len(values)} values", old)
-    return pd.DataFrame([list(values)], columns=names)
+    return list(row) if is_list_like(row) else [row]
 
 
 def _typed(table: pd.DataFrame, old: Feature | Label) -> pd.DataFrame:
@@ -211,14 +207,6 @@ def _framed(called: str, values: Any, index: Any = None) -> pd.DataFrame:
     except ValueError as error:
         message = f"{called}: no table can be made of {type(values).__name__}: {error}."
         raise SelectionError(message) from error
-
-
-def _width_error(called: str, given: str, old: Feature | Label) -> SelectionError:
-    names = list(old.columns)
-    return SelectionError(
-        f"{called}: {given} given; a row has the {len(names)} columns {names}. Give a dict of "
-        f"them, or pandas.DataFrame([[…]], columns={names})."
-    )
 
 
 def _as_sequences(called: str, value: Any, old: Feature | Label) -> Any:
