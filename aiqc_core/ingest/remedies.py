@@ -20,18 +20,13 @@ if TYPE_CHECKING:
 UTC = "datetime64[us, UTC]"
 # Of what pandas finds among objects: the dtypes that can hold it, the best first.
 CANDIDATES: dict[str, tuple[str, ...]] = {
-    "decimal": ("float64", "Int64", "str"),
     "date": ("datetime64[s]", "datetime64[us]"),
     "datetime": (UTC,),
-    "time": ("str",),
-    "bytes": ("str",),
-    "mixed-integer-float": ("float64", "Int64"),
-    "mixed-integer": ("float64", "str"),
-    "mixed": ("float64", "str"),
-    "integer": ("uint64", "UInt64", "str"),
     "period": ("datetime64[us]", "str"),
-    "interval": ("str",),
-}
+    "integer": ("uint64", "UInt64", "str"),
+} | dict.fromkeys(
+    ("decimal", "mixed-integer-float", "mixed-integer", "mixed"), ("float64", "Int64", "str")
+) | dict.fromkeys(("time", "bytes", "interval"), ("str",))  # fmt: skip
 SCALARS = (str, int, float, bool, Decimal, np.number, np.bool_)
 
 

@@ -58,10 +58,9 @@ def read_table(
     Args:
         path: ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case; a path of this machine, or
             one that fsspec knows, which is copied here first.
-        header: of a CSV or TSV: `'infer'` for the first line, its line's number, or None where
-            there is none.
-        positions: of the columns to decode, of a CSV or TSV; all by default.
-        hints: what is known of a CSV or TSV beforehand.
+        header: of a CSV or TSV, as positions and hints are, see `read_delimited`.
+        positions: of the columns to decode; all by default.
+        hints: what is known beforehand.
 
     Returns:
         The frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.

@@ -97,8 +97,9 @@ class Dataset(BaseModel):
             """Register a `.csv`, `.tsv` or `.parquet` file.
 
             In text files the words for blanks (`NA`, `null`, `nan`…) are blanks in columns of
-            numbers and truth values, and words in columns of text; an empty field is a blank. What
-            a file can hardly mean is warned about, see `aiqc_core.ingest.delimited`.
+            numbers and truth values, and words in columns of text; an empty field is a blank. Text
+            is kept as written, also where `retype` asks for it (`01234`). What a file can hardly
+            mean is warned about, see `aiqc_core.ingest.delimited`.
 
             Args:
                 file_path: the file; its ending, in any case, says its format. A path that fsspec

@@ -127,6 +127,7 @@ def test_what_pandas_has_a_dtype_for_is_taken_as_it_is(values: Any, dtype: str |
         ([True, 2], "str", ["True", "2"]),
         ([Decimal("0.5"), 2, None], "float64", [0.5, 2.0, None]),
         ([Decimal("0.5"), "2"], "str", ["0.5", "2"]),
+        ([2**53 + 1, 0.5], "str", [str(2**53 + 1), "0.5"]),
         (pd.period_range("2020-01", periods=1, freq="M"), "datetime64[us]", [JANUARY]),
         (pd.interval_range(0, 1), "str", ["(0, 1]"]),
         (pd.arrays.SparseArray([0.5, np.nan]), "float64", [0.5, None]),
