@@ -134,7 +134,7 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
     rows = lines[1:] if has_header else lines
     widths = {len(fields(line, delimiter)) for line in lines}
     is_cut = len(widths) == 1 and widths != {1}
-    if not lines or (is_cut and _are_numbers(rows, delimiter)):
+    if not lines or (is_cut and all(all(_numbers(row, delimiter)) for row in rows)):
         return None
     others = [] if is_cut else [GAPS, BLANKS, *sorted(set(OTHER.findall(lines[0])))]
     for other in [*SEPARATORS, *others]:
@@ -142,9 +142,9 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
         if other == delimiter or len(cuts) > 1 or cuts == {1}:
             continue
         if is_cut or other == BLANKS:
-            is_found = bool(rows) and _are_numbers(rows, other)
+            is_found = bool(rows) and all(all(_numbers(row, other)) for row in rows)
         elif other == GAPS or other in SEPARATORS:
-            is_found = has_header or all(_holds_number(line, other) for line in rows)
+            is_found = has_header or all(any(_numbers(row, other)) for row in rows)
         else:
             is_found = has_header and _separates_names(lines, other)
         if is_found:
@@ -155,8 +155,8 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
 def _separates_names(lines: list[str], mark: str) -> bool:
     """Say whether a mark stands between names, which are no parts of a date, and numbers."""
     letters = {name.strip()[:1].lower() for name in fields(lines[0], mark)}
-    is_named = not _holds_number(lines[0], mark) and not letters <= DATE_LETTERS
-    return is_named and len(lines) > 1 and all(_holds_number(line, mark) for line in lines[1:])
+    is_named = not any(_numbers(lines[0], mark)) and not letters <= DATE_LETTERS
+    return is_named and len(lines) > 1 and all(any(_numbers(row, mark)) for row in lines[1:])
 
 
 def explain(layout: Layout, error: Exception) -> str:
@@ -247,9 +247,5 @@ def fields(line: str, separator: str) -> list[str]:
         return line.split(separator)
 
 
-def _are_numbers(lines: list[str], separator: str) -> bool:
-    return all(NUMBER.fullmatch(field) for line in lines for field in fields(line, separator))
-
-
-def _holds_number(line: str, separator: str) -> bool:
-    return any(NUMBER.fullmatch(field) for field in fields(line, separator))
+def _numbers(line: str, separator: str) -> list[bool]:
+    return [NUMBER.fullmatch(field) is not None for field in fields(line, separator)]

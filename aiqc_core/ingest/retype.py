@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
         target: Any = types.pandas_dtype(dtype)
         before = plain(column)
         if types.is_object_dtype(before.dtype) and target != before.dtype:
-            before = _as_found(before)
+            with suppress(TypeError, ValueError, OverflowError):  # such as beyond 64 bits
+                found = as_found(before)
+                before = before if found is None else found
         with np.errstate(all="ignore"):  # what overflows is found below, and named
             after = before.astype(target)
     except (TypeError, ValueError, OverflowError) as error:
@@ -74,14 +77,6 @@ def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
             f"would be {after.iloc[row]!r}. Choose a wider dtype, or change the values first."
         )
     return after
-
-
-def _as_found(column: pd.Series) -> pd.Series:
-    try:
-        found = as_found(column)
-    except (TypeError, ValueError, OverflowError):  # such as a number beyond 64 bits
-        return column
-    return column if found is None else found
 
 
 def _lost(before: pd.Series, after: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
