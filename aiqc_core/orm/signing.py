@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAGIC = b"AIQC\x00P\x00\x01"
-MAC_BYTES = 32
+START = len(MAGIC) + 32 + 4  # of the versions, behind the signature and their length
 RECORDED = ("numpy", "pandas", "scikit-learn", "cloudpickle")
 _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 
@@ -84,13 +84,11 @@ def unseal(data: bytes) -> bytes:
         TrustError: the signature is not this store's and `trust()` is not in force.
         MetastoreError: the bytes are no sealed pickle.
     """
-    start = len(MAGIC) + MAC_BYTES
-    if data[: len(MAGIC)] != MAGIC or len(data) < start + 4:
+    standing_of = standing(data)
+    if standing_of == "unsigned":
         message = "metastore: these bytes are no signed pickle; the store is damaged or foreign."
         raise MetastoreError(message)
-    mac, body = data[len(MAGIC) : start], data[start:]
-    key = _key()
-    if not (key and hmac.compare_digest(mac, _mac(body, key))) and not _trusted.get():
+    if standing_of == "foreign" and not _trusted.get():
         message = (
             f"metastore: a pickle is not signed by this store's key ({_shown_key()}), so it "
             "is not loaded: it could run any code. Machines that share a store share its key too "
@@ -98,9 +96,11 @@ def unseal(data: bytes) -> bytes:
             "`with aiqc_core.orm.trust():`."
         )
         raise TrustError(message)
-    (length,) = struct.unpack(">I", body[:4])
-    _compare_versions(json.loads(body[4 : 4 + length]))
-    return body[4 + length :]
+    header, payload = _parted(data)
+    moved = moved_on(json.loads(header))
+    if moved:
+        logger.warning("A stored object was made with other versions: %s.", ", ".join(moved))
+    return payload
 
 
 def dumps(value: object) -> bytes:
@@ -129,28 +129,25 @@ def loads(data: bytes) -> object:
 
 def standing(data: bytes) -> str:
     """Say whose a sealed pickle is, without loading it: `'own'`, `'foreign'` or `'unsigned'`."""
-    start = len(MAGIC) + MAC_BYTES
-    if data[: len(MAGIC)] != MAGIC or len(data) < start + 4:
+    if data[: len(MAGIC)] != MAGIC or len(data) < START:
         return "unsigned"
-    key = _key()
-    is_own = key and hmac.compare_digest(data[len(MAGIC) : start], _mac(data[start:], key))
+    mac, known = data[len(MAGIC) : START - 4], key()
+    is_own = known and hmac.compare_digest(mac, _mac(data[START - 4 :], known))
     return "own" if is_own else "foreign"
 
 
 def opens(name: str) -> bool:
     """Say whether this store has the key that `fingerprint` named, making none."""
-    key = _key()
-    return key is not None and hmac.compare_digest(_named(key), name)
+    known = key()
+    return known is not None and hmac.compare_digest(_named(known), name)
 
 
 def made_with(head: bytes) -> dict[str, str]:
     """Return the versions that the first bytes of a sealed pickle tell; empty of other bytes."""
-    start = len(MAGIC) + MAC_BYTES + 4
-    if head[: len(MAGIC)] != MAGIC or len(head) < start:
+    if head[: len(MAGIC)] != MAGIC or len(head) < START:
         return {}
-    (length,) = struct.unpack(">I", head[start - 4 : start])
     try:
-        told = json.loads(head[start : start + length])
+        told = json.loads(_parted(head)[0])
     except ValueError:
         return {}
     return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
@@ -159,11 +156,6 @@ def made_with(head: bytes) -> dict[str, str]:
 def fingerprint() -> str:
     """Return a name of the store's key that tells nothing of the key itself."""
     return _named(_made_key())
-
-
-def key() -> bytes | None:
-    """Return the store's key; None where nothing was signed yet."""
-    return _key()
 
 
 @lru_cache(maxsize=1)  # reading them takes longer than all else that signs
@@ -181,10 +173,10 @@ def moved_on(made_with: dict[str, str]) -> list[str]:
     ]
 
 
-def _compare_versions(made_with: dict[str, str]) -> None:
-    moved = moved_on(made_with)
-    if moved:
-        logger.warning("A stored object was made with other versions: %s.", ", ".join(moved))
+def _parted(data: bytes) -> tuple[bytes, bytes]:
+    """Return the versions and the payload of a sealed pickle."""
+    end = START + struct.unpack(">I", data[START - 4 : START])[0]
+    return data[START:end], data[end:]
 
 
 def _series(version: str) -> list[str]:
@@ -203,7 +195,8 @@ def _shown_key() -> str:
     return config.KEY_VARIABLE if config.given_key() else str(config.key_path())
 
 
-def _key() -> bytes | None:
+def key() -> bytes | None:
+    """Return the store's key; None where nothing was signed yet."""
     given = config.given_key()
     if given is not None:
         return given
@@ -215,9 +208,9 @@ def _key() -> bytes | None:
 
 def _made_key() -> bytes:
     """Return the store's key, made when this is the first signature."""
-    key = _key()
-    if key is not None:
-        return key
+    known = key()
+    if known is not None:
+        return known
     path = config.key_path()
     config.make_folder(path.parent, config.HOME_VARIABLE)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

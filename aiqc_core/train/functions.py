@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import platform
 import types
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train.source import show_lines, source_of
 from aiqc_core.usercode import byvalue
+from aiqc_core.usercode.found import IN_DOUBT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +93,7 @@ def refuse_no_function(role: str, fn: Any) -> None:
 
 
 def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
-    """Return the function that `capture` stored.
+    """Return the function that `capture` stored; what it finds by a text is warned about.
 
     Unpickling runs code: the caller has checked where the bytes come from.
 
@@ -110,6 +112,13 @@ def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
         function = byvalue.restored(payload)
     except Exception as error:
         raise AlgorithmError(byvalue.unreadable(name, stored, error)) from error
+    doubts = getattr(function, "__globals__", {}).get(IN_DOUBT)
+    if doubts:
+        warnings.warn(
+            f"{name} finds code by a text, {', '.join(doubts)}: it runs the code that is there "
+            "now, which may not be what it was stored with.",
+            stacklevel=3,
+        )
     if source is not None:
         show_lines(function, source)
     return function

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from aiqc_core.usercode import bytecode, importing, owned
-from aiqc_core.usercode.found import CARRIED, UNSAID, WHOLE, Identity
+from aiqc_core.usercode.found import CARRIED, IN_DOUBT, UNSAID, WHOLE, Identity
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
@@ -203,8 +203,9 @@ class _Pickler(cloudpickle.Pickler):
         read = {n: space[n] for n in names if n in space and n not in UNSAID}
         slots["__globals__"] = read | slots["__globals__"]
         carried = self.identity.imported | space.get(CARRIED, {})
-        if carried or self.identity.by_text:
-            slots["__globals__"][CARRIED] = carried
+        doubts = self.identity.by_text or space.get(IN_DOUBT)
+        if carried or doubts:
+            slots["__globals__"] |= {CARRIED: carried, IN_DOUBT: doubts}
             return make_function, arguments, (setter, (state, slots)), None, None, set_function
         return make, arguments, (state, slots), None, None, setter
 

@@ -18,7 +18,8 @@ UNSAID = {
     "__cached__", "__builtins__", "__annotations__",
 }  # fmt: skip
 WHOLE = "*"
-CARRIED = "__aiqc_modules__"  # in the globals of a restored function: modules that it imports
+# In the globals of a restored function: modules that it imports, and what it finds by a text.
+CARRIED, IN_DOUBT = "__aiqc_modules__", "__aiqc_by_text__"
 
 
 @dataclass(slots=True)

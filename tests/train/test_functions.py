@@ -414,6 +414,18 @@ def test_an_open_file_is_told_and_never_taken_for_the_same(tmp_path: Path) -> No
             capture("fn_lose", fn_lose)
 
 
+def test_what_a_stored_function_finds_by_a_text_is_said_where_it_is_used_too() -> None:
+    """A1."""
+
+    def fn_lose(**hp: Any) -> Any:
+        return getattr(sys.modules[__name__], hp["name"])
+
+    with pytest.warns(UserWarning, match=r"^fn_lose: finds code by a text: sys.modules \("):
+        captured = capture("fn_lose", fn_lose)
+    with pytest.warns(UserWarning, match=r"def fn_lose.* by a text, sys.modules .*there now"):
+        assert restore(captured.payload, captured.source)(name="WIDTH") == WIDTH
+
+
 def test_restoring_leaves_a_class_of_this_process_as_it_is() -> None:
     class Net:
         width = 5
