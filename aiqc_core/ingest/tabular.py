@@ -176,7 +176,7 @@ def _refuse_shape(frame: object, called: str) -> None:
         raise IngestError(f"{called}: its columns have several levels; give one name a column.")
     if isinstance(frame.index, pd.MultiIndex) or not frame.index.equals(pd.RangeIndex(len(frame))):
         raise IngestError(
-            f"{called}: its index is not the default 0, 1, 2…, so that rows could not be told by "
+            f"{called}: its index is not the default 0, 1, 2…, so that rows cannot be found by "
             "position. Give dataframe.reset_index(drop=True)."
         )
     if 0 in frame.shape:
