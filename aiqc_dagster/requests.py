@@ -88,12 +88,8 @@ def own_records(context: dg.SensorEvaluationContext, job: str) -> list[dg.RunRec
     origin = context.code_location_origin
     location = None if origin is None else origin.location_name
     found: Any = context.instance.get_run_records(dg.RunsFilter(job_name=job), limit=RECORDS)
-    return [record for record in found if _location(record.dagster_run) in {None, location}][:1]
-
-
-def _location(run: dg.DagsterRun) -> str | None:
-    origin = run.remote_job_origin
-    return None if origin is None else origin.location_name
+    origins = ((record, record.dagster_run.remote_job_origin) for record in found)
+    return [record for record, of in origins if of is None or of.location_name == location][:1]
 
 
 def _under_way(instance: dg.DagsterInstance, experiment: Experiment) -> list[dg.DagsterRun]:

@@ -7,7 +7,6 @@ experiment of one name, would take the other's snapshots for their own.
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,6 @@ from aiqc_core.orm import signing
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
-
-logger = logging.getLogger(__name__)
 
 NOTEBOOK = "notebook"
 _NOTED = "aiqc/store/{}"  # under which the instance keeps it

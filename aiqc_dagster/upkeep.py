@@ -55,26 +55,18 @@ def stale_partitions(instance: dg.DagsterInstance) -> dict[str, list[str]]:
     A snapshot that was added and not materialised yet has no row and is no leftover, and what is
     another store's is no matter of this one's.
     """
-    stale: dict[str, list[str]] = {}
-    rows: Any = Snapshot.select()
-    for row in rows:
-        name = partitions.snapshots_name(row.experiment)
-        if not stores.is_own(instance, row.experiment):
-            continue
-        if "queue" in row.rows and not _is_there(row):
-            stale.setdefault(name, []).append(row.key)
-    for name, gone in stale.items():
-        stale[name] = sorted(set(gone) & set(instance.get_dynamic_partitions(name)))
-    if not stores.is_own(instance, stores.NOTEBOOK):
-        return {name: keys for name, keys in stale.items() if keys}
     ids: Any = Queue.select(Queue.id).tuples()
     queues = {queue_id for (queue_id,) in ids}
+    gone: dict[str, set[str]] = {}
+    rows: Any = Snapshot.select()
+    for row in rows:
+        is_gone = "queue" in row.rows and row.rows["queue"] not in queues
+        if is_gone and stores.is_own(instance, row.experiment):
+            gone.setdefault(partitions.snapshots_name(row.experiment), set()).add(row.key)
     keys = instance.get_dynamic_partitions(partitions.NOTEBOOK)
-    stale[partitions.NOTEBOOK] = [
-        key for key in keys if partitions.split_notebook_job(key)[0] not in queues
-    ]
-    return {name: keys for name, keys in stale.items() if keys}
-
-
-def _is_there(snapshot: Snapshot) -> bool:
-    return Queue.get_or_none(Queue.id == snapshot.rows["queue"]) is not None
+    if stores.is_own(instance, stores.NOTEBOOK):
+        gone[partitions.NOTEBOOK] = {
+            key for key in keys if partitions.split_notebook_job(key)[0] not in queues
+        }
+    known = {name: set(instance.get_dynamic_partitions(name)) for name in gone}
+    return {name: sorted(keys & known[name]) for name, keys in gone.items() if keys & known[name]}

@@ -82,14 +82,13 @@ class Builder:
 
     def _pipeline(self, given: dict[str, Any]) -> dict[str, Any]:
         built = dict(given)
-        if built.get("label_encoder") is not None:
-            place = ("pipeline", "label_encoder")
-            described = built["label_encoder"]
-            if isinstance(described, dict):
-                self._unknown(place, described, ("encoder", "args"))
-                built["label_encoder"] = self._encoder(place, described)
-            else:
-                built["label_encoder"] = self._encoder(place, {"encoder": described})
+        described, place = built.get("label_encoder"), ("pipeline", "label_encoder")
+        if described is not None:
+            whole = described if isinstance(described, dict) else {"encoder": described}
+            for key in whole.keys() - {"encoder", "args"}:
+                hint = did_you_mean(key, ("encoder", "args"))
+                self.fault((*place, key), f"no such key. {hint}")
+            built["label_encoder"] = self._encoder(place, whole)
         coders = built.get("feature_encoders")
         if isinstance(coders, list):
             built["feature_encoders"] = [
@@ -197,11 +196,6 @@ class Builder:
             self.fault(place, f"importing raised {type(error).__name__}, see the next fault.")
             self.faults.append(of_exception(error, self.file.parent, self.file))
         return None
-
-    def _unknown(self, place: Place, given: dict[str, Any], allowed: tuple[str, ...]) -> None:
-        for key in given:
-            if key not in allowed:
-                self.fault((*place, key), f"no such key. {did_you_mean(key, allowed)}")
 
     def _instead(self, place: Place, message: str, harmless: Any) -> Any:
         self.fault(place, message)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiqc_core.chain.columns import unknown
-from aiqc_core.declaration import columns, names, text, unread
+from aiqc_core.declaration import names, text, unread
 from aiqc_core.declaration.faults import Fault, of_exception
-from aiqc_core.declaration.reading import COMPONENT, examine, is_component
+from aiqc_core.declaration.reading import COMPONENT, examine, header, is_component
 from aiqc_core.declaration.unread import OTHER_NAMES, PYTHON_NAME, YAML_NAME
 from aiqc_core.errors import DeclarationError, NotFoundError
 from aiqc_core.experiment import Experiment
@@ -223,7 +223,7 @@ def _unknown_columns(file: Path, experiment: Experiment) -> Iterator[Fault]:
     if not isinstance(source, Path) or not source.is_file():
         return
     try:
-        known = columns.header(source)
+        known = header(source)
     except Exception as error:  # noqa: BLE001 - a broken file may raise anything
         yield Fault(file, None, f"source: reading it raised {type(error).__name__}: {error}")
         return

@@ -5,24 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+from pyarrow import parquet
 from pydantic import ValidationError
 
 from aiqc_core.chain.columns import unknown
 from aiqc_core.chain.data import refuse_no_class
-from aiqc_core.declaration import columns, schema, text
+from aiqc_core.declaration import text
 from aiqc_core.declaration.building import ROLES, Builder
 from aiqc_core.declaration.faults import Fault, of_exception, told
 from aiqc_core.errors import AIQCError, DeclarationError
-from aiqc_core.experiment import Experiment
+from aiqc_core.experiment import Experiment, FeatureEncoder, Training, base
+from aiqc_core.ingest.delimited import header_of
+from aiqc_core.ingest.tabular import DELIMITERS, FORMATS
 from aiqc_core.train.functions import capture
 from aiqc_core.wording import did_you_mean
 
 if TYPE_CHECKING:
+    from aiqc_core.experiment.base import Declared
     from aiqc_core.wording import Place
 
 COMPONENT = "aiqc_dagster.component.ExperimentComponent"
 LOADER = "aiqc_dagster.folders.faults"  # by name, as Dagster finds the component
 ATTRIBUTES = "attributes"
+YAML_KEYS: dict[type[Declared], tuple[str, ...]] = {
+    Training: ("functions",),
+    FeatureEncoder: ("args",),
+}
 ENVELOPE = ("type", ATTRIBUTES, "template_vars_module", "requirements", "post_processing")
 
 
@@ -82,7 +91,7 @@ def _made(
     try:
         experiment = Experiment.model_validate(built)
     except ValidationError as error:
-        for place, message in schema.problems(error, built):
+        for place, message in base.problems(error, built, keys_at, "key"):
             _note(builder, place, message, data)
     _check_columns(data, built, builder, deep=deep and not builder.faults)
     if experiment is not None and deep and not builder.faults:
@@ -94,6 +103,28 @@ def _made(
 def is_component(data: Any) -> bool:
     """Say whether a document is in the envelope of Dagster's components."""
     return isinstance(data, dict) and "type" in data
+
+
+def header(file: Path) -> list[str]:
+    """Return the columns of a csv, tsv or parquet file without reading its rows.
+
+    Raises:
+        Exception: whatever the reader raises on a broken file.
+    """
+    kind = FORMATS[file.suffix.lower()]
+    if kind == "parquet":
+        return list(parquet.read_schema(file).names)
+    return header_of(file, DELIMITERS[kind])
+
+
+def keys_at(place: Place) -> list[str]:
+    """Return the keys that a place of a declaration may have.
+
+    >>> keys_at(("pipeline", "window"))
+    ['size_window', 'size_shift']
+    """
+    model = base.model_at(place, Experiment)
+    return [] if model is None else [*model.model_fields, *YAML_KEYS.get(model, ())]
 
 
 def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:
@@ -138,10 +169,13 @@ def _check_columns(
     source = built.get("source")
     try:
         if isinstance(source, Path):
-            known = columns.header(source) if source.is_file() else None
+            known = header(source) if source.is_file() else None
             features, label = known, known
         elif deep and callable(source):
-            features, label = columns.of_values(Experiment.model_validate(built).load())
+            found = Experiment.model_validate(built).load()
+            named = isinstance(found.values, pd.DataFrame)
+            features = list(map(str, found.values)) if named else None
+            label = features if found.labels is None else list(map(str, found.labels))
         else:
             return
     except Exception as error:  # noqa: BLE001 - a user's source may raise anything; it is told
