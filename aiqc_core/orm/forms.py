@@ -108,12 +108,12 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "_asdict"):
         return value._asdict()
     if isinstance(value, (*USUAL, Image)) or hasattr(value, "toarray"):
-        return value
+        is_one = isinstance(value, np.ndarray) and not value.ndim and not value.dtype.names
+        return value.item() if is_one else value
     if hasattr(value, "detach"):  # a tensor of PyTorch that may have a gradient
         value = value.detach().cpu()
     if hasattr(value, "__array__"):
-        array = np.asarray(value)
-        return array if array.ndim else array.item()
+        return _plain(np.asarray(value))
     if is_list_like(value, allow_sets=False):
         return list(value)
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
@@ -142,7 +142,7 @@ def _as_table(called: str, value: Any, old: Feature | Label) -> Any:
 def _of_mapping(called: str, values: dict[Any, Any], old: Feature | Label) -> pd.DataFrame:
     if not set(old.columns) <= set(map(str, values)):
         if {"columns", "data"} <= values.keys():  # DataFrame.to_dict("split")
-            return pd.DataFrame(values["data"], values.get("index"), values["columns"])
+            return _framed(called, values["data"], values.get("index"), values["columns"])
         if values and all(isinstance(row, Mapping) for row in values.values()):
             return pd.DataFrame.from_dict(values, orient="index")
     is_many = any(is_list_like(item) for item in values.values())
@@ -201,9 +201,9 @@ def _typed(table: pd.DataFrame, old: Feature | Label) -> pd.DataFrame:
     return table
 
 
-def _framed(called: str, values: Any, index: Any = None) -> pd.DataFrame:
+def _framed(called: str, values: Any, index: Any = None, columns: Any = None) -> pd.DataFrame:
     try:
-        return pd.DataFrame(values, index)
+        return pd.DataFrame(values, index, columns)
     except ValueError as error:
         message = f"{called}: no table can be made of {type(values).__name__}: {error}."
         raise SelectionError(message) from error

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from aiqc_core.orm.label import Label
 
 KINDS = {2: content.TABULAR, 3: content.SEQUENCE, 4: content.IMAGE}
-TABLE_AXES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def _of_array(called: str, value: Any, old: Feature | None) -> Content:
         )
         raise SelectionError(message)
     names = None if old is None else forms.names_of(called, array.shape[-1], old)
-    if array.ndim == TABLE_AXES:
+    if array.ndim == forms.TABLE_AXES:
         frame = pd.DataFrame(array, columns=names or [str(i) for i in range(array.shape[1])])
         return content.of_table(frame.infer_objects(), "ndarray")
     return content.of_array(array, KINDS[array.ndim], "ndarray", rename_columns=names)

@@ -142,11 +142,11 @@ class Predictor(BaseModel):
         Args:
             features: a DataFrame, an array, the path of a file or folder, or a Dataset; a list of
                 them for a Predictor of several Features, in their order. Of a table also a dict, a
-                Series or a list for one row, a dict of lists or a list of rows for several, or a
-                table of Arrow; of a sequence one sample, `(rows, columns)`; of images one, as
-                Pillow, a file or an array, or a list of such. Where training had a Window, rows:
-                each window of them is a sample, and the last ends with the last row, so that a
-                forecast of what comes next is the last one.
+                Series or a list for one row, a dict of lists, a list or an iterator of rows for
+                several, a tensor, or a table of Arrow; of a sequence one sample,
+                `(rows, columns)`; of images one, as Pillow, a file or an array, or a list of such.
+                Where training had a Window, rows: each window of them is a sample, and the last
+                ends with the last row, so that a forecast of what comes next is the last one.
             label: the truth, when it is known: a DataFrame, a Series, an array, a list, a dict, a
                 value for one row, or a path.
             store: whether data and Prediction are written to the store.

@@ -119,7 +119,9 @@ def test_of_one_column_values_alone_are_rows(home: Path) -> None:
     pd.testing.assert_frame_equal(predictor.predict(frame["x"].tolist()[:3]), said.head(3))
     for form in (frame["x"], frame["x"].rename("other"), frame["x"].tolist(), frame["x"].array):
         pd.testing.assert_frame_equal(predictor.predict(form), said)
-    assert predictor.predict(0.0)["t"].tolist() == said["t"].head(1).tolist()
+    for form in (0.0, np.array(0.0), torch.tensor(0.0)):
+        truth = np.array(1.0)
+        assert predictor.predict(form, truth)["t"].tolist() == said["t"].head(1).tolist()
 
 
 def test_one_sequence_or_a_list_of_them_is_taken(home: Path) -> None:
