@@ -1,42 +1,73 @@
-"""Whole numbers that people give: checked, or refused by the argument's name."""
+"""Numbers, flags and texts that people give: checked, or refused by the argument's name."""
 
 from __future__ import annotations
 
-from numbers import Real
-from typing import Any
+import functools
+import inspect
+import math
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
-from aiqc_core.errors import AIQCError, AlgorithmError
+import numpy as np
 
-SEEDS = 2**63  # what a column of numbers can hold
+from aiqc_core.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COUNTS = 2**31  # what a column of counts can hold, on PostgreSQL too
+SEEDS = 2**63  # what a column of seeds can hold
 
 
 def whole(
-    argument: str,
-    given: Any,
-    *,
-    least: int,
-    below: int | None = None,
-    exact: bool = False,
-    error: type[AIQCError] = AlgorithmError,
+    argument: str, given: Any, *, least: int, below: int = COUNTS, exact: bool = True
 ) -> int:
-    """Return a whole number, also one of numpy or one such as `3.0`.
+    """Return a whole number, also one of numpy.
 
     Args:
         argument: what the number is called.
         given: the number.
         least: the least that is allowed.
-        below: what it must be below; None for no bound.
-        exact: refuse `3.0` too.
-        error: the class of the refusal.
+        below: what it must be below.
+        exact: refuse `3.0`, which hyperparameters may hold.
 
     Raises:
-        AIQCError: of that class: it is None, text, a truth value, no whole number or too small.
+        ArgumentError: it is None, text, a truth value, no whole number or out of range.
     """
-    is_whole = is_number(given) and given % 1 == 0 and not (exact and isinstance(given, float))
-    if is_whole and least <= given and (below is None or given < below):
+    kinds = Integral if exact else Real
+    is_whole = not isinstance(given, bool) and isinstance(given, kinds) and given % 1 == 0
+    if is_whole and least <= given < below:
         return int(given)
-    bound = "" if below is None else f" and below {below}"
-    raise error(f"{argument}: {given!r}; give a whole number of at least {least}{bound}.")
+    is_told = below != COUNTS or (is_whole and given >= below)
+    bound = f" and below 2**{below.bit_length() - 1}" if is_told else ""
+    raise ArgumentError(f"{argument}: {given!r}; give a whole number of at least {least}{bound}.")
+
+
+def seed(given: object) -> int:
+    """Return a seed; errors as `whole`."""
+    return whole("seed", given, least=0, below=SEEDS)
+
+
+def real(argument: str, given: Any, fits: Callable[[Any], bool], wanted: str) -> float:
+    """Return a real number, also one of numpy.
+
+    Args:
+        argument: what the number is called.
+        given: the number.
+        fits: says whether it is in range; NaN never is.
+        wanted: what to give, in words.
+
+    Raises:
+        ArgumentError: it is None, text, a truth value, NaN or out of range.
+    """
+    if is_number(given) and not math.isnan(given) and fits(given):
+        return given
+    raise ArgumentError(f"{argument}: {given!r}; give {wanted}.")
+
+
+def share(argument: str, given: Any) -> float:
+    """Return a number between 0 and 1; errors as `real`."""
+    return real(argument, given, lambda level: 0 < level < 1, "a number between 0 and 1")
 
 
 def is_number(given: Any) -> bool:
@@ -44,6 +75,53 @@ def is_number(given: Any) -> bool:
     return not isinstance(given, bool) and isinstance(given, Real)
 
 
-def seed(given: object, error: type[AIQCError] = AlgorithmError) -> int:
-    """Return a seed; errors as `whole`."""
-    return whole("seed", given, least=0, below=SEEDS, error=error)
+def flag(argument: str, given: Any) -> bool:
+    """Return a truth value, also one of numpy; any text would count as true.
+
+    Raises:
+        ArgumentError: neither True nor False.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise ArgumentError(f"{argument}: {given!r}; give True or False.")
+    return bool(given)
+
+
+def text(argument: str, given: Any) -> str:
+    """Return a text.
+
+    Raises:
+        ArgumentError: it is none.
+    """
+    if not isinstance(given, str):
+        raise ArgumentError(f"{argument}: {given!r}; give text.")
+    return given
+
+
+def plain(_: str, given: Any) -> Any:
+    """Return a number of numpy as Python's, an array of no axis too; all else as it is."""
+    is_one = isinstance(given, np.generic | np.ndarray) and np.ndim(given) == 0
+    return given.item() if is_one else given
+
+
+NONE = " | None"
+CHECKS = {"bool": flag, "str": text, "int": plain, "float": plain}
+
+
+def as_annotated(body: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a public method refuse what its signature calls a flag or text and is none.
+
+    Numbers are left to the method, which knows their range.
+    """
+    signature = inspect.signature(body)
+    kinds = {name: str(part.annotation) for name, part in signature.parameters.items()}
+    checks = {n: check for n, k in kinds.items() if (check := CHECKS.get(k.removesuffix(NONE)))}
+
+    @functools.wraps(body)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        for name, value in given.arguments.items():
+            if name in checks and not (value is None and kinds[name].endswith(NONE)):
+                given.arguments[name] = checks[name](name, value)
+        return body(*given.args, **given.kwargs)
+
+    return checked if checks else body

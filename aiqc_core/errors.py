@@ -8,6 +8,7 @@
     ├── AlgorithmError    (ValueError, TypeError)  functions and hyperparameters
     ├── DeclarationError  (ValueError)      experiments declared in files
     ├── TrainingError     (RuntimeError)    Jobs that failed or cannot start
+    ├── ArgumentError     (all the above)   a number, flag or text that is none, or out of range
     └── MetastoreError    (RuntimeError)    the store itself
         ├── NotFoundError (LookupError)     an id or a name that no row has
         ├── UnreachableError (ConnectionError) the database server is down
@@ -54,6 +55,12 @@ class DeclarationError(AIQCError, ValueError):
 
 class TrainingError(AIQCError, RuntimeError):
     """A Job that failed, or a Queue that cannot run."""
+
+
+class ArgumentError(
+    SelectionError, IngestError, PreprocessError, SplitError, AlgorithmError, TrainingError
+):
+    """An argument that is no such number, flag or text; caught as what the verb raises else."""
 
 
 class MetastoreError(AIQCError, RuntimeError):

@@ -18,7 +18,7 @@ import queue
 import weakref
 from typing import TYPE_CHECKING, Self
 
-from aiqc_core import devices, keras_backend
+from aiqc_core import counts, devices, keras_backend
 from aiqc_core.errors import TrainingError
 from aiqc_core.usercode import byvalue
 from aiqc_core.worker_handle import Finished, RemoteError, Task
@@ -179,11 +179,8 @@ class WarmPool:
 
 
 def _refuse_time_limit(given: object) -> None:
-    fits = isinstance(given, int | float) and not isinstance(given, bool) and given > 0
-    if given is not None and not fits:
-        raise TrainingError(
-            f"time_limit={given!r}: give a number of seconds above 0, or None for no limit."
-        )
+    if given is not None:
+        counts.real("time_limit", given, lambda s: s > 0, "a number of seconds above 0, or None")
 
 
 def _worker_environment(threads: int, extra: dict[str, str]) -> dict[str, str]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.errors import SelectionError
+from aiqc_core import counts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -162,16 +161,8 @@ def checked(level: Any, resamples: Any) -> None:
     Raises:
         SelectionError: one of them is out of range.
     """
-    if isinstance(level, bool) or not 0 < level < 1:
-        message = f"level: {level!r}; give a number between 0 and 1, such as 0.95."
-        raise SelectionError(message)
-    if (
-        isinstance(resamples, bool)
-        or not isinstance(resamples, Integral)
-        or resamples < LEAST_RESAMPLES
-    ):
-        message = f"resamples: {resamples!r}; give a whole number of at least {LEAST_RESAMPLES}."
-        raise SelectionError(message)
+    counts.share("level", level)
+    counts.whole("resamples", resamples, least=LEAST_RESAMPLES)
 
 
 def _reason(

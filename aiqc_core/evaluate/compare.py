@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.errors import SelectionError
+from aiqc_core import counts
 from aiqc_core.evaluate.leading import lower_is_better, told
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ def best_two(
     >>> best_two(pair, metric="accuracy", split="fold_validation", test_share=1.0).best
     'b'
     """
-    if not 0 < level < 1:
-        message = f"level: {level!r}; give a number between 0 and 1, such as 0.95."
-        raise SelectionError(message)
+    counts.share("level", level)
     ranked = _ranked(candidates, metric)
     names = [candidate.name for candidate in ranked[:2]]
     best, second = [*([] if undefined else names), None, None][:2]

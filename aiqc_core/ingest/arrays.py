@@ -14,7 +14,7 @@ import pandas as pd
 from aiqc_core.errors import IngestError
 from aiqc_core.ingest.paths import local_path, open_source
 from aiqc_core.ingest.retype import retyped
-from aiqc_core.ingest.selection import checked_columns, checked_positions, repeated
+from aiqc_core.ingest.selection import checked_columns, checked_positions, listed, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,9 +222,7 @@ def _is_number(dtype: np.dtype[Any]) -> bool:
 def _names(width: int, rename_columns: Sequence[str] | None) -> list[str]:
     if rename_columns is None:
         return [str(position) for position in range(width)]
-    given: list[Any] = (
-        [rename_columns] if isinstance(rename_columns, str) else list(rename_columns)
-    )
+    given = listed(rename_columns) or []
     names = [name for name in given if isinstance(name, str)]
     if not len(names) == len(given) == width:
         raise IngestError(

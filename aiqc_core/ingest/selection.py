@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from aiqc_core.errors import SelectionError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -74,7 +75,7 @@ def checked_positions(
     return positions
 
 
-def listed(asked: Sequence[str] | str | None) -> list[str] | None:
+def listed(asked: Any) -> list[Any] | None:
     """Return names as a list, a single one as a list of one; None stays None.
 
     >>> listed("a"), listed(("a", "b")), listed(None)
@@ -82,7 +83,9 @@ def listed(asked: Sequence[str] | str | None) -> list[str] | None:
     """
     if asked is None:
         return None
-    return [asked] if isinstance(asked, str) else list(asked)
+    is_array = isinstance(asked, np.ndarray)
+    is_several = asked.ndim if is_array else isinstance(asked, Iterable)
+    return [asked] if isinstance(asked, str | type) or not is_several else list(asked)
 
 
 def repeated(names: Iterable[Any]) -> list[Any]:
@@ -99,6 +102,6 @@ def repeated(names: Iterable[Any]) -> list[Any]:
 
 def _holds_bool(asked: Sequence[int] | int) -> bool:
     """Say whether numpy has taken a truth value among whole numbers for one of them."""
-    return not isinstance(asked, int | np.ndarray) and any(
-        isinstance(item, bool) for item in asked
+    return not isinstance(asked, np.ndarray) and any(
+        isinstance(item, bool) for item in listed(asked) or []
     )

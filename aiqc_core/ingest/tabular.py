@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from aiqc_core.ingest.dtypes import settled
 from aiqc_core.ingest.parquet import read_bytes, read_parquet
 from aiqc_core.ingest.paths import as_local
 from aiqc_core.ingest.retype import retyped
-from aiqc_core.ingest.selection import checked_columns, checked_positions, repeated
+from aiqc_core.ingest.selection import checked_columns, checked_positions, listed, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,9 +190,7 @@ def _names(frame: pd.DataFrame, rename_columns: Sequence[str] | None, called: st
         where, names = called, [str(name) for name in frame.columns]
     else:
         where = "rename_columns"
-        given: list[Any] = (
-            [rename_columns] if isinstance(rename_columns, str) else list(rename_columns)
-        )
+        given = listed(rename_columns) or []
         names = [name for name in given if isinstance(name, str)]
         if not len(names) == len(given) == frame.shape[1]:
             raise IngestError(

@@ -20,14 +20,14 @@ from peewee import (
     fn,
 )
 
+from aiqc_core import counts
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import MetastoreError, NotFoundError
-from aiqc_core.orm import refusals, showing
+from aiqc_core.orm import fields, refusals, showing
 from aiqc_core.orm.database import metastore
-from aiqc_core.orm.fields import TimeField
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 STORABLE = range(-(2**63), 2**63)
 after_cascade: list[Callable[[], None]] = []  # of tables that name rows without a key
@@ -41,8 +41,10 @@ class rowmethod:  # noqa: N801 - reads as `@property` and `@classmethod` do
     """
 
     def __init__(self, body: Callable[..., Any]) -> None:
+        body = counts.as_annotated(body)
+
         @functools.wraps(body)
-        def on_row(row: BaseModel, *args: Any, **kwargs: Any) -> Any:
+        def on_row(row: BaseModel, /, *args: Any, **kwargs: Any) -> Any:
             row.refuse_absent()
             return body(row, *args, **kwargs)
 
@@ -86,11 +88,12 @@ class BaseModel(Model):
     """Base of all tables of the reference."""
 
     id: AutoField = IdField()  # never reused: Dagster's partitions carry these ids
-    time_created = TimeField(default=timezone_now)
-    time_updated = TimeField(default=timezone_now)
+    time_created = fields.TimeField(default=timezone_now)
+    time_updated = fields.TimeField(default=timezone_now)
     is_starred = BooleanField(default=False)
     name = CharField(null=True)
     description = TextField(null=True)
+    _found: tuple[Any, ...] | None = None  # when it was last seen to be there
 
     class Meta:
         database = metastore
@@ -111,8 +114,11 @@ class BaseModel(Model):
 
     @classmethod
     def validate_model(cls) -> None:
-        """Replace what peewee gives to every table: a bare repr, and errors that show SQL."""
+        """Replace what peewee gives to every table, and check what its own verbs are given."""
         super().validate_model()
+        for name, verb in list(vars(cls).items()):
+            if isinstance(verb, classmethod) and not name.startswith("_"):
+                setattr(cls, name, classmethod(counts.as_annotated(verb.__func__)))
         if cls.__repr__.__name__ == "<lambda>":
             cls.__repr__ = cls._repr  # type: ignore[method-assign]
         cls.DoesNotExist = type(f"{cls.__name__}DoesNotExist", (_NoRowError,), {"table": cls})
@@ -150,26 +156,21 @@ class BaseModel(Model):
         return cls.update(value).where(cls.id == key).execute()
 
     @classmethod
-    def update(cls, *args: Any, **values: Any) -> Any:
-        """Return a query that sets columns of the rows that `where` chooses.
-
-        Raises:
-            MetastoreError: a column that the table does not have.
-        """
-        given = {**(args[0] if args and args[0] else {}), **values}
-        cls._refuse_unknown([name for name in given if isinstance(name, str)])
-        return super().update(*args, **values)
+    def _normalize_data(cls, data: Any, kwargs: dict[str, Any]) -> Any:
+        """Refuse, of all that is written, unknown columns and values that a column cannot hold."""
+        given = {**(data if isinstance(data, dict) else {}), **kwargs}
+        cls._refuse_unknown(given)
+        for name, value in given.items():
+            fields.refuse_unfit(cls._meta.combined.get(name, name), value)
+        return super()._normalize_data(data, kwargs)
 
     @classmethod
-    def insert(cls, *args: Any, **values: Any) -> Any:
-        """Return a query that adds a row as it is given; users call the verbs of the class.
-
-        Raises:
-            MetastoreError: a column that the table does not have.
-        """
-        given = {**(args[0] if args and isinstance(args[0], dict) else {}), **values}
-        cls._refuse_unknown([name for name in given if isinstance(name, str)])
-        return super().insert(*args, **values)
+    def insert_many(cls, rows: Iterable[Any], fields: Any = None) -> Any:
+        """Return a query that adds rows as they are given; users call the verbs of the class."""
+        rows = list(rows)
+        for row in rows:
+            cls._normalize_data(row, {})
+        return super().insert_many(rows, fields)
 
     @classmethod
     def create(cls, **values: Any) -> Self:
@@ -178,7 +179,7 @@ class BaseModel(Model):
         Raises:
             MetastoreError: a column is missing or unknown, or a value contradicts other rows.
         """
-        cls._refuse_unknown([name for name in values if not hasattr(cls, name)])
+        cls._refuse_unknown(name for name in values if not hasattr(cls, name))
         return super().create(**values)
 
     @classmethod
@@ -188,10 +189,16 @@ class BaseModel(Model):
             super().bulk_create(model_list, batch_size)
 
     @classmethod
-    def bulk_update(cls, *args: Any, **kwargs: Any) -> int:
+    def bulk_update(
+        cls, model_list: Iterable[Self], fields: Sequence[Any], batch_size: int | None = None
+    ) -> int:
         """Set columns of rows, of all or of none."""
+        rows = list(model_list)
+        cls._refuse_unknown(fields)
+        for row in rows:
+            cls._normalize_data({n: row.__data__.get(getattr(n, "name", n)) for n in fields}, {})
         with metastore.atomic():
-            return super().bulk_update(*args, **kwargs)
+            return super().bulk_update(rows, fields, batch_size)
 
     @classmethod
     def replace(cls, *_: Any, **__: Any) -> Any:
@@ -221,15 +228,17 @@ class BaseModel(Model):
 
     truncate_table = drop_table
 
-    def save(self, *args: Any, **kwargs: Any) -> int:
+    def save(self, force_insert: bool = False, only: Sequence[Any] | None = None) -> int:
         """Write the row and its time of update.
 
         Raises:
             NotFoundError: it was deleted, or the store is another one than it came from.
+            MetastoreError: there is no such column, or a value that it cannot hold.
         """
+        self._refuse_unknown(only or ())
         self.time_updated = timezone_now()
-        is_new = self._pk is None or bool(kwargs.get("force_insert") or (args and args[0]))
-        written = super().save(*args, **kwargs)
+        is_new = self._pk is None or force_insert
+        written = super().save(force_insert, only)
         if not (written or is_new):
             raise self._absent()
         return written
@@ -240,11 +249,15 @@ class BaseModel(Model):
         Raises:
             NotFoundError: it was deleted, never stored, or the store is another one by now.
         """
+        present = (self._pk, metastore.written())
+        if present[1] is not None and self._found == present:
+            return  # nobody wrote since it was found
         if (
             self._pk is None
             or not type(self).select(type(self).id).where(self._pk_expr()).exists()
         ):
             raise self._absent()
+        self._found = present
 
     def _pk_expr(self) -> Any:
         """Return what finds the row: its id, and when it was made.
@@ -265,9 +278,8 @@ class BaseModel(Model):
         )
 
     @classmethod
-    def _refuse_unknown(cls, names: Iterable[str]) -> None:
-        known = {*cls._meta.fields, *cls._meta.columns}
-        unknown = [name for name in names if name not in known]
+    def _refuse_unknown(cls, names: Iterable[Any]) -> None:
+        unknown = [n for n in names if isinstance(n, str) and n not in cls._meta.combined]
         if unknown:
             raise MetastoreError(
                 f"{cls.__name__}: there is no column {', '.join(map(repr, unknown))}; there are "
@@ -299,18 +311,21 @@ class BaseModel(Model):
             self.description = description
         self.save(only=["name", "description", "time_updated"])
 
-    def delete_instance(self, *, cascade: bool = False) -> int:
+    def delete_instance(self, *, cascade: bool = False, **others: Any) -> int:
         """Delete the row.
 
         A Snapshot that names it stays, and says that its rows were deleted.
 
         Args:
             cascade: delete what depends on it too; otherwise a row that others need stays.
+            others: refused.
 
         Raises:
             MetastoreError: when other rows depend on this one and `cascade` is False.
             NotFoundError: the store does not hold it.
         """
+        if others:  # of peewee
+            raise MetastoreError(f"delete_instance: unknown {[*others]}; there is cascade=True.")
         with metastore.atomic():
             self.refuse_absent()
             if not cascade:

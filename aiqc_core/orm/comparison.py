@@ -9,6 +9,7 @@ from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.evaluate.compare import Candidate, Comparison, best_two, why_undefined
+from aiqc_core.ingest.selection import listed
 from aiqc_core.orm.measure import Measure
 from aiqc_core.train.observer import CALLBACK, PRUNER
 
@@ -250,7 +251,7 @@ def _untrained(queue: Queue) -> str:
 
 
 def _chosen(argument: str, asked: Sequence[str] | None, known: list[str]) -> list[str]:
-    names = known if asked is None else [asked] if isinstance(asked, str) else list(asked)
+    names = known if asked is None else listed(asked) or []
     unknown = [name for name in names if name not in known]
     if unknown or not names:
         message = f"{argument}: {unknown or 'an empty list'}; choose among {known}."

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.counts import plain
 from aiqc_core.errors import PreprocessError, SplitError
+from aiqc_core.ingest.selection import listed
 from aiqc_core.orm import leaking, sampling
 from aiqc_core.preprocess import window
 from aiqc_core.preprocess.encoders import has_inverse
@@ -36,8 +37,7 @@ def listed_ids(feature_ids: Any) -> list[int]:
     Raises:
         SplitError: none, or one that is given twice.
     """
-    is_one = isinstance(feature_ids, str) or not isinstance(feature_ids, Iterable)
-    ids: list[Any] = [feature_ids] if is_one else list(feature_ids)
+    ids = [plain("feature_ids", pk) for pk in listed(feature_ids) or []]
     if not ids or any(pk in ids[:place] for place, pk in enumerate(ids)):
         message = f"feature_ids: {ids}; give at least one Feature, and each once."
         raise SplitError(message)

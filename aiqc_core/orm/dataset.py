@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import BooleanField, CharField, IntegerField
 
+from aiqc_core import counts
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.ingest import arrays, content, images, outside
 from aiqc_core.ingest.content import Content, Sealed, Source
-from aiqc_core.ingest.selection import checked_columns
+from aiqc_core.ingest.selection import checked_columns, listed
 from aiqc_core.orm import blobs, numbering
 from aiqc_core.orm.base import BaseModel, rowmethod
 from aiqc_core.orm.database import checkpoint_later, metastore
@@ -38,7 +39,9 @@ class Dataset(BaseModel):
     returns the row that is there.
     """
 
-    typ = CharField()
+    typ = CharField(
+        choices=[(kind, kind) for kind in (content.TABULAR, content.SEQUENCE, content.IMAGE)]
+    )
     source_format = CharField()
     source_path = CharField(null=True)
     urls = JSONField(null=True)
@@ -232,8 +235,7 @@ class Dataset(BaseModel):
             Raises:
                 IngestError: it lists every url that failed, with its status.
             """
-            listed = (urls,) if isinstance(urls, str) else tuple(urls)
-            source = Source(content.IMAGE, source_path, listed)
+            source = Source(content.IMAGE, source_path, tuple(listed(urls) or ()))
             found = content.read(source, rename_columns=rename_columns, retype=retype)
             return Dataset._register(found, source, ingest, name=name, description=description)
 
@@ -253,9 +255,10 @@ class Dataset(BaseModel):
             found = content.of_array(array_or_path, kind, "ndarray", **changes)
             return cls._register(found, **labels)
         source = Source(kind, str(array_or_path))
-        return cls._register(content.read(source, **changes), source, bool(ingest), **labels)
+        return cls._register(content.read(source, **changes), source, ingest or False, **labels)
 
     @classmethod
+    @counts.as_annotated
     def _register(
         cls,
         found: Content,

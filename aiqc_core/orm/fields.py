@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from peewee import CharField, FieldAccessor, TextField
+from peewee import (
+    BooleanField,
+    CharField,
+    Field,
+    FieldAccessor,
+    FloatField,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    Node,
+    TextField,
+)
 
 from aiqc_core import config
-from aiqc_core.orm import blobs, signing
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm import blobs, refusals, signing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -27,12 +40,57 @@ class _ReadsAsValue:
             """Stand for the value."""
 
 
+HELD: dict[type[Field], tuple[str, Callable[[Any], bool]]] = {
+    BooleanField: ("True or False", lambda given: isinstance(given, int | np.bool_)),
+    IntegerField: (
+        "a whole number of 64 bits",
+        lambda given: isinstance(given, Integral) and -(2**63) <= given < 2**63,
+    ),
+    FloatField: ("a number", lambda given: isinstance(given, Real)),
+    ForeignKeyField: ("a row or its id", lambda given: isinstance(given, Model | Integral)),
+    CharField: ("text", lambda given: isinstance(given, str)),
+    TextField: ("text", lambda given: isinstance(given, str)),
+}
+
+
+def refuse_unfit(field: Field, value: Any) -> None:
+    """Refuse a value that a column cannot hold, which SQLite would store as it is.
+
+    Args:
+        field: the column.
+        value: what is to be written; None and expressions of SQL are left to the database.
+
+    Raises:
+        MetastoreError: it names table and column.
+    """
+    is_converted = isinstance(field, JSONField | TimeField)
+    if value is None or is_converted or (isinstance(value, Node) and not isinstance(value, Model)):
+        return
+    held = next((held for kind, held in HELD.items() if isinstance(field, kind)), None)
+    if field.choices:
+        known = [choice for choice, _ in field.choices]
+        held = (f"one of {known}", known.__contains__)
+    if held is not None and not held[1](value):
+        raise unfit(field, value, held[0])
+
+
+def unfit(field: Field, value: object, holds: str) -> MetastoreError:
+    """Return the error for a value that a column cannot hold."""
+    return MetastoreError(
+        f"{field.model.__name__}.{field.name}: {value!r}; the column holds {holds}. "
+        f"{refusals.BY_VERBS}."
+    )
+
+
 class JSONField(_ReadsAsValue, TextField):
     """A value that JSON can hold, NaN included; numpy scalars become Python's."""
 
     def db_value(self, value: Any) -> str | None:
         """Turn the value into text."""
-        return None if value is None else json.dumps(value, default=_plain)
+        try:
+            return None if value is None else json.dumps(value, default=_plain)
+        except (TypeError, ValueError) as error:
+            raise unfit(self, value, f"what JSON can hold ({error})") from error
 
     def python_value(self, value: str | None) -> Any:
         """Turn text into the value."""
@@ -44,6 +102,8 @@ class TimeField(_ReadsAsValue, CharField):
 
     def db_value(self, value: datetime | None) -> str | None:
         """Turn an aware time into text."""
+        if not isinstance(value, datetime | None):
+            raise unfit(self, value, "a time with its zone")
         return None if value is None else value.isoformat()
 
     def python_value(self, value: str | None) -> datetime | None:

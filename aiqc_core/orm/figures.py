@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core import counts
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.evaluate.leading import OF_POSITIVE, leading_metric
 from aiqc_core.orm import comparison
@@ -99,9 +100,8 @@ def importances(
     prediction: Prediction, top_n: int | None, height: int | None, margin_left: int | None
 ) -> list[go.Figure]:
     """Return a figure for each Feature; see `Prediction.plot_feature_importance`."""
-    if top_n is not None and (isinstance(top_n, bool) or top_n < 1):
-        message = f"top_n: {top_n!r}; give a whole number of at least 1, or None for all."
-        raise SelectionError(message)
+    if top_n is not None:
+        counts.whole("top_n", top_n, least=1)
     if not prediction.feature_importance:
         message = (
             f"Prediction {prediction.id} has no feature importance: permute_count was 0, or no "

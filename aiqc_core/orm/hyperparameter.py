@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, FloatField, ForeignKeyField, IntegerField, chunked
 
-from aiqc_core.counts import seed as checked_seed
+from aiqc_core import counts
 from aiqc_core.orm.algorithm import Algorithm
 from aiqc_core.orm.base import BaseModel
 from aiqc_core.orm.database import metastore
@@ -65,17 +65,17 @@ class Hyperparamset(BaseModel):
                 counts that do not go with the search.
         """
         algorithm = Algorithm.get_by_id(algorithm_id)
-        drawn = secrets.randbits(SEED_BITS) if seed is None else checked_seed(seed)
-        counts: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}
+        drawn = secrets.randbits(SEED_BITS) if seed is None else counts.seed(seed)
+        counted: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}
         refuse_unfit(algorithm, hyperparameters)
-        planned = plan(hyperparameters, search=search, **counts, seed=drawn)
+        planned = plan(hyperparameters, search=search, **counted, seed=drawn)
         with metastore.atomic():
             row = cls.create(
-                hyperparameters=dict(hyperparameters),
+                hyperparameters=dict(hyperparameters or {}),
                 search=planned.search,
                 seed=drawn,
                 algorithm=algorithm,
-                **counts,
+                **counted,
             )
             Hyperparamcombo.add(row, planned.combinations or [], first=0)
         return row

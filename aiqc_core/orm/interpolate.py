@@ -57,11 +57,10 @@ class LabelInterpolater(BaseModel):
             message = f"label_id: Label {label.id} has a LabelInterpolater; make another Label."
             raise PreprocessError(message)
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
-        separately = interpolate.checked_separately(process_separately)
         chosen = interpolate.matching(label.get_dtypes(), columns=label.columns)
         with metastore.atomic():
             return cls.create(
-                process_separately=separately,
+                process_separately=process_separately,
                 interpolate_kwargs=kwargs,
                 matching_columns=chosen.matching,
                 label=label,
@@ -116,7 +115,6 @@ class FeatureInterpolater(BaseModel):
         """
         feature = Feature.get_by_id(feature_id)
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
-        separately = interpolate.checked_separately(process_separately)
         earlier = feature.ordered_interpolaters()
         place = 1 + earlier[-1].idx if earlier else 0  # one may have been deleted
         taken = [name for row in earlier for name in row.matching_columns]
@@ -134,7 +132,7 @@ class FeatureInterpolater(BaseModel):
         with metastore.atomic():
             return cls.create(
                 idx=place,
-                process_separately=separately,
+                process_separately=process_separately,
                 interpolate_kwargs=kwargs,
                 matching_columns=chosen.matching,
                 leftover_columns=chosen.leftover,

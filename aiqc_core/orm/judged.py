@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from aiqc_core import cache
+from aiqc_core import cache, counts
 from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate import bootstrap, stored
 from aiqc_core.orm import sampling
@@ -101,7 +101,7 @@ def metrics_interval(
     bootstrap.checked(level, resamples)
     splits = splits_of(prediction, split_name)
     spec = spec_of(prediction)
-    drawn_from = derive(spec.seed, "interval") if seed is None else seed
+    drawn_from = derive(spec.seed, "interval") if seed is None else counts.seed(seed)
     predictions, probabilities = prediction.predictions, prediction.probabilities or {}
     rows: list[dict[str, Any]] = []
     for split in splits:

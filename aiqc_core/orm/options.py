@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, counts, devices
-from aiqc_core.errors import TrainingError
 from aiqc_core.train import pruning
 
 if TYPE_CHECKING:
@@ -47,13 +46,11 @@ class Options:
             TrainingError: the message names the argument or variable and what is allowed.
         """
         if workers is not None:
-            workers = counts.whole("workers", workers, least=1, exact=True, error=TrainingError)
+            workers = counts.whole("workers", workers, least=1)
         _refuse_seconds("time_limit", given.get("time_limit"), zero=False)
         _refuse_seconds("checkpoint_seconds", given.get("checkpoint_seconds"), zero=True)
         for name in ("stack", "progress", "raise_on_error"):
-            if not isinstance(given.get(name, True), bool):
-                message = f"{name}: {given[name]!r}; give True or False."
-                raise TrainingError(message)
+            counts.flag(name, given.get(name, True))
         payload = None if pruner is None else pruning.captured(pruner)
         slots = len(devices.slots())
         if slots and workers and workers > slots:
@@ -77,9 +74,7 @@ class Options:
 
 
 def _refuse_seconds(name: str, given: Any, *, zero: bool) -> None:
-    number = counts.is_number(given) and math.isfinite(given)
-    if given is None or (number and (given > 0 or (zero and given == 0))):
-        return
-    least = "of at least 0" if zero else "above 0"
-    message = f"{name}: {given!r}; give a number of seconds {least}, or None."
-    raise TrainingError(message)
+    if given is not None:
+        least = "of at least 0" if zero else "above 0"
+        wanted = f"a number of seconds {least}, or None"
+        counts.real(name, given, lambda s: 0 < s < math.inf or (zero and s == 0), wanted)

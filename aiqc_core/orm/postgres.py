@@ -129,6 +129,9 @@ class PostgresStore(PostgresqlDatabase):
             found.setdefault(table, set()).add(column)
         return found
 
+    def written(self) -> None:
+        """Return None: a server does not say whether anybody wrote."""
+
     def programs(self) -> list[tuple[str, str]]:
         """Return none: a server's triggers and views are its administrator's, who is trusted."""
         return []

@@ -186,12 +186,11 @@ class Prediction(BaseModel):
             )
             raise TrainingError(message)
         known = [int(key) for key in self.feature_importance]
-        if feature_id is not None and feature_id not in known:
+        if feature_id is not None and str(feature_id) not in self.feature_importance:
             message = f"feature_id: {feature_id!r}; importance was measured of Features {known}."
             raise SelectionError(message)
-        if top_n is not None and (isinstance(top_n, bool) or top_n < 1):
-            message = f"top_n: {top_n!r}; give a whole number of at least 1, or None for all."
-            raise SelectionError(message)
+        if top_n is not None:
+            counts.whole("top_n", top_n, least=1)
         wanted = known if feature_id is None else [feature_id]
         chosen = {key: self.feature_importance[str(key)] for key in wanted}
         return pd.DataFrame(ranked(chosen)[:top_n], columns=list(IMPORTANCE_COLUMNS))

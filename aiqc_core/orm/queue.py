@@ -291,7 +291,8 @@ class Queue(BaseModel):
         Args:
             call_display: display the figure, else return it.
             max_loss: leave out models of which a split has a higher loss, or NaN.
-            min_score: leave out models of which a split has a lower score, or NaN.
+            min_score: leave out models of which a split has a worse score (a lower one; of an
+                error, such as mse, a higher one), or NaN.
             score_type: a metric; by default that of the Queue. Where that is the loss, which the
                 other axis shows already, it is accuracy, or r2 for a regression.
             height: in pixels; 560 by default.

@@ -21,9 +21,10 @@ BY_VERBS = (
 )
 
 BUSY_TIMEOUT_SECONDS = 30.0
-NO_TABLE = "no such table"
 PRIMARY_CODE = 0xFF  # the rest of a code says more of the same
 FAULTS = {
+    sqlite3.SQLITE_ERROR: "{store} cannot run this statement: it is wrong, or the store has lost "
+    "tables. Mend the statement, or restore a backup; aiqc doctor says if the store is sound.",
     sqlite3.SQLITE_FULL: "the disk of {store} is full. Nothing of this was kept; free some room "
     "on it and run the same again.",
     sqlite3.SQLITE_BUSY: "{store} has been written to by another process for "
@@ -61,9 +62,7 @@ def sqlite_fault(error: PeeweeException | OverflowError, store: str) -> Metastor
     """Return an error that says what is wrong with a SQLite file; None of other errors."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
     found = None if code is None else FAULTS.get(code & PRIMARY_CODE)
-    if str(error).startswith(NO_TABLE):
-        found = "{store} has lost tables. Restore a backup of it."
-    if found is None:
+    if found is None or "no such savepoint" in str(error):  # that follows a fault named already
         return None
     return MetastoreError(f"metastore: {found.format(store=store)} [{_short(error)}]")
 

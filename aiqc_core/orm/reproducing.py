@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core import cache
+from aiqc_core import cache, counts
 from aiqc_core.errors import AIQCError, TrainingError
 from aiqc_core.orm import lineage, rechecking, sampling
 from aiqc_core.train import again, likeness
@@ -86,9 +86,7 @@ class Reproduction:
 
 def reproduce(predictor: Predictor, *, tolerance: float = likeness.TOLERANCE) -> Reproduction:
     """Train a Predictor again; see `Predictor.reproduce`."""
-    if isinstance(tolerance, bool) or not 0 <= tolerance < 1:
-        message = f"tolerance: {tolerance!r}; give a number from 0 to below 1."
-        raise TrainingError(message)
+    counts.real("tolerance", tolerance, lambda most: 0 <= most < 1, "a number from 0 to below 1")
     with tempfile.TemporaryDirectory(prefix="aiqc-reproduce-") as folder:
         work = _Work(predictor, Path(folder), tolerance)
         work.run()

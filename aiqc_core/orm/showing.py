@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from peewee import ModelSelect, PeeweeException
 
 from aiqc_core import config
-from aiqc_core.errors import AIQCError
+from aiqc_core.errors import AIQCError, MetastoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,6 +92,18 @@ class Rows(ModelSelect):
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
+
+    def convert_dict_to_node(self, qdict: dict[str, Any]) -> Any:
+        """Read the columns that `filter` and `get` are given by name.
+
+        Raises:
+            MetastoreError: there is no such column.
+        """
+        try:
+            return super().convert_dict_to_node(qdict)
+        except AttributeError as error:
+            names = ", ".join(self.model._meta.sorted_field_names)
+            raise MetastoreError(f"{self.model.__name__}: {error}; there are {names}.") from error
 
     def _lines(self) -> Iterator[str]:
         if not _is_there():

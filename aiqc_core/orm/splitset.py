@@ -315,7 +315,7 @@ class Splitset(BaseModel):
 
     def _checked_fold(self, fold_id: int | None) -> Fold | None:
         ids = {fold.id: fold for fold in self.ordered_folds}
-        if (fold_id is None) == bool(ids) or (fold_id is not None and fold_id not in ids):
+        if (fold_id is None) == bool(ids) or (fold_id is not None and fold_id not in [*ids]):
             wanted = f"one of {sorted(ids)}" if ids else "None, this Splitset has no Folds"
             message = f"fold_id: {fold_id!r}; give {wanted}."
             raise SelectionError(message)

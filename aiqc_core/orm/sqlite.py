@@ -26,6 +26,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing, contextmanager, nullcontext, suppress
+from itertools import count
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ PAGES_TO_CHECKPOINT = 500
 LARGE_BYTES = 2**24
 END = "What this process wrote last may be lost. End it, look with aiqc doctor, and start it again"
 CHECKPOINT = "aiqc-checkpoint"  # the name of the thread that copies the log into the file
+OPENINGS = count()  # of connections of this process
 
 
 class SqliteStore(SqliteDatabase):
@@ -143,6 +145,15 @@ class SqliteStore(SqliteDatabase):
     def columns(self) -> dict[str, set[str]]:
         """Return the names of each table's columns."""
         return {table: {c.name for c in self.get_columns(table)} for table in self.get_tables()}
+
+    def written(self) -> tuple[int, ...] | None:
+        """Return numbers that move with each write of anybody; None inside a transaction."""
+        connection = self.connection()
+        if connection.in_transaction:
+            return None
+        with self._told(), __exception_wrapper__:
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+        return (os.getpid(), self._state.opening, version, connection.total_changes)
 
     def programs(self) -> list[tuple[str, str]]:
         """Return kind and name of the file's triggers and views, of which AIQC makes none."""
@@ -272,7 +283,7 @@ class SqliteStore(SqliteDatabase):
         before = sqlite_files.identity(path)
         connection = super()._connect()
         state: Any = self._state
-        state.files = OpenFiles.of(path)
+        state.files, state.opening = OpenFiles.of(path), next(OPENINGS)
         if before not in {None, state.files.file}:  # replaced meanwhile: which one is open?
             connection.close()
             return self._connect()

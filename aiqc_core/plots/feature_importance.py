@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core import counts
 from aiqc_core.plots import theme
 
 if TYPE_CHECKING:
@@ -90,5 +91,6 @@ def figure(
     drawn.update_yaxes(ticks="")
     drawn.update_xaxes(zeroline=True, zerolinecolor=theme.GREY)
     if margin_left is not None:
+        counts.real("margin_left", margin_left, lambda p: 0 <= p < theme.LONGEST, "pixels from 0")
         drawn.update_layout(margin={"l": margin_left}, yaxis={"automargin": False})
     return drawn

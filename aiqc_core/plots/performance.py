@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import operator
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core import counts
 from aiqc_core.errors import SelectionError
+from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.plots import theme
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def data(
             why it is undefined}}`, where they are known.
         score_type: which metric is the score.
         max_loss: no split may have a higher loss.
-        min_score: no split may have a lower score.
+        min_score: no split may have a worse score: a lower one, of an error a higher one.
 
     Returns:
         `points`, a dict for each split of each model with `predictor_id, about, split, loss,
@@ -52,6 +55,10 @@ def data(
     if not models:
         raise SelectionError("models: none are given; train some first.")
     _refuse_unknown(models, score_type)
+    for name, limit in (("max_loss", max_loss), ("min_score", min_score)):
+        if limit is not None:
+            counts.real(name, limit, lambda _: True, "a number, or None for no limit")
+    falls = lower_is_better(score_type)
     kept: list[dict[str, Any]] = []
     without_score: list[dict[str, Any]] = []
     beyond, undefined, not_drawn = 0, [], []
@@ -67,7 +74,7 @@ def data(
             for split, values in model["metrics"].items()
         ]
         finite = [p for p in points if math.isfinite(p["loss"]) and math.isfinite(p["score"])]
-        limited = _limits(points, max_loss, min_score)
+        limited = _limits(points, max_loss, min_score, falls=falls)
         if any(math.isnan(value) for value, _ in limited):
             undefined.append(model["predictor_id"])
         elif not all(holds for _, holds in limited):
@@ -173,12 +180,18 @@ def _refuse_unknown(models: Sequence[Mapping[str, Any]], score_type: str) -> Non
 
 
 def _limits(
-    points: Sequence[Mapping[str, Any]], max_loss: float | None, min_score: float | None
+    points: Sequence[Mapping[str, Any]],
+    max_loss: float | None,
+    min_score: float | None,
+    *,
+    falls: bool,
 ) -> list[tuple[float, bool]]:
-    """Return each value that has a limit, and whether it keeps to it."""
+    """Return each value that has a limit, and whether it keeps to it, which of an error falls."""
     losses = [] if max_loss is None else [(p["loss"], p["loss"] <= max_loss) for p in points]
-    scores = [] if min_score is None else [(p["score"], p["score"] >= min_score) for p in points]
-    return losses + scores
+    if min_score is None:
+        return losses
+    keeps = operator.le if falls else operator.ge
+    return losses + [(p["score"], keeps(p["score"], min_score)) for p in points]
 
 
 def _notes(beyond: int, undefined: list[int], not_drawn: list[int]) -> list[str]:
@@ -202,15 +215,18 @@ def _none_left(
     max_loss: float | None,
     min_score: float | None,
 ) -> str:
-    losses = [[values["loss"] for values in m["metrics"].values()] for m in models]
-    scores = [[values[score_type] for values in m["metrics"].values()] for m in models]
-    loss = min((max(of) for of in losses if all(map(math.isfinite, of))), default=math.nan)
-    score = max((min(of) for of in scores if all(map(math.isfinite, of))), default=math.nan)
+    def best(metric: str, *, falls: bool) -> float:
+        of_each = [[values[metric] for values in m["metrics"].values()] for m in models]
+        finite = [of for of in of_each if all(map(math.isfinite, of))]
+        return min(map(max, finite), default=nan) if falls else max(map(min, finite), default=nan)
+
+    nan, falls = math.nan, lower_is_better(score_type)
+    loss, score = best("loss", falls=True), best(score_type, falls=falls)
     return (
         f"max_loss={max_loss}, min_score={min_score}: none of {len(models)} models is left. In "
         f"all its splits one has a loss of at most {theme.number(loss)}, another a {score_type} "
-        f"of at least {theme.number(score)}; NaN keeps to no limit. Widen the "
-        "limits, or leave them out."
+        f"of at {'most' if falls else 'least'} {theme.number(score)}; NaN keeps to no limit. "
+        "Widen the limits, or leave them out."
     )
 
 

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
 
+from aiqc_core import counts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HEIGHT = 480
+SHORTEST, LONGEST = 10, 20_000  # pixels of a side; plotly takes none below
 # Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, DARK, GREY = "#56B4E9", "#E69F00", "#333333", "#9AA0A6"
@@ -88,6 +91,9 @@ def blank(title: str, about: str = "", *, x: str, y: str, height: int | None = N
         y: title of the y axis, with its unit.
         height: in pixels; 480 by default.
     """
+    if height is not None:
+        wanted = f"pixels, {SHORTEST} to {LONGEST}"
+        counts.real("height", height, lambda pixels: SHORTEST <= pixels <= LONGEST, wanted)
     subtitle = {"text": escaped(shorten(about, SUBTITLE_CHARACTERS)), "font": {"size": 12}}
     heading = {"text": title, "subtitle": subtitle, "x": 0.01, "xanchor": "left"}
     axis = {"automargin": True, "zeroline": False, "linecolor": GREY, "ticks": "outside"}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pandas.api import types
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.ingest.selection import checked_columns, repeated
+from aiqc_core.ingest.selection import checked_columns, listed, repeated
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -80,8 +80,7 @@ def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
     """
     if dtypes is None:
         return None
-    given: list[Any] = [dtypes] if isinstance(dtypes, str | type) else list(dtypes)
-    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in given]
+    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in listed(dtypes) or []]
 
 
 def _by_dtype(

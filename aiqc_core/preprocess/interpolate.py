@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULTS",
     "checked_kwargs",
-    "checked_separately",
     "fill_splits",
     "fill_tables",
     "matching",
@@ -74,17 +73,6 @@ def matching(
     selection = select(available, dtypes=dtypes, columns=columns, taken=taken)
     _refuse_other_dtypes({name: available[name] for name in selection.matching})
     return selection
-
-
-def checked_separately(given: object) -> bool:
-    """Return whether training rows are filled among themselves, or refuse what says neither.
-
-    Raises:
-        PreprocessError: neither True nor False; any text would count as true.
-    """
-    if not isinstance(given, bool | np.bool_):
-        raise PreprocessError(f"process_separately: {given!r}; give True or False.")
-    return bool(given)
 
 
 def fill_splits(

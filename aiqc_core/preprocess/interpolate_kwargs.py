@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEFAULTS: Final[dict[str, Any]] = {
     "method": "spline",
@@ -58,7 +56,7 @@ METHODS: Final = {
 }
 
 
-def checked_kwargs(interpolate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
     """Return arguments for `DataFrame.interpolate`, or the defaults when there are none.
 
     What is given is not mixed with `DEFAULTS`: what is absent is pandas' own default, `linear` in
@@ -75,6 +73,8 @@ def checked_kwargs(interpolate_kwargs: Mapping[str, Any] | None) -> dict[str, An
     """
     if interpolate_kwargs is None:
         return dict(DEFAULTS)
+    if not isinstance(interpolate_kwargs, Mapping):
+        raise PreprocessError(f"interpolate_kwargs: {interpolate_kwargs!r}; give a dict or None.")
     kwargs = dict(interpolate_kwargs)
     method = kwargs.get("method", "linear")
     if not isinstance(method, str) or method not in METHODS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core import counts
 from aiqc_core.errors import PreprocessError, SelectionError
 
 if TYPE_CHECKING:
@@ -137,9 +138,9 @@ def plan(
     >>> windows.unshifted[0], windows.shifted[0], windows.shifted[-1]
     ([0, 1, 2], [2, 3, 4], [8, 9, 10])
     """
-    w, s = _whole("size_window", size_window), _whole("size_shift", size_shift)
-    if record_shifted not in (True, False):
-        raise PreprocessError(f"record_shifted: {record_shifted!r}; give True or False.")
+    w = counts.whole("size_window", size_window, least=1)
+    s = counts.whole("size_shift", size_shift, least=1)
+    counts.flag("record_shifted", record_shifted)
     horizon = s if record_shifted else 0
     count = (samples - w - horizon) // s + 1
     if count < 1:
@@ -188,9 +189,3 @@ def rows_of(
     See `Windows.rows`; the unshifted windows are the default, for they are the features.
     """
     return windows.rows(positions, shifted=shifted)
-
-
-def _whole(argument: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise PreprocessError(f"{argument}: {value!r}; give a whole number from 1.")
-    return int(value)

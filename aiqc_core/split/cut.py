@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.counts import flag, whole
 from aiqc_core.errors import SplitError
 from aiqc_core.split import folds, ordered, stratify
 from aiqc_core.split.draw import generator
@@ -128,8 +129,8 @@ def per_sample(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _refuse_together(groups: object, gap: int, *, time_ordered: object) -> None:
-    if not isinstance(time_ordered, bool | np.bool_):
-        raise SplitError(f"time_ordered: {time_ordered!r}; give True or False.")
+    flag("time_ordered", time_ordered)
+    whole("gap", gap, least=0)
     if groups is not None and time_ordered:
         raise SplitError("groups and time_ordered: give one of the two, not both.")
     if gap and not time_ordered:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aiqc_core.counts import seed as checked_seed
 from aiqc_core.errors import SplitError
 
 if TYPE_CHECKING:
@@ -14,23 +15,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHOWN = 5
-SEEDS = 2**63  # what a column of SQLite holds
 
 
 def generator(seed: int) -> np.random.Generator:
-    """Return the generator of a seed.
-
-    Raises:
-        SplitError: no whole number from 0, or one too large to be stored.
-    """
-    if not is_whole(seed) or not 0 <= seed < SEEDS:
-        raise SplitError(f"seed: {seed!r}; give a whole number from 0, below 2**63.")
-    return np.random.default_rng(int(seed))
-
-
-def is_whole(value: object) -> bool:
-    """Say whether a value is a whole number; True and False are none."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+    """Return the generator of a seed; errors as `counts.seed`."""
+    return np.random.default_rng(checked_seed(seed))
 
 
 def shares(

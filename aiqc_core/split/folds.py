@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aiqc_core import counts
 from aiqc_core.errors import SplitError
-from aiqc_core.split.draw import generator, is_whole, refuse_small_classes
+from aiqc_core.split.draw import generator, refuse_small_classes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,8 +56,7 @@ def fold(
 
 
 def _refuse_count(fold_count: int, samples: int) -> None:
-    if not is_whole(fold_count) or fold_count < LEAST_FOLDS:
-        raise SplitError(f"fold_count: {fold_count!r}; give a whole number of at least 2.")
+    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
     if fold_count > samples:
         raise SplitError(
             f"fold_count: {fold_count} folds of {samples} training samples would leave folds "

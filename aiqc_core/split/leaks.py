@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core import counts
 from aiqc_core.errors import SplitError
-from aiqc_core.split.draw import is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -90,8 +90,8 @@ def near_duplicates(
         raise SplitError(
             f"values: dtype {values.dtype}; near-duplicates are sought in encoded, real numbers."
         )
-    if not is_whole(decimals) or not 0 <= decimals <= MOST_DECIMALS:
-        raise SplitError(f"decimals: {decimals!r}; give a whole number, 0 to {MOST_DECIMALS}.")
+    wanted, known = f"a whole number, 0 to {MOST_DECIMALS}", range(MOST_DECIMALS + 1)
+    decimals = int(counts.real("decimals", decimals, known.__contains__, wanted))
     hashes = pd.Series(_row_hashes(values, decimals))
     train, *others = splits
     known = hashes.iloc[splits[train]]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from aiqc_core import counts
 from aiqc_core.errors import SplitError
 from aiqc_core.split import stratify
-from aiqc_core.split.draw import SHOWN, generator, is_whole
+from aiqc_core.split.draw import SHOWN, generator
 from aiqc_core.split.folds import LEAST_FOLDS
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def split_in_order(
     >>> {k: v.tolist() for k, v in split_in_order(6, size_test=0.3, gap=1).items()}
     {'train': [0, 1, 2], 'test': [4, 5]}
     """
-    _refuse_gap(gap)
+    counts.whole("gap", gap, least=0)
     cut, end = {}, n
     for name, count in _counts(n, size_test, size_validation).items():
         cut[name] = np.arange(end - count, end, dtype=np.int64)
@@ -82,7 +83,7 @@ def fold_in_order(
     >>> [(a.tolist(), b.tolist()) for a, b in fold_in_order(np.arange(3), fold_count=2)]
     [([0], [1]), ([0, 1], [2])]
     """
-    _refuse_gap(gap)
+    counts.whole("gap", gap, least=0)
     rows = np.sort(np.asarray(train, dtype=np.int64))
     _refuse_folds(fold_count, max(len(rows) - 1, 0), f"{len(rows)} training samples in order")
     size = len(rows) // (fold_count + 1)
@@ -229,13 +230,7 @@ def _tell_folds(loads: list[int], n: int) -> None:
         )
 
 
-def _refuse_gap(gap: int) -> None:
-    if not is_whole(gap) or gap < 0:
-        raise SplitError(f"gap: {gap!r}; give a whole number from 0.")
-
-
 def _refuse_folds(fold_count: int, most: int, there_are: str) -> None:
-    if not is_whole(fold_count) or fold_count < LEAST_FOLDS:
-        raise SplitError(f"fold_count: {fold_count!r}; give a whole number of at least 2.")
+    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
     if fold_count > most:
         raise SplitError(f"fold_count: {fold_count} folds of {there_are}; give at most {most}.")

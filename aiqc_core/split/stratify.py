@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core.counts import whole
 from aiqc_core.errors import SplitError
-from aiqc_core.split.draw import SHOWN, draw, generator, is_whole, refuse_small_classes
+from aiqc_core.split.draw import SHOWN, draw, generator, refuse_small_classes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,8 +168,7 @@ def _refuse_missing(column: pd.Series, argument: str) -> None:
 def _refuse_bins(column: pd.Series, bin_count: int | None) -> None:
     if bin_count is None:
         return
-    if not is_whole(bin_count) or bin_count < LEAST_BINS:
-        raise SplitError(f"bin_count: {bin_count!r}; give a whole number of at least 2.")
+    whole("bin_count", bin_count, least=LEAST_BINS)
     if not types.is_any_real_numeric_dtype(column.dtype):
         _refuse_bins_of_classes(bin_count)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import cloudpickle
 import numpy as np
 
+from aiqc_core import counts
 from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate.leading import column_of, lower_is_better
 
@@ -68,10 +69,9 @@ class MedianPruner:
     def __post_init__(self) -> None:
         """Refuse counts that are none."""
         for name in ("min_epochs", "min_rivals"):
-            value = getattr(self, name)
-            if type(value) is not int or value < 1:
-                message = f"{name}: {value!r}; give a whole number of at least 1."
-                raise TrainingError(message)
+            object.__setattr__(self, name, counts.whole(name, getattr(self, name), least=1))
+        if self.metric is not None:
+            counts.text("metric", self.metric)
 
     def keep(self, history: History, rivals: Sequence[History]) -> bool:
         """Say whether a training goes on.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.counts import is_number, whole
+from aiqc_core.counts import real, whole
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.train import space
 
@@ -181,15 +181,14 @@ def _count(available: int | None, search_count: Any, search_percent: Any) -> int
         )
         raise AlgorithmError(message)
     if search_count is not None:
-        count = whole("search_count", search_count, least=LEAST_COUNT, exact=True)
+        count = whole("search_count", search_count, least=LEAST_COUNT)
         return count if available is None else min(count, available)
     if available is None:
         message = "search_percent: a range of real numbers has no share; give a search_count."
         raise AlgorithmError(message)
     if search_percent is not None:
-        if not is_number(search_percent) or not 0 < search_percent <= 1:
-            message = f"search_percent: {search_percent!r}; give a share above 0 and up to 1.0."
-            raise AlgorithmError(message)
+        wanted = "a share above 0 and up to 1.0"
+        real("search_percent", search_percent, lambda share: 0 < share <= 1, wanted)
         # In decimals, as 0.07 * 100 is 7.000000000000001 in binary and would be rounded up to 8.
         share = Decimal(repr(float(search_percent))) * available
         return int(share.to_integral_value(ROUND_CEILING))

@@ -77,8 +77,8 @@ def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
         ValueError: label and output have shapes that would broadcast, no batch is left, or a
             callback names a metric that the history lacks.
     """
-    epochs = counts.whole("epochs", epochs, least=1)
-    batch_size = counts.whole("batch_size", batch_size, least=1)
+    epochs = counts.whole("epochs", epochs, least=1, exact=False)
+    batch_size = counts.whole("batch_size", batch_size, least=1, exact=False)
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     splits = {"": on_device(train_features, train_label, device)}
     if eval_features is not None and eval_label is not None:

@@ -112,9 +112,9 @@ def test_too_few_rows_say_how_many_would_be_enough(*, shifted: bool, enough: int
 
 @pytest.mark.parametrize("size", [0, -1, 2.0, "3", True, None])
 def test_sizes_that_are_no_whole_numbers_from_one_are_refused(size: Any) -> None:
-    with pytest.raises(PreprocessError, match=r"size_window: .*whole number from 1"):
+    with pytest.raises(PreprocessError, match=r"size_window: .*whole number of at least 1"):
         window.plan(10, size, 1)
-    with pytest.raises(PreprocessError, match=r"size_shift: .*whole number from 1"):
+    with pytest.raises(PreprocessError, match=r"size_shift: .*whole number of at least 1"):
         window.plan(10, 1, size)
 
 

@@ -41,9 +41,9 @@ def test_a_gap_that_leaves_nothing_to_train_is_refused() -> None:
 
 @pytest.mark.parametrize("gap", [-1, 1.0, True, None, "1"])
 def test_a_gap_that_is_no_whole_number_is_refused(gap: Any) -> None:
-    with pytest.raises(SplitError, match=r"gap: .*whole number from 0"):
+    with pytest.raises(SplitError, match=r"gap: .*whole number of at least 0"):
         split_in_order(10, size_test=0.2, gap=gap)
-    with pytest.raises(SplitError, match=r"gap: .*whole number from 0"):
+    with pytest.raises(SplitError, match=r"gap: .*whole number of at least 0"):
         fold_in_order(np.arange(10), fold_count=2, gap=gap)
 
 
