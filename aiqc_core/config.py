@@ -32,6 +32,7 @@ LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
 HOST_VARIABLE = "AIQC_HOST_ID"
 OOM_RETRY_VARIABLE = "AIQC_OOM_RETRY"
 LEASE_SECONDS = 300
+_sound: set[str] = set()  # folders that settings gave, expanded
 
 
 def home() -> Path:
@@ -57,31 +58,43 @@ def given_folder(variable: str) -> Path | None:
     given = os.environ.get(variable, "")
     if not given.strip():
         return None
-    if given.startswith("/") and "$" not in given and given == given.strip():
-        return Path(given)  # as nearly always; asked at each statement
-    folder = expanded(given, variable)
-    if folder != given:
-        os.environ[variable] = folder
-    return Path(folder)
+    if given not in _sound:  # asked at each statement
+        os.environ[variable] = given = expanded(given, variable)
+        _sound.add(given)
+    return Path(given)
 
 
 def expanded(given: str, variable: str) -> str:
     """Return an absolute path without `~` and `$NAME`, for the setting of that name.
 
     Raises:
-        MetastoreError: it names a variable or a user that is not there.
+        MetastoreError: it names a variable or a user that is not there, or is no path.
     """
     text = given.strip()
     if os.path.lexists(text) and not text.startswith("~"):  # a name that holds a $
         return str(Path(text).absolute())
     text = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path's raises its own error
-    if text.startswith("~") or re.search(r"\$(\w+|\{)", text):
-        message = (
-            f"{variable}={given!r}: there is no user or variable of a name that it holds, which "
-            f"leaves {text!r}. Set that variable, or give the path in full."
-        )
-        raise MetastoreError(message)
+    fault = _fault(given.strip(), text)
+    if fault is not None:
+        raise MetastoreError(f"{variable}={given!r}: {fault}. Give the path of a folder in full.")
     return str(Path(text).absolute())
+
+
+def _fault(given: str, text: str) -> str | None:
+    """Say what keeps a text, once it is expanded, from being the path of a folder."""
+    if text.startswith("~") or re.search(r"\$(\w+|\{)", text):
+        return f"there is no user or variable of a name that it holds, which leaves {text!r}"
+    if given.startswith("~") and os.environ.get("HOME") == "":
+        return "HOME, which ~ stands for, is empty"
+    if re.match(r"\w+://", text):
+        return "this is a URL"
+    if re.search(r"^['\"]|['\"]$|%\w+%", text):
+        return "quotes and %NAME% would be part of the folder's name"
+    try:
+        os.path.lexists(text) or Path(text).lstat()
+    except OSError as error:
+        return "it is too long" if error.errno == errno.ENAMETOOLONG else None
+    return None
 
 
 def make_folder(folder: Path, variable: str) -> None:
@@ -253,15 +266,22 @@ def given_key() -> bytes | None:
 @contextmanager
 def use_home(path: str | Path) -> Generator[Path]:
     """Use another store inside a `with` block, for this process and those it starts."""
-    before = os.environ.get(HOME_VARIABLE)
-    os.environ[HOME_VARIABLE] = str(Path(path).absolute())
-    try:
+    with use_folder(HOME_VARIABLE, path):
         yield home()
+
+
+@contextmanager
+def use_folder(variable: str, path: str | Path) -> Generator[None]:
+    """Set a folder inside a `with` block; an empty path leaves it as it is."""
+    before = os.environ.get(variable)
+    if str(path):
+        os.environ[variable] = expanded(str(path), variable)
+    try:
+        yield
     finally:
-        if before is None:
-            del os.environ[HOME_VARIABLE]
-        else:
-            os.environ[HOME_VARIABLE] = before
+        os.environ.pop(variable, None)
+        if before is not None:
+            os.environ[variable] = before
 
 
 def lease_seconds() -> float:

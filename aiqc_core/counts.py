@@ -34,7 +34,7 @@ def whole(
     Raises:
         ArgumentError: it is None, text, a truth value, no whole number or out of range.
     """
-    kinds = Integral if exact else Real
+    kinds: Any = Integral if exact else Real
     is_whole = not isinstance(given, bool) and isinstance(given, kinds) and given % 1 == 0
     if is_whole and least <= given < below:
         return int(given)
@@ -92,9 +92,14 @@ def text(argument: str, given: Any) -> str:
     Raises:
         ArgumentError: it is none.
     """
-    if not isinstance(given, str):
-        raise ArgumentError(f"{argument}: {given!r}; give text.")
+    if not is_text(given):
+        raise ArgumentError(f"{argument}: {given!r}; give text that UTF-8 can write.")
     return given
+
+
+def is_text(given: object) -> bool:
+    """Say whether a value is text, without halves of characters as a file's name may hold."""
+    return isinstance(given, str) and given == given.encode(errors="ignore").decode()
 
 
 def plain(_: str, given: Any) -> Any:

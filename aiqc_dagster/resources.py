@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import Field
@@ -13,10 +13,11 @@ from aiqc_core.errors import NotFoundError
 from aiqc_core.orm import Champion, Dataset, clear_cache_all
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 
-class MetastoreResource(dg.ConfigurableResource[None]):
+class MetastoreResource(dg.ConfigurableResource[Any]):
     """The store in which every row lies; its processes find it by `AIQC_HOME`.
 
     An asset of your own asks it for the model in use:
@@ -32,11 +33,12 @@ class MetastoreResource(dg.ConfigurableResource[None]):
         "empty.",
     )
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Point this process, and those it starts, to the store."""
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Self]:
+        """Point this process, and those it starts, to the store while the run lasts."""
         del context
-        if self.home:
-            os.environ[config.HOME_VARIABLE] = self.home
+        with config.use_folder(config.HOME_VARIABLE, self.home):
+            yield self
 
     def champion(self, experiment: str) -> Champion:
         """Return the promotion that is in force in an experiment.
@@ -64,7 +66,7 @@ class MetastoreResource(dg.ConfigurableResource[None]):
         return found
 
 
-class CacheResource(dg.ConfigurableResource[None]):
+class CacheResource(dg.ConfigurableResource[Any]):
     """The folder of preprocessed samples; its processes find it by `AIQC_CACHE`."""
 
     folder: str = Field(
@@ -73,11 +75,12 @@ class CacheResource(dg.ConfigurableResource[None]):
         "be deleted: samples are built again.",
     )
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Point this process, and those it starts, to the cache."""
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Self]:
+        """Point this process, and those it starts, to the cache while the run lasts."""
         del context
-        if self.folder:
-            os.environ[config.CACHE_VARIABLE] = self.folder
+        with config.use_folder(config.CACHE_VARIABLE, self.folder):
+            yield self
 
     def path(self) -> Path:
         """Return where the samples of all Splitsets lie."""

@@ -144,7 +144,8 @@ def object_name(digest: str) -> str:
 
 
 def _store_for(size: int) -> ObjectStore | None:
-    return objects.configured() if size >= OBJECT_BYTES else None
+    store = objects.configured()  # a wrong setting is refused with the first bytes, be they few
+    return store if size >= OBJECT_BYTES else None
 
 
 def _send(store: ObjectStore, digest: str, data: bytes | memoryview) -> None:

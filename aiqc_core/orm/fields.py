@@ -21,7 +21,7 @@ from peewee import (
     TextField,
 )
 
-from aiqc_core import config
+from aiqc_core import config, counts
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm import blobs, refusals, signing
 
@@ -48,8 +48,8 @@ HELD: dict[type[Field], tuple[str, Callable[[Any], bool]]] = {
     ),
     FloatField: ("a number", lambda given: isinstance(given, Real)),
     ForeignKeyField: ("a row or its id", lambda given: isinstance(given, Model | Integral)),
-    CharField: ("text", lambda given: isinstance(given, str)),
-    TextField: ("text", lambda given: isinstance(given, str)),
+    CharField: ("text that UTF-8 can write", counts.is_text),
+    TextField: ("text that UTF-8 can write", counts.is_text),
 }
 
 

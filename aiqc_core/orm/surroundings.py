@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from typing import TYPE_CHECKING
 
 from aiqc_core import cache, config
+from aiqc_core.orm import readonly
 from aiqc_core.orm.file_systems import is_network
 from aiqc_core.orm.file_systems import kind_of as _kind_of
 from aiqc_core.orm.file_systems import nearest as _there
@@ -77,10 +79,24 @@ def waiting() -> Symptom:
     """Look for trainings that could not be recorded and lie in files."""
     folders = [folder for folder in config.spill_paths() if folder.is_dir()]
     files = [file for folder in folders for file in folder.glob("*.outcome")]
-    if files:
-        told = f"{len(files)} trainings wait to be recorded: {_named(files)}"
+    left = [file for file in files if _is_of_no_queue(file.name)]
+    if wait := [file for file in files if file not in left]:
+        told = f"{len(wait)} trainings wait to be recorded: {_named(wait)}"
         return Symptom("waiting", WARN, told, "run their queues again, which records them")
+    if left:
+        told = f"{len(left)} trainings are of Queues that were deleted: {_named(left)}"
+        return Symptom("waiting", WARN, told, "delete these files")
     return Symptom("waiting", OK, "no training waits to be recorded")
+
+
+def _is_of_no_queue(name: str) -> bool:
+    """Say whether a file's training is of a Queue that the store does not hold any more."""
+    named = re.match(r"q(\d+)_", name)
+    if named is None or (config.database_url() is None and not config.database_path().exists()):
+        return False
+    with readonly.opened() as database:
+        sql = f"SELECT 1 FROM queue WHERE id = {int(named[1])}"  # noqa: S608 - a number
+        return database.execute_sql(sql).fetchone() is None
 
 
 def samples() -> Symptom:
