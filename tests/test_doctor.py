@@ -16,6 +16,7 @@ from aiqc_core.cli import app
 from aiqc_core.orm import (
     SCHEMA_VERSION,
     Dataset,
+    Queue,
     blobs,
     copies,
     health,
@@ -223,6 +224,11 @@ def test_half_written_samples_and_waiting_trainings_are_told(store: Path) -> Non
     spill.mkdir()
     (spill / "job.outcome").write_bytes(b"")
     assert "1 trainings wait" in part("waiting").found
+    (spill / "job.outcome").rename(spill / "q1_nofold_x_r0_12345678.outcome")
+    assert "1 trainings wait" in part("waiting").found
+    Queue.get_by_id(1).delete_instance(cascade=True)
+    metastore.close()
+    assert "1 trainings are of Queues that were deleted" in part("waiting").found
 
 
 def test_a_network_file_system_is_warned_of(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,8 +81,12 @@ def test_the_cache_and_the_objects_are_expanded_too(
 
 
 @pytest.mark.parametrize(
-    "given", ["file", "file/below", "/proc/nothing", "$NOPE/x", "~nobody-x/y"]
-)
+    "given",
+    [
+        "file", "file/below", "/proc/nothing", "$NOPE/x", "~nobody-x/y",
+        "'quoted'", '"quoted"', "%HOME%/x", "a" * 300, "s3://bucket/x", "file:///tmp/x",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("variable", ["AIQC_HOME", "AIQC_CACHE", "AIQC_ARTIFACTS"])
 def test_what_is_no_folder_is_refused_by_the_name_of_the_setting(
     place: Path, monkeypatch: pytest.MonkeyPatch, variable: str, given: str
@@ -94,6 +98,24 @@ def test_what_is_no_folder_is_refused_by_the_name_of_the_setting(
         cached()
     metastore.close()
     assert (place / "file").read_text() == ""
+
+
+def test_a_home_that_is_empty_is_no_root(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.setenv("AIQC_HOME", "~/store")
+    with pytest.raises(MetastoreError, match="AIQC_HOME='~/store': HOME"):
+        config.home()
+
+
+@pytest.mark.parametrize("given", ["bucket", "nosuch://bucket"])
+def test_objects_at_no_url_are_refused_with_the_first_bytes_however_few(
+    place: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("AIQC_ARTIFACTS", given)
+    with pytest.raises(MetastoreError, match="AIQC_ARTIFACTS"):
+        Dataset.Tabular.from_df(FRAME)
+    assert Dataset.select().count() == 0
+    metastore.close()
 
 
 def test_a_name_that_holds_a_dollar_is_a_name(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import small_classes
 import small_experiment
-from sklearn.preprocessing import LabelBinarizer
+from sklearn.preprocessing import LabelBinarizer, OrdinalEncoder
 
 from aiqc_core.errors import AIQCError
 from aiqc_core.orm import (
@@ -110,3 +112,51 @@ def test_numbers_of_numpy_are_numbers(home: Path) -> None:
     assert queue(repeat_count=np.int32(2), permute_count=np.int8(0), seed=np.int64(5)).seed == 5
     assert combos(search_count=np.int64(2)).hyperparamcombos.count() == 2
     assert len(Dataset.to_df(1, samples=[np.int64(1)])) == 1
+    assert queue(repeat_count=np.array(2)).repeat_count == 2
+
+
+WRONG: list[Any] = ["2", [2], {}, float("nan"), np.array([2.0])]
+OF_ROWS: dict[str, tuple[str, str, list[Any]]] = {  # row, method, wrong values beside the others
+    "level": ("queue", "compare_best", [None, True, 0, 1, 2.0]),
+    "sort_by": ("queue", "metrics_df", [2]),
+    "ascending": ("queue", "metrics_df", [None, "no", 1]),
+    "selected_metrics": ("queue", "metrics_df", [2, -1]),
+    "selected_stats": ("queue", "metricsAggregate_df", [2, np.int64(2)]),
+    "max_loss": ("queue", "plot_performance", [True]),
+    "min_score": ("queue", "plot_performance", [True]),
+    "height": ("queue", "plot_performance", [0, -1, 10**30, float("inf")]),
+    "score_type": ("queue", "plot_performance", [0]),
+    "tolerance": ("trained", "reproduce", [None, 1, -0.1]),
+    "store": ("predictor", "predict", [None, "no", 1]),
+    "split_name": ("prediction", "metrics_interval", [2]),
+    "resamples": ("prediction", "metrics_interval", [None, 10, 10**30, 200.0]),
+    "seed": ("prediction", "metrics_interval", [-1, 2**63]),
+    "permute_count": ("prediction", "calc_featureImportance", [None, True, 0, 10**30]),
+    "top_n": ("prediction", "plot_feature_importance", [0, 2.0]),
+    "margin_left": ("prediction", "plot_feature_importance", [-1]),
+    "feature_id": ("prediction", "importance_df", [7]),
+    "prediction_index": ("prediction", "plot_confidence", [None, -1, 10**30]),
+}
+
+
+@pytest.mark.slow
+def test_trained_rows_refuse_by_name_what_is_no_such_number_flag_or_text(home: Path) -> None:
+    data = small_classes.frame(["a", "b"], 30)
+    row = small_classes.queue(data, OrdinalEncoder(), analysis="classification_binary")
+    Queue.update(permute_count=1).execute()
+    row = Queue.get_by_id(row.id)
+    row.run_jobs(progress=False)
+    predictor = row.jobs[0].predictors[0]
+    rows = {
+        "queue": row,
+        "predictor": predictor,
+        "trained": predictor,
+        "prediction": predictor.predictions[0],
+    }
+    for name, (on, method, more) in OF_ROWS.items():
+        call = partial(
+            getattr(rows[on], method), **({"features": data} if on == "predictor" else {})
+        )
+        for value in (*WRONG, *more):
+            with pytest.raises(AIQCError, match=name):
+                call(**{name: value})

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from aiqc_core import config
 from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError
-from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Splitset
+from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Splitset, metastore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +25,12 @@ def dataset(home: Path) -> Dataset:
     """Give a Dataset that a Feature depends on."""
     row = Dataset.Tabular.from_df(FRAME, name="data")
     Feature.from_dataset(row.id, ["a"])
+    return row
+
+
+def _with(row: Dataset, **changed: Any) -> Dataset:
+    for name, value in changed.items():
+        setattr(row, name, value)
     return row
 
 
@@ -41,6 +49,33 @@ REFUSED: dict[str, tuple[Callable[[Dataset], Any], str]] = {
     "bulk_create": (lambda _: Dataset.bulk_create([Dataset(name="x")]), "is missing"),
     "save new": (lambda _: Dataset(name="x").save(), "is missing"),
     "save again": (lambda row: row.save(force_insert=True), "dataset: a row with this id"),
+    "update typ": (lambda _: Dataset.update(typ="bogus"), r"Dataset\.typ: 'bogus'.*sequence"),
+    "update flag": (lambda _: Dataset.update(is_starred="no"), r"is_starred: 'no'.*True or False"),
+    "update time": (
+        lambda _: Dataset.update(time_created="now").execute(),
+        r"Dataset\.time_created: 'now'",
+    ),
+    "update JSON": (
+        lambda _: Dataset.update(shape={1}).execute(),
+        r"Dataset\.shape: \{1\}.*what JSON can hold",
+    ),
+    "update beyond 64 bits": (lambda _: Dataset.update(version=2**63), r"Dataset\.version"),
+    "insert_many text": (
+        lambda _: Dataset.insert_many([{"memory_MB": "x"}]),
+        r"memory_MB: 'x'.*a whole number",
+    ),
+    "bulk_update": (
+        lambda row: Dataset.bulk_update([_with(row, version="abc")], ["version"]),
+        "version: 'abc'",
+    ),
+    "bulk_update unknown": (lambda row: Dataset.bulk_update([row], ["nope"]), "no column 'nope'"),
+    "save": (lambda row: _with(row, version="abc").save(), r"Dataset\.version: 'abc'"),
+    "save unknown": (lambda row: row.save(only=["nope"]), "no column 'nope'"),
+    "filter": (lambda _: Dataset.filter(nope=1), "'nope'; there are id,"),
+    "get_or_none": (lambda _: Dataset.get_or_none(nope=1), "'nope'; there are id,"),
+    "raw": (lambda _: list(Dataset.raw("selec *")), "cannot run this statement.*syntax error"),
+    "create_table": (lambda _: Dataset.create_table(safe=False), "cannot run.*already exists"),
+    "recursive": (lambda row: row.delete_instance(recursive=True), "recursive.*cascade=True"),
     "update null": (lambda _: Dataset.update(typ=None).execute(), "typ is missing"),
     "update unknown": (lambda _: Dataset.update(nope=1), "no column 'nope'"),
     "update key": (lambda _: Feature.update(dataset=99).execute(), "not there"),
@@ -115,3 +150,30 @@ def test_what_is_meant_goes_on_working(dataset: Dataset) -> None:
     assert Dataset.set_by_id(1, {"description": "new"}) == 1
     assert Dataset.get_or_none(Dataset.id == 9) is None
     assert Dataset.get(Dataset.name == "other").description == "new"
+
+
+def test_a_row_is_looked_for_again_only_once_somebody_wrote(dataset: Dataset) -> None:
+    dataset.created_at()
+    said: list[str] = []
+    metastore.connection().set_trace_callback(said.append)
+    dataset.created_at()
+    assert not [sql for sql in said if sql.startswith("SELECT")]
+    with sqlite3.connect(config.database_path()) as other:  # knows no foreign keys
+        other.execute("DELETE FROM dataset")
+    other.close()
+    with pytest.raises(NotFoundError, match="is not in"):
+        dataset.created_at()
+
+
+def test_a_row_whose_making_was_undone_is_missed(home: Path) -> None:
+    with metastore.atomic() as transaction:
+        row = Dataset.Tabular.from_df(FRAME)
+        row.created_at()
+        transaction.rollback()
+    with pytest.raises(NotFoundError, match="is not in"):
+        row.created_at()
+
+
+def test_arguments_are_given_by_name_too(dataset: Dataset) -> None:
+    """`row` was the name of the row itself, so that no such argument could be named."""
+    assert str(dataset.seen(row=np.array(1))) == str(Dataset.seen(1, row=1))

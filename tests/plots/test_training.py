@@ -44,6 +44,15 @@ def test_one_split_beyond_a_limit_leaves_the_whole_model_out() -> None:
     assert shown(performance.data(MODELS, "accuracy", min_score=0.75)) == [2, 3]
 
 
+def test_a_limit_of_an_error_is_the_highest_that_is_shown() -> None:
+    models = [model(i, test=(0.1, 0.0)) for i in range(3)]
+    for i, one in enumerate(models):
+        one["metrics"]["test"]["mse"] = float(i)
+    assert shown(performance.data(models, "mse", min_score=1.0)) == [0, 1]
+    with pytest.raises(SelectionError, match="a mse of at most 0"):
+        performance.data(models, "mse", min_score=-1.0)
+
+
 def test_without_limits_only_the_point_that_is_nan_is_left_out() -> None:
     found = performance.data(MODELS, "accuracy")
     assert shown(found) == [1, 2, 3]
