@@ -93,7 +93,7 @@ def text(argument: str, given: Any) -> str:
         ArgumentError: it is none.
     """
     if not is_text(given):
-        raise ArgumentError(f"{argument}: {given!r}; give text that UTF-8 can write.")
+        raise ArgumentError(f"{argument}: {given!r} is no {argument}; give text.")
     return given
 
 
