@@ -91,7 +91,7 @@ def _fault(given: str, text: str) -> str | None:
     if re.search(r"^['\"]|['\"]$|%\w+%", text):
         return "quotes and %NAME% would be part of the folder's name"
     try:
-        os.path.lexists(text) or Path(text).lstat()
+        Path(text).lstat()
     except OSError as error:
         return "it is too long" if error.errno == errno.ENAMETOOLONG else None
     return None
