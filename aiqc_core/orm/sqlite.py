@@ -59,10 +59,7 @@ OPENINGS = count()  # of connections of this process
 
 
 class SqliteStore(SqliteDatabase):
-    """A SQLite database whose place is looked up when it is opened.
-
-    A transaction is the only writer from its begin on (`BEGIN IMMEDIATE`).
-    """
+    """A SQLite database whose place is looked up when it is opened; transactions write alone."""
 
     def __init__(
         self, place: Callable[[], Path], when_opened: Sequence[Callable[[], None]] = ()
@@ -245,10 +242,7 @@ class SqliteStore(SqliteDatabase):
             Thread(target=copy_log, args=(self.place(),), name=CHECKPOINT).start()
 
     def refuse_without_room(self, size: int) -> None:
-        """Refuse large bytes that cannot fit: a log that filled the disk would stay so large.
-
-        Args:
-            size: of what the open transaction is about to write.
+        """Refuse bytes, so many, that cannot fit: a log that filled the disk would stay so large.
 
         Raises:
             MetastoreError: the disk has less room.
@@ -397,11 +391,7 @@ def programs(database: SqliteDatabase) -> list[tuple[str, str]]:
 
 
 def copy_log(path: Path) -> None:
-    """Copy a store's log into its file; a store that is gone stays so.
-
-    Args:
-        path: of the file.
-    """
+    """Copy a store's log into its file, at this path; a store that is gone stays so."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
