@@ -73,6 +73,7 @@ class Detached:
         splits: how the samples were split, where blanks are filled: they are filled as they were
             where the very data that trained is predicted.
         time_ordered: whether they were cut in order.
+        notes: see `Predictor.notes`.
     """
 
     id: int
@@ -84,6 +85,7 @@ class Detached:
     label_columns: list[str]
     splits: dict[str, NDArray[np.int64]]
     time_ordered: bool
+    notes: dict[str, dict[str, str]]
 
     def stored(self) -> StoredModel:
         """Return the model with its functions, as `Predictor.stored` does."""
@@ -124,4 +126,5 @@ def detached(predictor: Predictor | Detached) -> Detached:
         label_columns=[] if label is None else label.columns,
         splits=(job.fold or splitset).positions() if recipe.fills else {},
         time_ordered=splitset.time_ordered,
+        notes=predictor.notes,
     )

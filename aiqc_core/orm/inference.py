@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from aiqc_core.train.scoring import SplitScores
 
 logger = logging.getLogger(__name__)
+_said: set[tuple[int, str]] = set()
 
 NO_LABEL = "no label was given, so nothing was scored"
+DOUBTS = {"outputs", "predictions"}  # notes of a training that hold for each prediction
 UNSEEN = "unseen"  # the note on values that training did not see
 FUTURE = "what comes after the last window is not known, so nothing was scored"
 
@@ -137,11 +140,28 @@ def predicted(
     batches = newdata.batches(predictor, features)
     parts = batches.checked(stored.shapes)
     encoded = newdata.truth(predictor, batches, label)
+    doubts = _doubts(predictor)
     with frames.noted():
         scores = stored.score(parts, encoded, judge)
     if batches.passed_over is not None:
         scores.notes[UNSEEN] = batches.passed_over
+    notes = doubts | scores.notes
     if encoded is not None:
-        return scores, scores.notes
+        return scores, notes
     supervised = predictor.job.queue.splitset.label is not None
-    return scores, scores.notes | {"label": NO_LABEL if supervised else FUTURE}
+    return scores, notes | {"label": NO_LABEL if supervised else FUTURE}
+
+
+def _doubts(predictor: Predictor) -> dict[str, str]:
+    """Return what training noted of all that the model says; a warning says it once a process."""
+    found = {
+        name: said
+        for notes in getattr(predictor, "notes", {}).values()  # detached by an earlier version
+        for name, said in notes.items()
+        if name in DOUBTS
+    }
+    for said in found.values():
+        if (predictor.id, said) not in _said:
+            _said.add((predictor.id, said))
+            warnings.warn(f"Predictor {predictor.id}: {said}", stacklevel=6)
+    return found

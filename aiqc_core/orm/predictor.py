@@ -271,6 +271,11 @@ class Predictor(BaseModel):
         table = type(self).predictions.rel_model
         return self.predictions.where(table.splitset.is_null()).get()
 
+    @property
+    def notes(self) -> dict[str, dict[str, str]]:
+        """What training noted beside the metrics, `{split: {name: note}}`."""
+        return self.prediction.metric_notes
+
     def stored(self) -> StoredModel:
         """Return all that it takes to predict with this model, as a value."""
         queue = self.job.queue

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from aiqc_core.train.process_state import Setting
+
 MODULES = {"keras": "aiqc_core.train.keras", "pytorch": "aiqc_core.train.pytorch"}
 PREDICTION_BATCH = 4096
 
@@ -24,11 +26,13 @@ class Backend(Protocol):
 
     Attributes:
         REMEDY: what to do about state that is not stored with the weights.
+        SETTINGS: of the whole process, how each is read and set.
         rehearses_hyperparameters: whether saving and loading costs so little that it is tried for
             each combination.
     """
 
     REMEDY: str
+    SETTINGS: Sequence[Setting]
     rehearses_hyperparameters: bool
 
     def isolated(self, threads: int) -> AbstractContextManager[None]:
@@ -78,8 +82,20 @@ class Backend(Protocol):
         """Say whether a value is a model of this framework."""
         ...
 
+    def is_loss(self, value: Any) -> bool:
+        """Say whether a value can be a loss."""
+        ...
+
     def model_and_history(self, returned: Any) -> tuple[Any, Mapping[str, Sequence[Any]]]:
         """Tell the model and its history from what `fn_train` returned."""
+        ...
+
+    def learning(self, model: Any, optimizer: Any) -> list[NDArray[Any]]:
+        """Return the weights that training may move; none at a learning rate of 0."""
+        ...
+
+    def has_stepped(self, model: Any) -> bool:
+        """Say whether something trained a model, as far as can be seen."""
         ...
 
     def stopped_early(self, model: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.errors import TrainingError
 from aiqc_core.train import functions, scoring
 from aiqc_core.train.backend import Backend, get_backend
 from aiqc_core.train.meaning import STATED, Meaning, meaning
@@ -227,7 +228,14 @@ def loser_of(
     """Return the user's loss, or the default one for what the outputs are stated to be."""
     if fn_lose is None:
         return backend.default_lose(analysis_type, label_width, stated)
-    return fn_lose(**hyperparameters)
+    loser = fn_lose(**hyperparameters)
+    if not backend.is_loss(loser):
+        given = f"the class {loser.__name__}" if isinstance(loser, type) else repr(loser)[:60]
+        raise TrainingError(
+            f"fn_lose: returned {given}; return the loss, a function, or an object as "
+            "nn.BCELoss() or keras.losses.MeanSquaredError()."
+        )
+    return loser
 
 
 def width_of(label: FittedLabel | Target) -> int:

@@ -31,34 +31,55 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-from aiqc_core.train import keras_outputs, keras_saving
+from aiqc_core.train import keras_outputs, keras_saving, process_state
 from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.meaning import LOGITS, PROBABILITIES
 from aiqc_core.train.tensorflow_memory import gradients_forgotten
 
+LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
 DEFAULT_RATE = 0.01
 REMEDY = (
     "Keep it as a weight: self.add_weight(name=…, initializer=…, trainable=False) in __init__ or "
     "build, which may be assigned in training."
 )
 rehearses_hyperparameters = False
+SETTINGS: list[process_state.Setting] = [
+    (keras.config.floatx, keras.config.set_floatx),
+    (keras.config.epsilon, keras.config.set_epsilon),
+    (keras.config.image_data_format, keras.config.set_image_data_format),
+    *map(
+        keras_saving.global_setting,
+        ("dtype_policy", "traceback_filtering", "interactive_logging", "safe_mode_saving"),
+    ),
+    (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
+]
 
 
 @contextmanager
 def isolated(threads: int) -> Generator[None]:
-    """Fix the number of threads where TensorFlow has not started yet, and free its graph after."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
+    """Fix the number of threads where TensorFlow has not started yet, and free its graph after.
+
+    What user code sets for the whole process ends with it: the next Job may be another's.
+    """
     # Once TensorFlow runs in a process its threads are fixed, and it says so by an error.
     with suppress(RuntimeError):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
     tf.config.experimental.enable_op_determinism()
-    try:
-        with gradients_forgotten():
+    with _generators_kept(), process_state.kept(SETTINGS), gradients_forgotten():
+        try:
             yield
+        finally:
+            keras.backend.clear_session()  # collects garbage, and forgets settings too
+
+
+@contextmanager
+def _generators_kept() -> Generator[None]:
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
+    try:
+        yield
     finally:
-        keras.backend.clear_session()  # collects garbage too
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
 
@@ -71,13 +92,9 @@ def seed(value: int) -> None:
 @contextmanager
 def drawing(value: int) -> Generator[None]:
     """Seed every generator inside a block; those of Python and numpy are then as they were."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - user code draws from it
-    seed(value)
-    try:
+    with _generators_kept():
+        seed(value)
         yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -126,7 +143,12 @@ def optimizer(
     if fn_optimize is None:
         return keras.optimizers.Adamax(DEFAULT_RATE)
     made = fn_optimize(**hyperparameters)
-    if isinstance(made, keras.optimizers.schedules.LearningRateSchedule):
+    if not isinstance(made, keras.optimizers.Optimizer | str | dict | LearningRateSchedule):
+        given = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+        raise TrainingError(
+            f"fn_optimize: returned {given}; return an optimizer, as keras.optimizers.Adam(0.01)."
+        )
+    if isinstance(made, LearningRateSchedule):
         name = type(made).__name__
         raise TrainingError(
             f"fn_optimize: returned a schedule ({name}); return an optimizer that has it, as "
@@ -138,6 +160,11 @@ def optimizer(
 def is_model(value: Any) -> bool:
     """Say whether a value is a Keras model."""
     return isinstance(value, keras.Model)
+
+
+def is_loss(value: Any) -> bool:
+    """Say whether a value is a loss, or the name of one."""
+    return isinstance(value, str) or (callable(value) and not isinstance(value, type))
 
 
 def model_and_history(returned: Any) -> tuple[keras.Model, Mapping[str, Sequence[Any]]]:
@@ -160,6 +187,19 @@ def model_and_history(returned: Any) -> tuple[keras.Model, Mapping[str, Sequence
             "a dict of lists with it."
         )
     return model, history
+
+
+def learning(model: keras.Model, made: Any) -> list[NDArray[Any]]:
+    """Return the weights that training may move; none at a learning rate of 0."""
+    rate = getattr(made, "learning_rate", None)
+    moves = rate is None or callable(rate) or float(rate) != 0
+    return [as_array(each) for each in model.trainable_variables if moves]
+
+
+def has_stepped(model: keras.Model) -> bool:
+    """Say whether the optimizer that a model is compiled with has trained it."""
+    made = getattr(model, "optimizer", None)
+    return made is not None and int(made.iterations) > 0
 
 
 def stopped_early(model: keras.Model) -> bool:

@@ -144,17 +144,25 @@ def lost(trained: Any, loaded: Any) -> list[str]:
     return found
 
 
+def global_setting(name: str) -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    """Return how to read and set what Keras keeps of the process; None where nothing was set."""
+    from keras.src.backend.common import global_state  # noqa: PLC0415 - loaded with Keras
+
+    return (
+        lambda: copy.copy(global_state.get_global_attribute(name)),
+        lambda value: global_state.set_global_attribute(name, value),
+    )
+
+
 @contextmanager
 def names_kept() -> Generator[None]:
     """Leave the numbers that Keras gives to names, such as `auc_1`, as they were."""
-    from keras.src.backend.common import global_state  # noqa: PLC0415 - loaded with Keras
-
-    attribute = "object_name_uids"
-    before = copy.copy(global_state.get_global_attribute(attribute))
+    read, change = global_setting("object_name_uids")
+    before = read()
     try:
         yield
     finally:
-        global_state.set_global_attribute(attribute, before)
+        change(before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PROBABILITIES, LOGITS, LOGS = "probabilities", "logits", "log-probabilities"
+SHARES = "changed probabilities"  # numbers were added to probabilities, or multiplied with them
 STATABLE = (PROBABILITIES, LOGITS)
 STATED, ACTIVATION, LOSS, VALUES = "stated", "last activation", "loss", "values"
 TOLERANCE = 1e-4  # of a row's sum, in float32; float64 often holds what was computed in float32
 BFLOAT16, FLOAT16 = 2.0**-7, 2.0**-10  # the spacing of numbers at 1
 ROUNDINGS = 4
+BEYOND = 0.01  # 1, what is added to probabilities so that their logarithm is finite, say
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +58,21 @@ def meaning(
         analysis_type: what was learned.
         output: the model's, of all samples of a split.
         stated: what the user says they are.
-        said: what the model's last activation says; `'logits'` of a layer without one.
+        said: what the model's last steps say; see `last_step.said`.
         taken: what the loss takes.
     """
-    if analysis_type == REGRESSION:
-        return Meaning(None)
-    if stated is not None:
-        return Meaning(stated, STATED)
+    if analysis_type == REGRESSION or stated is not None:
+        return Meaning(None if analysis_type == REGRESSION else stated, STATED)
     if said in {PROBABILITIES, LOGS}:
         return Meaning(said, ACTIVATION, _mismatch(said, taken))
+    within = in_unit_interval(output)
+    if said == SHARES and within:
+        guess = _guess("are those of a softmax or sigmoid, changed after it, and in [0, 1]")
+        return Meaning(PROBABILITIES, VALUES, _mismatch(PROBABILITIES, taken) or guess)
     if taken == LOGITS and (analysis_type == BINARY or said == LOGITS):
-        return Meaning(LOGITS, LOSS)
+        doubt = within and said != LOGITS
+        why = "are all in [0, 1] as probabilities are, and the loss takes logits"
+        return Meaning(LOGITS, LOSS, _guess(why, LOGITS) if doubt else None)
     if analysis_type == BINARY:
         known = taken == PROBABILITIES
         return Meaning(
@@ -98,7 +104,14 @@ def of_one_class(output: NDArray[np.float64], kind: str | None) -> NDArray[np.fl
     """Return the probability of class 1 of a binary model."""
     if kind == LOGITS:
         return 0.5 + 0.5 * np.tanh(output / 2)  # the sigmoid
-    return np.exp(output) if kind == LOGS else output
+    shares = np.exp(output) if kind == LOGS else output
+    return np.where((shares > 1) & (shares <= 1 + BEYOND), 1.0, shares)
+
+
+def in_unit_interval(output: NDArray[Any]) -> bool:
+    """Say whether all that is finite is in [0, 1], or a little beyond, as 1 + 0.001 is."""
+    finite = output[np.isfinite(output)]
+    return bool(((finite >= 0) & (finite <= 1 + BEYOND)).all())
 
 
 def are_distributions(output: NDArray[Any]) -> bool:
@@ -143,7 +156,11 @@ def precision(values: NDArray[Any]) -> float:
 def _by_values(output: NDArray[Any], said: str | None, taken: str | None) -> Meaning:
     flat = np.asarray(output, dtype=np.float64).reshape(len(output), -1)
     if are_distributions(flat):
-        return Meaning(PROBABILITIES, VALUES, _guess("are in [0, 1] and sum to 1"))
+        again = _mismatch(PROBABILITIES, taken)
+        return Meaning(PROBABILITIES, VALUES, again or _guess("are in [0, 1] and sum to 1"))
+    if said == SHARES:
+        why = "are those of a softmax or sigmoid, changed beyond [0, 1]"
+        return Meaning(LOGITS, VALUES, _guess(why, LOGITS))
     finite = flat[np.isfinite(flat)]
     if said == LOGITS or (finite < 0).any() or (finite > 1).any():
         return Meaning(LOGITS, ACTIVATION if said == LOGITS else VALUES)

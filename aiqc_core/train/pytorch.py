@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
-import random
 from contextlib import contextmanager
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import torch_fit, torch_loss, torch_outputs, torch_saving, torch_state
+from aiqc_core.train import torch_fit, torch_loss, torch_outputs, torch_process, torch_saving
 from aiqc_core.train.arrays import as_array
 from aiqc_core.train.backend import PREDICTION_BATCH
 from aiqc_core.train.functions import takes_model_first
@@ -35,66 +33,11 @@ REMEDY = (
 rehearses_hyperparameters = True
 sizes, unwrapped, lost = torch_saving.sizes, torch_saving.unwrapped, torch_saving.lost
 prepared = rebuilt = torch_saving.materialised
+isolated, seed, drawing = torch_process.isolated, torch_process.seed, torch_process.drawing
+SETTINGS = torch_process.SETTINGS
 keep, advice = torch_saving.keep, torch_outputs.advice
 DEFAULT_RATE = 0.01
-
-
-@contextmanager
-def isolated(threads: int) -> Generator[None]:
-    """Fix the number of threads, so that sums come out the same on any number of workers.
-
-    What user code sets for the whole process ends with it: the next Job may be another's.
-    """
-    before = torch.get_num_threads()
-    gradients, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.set_grad_enabled(True)
-    states = random.getstate(), np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
-    torch.set_num_threads(threads)
-    cudnn = torch.backends.cudnn
-    flags = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False  # equal seeds, equal models on a GPU too
-    try:
-        yield
-    finally:
-        cudnn.deterministic, cudnn.benchmark = flags
-        torch.set_num_threads(before)
-        torch.set_grad_enabled(gradients)
-        torch.set_default_dtype(dtype)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002 - user code draws from this one
-        torch.random.set_rng_state(states[2])
-        _free_devices()
-
-
-def _free_devices() -> None:
-    """Give back what torch keeps of a device's memory, for other Jobs and other processes."""
-    if torch.cuda.is_initialized():
-        gc.collect()
-        torch.cuda.empty_cache()
-    elif torch.backends.mps.is_available():
-        gc.collect()
-        torch.mps.empty_cache()
-
-
-def seed(value: int) -> None:
-    """Seed Python, numpy and torch."""
-    random.seed(value)
-    np.random.seed(value)  # noqa: NPY002 - user code draws from this one
-    torch.manual_seed(value)
-
-
-@contextmanager
-def drawing(value: int) -> Generator[None]:
-    """Seed every generator inside a block, and leave them as they were."""
-    states = torch_state.generators()
-    seed(value)
-    try:
-        yield
-    finally:
-        torch_state.restore(states)
+MADE = 4  # changes of a weight as a layer is made
 
 
 def from_arrays(arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
@@ -160,6 +103,11 @@ def is_model(value: Any) -> bool:
     return isinstance(value, nn.Module)
 
 
+def is_loss(value: Any) -> bool:
+    """Say whether a value can be called as a loss; a class is made first."""
+    return callable(value) and not isinstance(value, type)
+
+
 def model_and_history(returned: Any) -> tuple[nn.Module, Mapping[str, Sequence[Any]]]:
     """Accept `model`, `(model, history)` or `(history, model)`."""
     parts = returned if isinstance(returned, tuple) else (returned,)
@@ -172,6 +120,18 @@ def model_and_history(returned: Any) -> tuple[nn.Module, Mapping[str, Sequence[A
             "lists, as aiqc_core.utils.pytorch.fit does."
         )
     return models[0], histories[0] if histories else {}
+
+
+def learning(model: nn.Module, made: Any) -> list[NDArray[Any]]:
+    """Return the weights that training may move; none at a learning rate of 0."""
+    rates = [group.get("lr") for group in getattr(made, "param_groups", ())]
+    moves = not rates or any(rate is None or rate != 0 for rate in rates)
+    return [as_array(p) for p in model.parameters() if p.requires_grad and moves]
+
+
+def has_stepped(model: nn.Module) -> bool:
+    """Say whether something trained a model: it has gradients, or was changed again and again."""
+    return any(p.grad is not None or p._version > MADE for p in model.parameters())  # noqa: SLF001
 
 
 def stopped_early(model: nn.Module) -> bool:
@@ -214,17 +174,16 @@ def last_activation(model: nn.Module, features: Sequence[Tensor]) -> str | None:
 
     A few samples go through it, with gradients; generators are left as they were.
     """
-    states, was_training = torch_state.generators(), model.training
+    was_training = model.training
     model.eval()
     try:
-        with torch.enable_grad():
+        with torch_process.generators_kept(), torch.enable_grad():
             given = [f.requires_grad_() for f in beside(model, [f[:2].clone() for f in features])]
             return torch_outputs.last_activation(torch_outputs.called(model, given))
     except Exception:  # noqa: BLE001 - one that takes no gradients, say: then the values tell
         return None
     finally:
         model.train(was_training)
-        torch_state.restore(states)
 
 
 def loss_takes(loser: Any) -> str | None:
@@ -282,9 +241,9 @@ def stored_forms(
     if not found or torch_saving.beyond(model, wanted):
         raise TrainingError(
             "the trained model is not the one that fn_build makes, so it could not be loaded "
-            "again. Return from fn_train the model that it was given, or a wrapper of it; "
-            "quantise or convert a model that predictor.get_model() gives. In its state_dict "
-            f"{torch_saving.misfit(model, wanted)}."
+            "again. Return from fn_train the model that it was given, or a wrapper of it; make "
+            "all layers in fn_build, and quantise or convert a model that predictor.get_model() "
+            f"gives. In its state_dict {torch_saving.misfit(model, wanted)}."
         )
 
 

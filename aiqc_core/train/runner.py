@@ -18,7 +18,7 @@ from aiqc_core.errors import TrainingError
 from aiqc_core.evaluate import decode, metrics
 from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.seeds import derive
-from aiqc_core.train import checkpoint, functions, memory, observer, storing
+from aiqc_core.train import checkpoint, functions, memory, observer, process_state, storing
 from aiqc_core.train.backend import Backend, get_backend
 from aiqc_core.train.history import plain_history
 from aiqc_core.train.judging import Judge, StoredModel, loser_of, restored, shapes_of
@@ -113,6 +113,7 @@ class _Training:
         self.spec = spec
         self.backend = backend
         self.outcome = outcome
+        self.before = process_state.ProcessState(backend.SETTINGS)
         self.user = restored(spec.functions, spec.sources)
         self.is_trained = False
 
@@ -221,12 +222,14 @@ class _Training:
         )
         folder, seconds = spec.checkpoint, spec.checkpoint_seconds
         kept = None if folder is None else checkpoint.Checkpoint(folder, seconds)
+        moving = storing.Sketch.of(self.backend.learning(self.model, self.optimizer))
         with refuse_left_threads(), observer.opened(looking_on), checkpoint.opened(kept):
             returned = self.call_train()
         if returned is None:
             raise TrainingError("fn_train: returned None; return the model, or (history, model).")
         returned, history = self.backend.model_and_history(returned)
-        self.model = self.backend.unwrapped(returned, self.model)
+        given, self.model = self.model, self.backend.unwrapped(returned, self.model)
+        self.note("weights", storing.untrained(self.backend, moving, given, self.model))
         self.is_trained = True
         self.outcome.history = plain_history(history)
         self.outcome.pruned = looking_on.pruned
@@ -260,10 +263,11 @@ class _Training:
             self.spec.analysis_type, self.spec.label, self.spec.outputs,
         )  # fmt: skip
         for split in self.spec.samples:
-            scored[split] = judge.score([self.arrays[split]], self.labels[split])
+            scored[split] = found = judge.score([self.arrays[split]], self.labels[split])
+            if found.notes:
+                outcome.metric_notes.setdefault(split, {}).update(found.notes)
         outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
         outcome.metrics = {s: scores.values for s, scores in scored.items()}
-        outcome.metric_notes = {s: scores.notes for s, scores in scored.items() if scores.notes}
         outcome.metrics_aggregate = metrics.aggregate(outcome.metrics)
         probabilities = {s: p.probabilities for s, p in scored.items()}
         if all(p is not None for p in probabilities.values()):
@@ -277,10 +281,14 @@ class _Training:
         if found is None or found.kind is None:
             return
         self.outcome.outputs = {"kind": found.kind, "how": found.how}
-        if found.note is not None:
-            notes = self.outcome.metric_notes.setdefault(self.spec.key_train, {})
-            notes["outputs"] = found.note
-            logger.warning("%s: %s", self.spec.name, found.note)
+        self.note("outputs", found.note)
+
+    def note(self, name: str, said: str | None) -> None:
+        """Record what the user should know of the model, beside the metrics of what trained it."""
+        if said is None:
+            return
+        self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = said
+        logger.warning("%s: %s", self.spec.name, said)
 
     def has_diverged(self) -> bool:
         """Say whether a loss or a prediction is not finite."""
@@ -318,6 +326,12 @@ class _Training:
 
     def verify(self, data: bytes) -> None:
         """Load a stored model as it will be for predictions, and compare on a few rows."""
+        outside = self.before.changed()
+        with process_state.kept(self.backend.SETTINGS, during=self.before):
+            self.note("predictions", self.compared(data, outside))
+
+    def compared(self, data: bytes, outside: list[str]) -> str | None:
+        """Return a note on what is loaded, against what was scored; `outside` is what was set."""
         spec, outcome = self.spec, self.outcome
         loaded = StoredModel(
             library=spec.library,
@@ -335,12 +349,10 @@ class _Training:
         loaded.model = self.backend.placed(loaded.model)
         split = spec.key_train
         scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
-        note = storing.refuse_other(
-            self.backend, self.judge, loaded, self.arrays[split], scored, self.label_shape()
-        )
-        if note is not None:
-            outcome.metric_notes.setdefault(split, {})["predictions"] = note
-            logger.info("%s: %s", spec.name, note)
+        return storing.refuse_other(
+            self.backend, self.judge, loaded, self.arrays[split], scored, self.label_shape(),
+            outside,
+        )  # fmt: skip
 
 
 def _bare(parts: list[Any]) -> Any:

@@ -9,7 +9,14 @@ from torch import nn
 from torch.nn import functional
 
 from aiqc_core.train.meaning import LOGS, PROBABILITIES
-from aiqc_core.train.torch_loss import APART, SMALLEST, CategoricalLoss, kind_of, paired
+from aiqc_core.train.torch_loss import (
+    APART,
+    SMALLEST,
+    CategoricalLoss,
+    kind_by_values,
+    kind_of,
+    paired,
+)
 from aiqc_core.train.torch_outputs import last_activation
 
 if TYPE_CHECKING:
@@ -85,7 +92,7 @@ def _are_probabilities(outputs: Tensor, known: str | None) -> list[bool]:
     last = last_activation(outputs)
     if last in {PROBABILITIES, LOGS} or known is not None:
         return [kind_of(outputs, known) == PROBABILITIES] * len(outputs)
-    return [kind_of(each) == PROBABILITIES for each in outputs.detach()]
+    return [kind_by_values(each, last) == PROBABILITIES for each in outputs.detach()]
 
 
 def _means(each: Tensor) -> Tensor:

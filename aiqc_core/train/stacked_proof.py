@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from aiqc_core.train import torch_state
+from aiqc_core.train import torch_process
 from aiqc_core.train.stacked_alike import difference, same
 from aiqc_core.train.stacked_loss import losses
 from aiqc_core.train.torch_loss import loss_of
@@ -44,10 +44,10 @@ def prove(stack: Stack, trainings: Sequence[Training], data: StackedSamples) -> 
     for mode in (True, False):
         stack.buffers = {name: values.clone() for name, values in buffers.items()}
         stack.base.train(mode)
-        before, parts = torch_state.generators(), stack.parts()
+        before, parts = torch_process.generators(), stack.parts()
         outputs = stack(*features, parts=parts)
         found = losses(first.loser, outputs, label)
-        if not same(torch_state.generators(), before):
+        if not same(torch_process.generators(), before):
             raise NotAlikeError("the model or the loss draws random numbers outside of torch")
         if mode:
             _refuse_unused(stack.names, parts, found)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from aiqc_core.train import runner, stacked_door, torch_state
+from aiqc_core.train import runner, stacked_door, torch_process
 
 if TYPE_CHECKING:
     from aiqc_core.train.outcome import JobOutcome, JobSpec
@@ -50,7 +50,7 @@ class Turn:
 
     def take(self) -> None:
         """Let the Job run until it waits in `fit` or has ended."""
-        mine, threads = torch_state.generators(), torch.get_num_threads()
+        mine, threads = torch_process.generators(), torch.get_num_threads()
         if self._thread.ident is None:
             self._thread.start()
         self._go.release()
@@ -58,7 +58,7 @@ class Turn:
             self._back.acquire()
         finally:
             torch.set_num_threads(threads)
-            torch_state.restore(mine)
+            torch_process.restore(mine)
         if self._error is not None:
             raise self._error
 
@@ -82,14 +82,14 @@ class Turn:
         """
         began, threads = time.perf_counter(), torch.get_num_threads()
         self.training, self.trained = training, False
-        self.generators = torch_state.generators()
+        self.generators = torch_process.generators()
         self._back.release()
         self._go.acquire()
         if self._abandoned:
             raise KeyboardInterrupt
         self.training = None
         torch.set_num_threads(threads)
-        torch_state.restore(self.generators)
+        torch_process.restore(self.generators)
         self._waited += time.perf_counter() - began
         return self.trained
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zlib
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,10 +34,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-FEW, SAMPLE = 4, 64
+FEW, SAMPLE, FIRST = 4, 64, 1000
 RELATIVE = 1e-4  # of the largest value; the same code gives the same, but for the order of sums
 ROUNDING = 20.0  # times that, where a device computes batches of other sizes in another way
 OTHER_CLASSES = 1  # of the sample, where a probability is at the threshold
+ALIKE = 0.3  # the cosine of the angle between weights; a model made anew is at right angles
 _rehearsed: set[str] = set()
 
 
@@ -122,6 +125,7 @@ def refuse_other(
     arrays: Sequence[NDArray[Any]],
     scored: tuple[NDArray[Any], NDArray[Any] | None],
     label_shape: tuple[int, ...],
+    outside: Sequence[str] = (),
 ) -> str | None:
     """Make sure that a loaded model predicts rows as they were scored.
 
@@ -132,6 +136,7 @@ def refuse_other(
         arrays: the features of a split.
         scored: its predictions and probabilities.
         label_shape: of what the model gives for one sample.
+        outside: what `fn_train` set for the process, which is put back by now.
 
     Returns:
         A note on a model that gives something else each time, or for a row beside other rows.
@@ -149,7 +154,7 @@ def refuse_other(
         return found.predictions, found.probabilities
 
     def lost() -> str:
-        return _explained(backend.lost(trained.model, loaded.model), backend)
+        return _explained([*outside, *backend.lost(trained.model, loaded.model)], backend)
 
     try:
         found = ask(loaded)
@@ -195,6 +200,64 @@ def near(expected: Any, found: Any, slack: float = 1.0) -> bool:
     with np.errstate(invalid="ignore"):
         apart = np.abs(one.astype(complex) - other.astype(complex))
     return bool(((apart <= reach) | (one == other) | (np.isnan(one) & np.isnan(other))).all())
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What tells some weights from others.
+
+    Attributes:
+        digest: of all of them.
+        some: the first of each.
+    """
+
+    digest: int
+    some: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, weights: Sequence[NDArray[Any]]) -> Sketch:
+        """Return that of weights."""
+        digest = 0
+        for each in weights:
+            digest = zlib.crc32(np.ascontiguousarray(each).reshape(-1).view(np.uint8), digest)
+        first = [np.ravel(each)[:FIRST].astype(np.float64) for each in weights]
+        return cls(digest, np.concatenate([np.zeros(0), *first]))
+
+    def alike(self, other: Sketch) -> bool:
+        """Say whether training may have made these weights of the others: they point their way."""
+        one, two = self.some, other.some
+        if one.shape != two.shape:
+            return True
+        drawn = ~np.isin(two, (0, 1))  # what a layer draws as it is made
+        one, two = one[drawn], two[drawn]
+        size = float(np.linalg.norm(one) * np.linalg.norm(two))
+        return not float(one @ two) < ALIKE * size
+
+
+def untrained(backend: Backend, before: Sketch, given: Any, model: Any) -> str | None:
+    """Return a note on a model that training has not changed.
+
+    Args:
+        backend: the framework.
+        before: of the weights that training might have moved.
+        given: the model that `fn_train` was given.
+        model: the one that it returned.
+    """
+    after = Sketch.of(backend.learning(model, None))
+    if before.some.size and after.digest == before.digest:
+        return (
+            "no weight of the model moved in training: the untrained model is stored. Does the "
+            "optimizer hold the parameters of this model, and are loss.backward() and "
+            "optimizer.step() called?"
+        )
+    if before.some.size and model is not given and not backend.has_stepped(model):
+        trained = Sketch.of(backend.learning(given, None))
+        if not (after.alike(before) or after.alike(trained)):
+            return (
+                "fn_train returns another model than the one it was given, and nothing shows that "
+                "this one was trained. Return the model that was trained."
+            )
+    return None
 
 
 def keep(backend: Backend, model: Any, name: str) -> Path | None:
@@ -250,4 +313,5 @@ def _explained(lost: Sequence[str], backend: Backend) -> str:
             "fn_train changes outside of the model (a global, its class), is not stored."
         )
     more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""  # noqa: PLR2004 - for a line
-    return f"Not stored with its weights: {'; '.join(lost[:3])}{more}. {backend.REMEDY}"
+    remedy = "Make all layers in fn_build." if lost[-1].startswith("layer ") else backend.REMEDY
+    return f"Not stored with its weights: {'; '.join(lost[:3])}{more}. {remedy}"

@@ -7,9 +7,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from aiqc_core.errors import TrainingError
 from aiqc_core.train.arrays import as_array
-from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES, are_distributions
-from aiqc_core.train.torch_outputs import last_activation
+from aiqc_core.train.meaning import (
+    LOGITS,
+    LOGS,
+    PROBABILITIES,
+    SHARES,
+    are_distributions,
+    in_unit_interval,
+)
+from aiqc_core.train.torch_outputs import advice, last_activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,10 +78,16 @@ def kind_of(output: Tensor, known: str | None = None) -> str:
     last = last_activation(output)
     if known is not None and not (known == PROBABILITIES and last == LOGITS):
         return known
+    return kind_by_values(output, last)
+
+
+def kind_by_values(output: Tensor, last: str | None) -> str:
+    """Return what outputs mean, where nothing is known of them but the model's last steps."""
     if last in {PROBABILITIES, LOGS}:
         return last
     values = as_array(output).reshape(-1, output.shape[-1])
-    return PROBABILITIES if are_distributions(values) else LOGITS
+    likely = in_unit_interval(values) if last == SHARES else are_distributions(values)
+    return PROBABILITIES if likely else LOGITS
 
 
 def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
@@ -102,6 +116,7 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
     Raises:
         ValueError: label and output have shapes that would broadcast, or outputs are no
             probabilities where the loss takes such.
+        TrainingError: the loss takes more than these two, or gives no tensor.
     """
     paired_label = paired(output, label, loser)
     if isinstance(loser, NUMERIC_LOSSES) and paired_label.shape == output.shape:
@@ -110,7 +125,11 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
         wide = torch.promote_types(output.dtype, paired_label.dtype)
         output, paired_label = output.to(wide), paired_label.to(wide)
     try:
-        return loser(output, paired_label)
+        found = loser(output, paired_label)
+    except TypeError as error:
+        if hint := advice(error):
+            raise TrainingError(f"the loss ({_name(loser)}) fails: {error}. {hint}") from error
+        raise
     except RuntimeError as error:
         if output.isnan().any():  # BCELoss refuses NaN, though nothing but divergence is wrong
             return output.sum()
@@ -121,6 +140,16 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
             f"{output.max():.4g}]. End the model with nn.Sigmoid(), or let fn_lose return "
             "nn.BCEWithLogitsLoss()."
         ) from error
+    if not isinstance(found, torch.Tensor):
+        raise TrainingError(
+            f"the loss ({_name(loser)}) gives {type(found).__name__}. Let it return a tensor of "
+            "one number, through which gradients flow: no float, tuple or array."
+        )
+    return found
+
+
+def _name(loser: object) -> str:
+    return getattr(loser, "__name__", type(loser).__name__)
 
 
 def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[str, float]:

@@ -11,38 +11,21 @@ from torch import nn
 
 from aiqc_core import frames
 from aiqc_core.errors import TrainingError
-from aiqc_core.train.meaning import LOGITS, LOGS, PROBABILITIES
+from aiqc_core.train import last_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
-# What leaves the meaning of numbers as it is: their type, their shape, their limits.
-PASSING = {
-    "ToCopy", "ToDense", "ToSparse", "View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze",
-    "Clone", "Alias",
-    "Clamp", "ClampMin", "ClampMax", "Permute", "Transpose", "T", "Movedim",
-}  # fmt: skip
-RESHAPING = PASSING - {
-    "ToCopy",
-    "ToDense",
-    "ToSparse",
-    "Clone",
-    "Alias",
-    "Clamp",
-    "ClampMin",
-    "ClampMax",
-}
-OVER_CLASSES = {"Softmax": PROBABILITIES, "LogSoftmax": LOGS}
-SAYING = {"Sigmoid": PROBABILITIES, "Hardsigmoid": PROBABILITIES, "LogSigmoid": LOGS}
-BARE = {"Addmm", "Linear", "MkldnnLinear", "Convolution"}  # layers without an activation
 SIGNED = 2**63
 OTHER_TYPES = ({torch.float16}, {torch.bfloat16}, {torch.float64})
 OTHER_TYPE = (
     r"have the same dtype|type \(.*\) should be the same|are not the same dtype|"
-    r"expected scalar type|have scalar type|Found dtype|does not match weight dtype"
+    r"expected scalar type|have scalar type|Found dtype|does not match weight dtype|"
+    r"not implemented for '"
 )
+SAID = AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError
 _of_other_type: WeakSet[nn.Module] = WeakSet()  # models that take features of their own type alone
 WORDS = {
     r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long": (
@@ -56,8 +39,43 @@ WORDS = {
         "Labels come as float32 (samples, columns), and CrossEntropyLoss takes class indices "
         "(samples,): loser(output, y.reshape(-1).long()), which aiqc_core.utils.pytorch.fit does."
     ),
+    r"has no attribute '(backward|item)'": (
+        "The loss has to be a tensor of one number, through which gradients flow: no float, tuple "
+        "or array, and not what .item() or .detach() gives."
+    ),
+    r"grad can be implicitly created only for scalar": (
+        "The loss has a number a sample: leave out reduction='none', or take its mean."
+    ),
+    r"does not require grad and does not have a grad_fn": (
+        "No gradient flows from the loss to a weight: all weights are frozen "
+        "(requires_grad=False), or forward or the loss detaches them, or gives whole numbers or "
+        "booleans, as argmax and > do. Let the model give probabilities, logits or numbers."
+    ),
+    r"empty parameter list": (
+        "The model has no weights to learn. Give it a layer with weights, as nn.Linear, and keep "
+        "layers in attributes or an nn.ModuleList."
+    ),
+    r"meta tensor|meta device|device meta": (
+        "The model is on the device 'meta', which holds no numbers. Make it on the CPU: AIQC "
+        "moves it to the device that trains."
+    ),
+    r"missing \d+ required positional argument(?!: 'closure')|takes \d+ positional argument": (
+        "forward gets one batch for each Feature, forward(x) or forward(x, z), and the loss "
+        "(output, label); a layer or loss that takes more needs a module or function around it."
+    ),
+    r'missing the required "forward"': (
+        "Give the model a forward(self, x) that returns its outputs."
+    ),
+    r"shapes cannot be multiplied|size mismatch|must match the (existing )?size|"
+    r"to have \d+ channels|Expected \d[dD]|expected \d[dD]|normalized_shape|elements not \d+|"
+    r"must be equal to input_size|embedding dimension|is invalid for input of size|"
+    r"Kernel size can't be greater": (
+        "Features come in batches (samples, *features_shape), the shape that fn_build gets: make "
+        "the layers for it, as nn.Linear(features_shape[0], …), and for nn.Conv1d of a table "
+        "x.unsqueeze(1), one channel."
+    ),
     r"'(tuple|list|dict|NoneType)' object has no attribute "
-    r"'(shape|size|dim|ndim|dtype|reshape|view|sum|mean|backward|detach|argmax)'": (
+    r"'(shape|size|dim|ndim|dtype|reshape|view|sum|mean|detach|argmax)'": (
         "A model, or a layer of it, gives something other than a tensor: nn.LSTM and nn.GRU give "
         "(outputs, state), for instance. Take the tensor out of it in forward."
     ),
@@ -70,7 +88,7 @@ WORDS = {
 
 def advice(error: BaseException) -> str | None:
     """Return what to do about torch's own words for an everyday mistake; None for others."""
-    if not isinstance(error, AttributeError | IndexError | RuntimeError | TypeError | ValueError):
+    if isinstance(error, TrainingError) or not isinstance(error, SAID):
         return None
     text = frames.message_of(error)
     return next((said for pattern, said in WORDS.items() if re.search(pattern, text)), None)
@@ -87,11 +105,14 @@ def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
     """
     try:
         output = _converting(model, features)
-    except (IndexError, RuntimeError, ValueError) as error:
+    except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         hint = advice(error)
-        if hint is None or isinstance(error, TrainingError):
+        if hint is None:
             raise
-        raise TrainingError(f"the model fails on its features: {error}. {hint}") from error
+        shapes = ", ".join(str(tuple(feature.shape)) for feature in features)
+        raise TrainingError(
+            f"the model ({type(model).__name__}) fails on its features {shapes}: {error}. {hint}"
+        ) from error
     return checked(model, output, len(features[0]))
 
 
@@ -139,37 +160,24 @@ def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
 
 
 def last_activation(output: Tensor) -> str | None:
-    """Return what the operation that made an output says of its meaning.
-
-    The graph that gradients go back through names it, for layers and for functions in `forward`.
-
-    Returns:
-        `'probabilities'` of softmax and sigmoid, `'log-probabilities'` of their logarithms,
-        `'logits'` of a layer without activation, None of others and without gradients.
-    """
-    step, reshaped, logs = output.grad_fn, False, 0
-    while step is not None:
-        name = re.sub(r"Backward\d*$", "", step.name())
-        if name in {"Exp", "Log"}:
-            logs += 1 if name == "Log" else -1
-        elif name not in PASSING:
-            break
-        reshaped |= name in RESHAPING
-        step = step.next_functions[0][0] if step.next_functions else None
-    else:
-        return None
-    if name in OVER_CLASSES and not reshaped and not _over_last(step, output.ndim):
-        return None
-    kind = (SAYING | OVER_CLASSES).get(name)
-    if logs == 0:
-        return LOGITS if name in BARE else kind
-    turned = {(PROBABILITIES, 1): LOGS, (LOGS, -1): PROBABILITIES}
-    return None if kind is None else turned.get((kind, logs))
+    """Return what the steps behind an output say of it, by the graph that gradients go back."""
+    return None if output.grad_fn is None else last_step.said(output.grad_fn, _step)
 
 
-def _over_last(step: Any, axes: int) -> bool:
-    dim = int(step._saved_dim)  # noqa: SLF001 - how torch shows it
-    return (dim - 2 * SIGNED if dim >= SIGNED else dim) in {axes - 1, -1}
+def _step(step: Any) -> tuple[str, list[Any]]:
+    name = re.sub(r"Backward\d*$", "", step.name()).lower()
+    if name in {"softmax", "logsoftmax"} and _over_samples(step):
+        name += " over samples"
+    parents = [before for before, _ in step.next_functions if before is not None]
+    if name in last_step.CHANGING:  # by a weight
+        parents = [each for each in parents if not hasattr(each, "variable")]
+    return name, parents
+
+
+def _over_samples(step: Any) -> bool:
+    dim, shape = int(step._saved_dim), step._saved_result.shape  # noqa: SLF001 - as torch shows it
+    dim -= 2 * SIGNED if dim >= SIGNED else 0
+    return max(shape[dim % len(shape) + 1 :], default=1) > 1
 
 
 def _kind(output: Any) -> str:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import swa_utils
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import attributes
+from aiqc_core.train import attributes, torch_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -209,7 +209,13 @@ def misfit(model: nn.Module, wanted: dict[str, Any]) -> str:
 def lost(trained: nn.Module, loaded: nn.Module) -> list[str]:
     """Return the state of a trained model that is not in its state_dict, for people."""
     others = dict(loaded.named_modules())
-    found: list[str] = []
+    found = [
+        f"layer {name!r} ({type(module).__name__}, put there in training)"
+        for name, module in trained.named_modules()
+        if name and type(module) is not type(others.get(name))
+    ]
+    if found:
+        return found
     for name, module in trained.named_modules():
         twin = others.get(name)
         if twin is None:
@@ -239,5 +245,5 @@ def materialised(model: nn.Module, shapes: list[tuple[int, ...]]) -> nn.Module:
     was_training = model.training
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that lazy layers are new
-        model.eval()(*(torch.zeros(2, *shape) for shape in shapes))
+        torch_outputs.called(model.eval(), [torch.zeros(2, *shape) for shape in shapes])
     return model.train(was_training)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import io
-import random
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
 from aiqc_core.train import torch_saving
+from aiqc_core.train.torch_process import generators, restore
 
 if TYPE_CHECKING:
     from aiqc_core.train.torch_loop import Training
@@ -42,27 +41,6 @@ def unpack(training: Training, data: bytes) -> bool:
     training.history.update(state["history"])
     restore(state["generators"])
     return True
-
-
-def generators() -> dict[str, Any]:
-    """Return the states of the generators of Python, numpy and torch, its devices included."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - user code draws from this one
-    return {
-        "python": random.getstate(),
-        "numpy": [kind, np.asarray(keys).tolist(), *rest],
-        "torch": torch.random.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-    }
-
-
-def restore(states: dict[str, Any]) -> None:
-    """Set the generators to what `generators` returned."""
-    random.setstate(states["python"])
-    kind, keys, *rest = states["numpy"]
-    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))  # noqa: NPY002
-    torch.random.set_rng_state(states["torch"])
-    if states["cuda"]:
-        torch.cuda.set_rng_state_all(states["cuda"])
 
 
 def _signature(training: Training) -> dict[str, Any]:

@@ -98,6 +98,10 @@ def test_what_training_guessed_is_stored_said_and_kept_for_one_row(
     np.testing.assert_allclose(
         predictor.prediction.probabilities["test"], output(predictor), atol=1e-6
     )
+    with pytest.warns(UserWarning, match="That is a guess"):
+        said = predictor.predict(ROWS)
+    assert "guess" in said.attrs["metric_notes"]["outputs"]
+    assert "guess" in predictor.predict(ROWS).attrs["metric_notes"]["outputs"]  # warned of once
 
 
 def test_stated_outputs_are_part_of_what_is_declared() -> None:

@@ -125,7 +125,21 @@ BINARY: dict[str, tuple[Any, Any, str]] = {
     "bfloat16 logits": (lambda x: x.bfloat16(), nn.BCEWithLogitsLoss, "loss"),
     "logarithms": (nn.LogSigmoid(), nn.MSELoss, "last activation"),
     "only values": (lambda x: torch.sigmoid(x).detach(), nn.MSELoss, "values"),
-}
+    "a slice, twice": (lambda x: torch.sigmoid(x)[:, :1], nn.BCEWithLogitsLoss, "last activation"),
+    "a column, twice": (lambda x: torch.sigmoid(x)[:, 0], nn.BCEWithLogitsLoss, "last activation"),
+    "joined, twice": (
+        lambda x: torch.cat([torch.sigmoid(x[:7]), torch.sigmoid(x[7:])]),
+        nn.BCEWithLogitsLoss, "last activation",
+    ),
+    "one of two classes, twice": (
+        lambda x: torch.softmax(torch.cat([0 * x, x], 1), 1)[:, 1:], nn.BCEWithLogitsLoss,
+        "last activation",
+    ),
+    "changed, twice": (lambda x: 1 - torch.sigmoid(-x), nn.BCEWithLogitsLoss, "values"),
+    "a mean, twice": (
+        lambda x: torch.stack([torch.sigmoid(x)] * 2).mean(0), nn.BCEWithLogitsLoss, "values",
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -138,8 +152,40 @@ def test_binary_probabilities_are_what_the_model_says(tmp_path: Path, name: str)
     np.testing.assert_allclose(found.probabilities["test"], expected, atol=near)
     assert found.outputs["how"] == how
     notes = found.metric_notes.get("train", {}).get("outputs", "")
-    assert ("applies it again" in notes) == (name == "sigmoid and a loss over logits")
-    assert ("guess" in notes) == (how == "values")
+    again = name.endswith("twice") or name == "sigmoid and a loss over logits"
+    assert ("applies it again" in notes) == again
+    assert ("guess" in notes) == (how == "values" and not again)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda p: p + 1e-3, lambda p: p.round(decimals=2), lambda p: 0.99 * p]
+)
+def test_changed_probabilities_are_divided_by_their_sum(tmp_path: Path, change: Any) -> None:
+    """A3: they do not go through the softmax again; that is a guess, and said."""
+    found = outcome_of(tmp_path, lambda: Model(lambda x: change(torch.softmax(x, 1))), **MULTI)
+    expected = change(torch.tensor(softmax_by_hand())).numpy()
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(found.probabilities["test"], expected, atol=1e-4)
+    assert "changed after it" in found.metric_notes["train"]["outputs"]
+
+
+@pytest.mark.parametrize(
+    ("last", "doubted"),
+    [
+        (lambda x: (torch.tanh(x) + 1) / 2, True),
+        (lambda x: 10 * torch.sigmoid(x) - 5, False),
+        (lambda x: x * torch.sigmoid(x), False),
+    ],
+)
+def test_logits_that_look_like_probabilities_are_doubted(
+    tmp_path: Path,
+    last: Any,
+    doubted: bool,  # noqa: FBT001
+) -> None:
+    given = {"fn_lose": lambda **hp: nn.BCEWithLogitsLoss()}
+    found = outcome_of(tmp_path, lambda: Model(last, width=1), **given)
+    assert found.outputs == {"kind": "logits", "how": "loss"}
+    assert ("outputs" in found.metric_notes["train"]) == doubted
 
 
 def test_stated_outputs_are_taken_at_their_word(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hidden, self.last = nn.Linear(3, 4), nn.Linear(4, 1)
+        self.hidden, self.last = nn.Linear(3, 4), nn.Sequential(nn.Linear(4, 1))
         self.scale = 1.0
         self.register_buffer("shift", torch.zeros(1), persistent=False)
         self.later: list[nn.Module] = []
@@ -38,7 +39,8 @@ class Net(nn.Module):
         x = self.hidden(x).tanh()
         for each in self.later:
             x = each(x)
-        return torch.sigmoid(self.scale * self.last(x) + self.shift)
+        gain = self.scale * float(os.environ.get("GAIN", "1")) * getattr(torch, "gain", 1.0)
+        return torch.sigmoid(gain * self.last(x) + self.shift)
 
 
 class Wrapper(nn.Module):
@@ -110,6 +112,18 @@ def class_attribute(model: Any) -> None:
     type(model).forward = lambda self, x: torch.sigmoid(5 - self.last(self.hidden(x)))
 
 
+def layer(model: Any) -> None:
+    model.last.append(nn.Tanh())
+
+
+def environment(model: Any) -> None:
+    os.environ["GAIN"] = "5"
+
+
+def of_torch(model: Any) -> None:
+    torch.gain = 5.0  # type: ignore[attr-defined]
+
+
 def list_of_layers(model: Any) -> None:
     model.later.append(nn.Tanh())
 
@@ -126,7 +140,10 @@ def replaced(model: Any) -> None:
         (list_of_layers, "attribute 'later'"),
         (replaced, "attribute 'forward' (set in training) of 'hidden'"),
         (class_attribute, "its class"),
-        (lambda model: Wrapper(model, 0.5), "is not the one that was scored"),
+        (lambda model: Wrapper(model, 0.5), "layer 'inside' (Net, put there in training)"),
+        (environment, "os.environ['GAIN'] (set in training)"),
+        (of_torch, "torch.gain (set in training)"),
+        (layer, "layer 'last.1' (Tanh, put there in training)"),
     ],
 )
 def test_state_that_would_be_lost_fails_the_job(
@@ -139,6 +156,8 @@ def test_state_that_would_be_lost_fails_the_job(
     assert failure.kind == "bad_result"
     assert "is not the one that was scored: loaded again, it predicts" in failure.message
     assert lost in failure.message
+    assert ("Make all layers in fn_build" in failure.message) == lost.startswith("layer ")
+    assert ("GAIN" in os.environ, hasattr(torch, "gain")) == (False, False)
 
 
 def test_state_that_only_fn_predict_uses_would_be_lost_too(tmp_path: Path) -> None:
@@ -168,13 +187,13 @@ def averaged(model: Any) -> Any:
     mean = swa_utils.AveragedModel(model)
     mean.update_parameters(model)
     with torch.no_grad():
-        model.last.weight.zero_()  # what is scored is the average
+        model.last[0].weight.zero_()  # what is scored is the average
     return mean
 
 
 def pruned(model: Any) -> None:
     prune.l1_unstructured(model.hidden, "weight", amount=0.5)
-    prune.random_unstructured(model.last, "weight", amount=0.25)
+    prune.random_unstructured(model.last[0], "weight", amount=0.25)
 
 
 def with_normed_weights(model: Any) -> None:
@@ -308,6 +327,21 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "a number": (lambda: Given(torch.mean), "gives a single number for 4 samples"),
     "fewer rows": (lambda: Given(lambda x: x[1:]), "gives outputs (3, 1) for 4 samples"),
     "an embedding": (lambda: nn.Embedding(9, 1), "Features come as float32; call .long()"),
+    "another width": (lambda: Given(torch.sigmoid, nn.Linear(7, 1)), "features (4, 3): mat1 and"),
+    "a convolution": (lambda: nn.Conv1d(3, 1, 2), "x.unsqueeze(1), one channel"),
+    "a convolution before a lazy layer": (
+        lambda: nn.Sequential(nn.Conv1d(1, 1, 2), nn.LazyLinear(1)),
+        "x.unsqueeze(1), one channel",
+    ),
+    "norms of another width": (lambda: nn.LayerNorm(5), "nn.Linear(features_shape[0]"),
+    "attention": (lambda: nn.MultiheadAttention(3, 1), "gets one batch for each Feature"),
+    "attention of another width": (
+        lambda: Given(lambda x: nn.MultiheadAttention(4, 1)(x, x, x)),
+        "features_shape",
+    ),
+    "no forward": (lambda: nn.ModuleList([nn.Linear(3, 1)]), "Give the model a forward"),
+    "float8": (lambda: nn.Linear(3, 1).to(torch.float8_e4m3fn), "leave the model in float32"),
+    "no weights": (nn.Identity, "has no weights to learn"),
     "half in part": (
         lambda: Given(nn.Sequential(nn.Linear(1, 1).half(), nn.Sigmoid())),
         "convert in forward",
@@ -323,7 +357,99 @@ def test_what_cannot_be_stored_or_asked_is_refused_before_training(
     make, hint = REFUSED[name]
     found = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: make(), fn_train=never)).failure
     assert found is not None
-    assert (found.kind, hint in found.message) == ("bad_result", True), found.message
+    assert hint in found.message
+    assert found.kind == ("exception" if name == "no weights" else "bad_result")
+
+
+def frozen() -> Any:
+    return Given(torch.sigmoid).requires_grad_(False)
+
+
+LEARNS_NOTHING: dict[str, tuple[dict[str, Any], str]] = {
+    "the class of a loss": ({"fn_lose": lambda **hp: nn.BCELoss}, "returned the class BCELoss"),
+    "no loss": ({"fn_lose": lambda **hp: None}, "fn_lose: returned None; return the loss"),
+    "the name of a loss": ({"fn_lose": lambda **hp: "mse"}, "fn_lose: returned 'mse'"),
+    "a float": ({"fn_lose": lambda **hp: lambda o, y: 0.5}, "gives float. Let it return a tensor"),
+    "a pair": ({"fn_lose": lambda **hp: lambda o, y: (o.mean(), 1)}, "gives tuple. Let it"),
+    "a loss of three": ({"fn_lose": lambda **hp: nn.TripletMarginLoss()}, "(output, label)"),
+    "a loss a sample": (
+        {"fn_lose": lambda **hp: nn.BCELoss(reduction="none")}, "leave out reduction='none'",
+    ),
+    "classes": ({"fn_build": lambda *_, **hp: Given(lambda x: x > 0)}, "as argmax and > do"),
+    "frozen weights": ({"fn_build": lambda *_, **hp: frozen()}, "requires_grad=False"),
+    "no numbers": ({"fn_build": lambda *_, **hp: Net().to("meta")}, "Make it on the CPU"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LEARNS_NOTHING)
+def test_what_gives_no_gradient_is_said_with_what_to_do(tmp_path: Path, name: str) -> None:
+    """D6."""
+    changes, hint = LEARNS_NOTHING[name]
+    found = runner.run(small_training.make_spec(tmp_path, **({"fn_build": build} | changes)))
+    assert found.failure is not None
+    assert hint in found.failure.message
+
+
+def returning(change: Callable[..., Any], epochs: int = 20) -> Callable[..., Any]:
+    """Return an fn_train that returns what `change` makes of the model, trained on both sides."""
+
+    def train(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
+        from aiqc_core.utils.pytorch import fit
+
+        def go_on(model: Any, optimizer: Any = o) -> Any:
+            return fit(model, loser, optimizer, x, y, None, None, epochs=epochs)[1]
+
+        return change(model, go_on)
+
+    return train
+
+
+def trained_beside(model: Any, go_on: Any) -> Any:
+    other = Net()
+    go_on(other, torch.optim.Adam(other.parameters(), 0.1))
+    other.zero_grad()
+    return other
+
+
+def best_of_all(model: Any, go_on: Any) -> Any:
+    best = copy.deepcopy(go_on(model))
+    go_on(model)
+    return best
+
+
+def loaded_into_another(model: Any, go_on: Any) -> Any:
+    other = Net()
+    other.load_state_dict(go_on(model).state_dict())
+    return other
+
+
+def another_optimizer(**hp: Any) -> Any:
+    return torch.optim.Adam(Net().parameters(), 0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "optimize", "said"),
+    [
+        (lambda model, go_on: go_on(model), another_optimizer, "no weight of the model moved"),
+        (lambda model, go_on: model, None, "no weight of the model moved"),
+        (lambda model, go_on: copy.deepcopy(model), None, "no weight of the model moved"),
+        (lambda model, go_on: (go_on(model), Net())[1], None, "returns another model"),
+        (lambda model, go_on: Net(), None, "returns another model"),
+        (lambda model, go_on: go_on(model), None, ""),
+        (lambda model, go_on: copy.deepcopy(go_on(model)), None, ""),
+        (best_of_all, None, ""),
+        (loaded_into_another, None, ""),
+        (trained_beside, None, ""),
+    ],
+)
+def test_a_model_that_nothing_trained_is_noted(
+    tmp_path: Path, change: Any, optimize: Any, said: str
+) -> None:
+    """D6: it is stored as it was scored, and the note says that it learned nothing."""
+    outcome = runner.run(spec_of(tmp_path, fn_train=returning(change), fn_optimize=optimize))
+    assert outcome.failure is None, outcome.failure.traceback
+    found = outcome.metric_notes.get("train", {}).get("weights", "")
+    assert (said in found, bool(found)) == (True, bool(said))
 
 
 SOUND: dict[str, Callable[[], Any]] = {
