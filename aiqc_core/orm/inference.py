@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core import frames
+from aiqc_core import config, frames
 from aiqc_core.errors import SelectionError, SplitError
 from aiqc_core.orm import matching, newdata, numbering
 from aiqc_core.orm.cutting import sizes_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aiqc_core.train.scoring import SplitScores
 
 logger = logging.getLogger(__name__)
-_said: set[tuple[int, str]] = set()
+_said: set[tuple[str, int, str]] = set()
 
 NO_LABEL = "no label was given, so nothing was scored"
 DOUBTS = {"outputs", "predictions"}  # notes of a training that hold for each prediction
@@ -161,7 +161,8 @@ def _doubts(predictor: Predictor) -> dict[str, str]:
         if name in DOUBTS
     }
     for said in found.values():
-        if (predictor.id, said) not in _said:
-            _said.add((predictor.id, said))
+        key = config.shown_store(), predictor.id, said
+        if key not in _said:
+            _said.add(key)
             warnings.warn(f"Predictor {predictor.id}: {said}", stacklevel=6)
     return found

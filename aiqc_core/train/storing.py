@@ -219,7 +219,7 @@ class Sketch:
         """Return that of weights."""
         digest = 0
         for each in weights:
-            digest = zlib.crc32(np.ascontiguousarray(each).reshape(-1).view(np.uint8), digest)
+            digest = zlib.crc32(np.ascontiguousarray(each).tobytes(), digest)
         first = [np.ravel(each)[:FIRST].astype(np.float64) for each in weights]
         return cls(digest, np.concatenate([np.zeros(0), *first]))
 

@@ -289,3 +289,41 @@ def test_keras_says_it_in_every_precision(tmp_path: Path, policy: str) -> None:
         assert found.outputs == {"kind": "probabilities", "how": "last activation"}
         np.testing.assert_allclose(found.probabilities["test"], softmax_by_hand(), atol=near)
         assert "outputs" not in found.metric_notes.get("train", {})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["functional", "class"])
+@pytest.mark.parametrize("last", ["slice", "stack", "clip", "less than 1"])
+def test_keras_sees_a_sigmoid_behind_what_moves_or_changes_it(
+    tmp_path: Path, kind: str, last: str
+) -> None:
+    """A3: the loss over logits applies the sigmoid again, and the note says it."""
+    import keras
+
+    ops = keras.ops
+    then: Any = {
+        "slice": lambda x: x[:, :1],
+        "stack": lambda x: ops.stack([x[:, 0]], axis=1),
+        "clip": lambda x: ops.clip(x, 0.0, 1.0),
+        "less than 1": lambda x: 0.99 * x,
+    }[last]
+
+    class Sub(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = keras.layers.Dense(1, "sigmoid")
+
+        def call(self, x: Any) -> Any:
+            return then(self.layer(x))
+
+    def build() -> Any:
+        rows = keras.layers.Input((3,))
+        layer = keras.layers.Dense(1, "sigmoid")
+        return Sub() if kind == "class" else keras.Model(rows, then(layer(rows)))
+
+    def lose(**hp: Any) -> Any:
+        return keras.losses.BinaryCrossentropy(from_logits=True)
+
+    found = outcome_of(tmp_path, build, library="keras", fn_lose=lose)
+    assert found.outputs["kind"] == "probabilities"
+    assert "applies it again" in found.metric_notes["train"]["outputs"]

@@ -53,6 +53,84 @@ def test_what_training_gave_is_told(tmp_path: Path, train: Any, kind: str, told:
     assert "batch=999" in found.message
 
 
+def of_a_class(**hp: Any) -> Any:
+    import keras
+
+    return keras.optimizers.Adam
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"fn_optimize": of_a_class}, "fn_optimize: returned the class Adam; return an optimizer"),
+        ({"fn_optimize": lambda **hp: 0.1}, "fn_optimize: returned float"),
+        ({"fn_optimize": lambda **hp: None}, "fn_optimize: returned NoneType"),
+        ({"fn_lose": lambda **hp: None}, "fn_lose: returned None; return the loss"),
+        ({"fn_lose": lambda **hp: dict}, "fn_lose: returned the class dict"),
+    ],
+)
+def test_what_is_no_optimizer_or_loss_is_told(tmp_path: Path, changes: Any, told: str) -> None:
+    """D6."""
+    found = failure(tmp_path, **changes)
+    assert (found.kind, told in found.message) == ("bad_result", True), found
+
+
+def test_what_training_sets_for_the_whole_process_ends_with_it(tmp_path: Path) -> None:
+    import keras
+
+    def leave_behind(model: Any) -> Any:
+        keras.config.set_floatx("float64")
+        keras.config.set_epsilon(1e-3)
+        keras.config.set_image_data_format("channels_first")
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        np.seterr(all="ignore")
+        return model
+
+    def settings() -> Any:
+        return (
+            keras.config.floatx(), keras.config.epsilon(), keras.config.image_data_format(),
+            np.geterr(),
+        )  # fmt: skip
+
+    before = settings()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        spec = small_training.make_spec(tmp_path, "keras", fn_train=returning(leave_behind))
+        runner.run(spec)
+        assert (settings(), keras.config.dtype_policy().name) == (before, "mixed_float16")
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def untouched(model: Any) -> Any:
+    return model
+
+
+def made_anew(model: Any) -> Any:
+    import keras
+
+    return keras.models.clone_model(model)
+
+
+@pytest.mark.parametrize("make", [untouched, made_anew])
+def test_a_model_that_nothing_trained_is_noted(tmp_path: Path, make: Any) -> None:
+    """D6."""
+
+    def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
+        import keras
+
+        layers = keras.layers
+        return keras.Sequential(
+            [layers.Input((3,)), layers.Dense(16, "tanh"), layers.Dense(1, "sigmoid")]
+        )
+
+    spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=returning(make))
+    outcome = runner.run(spec)
+    assert outcome.failure is None, outcome.failure.traceback
+    said = "no weight of the model moved" if make is untouched else "returns another model"
+    assert said in outcome.metric_notes["train"]["weights"]
+
+
 def test_a_build_that_gives_no_model_is_told(tmp_path: Path) -> None:
     found = failure(tmp_path, fn_build=lambda *_, **hp: [1])
     assert (found.kind, "fn_build: returned list" in found.message) == ("bad_result", True)
