@@ -17,7 +17,7 @@ from aiqc_core.train.meaning import (
     are_distributions,
     in_unit_interval,
 )
-from aiqc_core.train.torch_outputs import advice, last_activation
+from aiqc_core.train.torch_outputs import last_activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -127,9 +127,12 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
     try:
         found = loser(output, paired_label)
     except TypeError as error:
-        if hint := advice(error):
-            raise TrainingError(f"the loss ({_name(loser)}) fails: {error}. {hint}") from error
-        raise
+        if "positional argument" not in str(error):
+            raise
+        raise TrainingError(
+            f"the loss ({_name(loser)}) is called with (output, label): {error}. Let fn_lose "
+            "return a function of these two."
+        ) from error
     except RuntimeError as error:
         if output.isnan().any():  # BCELoss refuses NaN, though nothing but divergence is wrong
             return output.sum()

@@ -39,10 +39,7 @@ WORDS = {
         "Labels come as float32 (samples, columns), and CrossEntropyLoss takes class indices "
         "(samples,): loser(output, y.reshape(-1).long()), which aiqc_core.utils.pytorch.fit does."
     ),
-    r"has no attribute '(backward|item)'": (
-        "The loss has to be a tensor of one number, through which gradients flow: no float, tuple "
-        "or array, and not what .item() or .detach() gives."
-    ),
+    r"has no attribute 'backward'": "Let the loss be a tensor of one number: no float or tuple.",
     r"grad can be implicitly created only for scalar": (
         "The loss has a number a sample: leave out reduction='none', or take its mean."
     ),
@@ -59,17 +56,13 @@ WORDS = {
         "The model is on the device 'meta', which holds no numbers. Make it on the CPU: AIQC "
         "moves it to the device that trains."
     ),
-    r"missing \d+ required positional argument(?!: 'closure')|takes \d+ positional argument": (
-        "forward gets one batch for each Feature, forward(x) or forward(x, z), and the loss "
-        "(output, label); a layer or loss that takes more needs a module or function around it."
+    r"forward\(\) (missing|takes) \d+": (
+        "A model gets one batch for each Feature, forward(x) or forward(x, z); a layer that takes "
+        "more needs a module around it."
     ),
-    r'missing the required "forward"': (
-        "Give the model a forward(self, x) that returns its outputs."
-    ),
-    r"shapes cannot be multiplied|size mismatch|must match the (existing )?size|"
-    r"to have \d+ channels|Expected \d[dD]|expected \d[dD]|normalized_shape|elements not \d+|"
-    r"must be equal to input_size|embedding dimension|is invalid for input of size|"
-    r"Kernel size can't be greater": (
+    r'missing the required "forward"': "Give the model a forward(self, x).",
+    r"shapes cannot be multiplied|to have \d+ channels|[Ee]xpected \d[dD]|normalized_shape|"
+    r"elements not \d+|must be equal to input_size|embedding dimension|Kernel size can't be": (
         "Features come in batches (samples, *features_shape), the shape that fn_build gets: make "
         "the layers for it, as nn.Linear(features_shape[0], …), and for nn.Conv1d of a table "
         "x.unsqueeze(1), one channel."
@@ -143,7 +136,7 @@ def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
     """
     name = type(model).__name__
     if not isinstance(output, torch.Tensor):
-        raise TrainingError(f"the model ({name}) gives {_kind(output)}. {_remedy(output)}")
+        raise TrainingError(f"the model ({name}) gives {_other(output)}")
     if output.ndim == 0 or len(output) != samples:
         shape = "a single number" if output.ndim == 0 else f"outputs {tuple(output.shape)}"
         raise TrainingError(
@@ -180,25 +173,17 @@ def _over_samples(step: Any) -> bool:
     return max(shape[dim % len(shape) + 1 :], default=1) > 1
 
 
-def _kind(output: Any) -> str:
+def _other(output: Any) -> str:
+    """Return what a model gives that is no tensor, and what to do."""
+    kind, one = type(output).__name__, "Let its forward return one tensor"
     if output is None:
-        return "None"
+        return "None. Let its forward return a tensor: does it lack a return statement?"
     if isinstance(output, dict):  # an output of transformers too
-        return f"a {type(output).__name__} with {list(map(str, output))[:5]}"
-    if isinstance(output, tuple | list):
-        return f"a {type(output).__name__} of {len(output)}"
-    return f"{type(output).__name__}"
-
-
-def _remedy(output: Any) -> str:
-    if output is None:
-        return "Let its forward return a tensor: does it lack a return statement?"
-    if isinstance(output, dict):
-        key = next(iter(map(str, output)), "logits")
-        return f"Let its forward return one tensor, as output[{key!r}]."
+        keys = list(map(str, output))
+        return f"a {kind} with {keys[:5]}. {one}, as output[{(keys or ['logits'])[0]!r}]."
     if isinstance(output, tuple | list):
         return (
-            "Let its forward return one tensor: wrap the layer in a module that takes it out, as "
+            f"a {kind} of {len(output)}. {one}: wrap the layer in a module that takes it out, as "
             "`outputs, _ = self.lstm(x); return self.head(outputs[:, -1])`."
         )
-    return "Let its forward return a torch.Tensor, through which gradients flow."
+    return f"{kind}. Let its forward return a torch.Tensor, through which gradients flow."

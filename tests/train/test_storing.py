@@ -334,7 +334,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         "x.unsqueeze(1), one channel",
     ),
     "norms of another width": (lambda: nn.LayerNorm(5), "nn.Linear(features_shape[0]"),
-    "attention": (lambda: nn.MultiheadAttention(3, 1), "gets one batch for each Feature"),
+    "attention": (lambda: nn.MultiheadAttention(3, 1), "a layer that takes more needs a module"),
     "attention of another width": (
         lambda: Given(lambda x: nn.MultiheadAttention(4, 1)(x, x, x)),
         "features_shape",
@@ -371,7 +371,7 @@ LEARNS_NOTHING: dict[str, tuple[dict[str, Any], str]] = {
     "the name of a loss": ({"fn_lose": lambda **hp: "mse"}, "fn_lose: returned 'mse'"),
     "a float": ({"fn_lose": lambda **hp: lambda o, y: 0.5}, "gives float. Let it return a tensor"),
     "a pair": ({"fn_lose": lambda **hp: lambda o, y: (o.mean(), 1)}, "gives tuple. Let it"),
-    "a loss of three": ({"fn_lose": lambda **hp: nn.TripletMarginLoss()}, "(output, label)"),
+    "a loss of three": ({"fn_lose": lambda **hp: nn.TripletMarginLoss()}, "called with (output"),
     "a loss a sample": (
         {"fn_lose": lambda **hp: nn.BCELoss(reduction="none")}, "leave out reduction='none'",
     ),
