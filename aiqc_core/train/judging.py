@@ -161,11 +161,7 @@ class StoredModel:
         backend.seed(self.seed)
         loaded = backend.load(
             self.model,
-            lambda: backend.rebuilt(
-                user["fn_build"](self.features_shapes, self.label_shape, **self.hyperparameters),
-                self.shapes,
-            ),
-            lambda built: backend.optimizer(user["fn_optimize"], built, self.hyperparameters),
+            *makers(backend, user, self.features_shapes, self.label_shape, self.hyperparameters),
         )
         model = loaded if backend.is_model(loaded) else loaded[0]
         known = None if self.outputs is None else Meaning(**self.outputs)
@@ -215,6 +211,20 @@ def restored(
         role: None if payload is None else functions.restore(payload, texts.get(role))
         for role, payload in payloads.items()
     }
+
+
+def makers(
+    backend: Backend, user: Mapping[str, Any], features_shapes: Any, label_shape: tuple[int, ...],
+    hyperparameters: Mapping[str, Any],
+) -> tuple[Callable[[], Any], Callable[[Any], Any]]:  # fmt: skip
+    """Return what makes the model again, ready for stored weights, and what its optimizer."""
+    return (
+        lambda: backend.rebuilt(
+            user["fn_build"](features_shapes, label_shape, **hyperparameters),
+            shapes_of(features_shapes),
+        ),
+        lambda model: backend.optimizer(user["fn_optimize"], model, hyperparameters),
+    )
 
 
 def loser_of(

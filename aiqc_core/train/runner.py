@@ -21,7 +21,7 @@ from aiqc_core.seeds import derive
 from aiqc_core.train import checkpoint, functions, memory, observer, process_state, storing
 from aiqc_core.train.backend import Backend, get_backend
 from aiqc_core.train.history import plain_history
-from aiqc_core.train.judging import Judge, StoredModel, loser_of, restored, shapes_of
+from aiqc_core.train.judging import Judge, StoredModel, loser_of, makers, restored
 from aiqc_core.train.outcome import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
 from aiqc_core.train.threads import refuse_left_threads
 
@@ -96,14 +96,8 @@ def load_model(
     backend = get_backend(library)
     user = restored(payloads)
     with backend.drawing(seed):
-        return backend.load(
-            model,
-            lambda: backend.rebuilt(
-                user["fn_build"](features_shapes, label_shape, **hyperparameters),
-                shapes_of(features_shapes),
-            ),
-            lambda built: backend.optimizer(user["fn_optimize"], built, hyperparameters),
-        )
+        make = makers(backend, user, features_shapes, label_shape, hyperparameters)
+        return backend.load(model, *make)
 
 
 class _Training:

@@ -18,7 +18,7 @@ import numpy as np
 
 from aiqc_core import config
 from aiqc_core.errors import TrainingError
-from aiqc_core.train.judging import restored
+from aiqc_core.train.judging import makers, restored
 from aiqc_core.train.meaning import precision
 
 if TYPE_CHECKING:
@@ -68,18 +68,10 @@ def rehearse(
         return
 
     user = restored(spec.functions, spec.sources)  # again, as where the model is loaded
-
-    def build() -> Any:
-        return backend.rebuilt(
-            user["fn_build"](given, label_shape, **spec.hyperparameters), shapes
-        )
-
+    make = makers(backend, user, given, label_shape, spec.hyperparameters)
     few = backend.from_arrays([array[:FEW] for array in arrays])
     with backend.drawing(spec.seed):
-        pair = backend.rehearsed(
-            parts, build,
-            lambda model: backend.optimizer(user["fn_optimize"], model, spec.hyperparameters), few,
-        )  # fmt: skip
+        pair = backend.rehearsed(parts, *make, few)
     if pair is not None:
         expected, found, lost = pair
         if not near(expected, found):
