@@ -277,12 +277,12 @@ class _Training:
         self.outcome.outputs = {"kind": found.kind, "how": found.how}
         self.note("outputs", found.note)
 
-    def note(self, name: str, said: str | None) -> None:
+    def note(self, name: str, said: str | None, level: int = logging.WARNING) -> None:
         """Record what the user should know of the model, beside the metrics of what trained it."""
         if said is None:
             return
         self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = said
-        logger.warning("%s: %s", self.spec.name, said)
+        logger.log(level, "%s: %s", self.spec.name, said)
 
     def has_diverged(self) -> bool:
         """Say whether a loss or a prediction is not finite."""
@@ -322,7 +322,7 @@ class _Training:
         """Load a stored model as it will be for predictions, and compare on a few rows."""
         outside = self.before.changed()
         with process_state.kept(self.backend.SETTINGS, during=self.before):
-            self.note("predictions", self.compared(data, outside))
+            self.note("predictions", self.compared(data, outside), logging.INFO)
 
     def compared(self, data: bytes, outside: list[str]) -> str | None:
         """Return a note on what is loaded, against what was scored; `outside` is what was set."""
