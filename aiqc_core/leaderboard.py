@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.evaluate import compare
 from aiqc_core.evaluate.leading import lower_is_better
 from aiqc_core.orm import comparison
+from aiqc_core.orm.measure import Measure
 from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
@@ -75,6 +76,43 @@ class Standing:
     scores: dict[str, float]
     predictor_ids: tuple[int, ...] = ()
     pruned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The models of a Queue by one metric, and its combinations, best first.
+
+    Attributes:
+        queue: of which.
+        measure: the metric, and the split that judges.
+        trained: its models.
+        ranked: its combinations.
+    """
+
+    queue: Queue
+    measure: Measure
+    trained: list[Entry]
+    ranked: list[Standing]
+
+    @classmethod
+    def of(cls, queue: Queue, metric: str | None = None) -> Self:
+        """Rank what is trained by a metric, by default that of the Queue; see `entries`."""
+        measure = Measure.of_queue(queue, metric)
+        trained = entries(queue, measure.metric)
+        return cls(
+            queue, measure, trained, standings(trained, measure.split, metric=measure.metric)
+        )
+
+    @property
+    def undefined(self) -> str | None:
+        """Why no model has a score, in a sentence; None where one has."""
+        return why_undefined(self.trained, self.measure.metric, self.measure.split)
+
+    @property
+    def best(self) -> Standing | None:
+        """The combination that leads; None where none is trained, or none has a score."""
+        has_score = self.ranked and math.isfinite(self.ranked[0].scores[self.measure.split])
+        return self.ranked[0] if has_score else None
 
 
 def entries(queue: Queue, metric: str) -> list[Entry]:

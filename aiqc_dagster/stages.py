@@ -135,16 +135,14 @@ def _hyperparamcombo(experiment: Experiment, _: str, combo_key: str) -> Cell:
 
 def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
     queue = chain.queue_of(experiment, snapshot)
-    metric = experiment.leading_metric
-    trained = leaderboard.entries(queue, metric)
-    if not trained:
+    board = leaderboard.Board.of(queue, experiment.leading_metric)
+    if not board.trained:
         message = f"{experiment.name}/leaderboard: no Job of Queue {queue.id} is trained yet."
         raise dg.Failure(message, allow_retries=False)
-    judged_on = queue.splitset.judged_on
-    ranked = leaderboard.standings(trained, judged_on, metric=metric)
-    newest = max(entry.predictor_id for entry in trained)
-    undefined = leaderboard.why_undefined(trained, metric, judged_on)
-    shown = metadata.of_standings(experiment.name, queue, ranked, metric, undefined)
+    newest = max(entry.predictor_id for entry in board.trained)
+    shown = metadata.of_standings(
+        experiment.name, queue, board.ranked, board.measure.metric, board.undefined
+    )
     return Cell(shown, f"{queue.id}_{newest}")
 
 

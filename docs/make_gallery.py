@@ -87,9 +87,9 @@ def pictures_of(experiment: Experiment) -> Iterator[Picture]:
 
 def best_of(queue: Queue, metric: str) -> Prediction:
     """Return the Prediction of the best combination, of its first fold and repeat."""
-    entries = leaderboard.entries(queue, metric)
-    best = leaderboard.standings(entries, queue.splitset.judged_on)[0]
-    of_it = next(entry for entry in entries if entry.combo_key == best.combo_key)
+    board = leaderboard.Board.of(queue, metric)
+    key = board.ranked[0].combo_key
+    of_it = next(entry for entry in board.trained if entry.combo_key == key)
     return Predictor.get_by_id(of_it.predictor_id).prediction
 
 

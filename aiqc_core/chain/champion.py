@@ -12,7 +12,6 @@ from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError, TrainingE
 from aiqc_core.evaluate.checks import PASSED, WARNING, Finding
 from aiqc_core.orm import Champion, Predictor, Queue, Snapshot, comparison
 from aiqc_core.orm.database import metastore
-from aiqc_core.orm.measure import Measure
 from aiqc_core.orm.versus import compare
 
 if TYPE_CHECKING:
@@ -59,14 +58,13 @@ def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
         none: begins the message where no model can be used.
         metric: by default that of the Queue.
     """
-    declared, trained = Measure.of_queue(queue, metric), []
-    for measure in dict.fromkeys([declared, Measure.of_queue(queue, "loss")]):
-        trained = leaderboard.entries(queue, measure.metric)
-        ranked = leaderboard.standings(trained, measure.split, metric=measure.metric)
+    declared = leaderboard.Board.of(queue, metric)
+    for board in (declared, leaderboard.Board.of(queue, "loss")):
+        measure = board.measure
         usable = [
             entry
-            for entry in trained
-            if entry.combo_key == ranked[0].combo_key
+            for entry in board.trained
+            if entry.combo_key == board.ranked[0].combo_key
             and math.isfinite(entry.scores[measure.split])
         ]
         if usable:
@@ -74,15 +72,9 @@ def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
             best = max(usable, key=lambda e: (sign * e.scores[measure.split], -e.predictor_id))
             return Predictor.get_by_id(best.predictor_id)
     message = f"{none} can be used: " + (
-        "each diverged." if trained else "none is trained; materialise its predictor."
+        "each diverged." if declared.trained else "none is trained; materialise its predictor."
     )
     raise TrainingError(message)
-
-
-def _undefined(queue: Queue) -> str | None:
-    measure = Measure.of_queue(queue)
-    trained = leaderboard.entries(queue, measure.metric)
-    return leaderboard.why_undefined(trained, measure.metric, measure.split)
 
 
 def challenge(experiment: Experiment, snapshot: str) -> Challenge:
@@ -99,7 +91,7 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
         nothing = Finding(WARNING, str(error))
         return Challenge(champion, None, None, is_promoted=False, finding=nothing)
     if champion is None:
-        why = _undefined(challenger.job.queue)
+        why = leaderboard.Board.of(challenger.job.queue).undefined
         chosen = "" if why is None else f" {why} The least loss chose the model."
         first = Finding(PASSED, f"There was no champion before.{chosen}")
         return Challenge(None, challenger, None, is_promoted=True, finding=first)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,6 @@ from aiqc_core.commands import telling
 from aiqc_core.errors import NotFoundError
 from aiqc_core.evaluate.leading import told
 from aiqc_core.orm import Champion, Queue, Snapshot, comparison
-from aiqc_core.orm.measure import Measure
 from aiqc_core.train.observer import PRUNER
 
 if TYPE_CHECKING:
@@ -49,35 +47,18 @@ def show(
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(leaderboard.Board):
     """What there is to show of one snapshot."""
 
     experiment: str
     snapshot: Snapshot
-    queue: Queue
-    measure: Measure
-    trained: list[leaderboard.Entry]
-    ranked: list[leaderboard.Standing]
-
-    @property
-    def undefined(self) -> str | None:
-        """Why no combination leads, where the score of none is defined."""
-        return leaderboard.why_undefined(self.trained, self.measure.metric, self.measure.split)
-
-    @property
-    def best(self) -> leaderboard.Standing | None:
-        """The combination that leads; None where none is trained, or none has a score."""
-        has_score = self.ranked and math.isfinite(self.ranked[0].scores[self.measure.split])
-        return self.ranked[0] if has_score else None
 
 
 def _found(experiment: str, key: str | None, metric: str | None) -> _Found:
     snapshot = _snapshot(experiment, key)
     queue = snapshot.get_row(Queue, "queue")
-    measure = Measure.of_queue(queue, metric or snapshot.metric)
-    trained = leaderboard.entries(queue, measure.metric)
-    ranked = leaderboard.standings(trained, measure.split, metric=measure.metric)
-    return _Found(experiment, snapshot, queue, measure, trained, ranked)
+    board = leaderboard.Board.of(queue, metric or snapshot.metric)
+    return _Found(board.queue, board.measure, board.trained, board.ranked, experiment, snapshot)
 
 
 def _members(found: _Found, since: datetime | None) -> dict[str, Any]:

@@ -144,13 +144,7 @@ def every_class(label: pd.DataFrame, parts: Mapping[str, Splits]) -> Finding:
     strata = stratify.strata(values, names=list(map(str, label.columns)))
     counts: Rows = [
         {"fold": part, "split": split}
-        | dict(
-            zip(
-                strata.names,
-                np.bincount(strata.codes[rows], minlength=len(strata.names)).tolist(),
-                strict=True,
-            )
-        )
+        | {name: int((strata.codes[rows] == i).sum()) for i, name in enumerate(strata.names)}
         for part, splits in parts.items()
         for split, rows in splits.items()
     ]

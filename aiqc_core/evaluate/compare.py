@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,16 +33,11 @@ class Candidate:
     scores: Mapping[int, Sequence[float]]
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The best combination against the second.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TTest:
+    """What `corrected_t` found.
 
     Attributes:
-        metric: by which they are compared.
-        split: on which.
-        best: the best combination's name; None where nothing is trained.
-        second: the second's name; None where there is no second.
-        folds: how many folds both were judged on.
         difference: mean over folds of best - second, in the metric's own units: negative where
             lower is better.
         standard_error: of the difference, corrected for what the folds share.
@@ -51,6 +46,27 @@ class Comparison:
         p_value: two-sided: how often chance alone gives a difference so large.
         low: lower end of the difference's confidence interval.
         high: upper end.
+    """
+
+    difference: float
+    standard_error: float = NAN
+    t: float = NAN
+    df: int
+    p_value: float = NAN
+    low: float = NAN
+    high: float = NAN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(TTest):
+    """The best combination against the second: the test, and of what it is.
+
+    Attributes:
+        metric: by which they are compared.
+        split: on which.
+        best: the best combination's name; None where nothing is trained.
+        second: the second's name; None where there is no second.
+        folds: how many folds both were judged on.
         level: of the interval; 1 - level is the p-value below which the best counts as better.
         is_better: whether the best beats the second; None when that cannot be told.
         verdict: the outcome as a sentence.
@@ -62,30 +78,10 @@ class Comparison:
     best: str | None
     second: str | None
     folds: int
-    difference: float
-    standard_error: float
-    t: float
-    df: int
-    p_value: float
-    low: float
-    high: float
     level: float
     is_better: bool | None
     verdict: str
     positive: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class TTest:
-    """What `corrected_t` found: see the attributes of `Comparison`."""
-
-    difference: float
-    standard_error: float
-    t: float
-    df: int
-    p_value: float
-    low: float
-    high: float
 
 
 def corrected_t(
@@ -113,7 +109,10 @@ def corrected_t(
     t, df = mean / error, count - 1
     reach = float(stats.t.ppf((1 + level) / 2, df)) * error
     p_value = float(2 * stats.t.sf(abs(t), df))
-    return TTest(mean, error, t, df, p_value, mean - reach, mean + reach)
+    return TTest(
+        difference=mean, standard_error=error, t=t, df=df, p_value=p_value,
+        low=mean - reach, high=mean + reach,
+    )  # fmt: skip
 
 
 def why_undefined(
@@ -167,24 +166,23 @@ def best_two(
     names = [candidate.name for candidate in ranked[:2]]
     best, second = [*([] if undefined else names), None, None][:2]
     shared = _shared_folds(ranked)
-    means = np.array([[_mean(c, f) for f in shared] for c in ranked[:2]]).reshape(
-        len(names), len(shared)
-    )
+    pair = [[_mean(c, f) for f in shared] for c in ranked[:2]]
+    means = np.array(pair).reshape(len(names), len(shared))
     differences = means[0] - means[1] if shared else np.empty(0)
     named = told(metric, positive)
     reason = _cannot_tell(ranked, means, named)
-    test = (
-        corrected_t(differences, test_share=test_share, level=level)
-        if reason is None
-        else _no_test(differences)
-    )
+    if reason is None:
+        test = corrected_t(differences, test_share=test_share, level=level)
+    else:
+        mean = float(differences.mean()) if shared else NAN
+        test = TTest(difference=mean, df=max(len(shared) - 1, 0))
     is_better = None if reason else bool(test.p_value < 1 - level)
     if undefined:
         reason = f"{undefined}; {reason}" if reason else undefined
     verdict = f"Cannot tell because {reason}." if reason else _sentence(names, named, test, level)
     return Comparison(
-        metric, split, best, second, len(shared), test.difference, test.standard_error, test.t,
-        test.df, test.p_value, test.low, test.high, level, is_better, verdict, positive,
+        **asdict(test), metric=metric, split=split, best=best, second=second, folds=len(shared),
+        level=level, is_better=is_better, verdict=verdict, positive=positive,
     )  # fmt: skip
 
 
@@ -211,11 +209,6 @@ def _shared_folds(ranked: Sequence[Candidate]) -> list[int]:
     if len(ranked) < 2:  # noqa: PLR2004 - a pair
         return []
     return sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
-
-
-def _no_test(differences: NDArray[np.float64]) -> TTest:
-    mean = float(differences.mean()) if len(differences) else NAN
-    return TTest(mean, NAN, NAN, max(len(differences) - 1, 0), NAN, NAN, NAN)
 
 
 def _cannot_tell(
@@ -245,12 +238,8 @@ def _cannot_tell(
 
 
 def _sentence(names: Sequence[str], metric: str, test: TTest, level: float) -> str:
-    better = test.p_value < 1 - level
-    claim = (
-        f"{names[0]} beats {names[1]}"
-        if better
-        else f"{names[0]} leads {names[1]}, which may be chance"
-    )
+    verb = "beats" if test.p_value < 1 - level else "leads"
+    claim = f"{names[0]} {verb} {names[1]}{', which may be chance' if verb == 'leads' else ''}"
     return (
         f"{claim}: {metric} differs by {test.difference:+.4g} ({level:.0%} interval "
         f"{test.low:+.4g} to {test.high:+.4g}) over {test.df + 1} folds, p = {test.p_value:.3g} "

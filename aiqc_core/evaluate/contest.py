@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,13 +56,8 @@ class Contest:
 
     def finding(self) -> Finding:
         """Say it in a sentence: red when surely worse, amber when it cannot be told."""
-        facts: dict[str, Any] = {
-            "samples": self.samples, "metric": self.metric, "champion": self.champion,
-            "challenger": self.challenger, "gain": self.gain, "low": self.low,
-            "high": self.high, "p": self.p_value, "level": self.level,
-        }  # fmt: skip
-        if self.positive is not None:
-            facts["positive"] = self.positive
+        facts = {name: value for name, value in asdict(self).items() if value is not None}
+        facts["p"] = facts.pop("p_value")
         if unsure := self._unsure():
             return Finding(WARNING, unsure, facts)
         verdict = "is surely worse" if self.is_worse else "is not surely worse"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.evaluate.weighted import Metrics
     from aiqc_core.orm.feature import Feature
+    from aiqc_core.orm.prediction import Prediction
     from aiqc_core.orm.predictor import Predictor
     from aiqc_core.train.outcome import JobSpec
 
@@ -57,9 +58,9 @@ def compare(
     kept = np.isin(positions, unseen(champion, challenger, positions))
     specs = _spec(champion), _spec(challenger)
     truth = _truth(specs[0], name)[kept]
-    ours = _said(champion, name, kept)
+    ours = _said(champion.prediction, name, kept)
     theirs = (
-        _said(challenger, name, kept)
+        _said(challenger.prediction, name, kept)
         if name in _part(challenger).positions() and _shares_split(champion, challenger, name)
         else _inferred(challenger, champion, positions[kept])
     )
@@ -152,12 +153,8 @@ def _part(predictor: Predictor) -> Any:
 
 def _split_of(predictor: Predictor, split: str) -> str:
     splitset = _splitset(predictor)
-    keys = {
-        "train": splitset.key_train,
-        "validation": splitset.key_evaluation,
-        "test": splitset.key_test,
-    }
-    return keys[split] or splitset.judged_on
+    keys = {"train": "key_train", "validation": "key_evaluation", "test": "key_test"}
+    return getattr(splitset, keys[split]) or splitset.judged_on
 
 
 def _shares_split(champion: Predictor, challenger: Predictor, name: str) -> bool:
@@ -215,10 +212,9 @@ def _classes(spec: JobSpec) -> tuple[Any, ...]:
 Said = tuple["NDArray[Any]", "NDArray[Any] | None"]
 
 
-def _said(predictor: Predictor, split: str, kept: NDArray[np.bool_]) -> Said:
-    prediction = predictor.prediction
+def _said(prediction: Prediction, split: str, chosen: NDArray[Any]) -> Said:
     said = (prediction.probabilities or {}).get(split)
-    return prediction.predictions[split][kept], None if said is None else said[kept]
+    return prediction.predictions[split][chosen], None if said is None else said[chosen]
 
 
 def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.int64]) -> Said:
@@ -229,10 +225,8 @@ def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.
     )
     if made is None:
         made = Splitset.make(splitset.feature_ids, predictor_id=challenger.id)
-    prediction = made.infer()
     (split,) = made.positions()
-    said = (prediction.probabilities or {}).get(split)
-    return prediction.predictions[split][positions], None if said is None else said[positions]
+    return _said(made.infer(), split, positions)
 
 
 def _scorer(
