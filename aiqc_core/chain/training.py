@@ -183,19 +183,14 @@ def _ranked_as_declared(experiment: Experiment, snapshot: str, row: Queue) -> Qu
     """
     before, now = Measure.of_queue(row).metric, experiment.leading_metric
     with metastore.atomic():
-        noted = Snapshot.of(experiment.name, snapshot)
-        if noted.metric != now:
-            noted.metric = now
-            noted.save(only=[Snapshot.metric])
+        of_it = (Snapshot.experiment == experiment.name) & (Snapshot.key == snapshot)
+        Snapshot.update(metric=now).where(of_it).execute()
         if row.metric != experiment.metric:
             row.metric = experiment.metric
             row.save(only=[Queue.metric])
     if before != now:
-        logger.info(
-            "Queue %d ranks by %s from now on, as snapshot %r does, and no longer by %s. The "
-            "leaderboards of other snapshots go on by their own metric.",
-            row.id, now, snapshot, before,
-        )  # fmt: skip
+        told = "Queue %d ranks by %s now, no longer by %s; other snapshots keep their own metric."
+        logger.info(told, row.id, now, before)
     return row
 
 

@@ -114,21 +114,20 @@ def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     newest = max(
         rows, key=lambda row: (queues[row.id] is not None, row.time_updated), default=None
     )
+    train = f"dagster job execute -m aiqc_dagster.definitions -j retrain_{experiment}"
     if newest is None:
         known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
         message = (
             f"no snapshot {snapshot or ''} of experiment {experiment!r} in "
-            f"{config.shown_store()}; it holds {known}. Train it: "
-            f"dagster job execute -m aiqc_dagster.definitions -j retrain_{experiment}"
+            f"{config.shown_store()}; it holds {known}. Train it: {train}"
         )
         raise NotFoundError(message)
     if queues[newest.id] is None and "queue" in newest.rows:
+        keys = [row.key for row in rows]
         message = (
-            f"{experiment!r}: the rows of its snapshots {[row.key for row in rows]} were deleted. "
-            f"Train it again: dagster job execute -m aiqc_dagster.definitions "
-            f"-j retrain_{experiment}"
+            f"{experiment!r}: the rows of its snapshots {keys} were deleted. Train it again: "
         )
-        raise NotFoundError(message)
+        raise NotFoundError(message + train)
     return newest
 
 
@@ -160,17 +159,14 @@ def _print_table(console: Console, found: _Found) -> None:
             *([entry.ended] if cut_short else []),
         )
     console.print(table)
-    console.print(
-        f"Snapshot {found.snapshot.key}, Queue {found.queue.id}; of {measure.metric} {way} is "
-        "better.",
-        highlight=False, markup=False,
-    )  # fmt: skip
+    about = f"Snapshot {found.snapshot.key}, Queue {found.queue.id}"
+    _say(console, f"{about}; of {measure.metric} {way} is better.")
 
 
 def _print_best(console: Console, found: _Found) -> None:
     """Name the combination that leads; whether it is in use is another question."""
     if found.undefined is not None:
-        console.print(found.undefined, highlight=False, markup=False)
+        _say(console, found.undefined)
     if found.best is None:
         return
     best, measure = found.best, found.measure
@@ -180,18 +176,15 @@ def _print_best(console: Console, found: _Found) -> None:
         f"Best by mean {_short(measure.split)} {measure.metric} over {best.models} model(s)"
         f"{short}: {_values(best.hyperparameters)} ({best.combo_key}): {scores}"
     )
-    console.print(found.queue.compare_best(measure.metric).verdict, highlight=False, markup=False)
+    _say(console, found.queue.compare_best(measure.metric).verdict)
 
 
 def _print_champion(console: Console, found: _Found) -> None:
     """Name the model in force."""
     row = Champion.of(found.experiment)
     if row is None:
-        console.print(
-            f"Champion: none yet; materialise {found.experiment}/champion, or run "
-            f"retrain_{found.experiment}.",
-            highlight=False, markup=False,
-        )  # fmt: skip
+        how = f"materialise {found.experiment}/champion, or run retrain_{found.experiment}."
+        _say(console, f"Champion: none yet; {how}")
         return
     job = row.predictor.job
     here = next((e for e in found.trained if e.predictor_id == row.predictor_id), None)
@@ -213,8 +206,12 @@ def _print_ends(console: Console, found: _Found, since: datetime | None) -> None
         nothing = "" if new else " Nothing to do: every model was trained before."
         console.print(f"Trained now: {new} of {total}.{nothing}")
     place = config.home() if config.database_url() is None else config.shown_store()
-    line = f"Store: {place}   Open the UI: make ui"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _say(console, f"Store: {place}   Open the UI: make ui", soft_wrap=True)
+
+
+def _say(console: Console, line: str, *, soft_wrap: bool = False) -> None:
+    """Print a line as it is: a name in it may look like markup."""
+    console.print(line, highlight=False, markup=False, soft_wrap=soft_wrap)
 
 
 def _new(found: _Found, since: datetime) -> int:

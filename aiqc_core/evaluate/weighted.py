@@ -40,14 +40,9 @@ def classification(
     >>> score(np.array([[1.0, 1.0], [2.0, 0.0]]))["accuracy"].tolist()
     [0.5, 1.0]
     """
-    true, called, hit = (
-        _one_hot(codes, kept, class_count)
-        for codes, kept in (
-            (truth, np.ones(len(truth))),
-            (predicted, np.ones(len(truth))),
-            (truth, (truth == predicted).astype(float)),
-        )
-    )
+    each = np.ones(len(truth))
+    true, called = (_one_hot(codes, each, class_count) for codes in (truth, predicted))
+    hit = _one_hot(truth, (truth == predicted).astype(float), class_count)
 
     def score(weights: Floats) -> dict[str, Floats]:
         support, said, hits = ((part.T @ weights.T).T for part in (true, called, hit))

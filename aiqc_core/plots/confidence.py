@@ -84,16 +84,7 @@ def figure(found: Mapping[str, Any], about: str = "", *, height: int = HEIGHT) -
     )
     theme.name_ticks(drawn, "x", classes, max(CHARACTERS // len(classes) - 2, 4))
     if found["class_count"] == 2:  # noqa: PLR2004 - the threshold of two classes
-        drawn.add_shape(
-            type="line",
-            xref="paper",
-            x0=0,
-            x1=1,
-            y0=HALF,
-            y1=HALF,
-            line=theme.CHANCE,
-            layer="below",
-        )
+        drawn.add_hline(HALF, line=theme.CHANCE, layer="below")
     drawn.update_xaxes(tickangle=0)
     drawn.update_yaxes(range=[0, 1], tickvals=[0, HALF, 1], title={"font": {"size": 11}})
     small = {"font": {"size": 14}, "pad": {"t": 6}, "subtitle": {"font": {"size": 11}}}

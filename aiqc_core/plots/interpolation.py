@@ -72,13 +72,9 @@ def figure(
     drawn.add_scatter(
         x=found["row"], name="measured", **theme.series(found["before"], theme.BLUE, 1.5)
     )
-    drawn.add_scatter(
-        x=found["filled_row"],
-        y=found["filled"],
-        mode="markers",
-        name="filled",
-        marker={"color": theme.ORANGE, "size": 5},
-    )
+    dots = {"color": theme.ORANGE, "size": 5}
+    x, y = found["filled_row"], found["filled"]
+    drawn.add_scatter(x=x, y=y, mode="markers", name="filled", marker=dots)
     drawn.update_layout(showlegend=True)
     return drawn
 

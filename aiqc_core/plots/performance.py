@@ -126,10 +126,8 @@ def figure(
         drawn.update_xaxes(type="log")
     height_of = _heights(found)
     scores = {p["score"] for p in points}
-    if (
-        len(scores) == 1 and found["undefined"] is None
-    ):  # plotly would show a whole unit above and below
-        (only,) = scores
+    if len(scores) == 1 and found["undefined"] is None:
+        (only,) = scores  # plotly would show a whole unit above and below
         drawn.update_yaxes(range=[only - 0.1, only + 0.1])
     if len({p["predictor_id"] for p in points}) <= LINKED_MODELS:
         _link(drawn, points, height_of)
@@ -140,12 +138,7 @@ def figure(
             y=[height_of(p) for p in of_it],
             mode="markers",
             name=theme.escaped(split),
-            marker={
-                "color": theme.split_color(split),
-                "symbol": theme.SYMBOLS.get(split, "circle"),
-                "size": 9,
-                "opacity": 0.85,
-            },
+            marker=theme.marker(split) | {"opacity": 0.85, "size": 9},
             text=[_hover(p, score_type) for p in of_it],
             hovertemplate="%{text}<extra></extra>",
         )

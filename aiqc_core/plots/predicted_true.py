@@ -63,12 +63,7 @@ def figure(
             y=pair["predicted"],
             mode="markers",
             name=theme.escaped(split) + score,
-            marker={
-                "color": theme.split_color(split),
-                "symbol": theme.SYMBOLS.get(split, "circle"),
-                "opacity": 0.6,
-                "size": 7,
-            },
+            marker=theme.marker(split) | {"opacity": 0.6, "size": 7},
         )
     drawn.update_layout(showlegend=True)
     return drawn

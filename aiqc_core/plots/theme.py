@@ -40,6 +40,11 @@ def split_color(split: str) -> str:
     return SPLIT_COLORS.get(split, PURPLE)
 
 
+def marker(split: str) -> dict[str, Any]:
+    """Return colour and shape of a split's points, the same in every figure."""
+    return {"color": split_color(split), "symbol": SYMBOLS.get(split, "circle")}
+
+
 def style(idx: int) -> dict[str, Any]:
     """Return the line of the n-th of several things: colours first, then dashes."""
     dash = DASHES[idx // len(CYCLE) % len(DASHES)]
