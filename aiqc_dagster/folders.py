@@ -67,11 +67,7 @@ class _Part(NamedTuple):
 
 
 class _Place:
-    """The folder of declarations, and the faults that were found in it.
-
-    Attributes:
-        faults: of what was loaded so far.
-    """
+    """The folder of declarations, and the `faults` of what was loaded so far."""
 
     def __init__(self, package: ModuleType) -> None:
         self.faults: list[Fault] = []

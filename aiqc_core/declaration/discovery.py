@@ -127,9 +127,8 @@ def _declared(folder: Path) -> list[Path]:
     """Return the files of a folder that are read as declarations: ours, or Dagster's."""
     # This very name, also where the system takes `Defs.yaml` for it.
     there = {file.name for file in folder.iterdir() if file.is_file()}
-    names = [YAML_NAME, *OTHER_NAMES]
-    yaml = next(([folder / name] for name in names if name in there), [])
-    return [*yaml, *(folder / name for name in (PYTHON_NAME,) if name in there)]
+    yaml = [name for name in (YAML_NAME, *OTHER_NAMES) if name in there][:1]
+    return [folder / name for name in (*yaml, *({PYTHON_NAME} & there))]
 
 
 def _modules(folder: Path, root: Path) -> list[Path]:

@@ -94,10 +94,8 @@ def _is_yaml(file: Path, read: str) -> bool:
         is_named = bool(YAML_LIKE.fullmatch(file.name.lstrip(".")))
         return is_named and not read and (bool(faults) or not _content(file).strip())
     given = [_declared_name(document.data) for document in documents]
-    return any(
-        name is not None and (not read or (name and not _is_mentioned(read, name)))
-        for name in given
-    )
+    names = [name for name in given if name is not None]
+    return any(not read or (name and not _is_mentioned(read, name)) for name in names)
 
 
 def _declared_name(data: Any) -> str | None:
