@@ -318,7 +318,7 @@ def test_an_encoder_that_cannot_be_stored_is_refused_in_words() -> None:
 
 def test_data_that_goes_with_an_encoder_is_told() -> None:
     table = np.zeros(2_000_000)
-    with pytest.warns(UserWarning, match=r"FunctionTransformer takes 16 MB .*'table' \(16 MB\)"):
+    with pytest.warns(UserWarning, match=r"FunctionTransformer.* takes 16 MB .*'table' \(16 MB\)"):
         encode.checked(sk.FunctionTransformer(lambda x: x + table[0]))
 
 
