@@ -7,9 +7,10 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
 
-from aiqc_core import declaration
-from aiqc_core.declaration import unread
-from aiqc_dagster import bundle, faulty
+from aiqc_core.experiment import declaration
+from aiqc_core.experiment.declaration import unread
+from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build import invalid
 
 
 class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -51,11 +52,11 @@ class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
         if file.is_file():
             experiment, faults = declaration.examine(file, document=document)
         elif misnamed := list(unread.find(folder)):
-            return faulty.build(faulty.key_of(folder, context.defs_module_path), misnamed)
+            return invalid.build(invalid.key_of(folder, context.defs_module_path), misnamed)
         else:  # made in Python
             given = self.model_dump(exclude_unset=True)
             experiment, faults = declaration.of_values(given, folder)
         if experiment is None or faults:
-            key = faulty.key_of(folder, context.defs_module_path, document)
-            return faulty.build(key, faults)
+            key = invalid.key_of(folder, context.defs_module_path, document)
+            return invalid.build(key, faults)
         return bundle.of_experiment(experiment)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiqc_core import declaration
 from aiqc_core.errors import NotFoundError
-from aiqc_dagster import bundle, folders
+from aiqc_core.experiment import declaration
 from aiqc_dagster import defs as declared
+from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build import loader
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def experiments() -> list[Experiment]:
     """Return the experiments declared under `defs/` that have no fault, by name."""
-    found = declaration.discover(folders.root_of(declared))
+    found = declaration.discover(loader.root_of(declared))
     sound = [one.experiment for one in found if one.experiment is not None and not one.faults]
     return sorted(sound, key=lambda experiment: experiment.name)
 
@@ -33,4 +34,4 @@ def experiment(name: str) -> Experiment:
     return found[name]
 
 
-defs = bundle.whole(*folders.load(declared))
+defs = bundle.whole(*loader.load(declared))

@@ -44,9 +44,10 @@ from sklearn.preprocessing import StandardScaler
 
 from aiqc_core import config
 from aiqc_core.config import use_home
-from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Splitset, Window, blobs
-from aiqc_core.orm.sqlite import PAGE_BYTES
-from aiqc_core.preprocess import samples, window
+from aiqc_core.orm import Dataset, Feature, FeatureCoder, Label, Splitset, Window
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store.sqlite import PAGE_BYTES
+from aiqc_core.stages.preprocess import samples, window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

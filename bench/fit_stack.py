@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import fit_sides
 import numpy as np
 
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train.functions import capture
-from aiqc_core.train.outcome import JobSpec
-from aiqc_core.train.runner import run
-from aiqc_core.train.stacked import groups, run_stacked
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.run import run
+from aiqc_core.stages.train.spec import JobSpec
+from aiqc_core.stages.train.stacking.run import groups, run_stacked
 
 if TYPE_CHECKING:
-    from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.stages.train.spec import JobOutcome
 
 RATES, DECAYS, REPEATS = (0.001, 0.003, 0.01), (0.0, 1e-4, 1e-3, 1e-2), 2
 

@@ -22,7 +22,7 @@ import dagster as dg
 from rich.console import Console
 from rich.table import Table
 
-from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.executors.warm_pool import warm_pool_executor
 
 ROOT = Path(__file__).parents[1]
 FEW, MANY = 4, 12

@@ -62,17 +62,18 @@ def _plan(seconds: dict[str, float]) -> None:
     with _timed(seconds, "import Dagster and the packages"):
         import dagster as dg
 
-        from aiqc_core import chain, leaderboard
-        from aiqc_dagster import partitions, stages
+        from aiqc_core.experiment import workflow
+        from aiqc_core.orm.results import leaderboard
+        from aiqc_dagster.assets import partitions, stages
     with _timed(seconds, "load the code location"):
         from partitions_location import EXPERIMENT, JOBS
     with _timed(seconds, "make the Queue with its Jobs"):
-        queue = chain.prepare(EXPERIMENT, "s1")
+        queue = workflow.prepare(EXPERIMENT, "s1")
     with _timed(seconds, "find every Job by its key"):
-        found = chain.jobs(EXPERIMENT, "s1", EXPERIMENT.job_keys())
+        found = workflow.jobs(EXPERIMENT, "s1", EXPERIMENT.job_keys())
     assert len(found) == JOBS == queue.total_runs
     with _timed(seconds, "find one Job by its key"):
-        chain.jobs(EXPERIMENT, "s1", EXPERIMENT.job_keys()[-1:])
+        workflow.jobs(EXPERIMENT, "s1", EXPERIMENT.job_keys()[-1:])
     with dg.DagsterInstance.get() as instance:
         with _timed(seconds, "add the snapshot's partition"):
             partitions.add_snapshot(instance, EXPERIMENT, "s1")

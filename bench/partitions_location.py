@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT as DEMO
 
 JOBS = int(os.environ.get("BENCH_JOBS", "10000"))
@@ -25,4 +25,4 @@ EXPERIMENT = DEMO.model_copy(
         ),
     }
 )
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

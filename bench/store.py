@@ -64,11 +64,11 @@ def listing_and_recording(rounds: int) -> dict[str, float]:
     """List 10,000 Predictors with small and with large models; record one."""
     from partitions_location import EXPERIMENT, JOBS
 
-    from aiqc_core import chain
+    from aiqc_core.experiment import workflow
     from aiqc_core.orm import Predictor
-    from aiqc_core.orm.running import train_one
+    from aiqc_core.orm.training.run import train_one
 
-    queue = chain.prepare(EXPERIMENT, "s1")
+    queue = workflow.prepare(EXPERIMENT, "s1")
     outcome = train_one(queue.jobs[0], 0)
     assert outcome is not None
     figures = {"record a Predictor, its bytes there": recording(queue, outcome, rounds)}

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from sweep_experiment import EXPERIMENT
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

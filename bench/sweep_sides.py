@@ -144,9 +144,9 @@ def run_queue() -> None:
     """Train the same grid as a Queue."""
     from sweep_experiment import EXPERIMENT
 
-    from aiqc_core import chain
+    from aiqc_core.experiment import workflow
 
-    chain.run(EXPERIMENT, workers=2)
+    workflow.run(EXPERIMENT, workers=2)
 
 
 if __name__ == "__main__":

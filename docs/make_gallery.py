@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from plotly.offline import get_plotlyjs
 
-from aiqc_core import chain, declaration, leaderboard
-from aiqc_core.orm import Predictor, data_figures, figures
+from aiqc_core.experiment import declaration, workflow
+from aiqc_core.orm import Predictor
+from aiqc_core.orm.results import data_figures, figures, leaderboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def main() -> None:
 
 def pictures_of(experiment: Experiment) -> Iterator[Picture]:
     """Train one experiment, where it is not, and yield its figures."""
-    queue = chain.run(experiment)
+    queue = workflow.run(experiment)
     best = best_of(queue, experiment.leading_metric)
     for slug, call, drawn in [*of_data(queue.splitset), *of_training(queue, best), *judged(best)]:
         several = drawn if isinstance(drawn, list) else [drawn]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from small_experiment import declare, fn_build
 
 from aiqc_core.experiment import Training
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -63,4 +63,4 @@ EXPERIMENT = declare(
 
 def run_queue() -> dg.JobDefinition:
     """Return the job that trains a Queue, run by the executor that the environment names."""
-    return bundle.whole().resolve_job_def("run_queue")
+    return experiment.whole().resolve_job_def("run_queue")

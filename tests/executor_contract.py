@@ -21,8 +21,8 @@ import dagster as dg
 import numpy as np
 import pytest
 
-from aiqc_core import chain
 from aiqc_core.config import use_home
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Attempt, Job, Predictor
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def predictions() -> dict[str, dict[str, np.ndarray]]:
 def make_queue(seed: int = 5) -> int:
     """Make the rows up to the Queue, and return its id; another seed is another Queue."""
     experiment = contract_location.EXPERIMENT.model_copy(update={"seed": seed})
-    return chain.prepare(experiment, SNAPSHOT).id
+    return workflow.prepare(experiment, SNAPSHOT).id
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from inference_setups import flat_build
 
 from aiqc_core.orm import Algorithm, Queue
-from aiqc_core.train import runner
+from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from aiqc_core.orm import Splitset
-    from aiqc_core.train.outcome import JobOutcome
+    from aiqc_core.stages.train.spec import JobOutcome
 
 
 def untrained(
@@ -46,6 +46,6 @@ _kept: dict[str, JobOutcome] = {}
 
 def _outcome(job: Any) -> JobOutcome:
     if not _kept:
-        _kept["any"] = runner.run(job.spec(0))
+        _kept["any"] = run.run(job.spec(0))
         assert _kept["any"].failure is None
     return _kept["any"]

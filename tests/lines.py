@@ -37,7 +37,7 @@ def fn_train(
     """Report the loss for a number of epochs, as long as the observer lets it; learn nothing."""
     import time
 
-    from aiqc_core.train import observer
+    from aiqc_core.stages.train.hooks import observer
 
     if "log" in hp:
         with open(hp["log"], "a") as lines:  # noqa: PTH123

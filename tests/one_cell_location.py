@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from small_experiment import declare
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
 EXPERIMENT = declare(epochs=(2,), fold_count=None)
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

@@ -48,7 +48,11 @@ class Worker:
 
     def start(self) -> None:
         """Start it; it listens a few seconds later."""
-        command = [Path(sys.executable).with_name("celery"), "-A", "aiqc_dagster.celery_app"]
+        command = [
+            Path(sys.executable).with_name("celery"),
+            "-A",
+            "aiqc_dagster.executors.celery.app",
+        ]
         options = ["-Q", self.queue, "-n", f"{self.queue}@%h", "--concurrency", "1", "-l", "INFO"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -11,7 +11,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core import objects
+from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

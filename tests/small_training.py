@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train.functions import capture
-from aiqc_core.train.outcome import JobSpec
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.spec import JobSpec
 
 if TYPE_CHECKING:
     from pathlib import Path

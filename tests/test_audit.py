@@ -21,7 +21,6 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from aiqc_core import audit
 from aiqc_core.errors import NotFoundError
 from aiqc_core.orm import (
     Dataset,
@@ -32,9 +31,10 @@ from aiqc_core.orm import (
     LabelCoder,
     Splitset,
     Window,
-    sampling,
 )
-from aiqc_core.preprocess import pipeline
+from aiqc_core.orm.results import audit
+from aiqc_core.orm.samples import cache
+from aiqc_core.stages.preprocess import pipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -142,7 +142,7 @@ def test_each_fold_is_held_against_its_own_rows(home: Path) -> None:
 def test_cached_training_samples_are_not_trusted_either(home: Path) -> None:
     splitset = cut(StandardScaler())
     assert audit.no_leak(splitset, None).verdict == "passed"
-    path = sampling.folder_of(splitset, None) / "train" / "feature_0.npy"
+    path = cache.folder_of(splitset, None) / "train" / "feature_0.npy"
     values = np.load(path)
     values[5, 0] += 0.01
     np.save(path, values)
@@ -248,7 +248,7 @@ def test_nan_in_cached_samples_fails_with_its_place(home: Path) -> None:
     splitset = cut(StandardScaler(), folds=2)
     fold = splitset.ordered_folds[1]
     assert audit.no_nan(splitset, fold).verdict == "passed"
-    path = sampling.folder_of(splitset, fold) / "test" / "feature_0.npy"
+    path = cache.folder_of(splitset, fold) / "test" / "feature_0.npy"
     values = np.load(path)
     values[0, 0], values[1, 1] = np.nan, np.inf
     np.save(path, values)

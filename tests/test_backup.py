@@ -18,18 +18,11 @@ import small_store
 from typer.testing import CliRunner
 
 from aiqc_core import config
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.errors import MetastoreError, TrustError
-from aiqc_core.orm import (
-    SCHEMA_VERSION,
-    Algorithm,
-    Dataset,
-    Feature,
-    blobs,
-    copies,
-    metastore,
-    restoring,
-)
+from aiqc_core.orm import SCHEMA_VERSION, Algorithm, Dataset, Feature, metastore
+from aiqc_core.orm.admin import backup, restore
+from aiqc_core.orm.store import blobs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +70,7 @@ def store(home: Path) -> Path:
 @pytest.fixture
 def saved(store: Path, tmp_path: Path) -> Path:
     """Give a backup of that store; returns its file."""
-    return copies.backup(tmp_path / "saved.sqlite").path
+    return backup.backup(tmp_path / "saved.sqlite").path
 
 
 def names(path: Path) -> list[str]:
@@ -88,14 +81,14 @@ def names(path: Path) -> list[str]:
 def test_a_backup_is_one_file_that_restores_to_the_same_store(store: Path, tmp_path: Path) -> None:
     frame = Dataset.get_by_id(1).to_df()
     metastore.close()
-    copy = copies.backup(tmp_path / "b.sqlite", with_key=True)
+    copy = backup.backup(tmp_path / "b.sqlite", with_key=True)
     assert (copy.schema_version, copy.outside) == (SCHEMA_VERSION, 0)
     assert {p.name for p in tmp_path.iterdir()} == {"aiqc", "b.sqlite", "b.sqlite.key"}
     for path in (copy.path, copy.key):
         assert path is not None
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with config.use_home(tmp_path / "elsewhere"):
-        done = restoring.restore(copy.path, with_key=True)
+        done = restore.restore(copy.path, with_key=True)
         assert (done.opens, done.kept) == (True, None)
         assert Dataset.get_by_id(1).to_df().equals(frame)
         assert Algorithm.get_by_id(1).payloads()["fn_build"]
@@ -105,7 +98,7 @@ def test_a_backup_is_one_file_that_restores_to_the_same_store(store: Path, tmp_p
 def test_without_the_key_what_was_pickled_stays_closed(saved: Path, tmp_path: Path) -> None:
     assert not saved.with_name("saved.sqlite.key").exists()
     with config.use_home(tmp_path / "elsewhere"):
-        assert restoring.restore(saved).opens is False
+        assert restore.restore(saved).opens is False
         assert Dataset.get_by_id(1).name == "kept"
         with pytest.raises(TrustError, match="not signed by this store's key"):
             Algorithm.get_by_id(1).payloads()
@@ -124,11 +117,11 @@ def test_a_backup_is_of_one_moment_while_another_process_writes(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_store.fill()
-    monkeypatch.setattr(copies, "STEP_PAGES", 1)
+    monkeypatch.setattr(backup, "STEP_PAGES", 1)
     with small_store.process(WRITER) as writer:
         made = []
         for i in range(3):
-            made.append(copies.backup(tmp_path / f"{i}.sqlite").path)
+            made.append(backup.backup(tmp_path / f"{i}.sqlite").path)
             wait_for_more()
         assert writer.poll() is None
     counted: list[int] = []
@@ -157,32 +150,32 @@ def test_a_backup_that_is_cut_short_or_changed_is_refused(saved: Path, tmp_path:
         ):
             saved.write_bytes(data)
             with pytest.raises(MetastoreError, match=told):
-                restoring.restore(saved)
+                restore.restore(saved)
         saved.write_bytes(whole)
         small_store.change(saved, "UPDATE blobchunk SET data = zeroblob(length(data))")
         with pytest.raises(MetastoreError, match=r"\d contents are damaged: [0-9a-f]{64}"):
-            restoring.restore(saved)
+            restore.restore(saved)
     assert {p.name for p in (tmp_path / "new").iterdir()} <= {"aiqc.lock"}
 
 
 def test_a_backup_of_a_newer_program_or_with_a_trigger_is_refused(saved: Path) -> None:
     small_store.change(saved, "UPDATE storeinfo SET value = '99' WHERE key = 'schema_version'")
     with pytest.raises(MetastoreError, match=r"schema version 99.* Upgrade the program"):
-        restoring.restore(saved, force=True)
+        restore.restore(saved, force=True)
     small_store.change(
         saved, "CREATE TRIGGER spy AFTER INSERT ON dataset BEGIN DELETE FROM feature; END"
     )
     with pytest.raises(MetastoreError, match="trigger 'spy'"):
-        restoring.restore(saved, force=True)
+        restore.restore(saved, force=True)
 
 
 def test_a_store_with_rows_is_replaced_by_force_alone_and_kept(saved: Path, store: Path) -> None:
     small_store.change(store, "UPDATE dataset SET name = 'newer'")
     with pytest.raises(MetastoreError, match=r"is not empty\. Give --force"):
-        restoring.restore(saved)
+        restore.restore(saved)
     assert names(store) == ["newer"]
     store.chmod(0o640)
-    kept = restoring.restore(saved, force=True).kept
+    kept = restore.restore(saved, force=True).kept
     assert kept is not None
     assert (names(store), names(kept)) == (["kept"], ["newer"])
     assert stat.S_IMODE(store.stat().st_mode) == 0o640
@@ -195,7 +188,7 @@ def test_a_damaged_store_is_replaced_and_kept_with_its_log(saved: Path, store: P
     store.write_bytes(store.read_bytes()[:5000])
     log = store.with_name(store.name + "-wal")
     log.write_bytes(b"what a crash left")
-    kept = restoring.restore(saved, force=True).kept
+    kept = restore.restore(saved, force=True).kept
     assert kept is not None
     assert kept.with_name(kept.name + "-wal").read_bytes() == b"what a crash left"
     assert not log.exists()
@@ -209,27 +202,27 @@ def test_a_store_that_another_process_has_open_is_not_replaced(
 ) -> None:
     with small_store.process(READER) as reader:
         with pytest.raises(MetastoreError, match=rf"open in .*{reader.pid}"):
-            restoring.restore(saved, force=True)
+            restore.restore(saved, force=True)
         # A process of another user, or in another container, cannot be named; its lock is seen.
-        monkeypatch.setattr(restoring, "_holders", lambda _: [])
+        monkeypatch.setattr(restore, "_holders", lambda _: [])
         with pytest.raises(MetastoreError, match="is open in another process"):
-            restoring.restore(saved, force=True)
+            restore.restore(saved, force=True)
         Dataset.Tabular.from_df(Dataset.get_by_id(1).to_df()[["a"]], name="later")
         metastore.close()
-    assert restoring.restore(saved, force=True).kept is not None
+    assert restore.restore(saved, force=True).kept is not None
     assert names(store) == ["kept"]
 
 
 def test_a_store_that_trains_is_not_replaced(saved: Path, store: Path) -> None:
-    from aiqc_core.orm import liveness
+    from aiqc_core.orm.training import process_identity
 
-    owner = liveness.this_process()
+    owner = process_identity.this_process()
     small_store.change(store, small_store.ATTEMPT.format(json.dumps(owner)))
     with pytest.raises(MetastoreError, match="1 trainings are going on"):
-        restoring.restore(saved, force=True)
+        restore.restore(saved, force=True)
     gone = json.dumps(owner | {"pid": 2**22 + 1})
     small_store.change(store, "DELETE FROM attempt", small_store.ATTEMPT.format(gone))
-    assert restoring.restore(saved, force=True).kept is not None
+    assert restore.restore(saved, force=True).kept is not None
 
 
 @pytest.mark.slow
@@ -242,12 +235,12 @@ def test_killed_in_the_middle_all_is_as_before(saved: Path, store: Path, phase: 
         assert done.returncode == -signal.SIGKILL
         assert names(store) == ["newer"]
         assert not target.exists()
-    assert [p for p in target.parent.iterdir() if p.suffix == copies.DRAFT]
-    assert [p for p in store.parent.iterdir() if p.suffix == copies.DRAFT]
-    copies.backup(target)
-    restoring.restore(target, force=True)
+    assert [p for p in target.parent.iterdir() if p.suffix == backup.DRAFT]
+    assert [p for p in store.parent.iterdir() if p.suffix == backup.DRAFT]
+    backup.backup(target)
+    restore.restore(target, force=True)
     for folder in (target.parent, store.parent):
-        assert not [p for p in folder.iterdir() if p.suffix == copies.DRAFT]
+        assert not [p for p in folder.iterdir() if p.suffix == backup.DRAFT]
     assert names(store) == ["newer"]
 
 
@@ -256,23 +249,23 @@ def test_a_backup_is_refused_before_anything_is_written(
 ) -> None:
     (tmp_path / "there").write_text("mine")
     with pytest.raises(MetastoreError, match="is there already"):
-        copies.backup(tmp_path / "there")
+        backup.backup(tmp_path / "there")
     with pytest.raises(MetastoreError, match="there is no folder"):
-        copies.backup(tmp_path / "none" / "b")
+        backup.backup(tmp_path / "none" / "b")
     with config.use_home(tmp_path / "none"), pytest.raises(MetastoreError, match="no SQLite file"):
-        copies.backup(tmp_path / "b")
+        backup.backup(tmp_path / "b")
     usage = os.statvfs(tmp_path)
     needed = (usage.f_bavail + 2**20) * usage.f_frsize
-    monkeypatch.setattr(copies, "size_of", lambda _: needed)
+    monkeypatch.setattr(backup, "size_of", lambda _: needed)
     with pytest.raises(MetastoreError, match=r"MB free, and \d+ MB are needed"):
-        copies.backup(tmp_path / "b")
+        backup.backup(tmp_path / "b")
     assert {p.name for p in tmp_path.iterdir()} == {"aiqc", "there"}
 
 
 def test_a_damaged_store_has_no_backup(store: Path, tmp_path: Path) -> None:
     small_store.change(store, "UPDATE blobchunk SET data = zeroblob(length(data)) WHERE idx = 0")
     with pytest.raises(MetastoreError, match=r"contents are damaged.*aiqc doctor --deep"):
-        copies.backup(tmp_path / "b.sqlite")
+        backup.backup(tmp_path / "b.sqlite")
     assert {p.name for p in tmp_path.iterdir()} == {"aiqc"}
 
 
@@ -286,19 +279,19 @@ def test_what_lies_on_an_object_store_is_told(
     assert "Not in it: 2 contents" in done.output
     monkeypatch.delenv("AIQC_ARTIFACTS")
     with pytest.raises(MetastoreError, match="Set AIQC_ARTIFACTS as it was"):
-        copies.backup(tmp_path / "c.sqlite")
+        backup.backup(tmp_path / "c.sqlite")
 
 
 def test_another_key_is_not_replaced_unless_forced(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = copies.backup(tmp_path / "b.sqlite", with_key=True).path
+    saved = backup.backup(tmp_path / "b.sqlite", with_key=True).path
     with config.use_home(tmp_path / "other"):
         small_store.fill("other")
         own = config.key_path().read_bytes()
         with pytest.raises(MetastoreError, match="is another key than"):
-            restoring.restore(saved, with_key=True)
-        assert restoring.restore(saved, force=True, with_key=True).opens
+            restore.restore(saved, with_key=True)
+        assert restore.restore(saved, force=True, with_key=True).opens
         kept = list((tmp_path / "other").glob("store.key.replaced-*"))
         assert [path.read_bytes() for path in kept] == [own]
         assert Algorithm.get_by_id(1).payloads()["fn_train"]

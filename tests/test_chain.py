@@ -10,7 +10,6 @@ import pytest
 from sklearn.preprocessing import LabelBinarizer, MinMaxScaler, StandardScaler
 from small_experiment import declare, fn_train, source
 
-from aiqc_core import chain, leaderboard
 from aiqc_core.errors import (
     AlgorithmError,
     DeclarationError,
@@ -25,8 +24,10 @@ from aiqc_core.experiment import (
     Pipeline,
     Training,
     Windowing,
+    workflow,
 )
 from aiqc_core.orm import Algorithm, Dataset, Feature, Queue, Snapshot, Splitset
+from aiqc_core.orm.results import leaderboard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,14 +35,14 @@ if TYPE_CHECKING:
 
 def test_ten_lines_train_an_experiment(home: Path) -> None:
     experiment = declare()
-    queue = chain.run(experiment, snapshot="s1")
+    queue = workflow.run(experiment, snapshot="s1")
     assert queue.runs_completed == queue.total_runs == 4
     assert sorted(job.key for job in queue.jobs) == sorted(experiment.job_keys())
 
 
 def test_walking_again_finds_every_row(home: Path) -> None:
-    first = chain.prepare(declare(), "s1")
-    again = chain.prepare(declare(), "s2")
+    first = workflow.prepare(declare(), "s1")
+    again = workflow.prepare(declare(), "s2")
     assert first.id == again.id
     tables = (Dataset, Feature, Splitset, Algorithm, Queue)
     assert [table.select().count() for table in tables] == [1] * 5
@@ -49,23 +50,26 @@ def test_walking_again_finds_every_row(home: Path) -> None:
 
 
 def test_new_content_gives_a_new_version_and_a_new_queue(home: Path) -> None:
-    first = chain.prepare(declare(), "s1")
-    second = chain.prepare(declare(source=lambda: source(61)), "s2")
+    first = workflow.prepare(declare(), "s1")
+    second = workflow.prepare(declare(source=lambda: source(61)), "s2")
     assert second.id != first.id
     assert [row.version for row in Dataset.select()] == [1, 2]
     assert Algorithm.select().count() == 1
 
 
 def test_a_changed_encoder_changes_what_follows_it_only(home: Path) -> None:
-    chain.prepare(declare(), "s1")
-    chain.prepare(declare(scaler=MinMaxScaler()), "s1")
+    workflow.prepare(declare(), "s1")
+    workflow.prepare(declare(scaler=MinMaxScaler()), "s1")
     assert Dataset.select().count() == 1
     assert Feature.select().count() == Splitset.select().count() == Queue.select().count() == 2
 
 
 def test_seeds_follow_from_content(home: Path) -> None:
     """The same combination keeps its seed when the grid around it grows."""
-    few, more = chain.prepare(declare(), "s1"), chain.prepare(declare(epochs=(1, 2, 4)), "s1")
+    few, more = (
+        workflow.prepare(declare(), "s1"),
+        workflow.prepare(declare(epochs=(1, 2, 4)), "s1"),
+    )
     seeds = [{job.key: job.seed(0) for job in queue.jobs} for queue in (few, more)]
     assert seeds[0].items() < seeds[1].items()
     assert len(set(seeds[1].values())) == 6
@@ -73,26 +77,26 @@ def test_seeds_follow_from_content(home: Path) -> None:
 
 def test_a_stage_before_its_turn_names_what_to_do_first(home: Path) -> None:
     with pytest.raises(NotFoundError, match=r"has no splitset yet; materialise updown/splitset"):
-        chain.queue(declare(), "s1")
+        workflow.queue(declare(), "s1")
 
 
 def test_an_unknown_job_lists_those_there_are(home: Path) -> None:
     experiment = declare()
-    chain.prepare(experiment, "s1")
+    workflow.prepare(experiment, "s1")
     with pytest.raises(TrainingError, match=experiment.job_keys()[0]):
-        chain.jobs(experiment, "s1", ["f9_00000000"])
+        workflow.jobs(experiment, "s1", ["f9_00000000"])
 
 
 def test_a_source_that_gives_no_frame_is_named(home: Path) -> None:
     with pytest.raises(IngestError, match="source of 'updown': gave list"):
-        chain.dataset(declare(source=lambda: [1, 2]), "s1")
+        workflow.dataset(declare(source=lambda: [1, 2]), "s1")
     assert Dataset.select().count() == 0
 
 
 def test_a_source_can_be_a_file(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     source().to_csv(path, index=False)
-    row = chain.dataset(declare(source=path), "s1")
+    row = workflow.dataset(declare(source=path), "s1")
     assert (row.source_format, row.source_path, row.version) == ("csv", str(path), 1)
 
 
@@ -144,13 +148,13 @@ def test_an_array_with_labels_of_its_own_is_two_datasets(home: Path) -> None:
             size_test=0.2,
         ),
     )
-    queue = chain.prepare(experiment, "s1")
+    queue = workflow.prepare(experiment, "s1")
     assert [(row.typ, row.name) for row in Dataset.select()] == [
         ("sequence", "updown"),
         ("tabular", "updown/label"),
     ]
     assert queue.splitset.fetch_cache("train", "features").shape == (16, 1, 3, 2)
-    assert chain.prepare(experiment, "s2").id == queue.id
+    assert workflow.prepare(experiment, "s2").id == queue.id
 
 
 def test_a_forecast_learns_the_future_in_its_own_units(home: Path) -> None:
@@ -175,7 +179,7 @@ def test_a_forecast_learns_the_future_in_its_own_units(home: Path) -> None:
             hyperparameters={"epochs": [60]},
         ),
     )
-    queue = chain.run(experiment, snapshot="s1")
+    queue = workflow.run(experiment, snapshot="s1")
     (predictor,) = queue.jobs[0].predictors
     (prediction,) = predictor.predictions
     test = queue.splitset.positions()["test"]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from typer.testing import CliRunner
 
-from aiqc_core import __version__, chain, declaration
-from aiqc_core.cli import app
+from aiqc_core import __version__
+from aiqc_core.cli.app import app
+from aiqc_core.experiment import declaration, workflow
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def trained(home: Path) -> Experiment:
         update={"fold_count": None, "size_test": 0.2, "size_validation": 0.2}
     )
     small = EXPERIMENT.model_copy(update={"training": training, "pipeline": pipeline})
-    chain.run(small, snapshot="s1")
+    workflow.run(small, snapshot="s1")
     return small
 
 

@@ -8,8 +8,8 @@ import pytest
 from sklearn.preprocessing import MinMaxScaler
 from small_experiment import declare
 
-from aiqc_core import chain
-from aiqc_core.chain.versions import STAGES
+from aiqc_core.experiment import workflow
+from aiqc_core.experiment.workflow.versions import STAGES
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -59,4 +59,4 @@ def test_only_the_stages_that_a_change_touches_have_another_version(
 
 def version(experiment: Experiment, stage: str) -> str:
     """Return the code version of a stage."""
-    return chain.code_version(experiment, stage)
+    return workflow.code_version(experiment, stage)

@@ -12,8 +12,8 @@ import small_experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiqc_core.declaration import discover, examine, load, told
 from aiqc_core.errors import DeclarationError, NotFoundError
+from aiqc_core.experiment.declaration import discover, examine, load, told
 from aiqc_core.usercode.identity import fingerprint
 
 SMALL = """\

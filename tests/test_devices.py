@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiqc_core import device_faults, devices, leases, nvml
-from aiqc_core.devices import CPU, Device, Slot
+from aiqc_core.devices import devices, faults, leases, nvml
+from aiqc_core.devices.devices import CPU, Device, Slot
 from aiqc_core.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -248,11 +248,11 @@ def test_errors_tell_whether_the_device_is_lost(
 ) -> None:
     outer = ValueError("in fn_train")
     outer.__cause__ = RuntimeError(text)
-    assert device_faults.loss(outer) is None  # this process has no device that it could lose
+    assert faults.loss(outer) is None  # this process has no device that it could lose
     for name, value in devices.environment(Slot(Device("cuda:1", "1"), 0)).items():
         monkeypatch.setenv(name, value)
-    reason = device_faults.loss(outer)
-    assert (reason is not None, device_faults.is_spoilt(outer)) == (is_lost, is_spoilt)
+    reason = faults.loss(outer)
+    assert (reason is not None, faults.is_spoilt(outer)) == (is_lost, is_spoilt)
     if reason is not None:
         assert reason.startswith("the device cuda:1 is lost: CUDA error")
         assert "nvidia-smi" in reason

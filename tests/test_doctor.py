@@ -12,25 +12,17 @@ import small_store
 from typer.testing import CliRunner
 
 from aiqc_core import config
-from aiqc_core.cli import app
-from aiqc_core.orm import (
-    SCHEMA_VERSION,
-    Dataset,
-    Queue,
-    blobs,
-    copies,
-    health,
-    liveness,
-    metastore,
-    readonly,
-    surroundings,
-)
+from aiqc_core.cli.app import app
+from aiqc_core.orm import SCHEMA_VERSION, Dataset, Queue, metastore
+from aiqc_core.orm.admin import backup, doctor, doctor_environment, readonly
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.training import process_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aiqc_core.orm.symptoms import Symptom
+    from aiqc_core.orm.admin.diagnostic import Symptom
 
 RUN = CliRunner()
 NOBODY = 65534
@@ -57,7 +49,7 @@ def store(home: Path) -> Path:
 
 def part(name: str, *, deep: bool = False) -> Symptom:
     """Return what is said of one part."""
-    (found,) = [s for s in health.examine(deep=deep).symptoms if s.part == name]
+    (found,) = [s for s in doctor.examine(deep=deep).symptoms if s.part == name]
     return found
 
 
@@ -87,7 +79,7 @@ def test_a_log_that_a_crash_left_stays_and_is_read(store: Path) -> None:
     assert len(before["aiqc.sqlite-wal"]) > 0
     with readonly.opened() as database:
         assert database.execute_sql("SELECT COUNT(*) FROM dataset").fetchone() == (2,)
-    assert health.examine().is_sound
+    assert doctor.examine().is_sound
     after = small_store.contents(store.parent)
     del before["aiqc.sqlite-shm"], after["aiqc.sqlite-shm"]  # which is memory that is shared
     assert after == before
@@ -154,7 +146,7 @@ def test_pages_that_are_torn_are_found(store: Path) -> None:
     data = bytearray(store.read_bytes())
     data[3 * 2**16 : 3 * 2**16 + 200] = b"\xff" * 200
     store.write_bytes(data)
-    assert not health.examine().is_sound
+    assert not doctor.examine().is_sound
 
 
 def test_pickles_of_another_key_or_of_none_are_counted(store: Path) -> None:
@@ -203,7 +195,7 @@ def test_leftovers_are_counted_and_gc_frees_them(store: Path) -> None:
 
 
 def test_claims_of_processes_that_ended_are_told(store: Path) -> None:
-    owner = liveness.this_process()
+    owner = process_identity.this_process()
     small_store.change(store, small_store.ATTEMPT.format(json.dumps(owner)))
     assert part("claims").found == "1 trainings are going on"
     gone = json.dumps(owner | {"pid": 2**22 + 1})
@@ -232,7 +224,7 @@ def test_half_written_samples_and_waiting_trainings_are_told(store: Path) -> Non
 
 
 def test_a_network_file_system_is_warned_of(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surroundings, "_kind_of", lambda _: "nfs4")
+    monkeypatch.setattr(doctor_environment, "_kind_of", lambda _: "nfs4")
     found = part("file system")
     assert (found.verdict, "AIQC_DATABASE_URL" in found.remedy) == ("warn", True)
 
@@ -258,12 +250,12 @@ def test_a_store_that_may_only_be_read_is_looked_at_and_copied(
     free = tmp_path / "free"
     free.mkdir()
     free.chmod(0o777)
-    assert health.examine().is_sound  # all modules are loaded before the user is another
+    assert doctor.examine().is_sound  # all modules are loaded before the user is another
     store.chmod(0o444)
     store.parent.chmod(0o555)
     config.key_path().chmod(0o444)
     with as_nobody():
-        found = {s.part: s.verdict for s in health.examine().symptoms if s.part != "key"}
-        copy = copies.backup(free / "copy.sqlite")
+        found = {s.part: s.verdict for s in doctor.examine().symptoms if s.part != "key"}
+        copy = backup.backup(free / "copy.sqlite")
     assert set(found.values()) == {"ok"}, found
     assert copy.schema_version == SCHEMA_VERSION

@@ -16,12 +16,12 @@ from sklearn.preprocessing import FunctionTransformer
 from small_experiment import declare, fn_build, fn_train
 from small_training import make_spec
 
-from aiqc_core import declaration, frames
+from aiqc_core import frames
 from aiqc_core.errors import IngestError, PreprocessError, TrainingError
-from aiqc_core.experiment import Training
+from aiqc_core.experiment import Training, declaration
 from aiqc_core.orm import Attempt, Dataset, Feature, FeatureCoder, Predictor
-from aiqc_core.preprocess import encode
-from aiqc_core.train import runner
+from aiqc_core.stages.preprocess import encode
+from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def test_a_failed_training_names_the_users_frames(home: Path, workers: int | Non
 def test_each_function_of_the_users_is_named(
     tmp_path: Path, role: str, function: Callable[..., Any]
 ) -> None:
-    outcome = runner.run(make_spec(tmp_path, **{role: function}))
+    outcome = run.run(make_spec(tmp_path, **{role: function}))
     assert outcome.failure is not None
     text = 'raise ValueError("not today")'
     assert f"in {function.__name__}: `{text}`" in outcome.failure.message
@@ -151,7 +151,7 @@ def test_the_place_follows_the_error_and_what_is_kept_the_place(
     def raised(*given: Any, **hp: Any) -> Any:
         raises()
 
-    outcome = runner.run(make_spec(tmp_path, fn_train=raised))
+    outcome = run.run(make_spec(tmp_path, fn_train=raised))
     assert outcome.failure is not None
     assert re.search(said, outcome.failure.message, re.DOTALL)
     assert not re.search(r"\.,|: \s|: ,", outcome.failure.message)
@@ -160,7 +160,7 @@ def test_the_place_follows_the_error_and_what_is_kept_the_place(
 
 def test_what_is_kept_is_said_after_the_place(tmp_path: Path) -> None:
     spec = make_spec(tmp_path / "samples", fn_predict=fails_to_predict)
-    outcome = runner.run(replace(spec, checkpoint=str(tmp_path / "checkpoint")))
+    outcome = run.run(replace(spec, checkpoint=str(tmp_path / "checkpoint")))
     assert outcome.failure is not None
     kept = r"not today, at .*\)`\. What was trained is kept in \S+, as weights\. \(hyper"
     assert re.search(kept, outcome.failure.message)
@@ -195,7 +195,7 @@ def test_a_file_that_changed_since_shows_the_text_that_was_stored(
 
     spec = make_spec(tmp_path / "samples", fn_train=fn_train)
     file.write_text("# nothing of it is left\n" * 9)
-    outcome = runner.run(spec)
+    outcome = run.run(spec)
     assert outcome.failure is not None
     assert f"{file}:6 in helper (hyper" in outcome.failure.message
     assert "`return mine.train()`" in outcome.failure.message
@@ -247,7 +247,7 @@ def test_code_that_is_not_the_users_is_left_out() -> None:
     assert frames.is_users("<stdin>")
     assert not frames.is_users(np.__file__)
     assert not frames.is_users(pickle.__file__)
-    assert not frames.is_users(runner.__file__)
+    assert not frames.is_users(run.__file__)
 
 
 def test_a_prediction_that_fails_in_the_users_code_has_a_note() -> None:

@@ -43,10 +43,10 @@ if __name__ == "__main__":
     print("attempts", Attempt.select().count())
 """
 WORKER = """
-from aiqc_core.workers import WarmPool
+from aiqc_core.workers.pool import WarmPool
 if __name__ == "__main__":
     with WarmPool(1) as pool:
-        pool.submit("ask", "aiqc_core.train.backend:get_backend", "keras")
+        pool.submit("ask", "aiqc_core.stages.train.backends.base:get_backend", "keras")
         (done,) = pool.wait(60)
         print(done.error.message)
 """

@@ -18,7 +18,6 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from aiqc_core import chain, declaration
 from aiqc_core.errors import AIQCError, AlgorithmError, DeclarationError, SelectionError
 from aiqc_core.experiment import (
     Experiment,
@@ -28,6 +27,8 @@ from aiqc_core.experiment import (
     Pipeline,
     Training,
     Windowing,
+    declaration,
+    workflow,
 )
 from aiqc_core.orm import Algorithm, Dataset, Feature, Hyperparamset, Label, Queue, Splitset
 
@@ -265,7 +266,7 @@ def test_what_the_data_refute_is_said_in_the_words_of_the_declaration(
     for source in (small_experiment.source, file):
         experiment = small_experiment.declare(source=source, pipeline=pipeline(**changes))
         with pytest.raises(AIQCError, match=message) as caught:
-            chain.prepare(experiment, "s1")
+            workflow.prepare(experiment, "s1")
         assert not [word for word in OF_ROWS if word in str(caught.value)]
 
 
@@ -279,7 +280,7 @@ def test_text_that_no_encoder_takes_is_said_without_rows(home: Path) -> None:
     source = small_experiment.source().assign(word="a")
     experiment = small_experiment.declare(source=source, pipeline=pipeline())
     with pytest.raises(AlgorithmError, match=r"pipeline\.feature_encoders.*word") as caught:
-        chain.prepare(experiment, "s1")
+        workflow.prepare(experiment, "s1")
     assert not [word for word in OF_ROWS if word in str(caught.value)]
 
 

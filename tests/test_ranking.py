@@ -17,14 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from small_experiment import declare, source
 from typer.testing import CliRunner
 
-from aiqc_core import chain, leaderboard
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.errors import AlgorithmError, DeclarationError, SelectionError, TrainingError
-from aiqc_core.evaluate.leading import lower_is_better
-from aiqc_core.experiment import Experiment
-from aiqc_core.orm import Dataset, Hyperparamset, MedianPruner, Predictor, Queue, searching
-from aiqc_core.orm.measure import Measure
-from aiqc_core.train import pruning
+from aiqc_core.experiment import Experiment, workflow
+from aiqc_core.orm import Dataset, Hyperparamset, MedianPruner, Predictor, Queue
+from aiqc_core.orm.results import leaderboard
+from aiqc_core.orm.training import search as searching
+from aiqc_core.orm.training.measure import Measure
+from aiqc_core.stages.evaluate.ranking import lower_is_better
+from aiqc_core.stages.train.search import pruning
 from aiqc_core.utils import meter
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def imbalanced() -> pd.DataFrame:
 @pytest.fixture
 def ranked(home: Path) -> Queue:
     """A trained Queue that is ranked by the area under the curve."""
-    return chain.run(declare(metric="roc_auc", source=imbalanced), snapshot="s1")
+    return workflow.run(declare(metric="roc_auc", source=imbalanced), snapshot="s1")
 
 
 def shown(*arguments: str) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def test_every_door_ranks_by_the_declared_metric(ranked: Queue) -> None:
     assert found["snapshot"] == "s1"
     assert {p["predictor_id"] for p in found["predictors"]} == set(table["predictor_id"])
     assert found["champion"] is None
-    row, _ = chain.crown(declare(metric="roc_auc", source=imbalanced), "s1")
+    row, _ = workflow.crown(declare(metric="roc_auc", source=imbalanced), "s1")
     best = table[table["epochs"] == means.idxmax()]
     assert row.predictor_id == best.loc[best["roc_auc"].idxmax(), "predictor_id"]
     assert shown("leaderboard", "updown")["champion"]["predictor_id"] == row.predictor_id
@@ -121,10 +122,10 @@ def test_a_metric_that_is_named_in_the_call_wins(ranked: Queue) -> None:
 
 def test_another_metric_ranks_the_same_models_and_trains_none_again(ranked: Queue) -> None:
     before = Predictor.select().count()
-    again = chain.run(declare(metric="f1", source=imbalanced), snapshot="s1")
+    again = workflow.run(declare(metric="f1", source=imbalanced), snapshot="s1")
     assert (again.id, Predictor.select().count()) == (ranked.id, before)
     assert shown("leaderboard", "updown")["metric"] == "f1"
-    plain = chain.run(declare(source=imbalanced), snapshot="s1")
+    plain = workflow.run(declare(source=imbalanced), snapshot="s1")
     assert plain.metric is None
     assert shown("leaderboard", "updown")["metric"] == "accuracy"
 
@@ -134,7 +135,7 @@ def test_a_snapshot_keeps_its_metric_when_the_declaration_of_its_queue_is_edited
 ) -> None:
     with caplog.at_level(logging.INFO, logger="aiqc_core"):
         for key, metric in (("s2", "loss"), ("s3", None)):
-            later = chain.run(declare(metric=metric, source=imbalanced), snapshot=key)
+            later = workflow.run(declare(metric=metric, source=imbalanced), snapshot=key)
             assert (later.id, later.metric) == (ranked.id, metric)
     assert "no longer by roc_auc" in caplog.text
     named = {key: shown("leaderboard", "updown", "--snapshot", key) for key in ("s1", "s2", "s3")}
@@ -142,7 +143,7 @@ def test_a_snapshot_keeps_its_metric_when_the_declaration_of_its_queue_is_edited
     table = ranked.metrics_df().query("split == 'fold_validation'").set_index("predictor_id")
     for key, metric, sign in (("s1", "roc_auc", 1), ("s2", "loss", -1)):
         best = named[key]["best"]["predictor_ids"]
-        promoted = chain.promote("updown", key).predictor_id
+        promoted = workflow.promote("updown", key).predictor_id
         assert promoted == (sign * table.loc[best, metric]).idxmax()
 
 
@@ -150,7 +151,7 @@ def test_the_text_calls_the_best_best_and_the_champion_in_force_by_its_name(
     ranked: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    chain.promote("updown", "s1", 1)
+    workflow.promote("updown", "s1", 1)
     told = CliRunner().invoke(app, ["leaderboard", "updown"]).output
     assert "roc_auc of 4 of 4 models" in told
     assert "Snapshot s1, Queue 1; of roc_auc higher is better." in told
@@ -300,14 +301,14 @@ def test_what_a_pruner_cut_short_is_counted_and_marked(home: Path, caplog: Any) 
     assert found["pruned"] == 1
     (cut,) = [p for p in found["predictors"] if p["stopped"] == "pruner"]
     assert cut["hyperparameters"] == {"epochs": 6, "cutoff": -1.0}
-    assert chain.jobs_present(experiment, "s1").verdict == "passed"
+    assert workflow.jobs_present(experiment, "s1").verdict == "passed"
     again = queue.run_jobs(progress=False)
     assert (again.trained, again.pruned, again.skipped) == (0, 1, 0)
 
 
 def test_keras_says_what_ended_a_training_early(home: Path) -> None:
     keras = pytest.importorskip("keras")
-    from aiqc_core.train import keras as backend
+    from aiqc_core.stages.train.backends.keras import backend
 
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(loss="mse")
@@ -403,13 +404,13 @@ def test_a_metric_in_the_labels_own_units_may_lead(home: Path) -> None:
     experiment = declare(
         metric="mae_decoded", pipeline=pipeline, training=given.training.model_copy(update=update)
     )
-    queue = chain.run(experiment, snapshot="s1", progress=False)
+    queue = workflow.run(experiment, snapshot="s1", progress=False)
     judged = queue.metrics_df().query("split == 'fold_validation'")
     means = judged.groupby("epochs")["mae_decoded"].mean()
     found = shown("leaderboard", "updown")
     assert (found["metric"], found["direction"]) == ("mae_decoded", "lower")
     assert found["best"]["hyperparameters"]["epochs"] == means.idxmin()
-    champion, _ = chain.crown(experiment, "s1")
+    champion, _ = workflow.crown(experiment, "s1")
     split = champion.predictor.job.fold.positions()["fold_validation"]
     errors = source()["z"].to_numpy()[split] - np.ravel(
         champion.predictor.prediction.predictions["fold_validation"]
@@ -417,7 +418,7 @@ def test_a_metric_in_the_labels_own_units_may_lead(home: Path) -> None:
     best = judged.set_index("predictor_id")["mae_decoded"][champion.predictor_id]
     assert best == pytest.approx(np.abs(errors).mean())
     later = experiment.model_copy(update={"seed": 8})
-    chain.run(later, snapshot="s2", progress=False)
-    _, result = chain.crown(later, "s2")
+    workflow.run(later, snapshot="s2", progress=False)
+    _, result = workflow.crown(later, "s2")
     assert result.contest
     assert result.contest.metric == "mae"

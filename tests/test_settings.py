@@ -11,7 +11,8 @@ import pytest
 
 from aiqc_core import config
 from aiqc_core.errors import AIQCError, MetastoreError
-from aiqc_core.orm import Dataset, Feature, Splitset, blobs, metastore
+from aiqc_core.orm import Dataset, Feature, Splitset, metastore
+from aiqc_core.orm.store import blobs
 from aiqc_core.utils.config import timezone_now
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from aiqc_core import worker_handle
 from aiqc_core.errors import TrainingError
-from aiqc_core.workers import Finished, RemoteError, WarmPool
+from aiqc_core.workers import handle
+from aiqc_core.workers.pool import Finished, RemoteError, WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,7 +317,7 @@ def test_what_a_task_prints_or_closes_does_not_disturb(pool: WarmPool) -> None:
 def test_a_task_that_ignores_the_request_is_killed(
     pool: WarmPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_handle, "_GRACE_SECONDS", 0.3)
+    monkeypatch.setattr(handle, "_GRACE_SECONDS", 0.3)
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     pool.submit("deaf", "builtins:exec", report_and_sleep(tmp_path / "pid", ignore))
     pid = read_pid(tmp_path / "pid")
@@ -445,7 +445,7 @@ def test_a_supervisor_that_broke_is_no_silent_hang(monkeypatch: pytest.MonkeyPat
 
 
 SCRIPT = """
-from aiqc_core.workers import WarmPool
+from aiqc_core.workers.pool import WarmPool
 print("main runs", flush=True)
 with WarmPool(2) as pool:
     for number in range(4):
@@ -477,7 +477,7 @@ def test_a_main_without_a_guard_runs_once(way: str, tmp_path: Path) -> None:
 def test_workers_end_with_their_parent_in_the_middle_of_a_task(
     signal_number: int, tmp_path: Path
 ) -> None:
-    script = "from aiqc_core.workers import WarmPool\npool = WarmPool(2)\n"
+    script = "from aiqc_core.workers.pool import WarmPool\npool = WarmPool(2)\n"
     for name in ("a", "b"):
         statement = report_and_sleep(tmp_path / name, "subprocess.Popen(['sleep', '60'])")
         script += f"pool.submit({name!r}, 'builtins:exec', {statement!r})\n"

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from aiqc_core import devices, leases, worker_supervisor
-from aiqc_core.workers import WarmPool
+from aiqc_core.devices import devices, leases
+from aiqc_core.workers import supervisor
+from aiqc_core.workers.pool import WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from aiqc_core.workers import Finished
+    from aiqc_core.workers.pool import Finished
 
 ROOT = Path(__file__).parents[1]
 SEEN = "__import__('os').environ['CUDA_VISIBLE_DEVICES']"
@@ -152,7 +153,7 @@ def test_what_a_worker_starts_does_not_hold_its_slot(pool: WarmPool) -> None:
 def test_a_slot_is_free_when_the_whole_run_is_killed() -> None:
     first, second = devices.slots()
     script = (
-        "from aiqc_core.workers import WarmPool\npool = WarmPool(2)\n"
+        "from aiqc_core.workers.pool import WarmPool\npool = WarmPool(2)\n"
         "for n in '01': pool.submit(n, 'time:sleep', 60, on='slot')\npool.wait(60)\n"
     )
     run = subprocess.Popen(
@@ -195,7 +196,7 @@ def test_a_worker_without_work_gives_its_slot_to_who_waits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("AIQC_DEVICES", "cuda:0")
-    monkeypatch.setattr(worker_supervisor, "_IDLE_SECONDS", 0.3)
+    monkeypatch.setattr(supervisor, "_IDLE_SECONDS", 0.3)
     with WarmPool(1) as first, WarmPool(1) as second:
         assert value(first, SEEN) == "0"
         assert value(second, SEEN) == "0"
@@ -223,7 +224,7 @@ def test_a_task_on_a_whole_device_waits_for_all_its_slots(
 
 
 LOSE = (
-    "__import__('aiqc_core.device_faults').device_faults.note_lost('it fell off') "
+    "__import__('aiqc_core.devices.faults').device_faults.note_lost('it fell off') "
     f"if {SEEN} == '0' else __import__('time').sleep(.3)"
 )
 
@@ -258,7 +259,7 @@ def test_when_no_device_is_left_the_error_says_so(
 
 
 def test_a_worker_that_a_fault_has_spoilt_is_replaced_and_keeps_its_device(pool: WarmPool) -> None:
-    spoil = "__import__('aiqc_core.device_faults').device_faults.note_spoilt()"
+    spoil = "__import__('aiqc_core.devices.faults').device_faults.note_spoilt()"
     before = value(pool, PID)
     assert value(pool, spoil) is None
     assert value(pool, f"({SEEN}, {PID} != {before})") == ("0", True)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from aiqc_core.orm.algorithm import Algorithm
-from aiqc_core.orm.base import BaseModel
-from aiqc_core.orm.champion import Champion
-from aiqc_core.orm.database import metastore
-from aiqc_core.orm.dataset import Dataset
-from aiqc_core.orm.encode import FeatureCoder, LabelCoder
-from aiqc_core.orm.feature import Feature
-from aiqc_core.orm.hyperparameter import Hyperparamcombo, Hyperparamset
-from aiqc_core.orm.interpolate import FeatureInterpolater, LabelInterpolater
-from aiqc_core.orm.job import Attempt, Job
-from aiqc_core.orm.label import Label
-from aiqc_core.orm.prediction import Prediction
-from aiqc_core.orm.predictor import Predictor
-from aiqc_core.orm.queue import Queue
-from aiqc_core.orm.schema import SCHEMA_VERSION
-from aiqc_core.orm.shape import FeatureShaper
-from aiqc_core.orm.signing import trust
-from aiqc_core.orm.snapshot import Declared, Snapshot
-from aiqc_core.orm.splitset import Fold, Splitset, clear_cache_all
-from aiqc_core.orm.window import Window
-from aiqc_core.train.pruning import MedianPruner
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.signing import trust
+from aiqc_core.orm.tables.algorithm import Algorithm
+from aiqc_core.orm.tables.champion import Champion
+from aiqc_core.orm.tables.coder import FeatureCoder, LabelCoder
+from aiqc_core.orm.tables.dataset import Dataset
+from aiqc_core.orm.tables.feature import Feature
+from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo, Hyperparamset
+from aiqc_core.orm.tables.interpolater import FeatureInterpolater, LabelInterpolater
+from aiqc_core.orm.tables.job import Attempt, Job
+from aiqc_core.orm.tables.label import Label
+from aiqc_core.orm.tables.prediction import Prediction
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.tables.queue import Queue
+from aiqc_core.orm.tables.schema import SCHEMA_VERSION
+from aiqc_core.orm.tables.shaper import FeatureShaper
+from aiqc_core.orm.tables.snapshot import Declared, Snapshot
+from aiqc_core.orm.tables.splitset import Fold, Splitset, clear_cache_all
+from aiqc_core.orm.tables.window import Window
+from aiqc_core.stages.train.search.pruning import MedianPruner
 
 __all__ = [
     "SCHEMA_VERSION",

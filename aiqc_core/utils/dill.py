@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiqc_core.orm.algorithm import Algorithm
-from aiqc_core.train.source import source_of
+from aiqc_core.orm.tables.algorithm import Algorithm
+from aiqc_core.stages.train.functions.source import source_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

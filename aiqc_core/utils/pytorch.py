@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aiqc_core.train.torch_callbacks import TrainingCallback
-from aiqc_core.train.torch_fit import fit
+from aiqc_core.stages.train.backends.torch.callbacks import TrainingCallback
+from aiqc_core.stages.train.backends.torch.fit import fit
 
 __all__ = ["TrainingCallback", "fit"]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from aiqc_core.train.tensorflow_callbacks import TrainingCallback
+from aiqc_core.stages.train.backends.keras.callbacks import TrainingCallback
 
 __all__ = ["TrainingCallback"]

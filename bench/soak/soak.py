@@ -31,7 +31,7 @@ from sklearn.datasets import load_breast_cancer
 
 from aiqc_core import config
 from aiqc_core.orm import Attempt, Predictor
-from aiqc_core.orm.collecting import size_of
+from aiqc_core.orm.admin.gc import size_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -146,7 +146,7 @@ def sample(process: psutil.Process, folder: Path, seconds: float) -> Sample:
     memory, handles = 0.0, 0
     for each in [process, *process.children(recursive=True)]:
         with contextlib.suppress(psutil.Error):
-            if "execute_run" in each.cmdline() or "aiqc_core.worker_process" in each.cmdline():
+            if "execute_run" in each.cmdline() or "aiqc_core.workers.process" in each.cmdline():
                 continue  # of one run alone
             memory += each.memory_info().rss / MEBIBYTE
             handles += each.num_fds()

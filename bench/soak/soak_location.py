@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT as DEMO
 
 EXPERIMENT = DEMO.model_copy(
@@ -18,4 +18,4 @@ EXPERIMENT = DEMO.model_copy(
         ),
     }
 )
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

@@ -166,7 +166,7 @@ def _workers(settings: Settings) -> list[Service]:
     return [
         Service(
             f"worker-{queue}",
-            [str(BIN / "celery"), "-A", "aiqc_dagster.celery_app", "worker", "-Q", queue,
+            [str(BIN / "celery"), "-A", "aiqc_dagster.executors.celery.app", "worker", "-Q", queue,
              "-n", f"{queue}@%h", "--concurrency", "1", "--loglevel", "INFO"],
             lambda queue=queue: _listens(settings, queue),
             environment=settings.environment(),

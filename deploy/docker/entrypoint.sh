@@ -22,7 +22,7 @@ case "$1" in
   celery) # celery QUEUE: a worker of the queue `gpu` or `default`, one step at a time
     queue="${2:?celery: name the queue, gpu or default}"
     shift 2
-    exec celery -A aiqc_dagster.celery_app worker -Q "$queue" -n "$queue@%h" --concurrency 1 "$@"
+    exec celery -A aiqc_dagster.executors.celery.app worker -Q "$queue" -n "$queue@%h" --concurrency 1 "$@"
     ;;
   *)
     exec "$@"

@@ -9,8 +9,8 @@ import pytest
 from typer.main import get_command
 
 from aiqc_core import experiment
-from aiqc_core.cli import app
-from aiqc_core.experiment.base import Declared
+from aiqc_core.cli.app import app
+from aiqc_core.experiment.model.base import Declared
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))

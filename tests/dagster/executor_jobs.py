@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from aiqc_dagster import execution
-from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.executors import choose
+from aiqc_dagster.executors.warm_pool import warm_pool_executor
 
 
 class Plan(dg.Config):
@@ -132,7 +132,7 @@ def note_what_is_loaded(deed: str, notes: Notes) -> None:
     notes.add(deed, f"{os.getpid()} {'torch' in sys.modules}")
 
 
-@dg.job(executor_def=execution.chosen(), resource_defs={"notes": Notes(folder="")})
+@dg.job(executor_def=choose.chosen(), resource_defs={"notes": Notes(folder="")})
 def loaded_job() -> None:
     """Run by the executor that the environment names."""
     plan().map(note_what_is_loaded)

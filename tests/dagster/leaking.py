@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aiqc_dagster import bundle, definitions
+from aiqc_dagster import definitions
+from aiqc_dagster.build import experiment
 
 demo = definitions.experiment("co2")
 pipeline = demo.pipeline.model_copy(update={"time_ordered": False, "gap": 0})
@@ -10,4 +11,4 @@ training = demo.training.model_copy(
     update={"hyperparameters": {"neurons": [2], "epochs": [1]}, "permute_count": 0}
 )
 changes = {"name": "leaking", "pipeline": pipeline, "training": training}
-defs = bundle.build([demo.model_copy(update=changes)])
+defs = experiment.build([demo.model_copy(update=changes)])

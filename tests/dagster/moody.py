@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small_experiment import declare, fn_build, source
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
 FLAG_VARIABLE = "MOODY_FLAG"
 
@@ -34,4 +34,4 @@ training = demo.training.model_copy(update={"fn_build": build_unless_moody})
 EXPERIMENT = demo.model_copy(
     update={"name": "moody", "training": training, "schedule": "* * * * *"}
 )
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

@@ -15,9 +15,12 @@ import dagster as dg
 import pytest
 from small_experiment import declare, source
 
-from aiqc_core import chain
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Snapshot
-from aiqc_dagster import bundle, notify, partitions, resources, schedules, sensors
+from aiqc_dagster import resources
+from aiqc_dagster.assets import partitions
+from aiqc_dagster.automation import notify, schedules, sensors
+from aiqc_dagster.build import experiment as bundle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +80,7 @@ def test_the_schedule_opens_todays_snapshot_and_skips_once_it_is_trained(
 
 
 def test_moved_content_is_trained_again(instance: dg.DagsterInstance) -> None:
-    chain.run(declare(), snapshot="2026-11-24")
+    workflow.run(declare(), snapshot="2026-11-24")
     moved = declare(source=lambda: source(61), schedule="0 6 * * *")
     (request,) = tick(moved, instance).run_requests
     assert "moved since snapshot 2026-11-24" in request.tags["aiqc/reason"]
@@ -90,11 +93,11 @@ def test_each_content_of_a_day_has_a_snapshot_of_its_own(instance: dg.DagsterIns
         moved = declare(source=lambda rows=rows: source(rows), schedule="@hourly")
         (request,) = tick(moved, instance, NOON + dt.timedelta(hours=hour)).run_requests
         key = request.tags["aiqc/snapshot"]
-        chain.prepare(moved, key)
-        chain.queue(moved, key).run_jobs(progress=False)
+        workflow.prepare(moved, key)
+        workflow.queue(moved, key).run_jobs(progress=False)
         keys.append(key)
     assert keys == ["2026-11-25", "2026-11-25_130000", "2026-11-25_140000"]
-    held = [chain.content_of(Snapshot.of("updown", key)) for key in keys]
+    held = [workflow.content_of(Snapshot.of("updown", key)) for key in keys]
     assert held[0] == held[2] != held[1]
     last = declare(schedule="@hourly")
     assert "which is trained" in tick(last, instance, NOON + dt.timedelta(hours=3)).skip_message
@@ -103,19 +106,21 @@ def test_each_content_of_a_day_has_a_snapshot_of_its_own(instance: dg.DagsterIns
 def test_a_clock_that_is_set_back_names_nothing_twice(home: Path) -> None:
     for rows in (60, 61, 70):
         moved = declare(source=lambda rows=rows: source(rows))
-        chain.prepare(moved, chain.free_key(moved, chain.source_digest(moved), NOON, finest=True))
+        workflow.prepare(
+            moved, workflow.free_key(moved, workflow.source_digest(moved), NOON, finest=True)
+        )
     rows = Snapshot.select().where(Snapshot.experiment == "updown")
     second = "2026-11-25_120000"
     assert [row.key for row in rows] == [second, f"{second}_2", f"{second}_3"]
 
 
 def test_a_snapshot_that_nobody_named_keeps_what_the_day_has_seen_before(home: Path) -> None:
-    first = chain.prepare(declare(), chain.present_snapshot(declare()))
-    again = chain.present_snapshot(declare())
+    first = workflow.prepare(declare(), workflow.present_snapshot(declare()))
+    again = workflow.present_snapshot(declare())
     moved = declare(source=lambda: source(61))
-    later = chain.present_snapshot(moved)
-    assert again == chain.stage.today() != later
-    chain.prepare(moved, later)
+    later = workflow.present_snapshot(moved)
+    assert again == workflow.stage.today() != later
+    workflow.prepare(moved, later)
     assert Snapshot.of("updown", again).rows["queue"] == first.id
 
 
@@ -138,11 +143,11 @@ def test_a_tick_while_a_run_trains_the_same_content_asks_for_none(
 
 
 def test_a_changed_declaration_is_due_and_a_reverted_one_is_not(home: Path) -> None:
-    chain.run(declare(epochs=(2,)), snapshot="s1")
-    assert not chain.due(declare(epochs=(2,), owner="team:other")).is_due
-    assert "The declaration has changed" in chain.due(declare(epochs=(2, 4))).reason
-    chain.run(declare(epochs=(2, 4)), snapshot="s1")
-    assert not chain.due(declare(epochs=(2, 4))).is_due
+    workflow.run(declare(epochs=(2,)), snapshot="s1")
+    assert not workflow.due(declare(epochs=(2,), owner="team:other")).is_due
+    assert "The declaration has changed" in workflow.due(declare(epochs=(2, 4))).reason
+    workflow.run(declare(epochs=(2, 4)), snapshot="s1")
+    assert not workflow.due(declare(epochs=(2, 4))).is_due
 
 
 def test_without_a_cron_there_is_no_schedule() -> None:
@@ -225,7 +230,7 @@ def test_content_that_comes_back_is_asked_for_under_a_key_of_its_own(
         (request,) = found.run_requests
         (twice,) = look(watch, instance, cursor).run_requests
         assert twice.run_key == request.run_key  # asked twice at once, it is run once
-        chain.run(experiment, snapshot=request.tags["aiqc/snapshot"])
+        workflow.run(experiment, snapshot=request.tags["aiqc/snapshot"])
         tags = request.tags | {"dagster/run_key": str(request.run_key), SENSOR_TAG: watch.name}
         run = instance.create_run_for_job(job, run_config=request.run_config, tags=tags)
         instance.report_run_failed(run)

@@ -12,20 +12,23 @@ import dagster as dg
 import pytest
 from small_experiment import declare, source
 
-from aiqc_core import chain
 from aiqc_core.errors import UnreachableError
-from aiqc_core.orm import Champion, Dataset, Snapshot, Splitset, sampling
-from aiqc_dagster import bundle, checks, definitions, partitions
-from aiqc_dagster.checks import Check
+from aiqc_core.experiment import workflow
+from aiqc_core.orm import Champion, Dataset, Snapshot, Splitset
+from aiqc_core.orm.samples import cache
+from aiqc_dagster import definitions
+from aiqc_dagster.assets import checks, partitions
+from aiqc_dagster.assets.checks import Check
+from aiqc_dagster.build import experiment as bundle
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
 
-    from aiqc_core.evaluate.checks import Finding
+    from aiqc_core.stages.evaluate.checks import Finding
 
 ROOT = Path(__file__).parents[2]
 NAMES = {
@@ -134,7 +137,7 @@ def test_a_fit_that_saw_other_rows_turns_red_and_so_does_a_changed_source(
     materialise(instance)
     splitset = Snapshot.of(EXPERIMENT.name, "s1").get_row(Splitset, "splitset")
     fold, other = splitset.ordered_folds[1], splitset.ordered_folds[0]
-    sampling.ensure(splitset, other)
+    cache.ensure(splitset, other)
     fold.fitted_preprocessing = type(other).get_by_id(other.id).__data__["fitted_preprocessing"]
     fold.save()
     alone = dg.AssetSelection.checks_for_assets(key("samples"))
@@ -230,6 +233,6 @@ def test_a_run_on_changed_data_ends_and_its_model_is_promoted_by_hand(
     assert "takes columns ['w'], which the champion's data lack" in (told.description or "")
     assert "aiqc promote updown --snapshot s2" in (told.description or "")
     assert Champion.of("updown").snapshot == "s1"
-    chain.promote("updown", "s2")
+    workflow.promote("updown", "s2")
     assert run("s2")["challenger_not_worse"].passed
     assert Champion.of("updown").snapshot == "s2"

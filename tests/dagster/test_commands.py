@@ -14,9 +14,9 @@ import pytest
 import yaml
 from small_experiment import declare
 
-from aiqc_core import chain
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Predictor, Queue
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
@@ -78,7 +78,7 @@ def test_a_queue_that_is_not_there_exits_with_a_fault_that_names_it(
 
 
 def test_the_queue_of_a_notebook_is_trained_by_command(home: Path, dagster_home: Path) -> None:
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     done = execute("run_queue", ops={"open_queue": {"config": {"queue_id": queue.id}}})
     assert done.returncode == 0, done.stderr[-3000:]
     assert Queue.get_by_id(queue.id).runs_completed == 4

@@ -15,11 +15,15 @@ import dagster as dg
 import pytest
 from typer.testing import CliRunner
 
-from aiqc_core import config, declaration
-from aiqc_core.cli import app
+from aiqc_core import config
+from aiqc_core.cli.app import app
+from aiqc_core.experiment import declaration
 from aiqc_core.orm import Predictor
-from aiqc_dagster import bundle, definitions, faulty, folders
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster import definitions
+from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build import invalid as faulty
+from aiqc_dagster.build import loader
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +71,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleT
 
 def loaded(package: ModuleType) -> dg.Definitions:
     """Return the code location of a package, looked at as Dagster does."""
-    defs = bundle.whole(*folders.load(package))
+    defs = bundle.whole(*loader.load(package))
     dg.Definitions.validate_loadable(defs)
     return defs
 

@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.config import use_home
-from aiqc_dagster import assets, definitions, partitions, resources, stages, training, works
+from aiqc_dagster import definitions, resources
+from aiqc_dagster.assets import assets, partitions, stages
 from aiqc_dagster.definitions import defs
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
+from aiqc_dagster.jobs import job_sources, training
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -129,7 +131,7 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
             ),
         }
     )
-    built = assets.build(small, training.steps(works.ExperimentWork(small)))
+    built = assets.build(small, training.steps(job_sources.ExperimentWork(small)))
     store = {
         "metastore": resources.MetastoreResource(home=str(home)),
         "cache": resources.CacheResource(),

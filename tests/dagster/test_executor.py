@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster.executor import worker_count
+from aiqc_dagster.executors.warm_pool import worker_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,12 +14,13 @@ from small_experiment import declare
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.orm import Predictor
-from aiqc_dagster import bundle, execution, gpu, pods
-from aiqc_dagster.executor import warm_pool_executor
+from aiqc_dagster.build import experiment
+from aiqc_dagster.executors import choose, gpu, kubernetes
+from aiqc_dagster.executors.warm_pool import warm_pool_executor
 
 
 def test_only_the_step_that_trains_asks_for_an_accelerator() -> None:
-    defs = dg.Definitions.merge(bundle.of_experiment(declare()), bundle.of_everything())
+    defs = dg.Definitions.merge(experiment.of_experiment(declare()), experiment.of_everything())
     nodes = defs.resolve_job_def("retrain_updown").nodes
     tagged = {node.name for node in nodes if "dagster-k8s/config" in node.tags}
     assert tagged == {"updown_train_job"}
@@ -42,7 +43,7 @@ def test_the_pool_says_whether_trainings_ask_for_a_device(monkeypatch: pytest.Mo
     assert gpu.train_pool() == "cpu"
     monkeypatch.setenv("AIQC_DEVICES", "cuda:0")
     assert gpu.train_pool() == "gpu"
-    defs = dg.Definitions.merge(bundle.of_experiment(declare()), bundle.of_everything())
+    defs = dg.Definitions.merge(experiment.of_experiment(declare()), experiment.of_everything())
     nodes = defs.resolve_job_def("retrain_updown").nodes
     (train,) = [node for node in nodes if node.name == "updown_train_job"]
     assert train.definition.pool == "gpu"  # type: ignore[attr-defined]
@@ -50,7 +51,7 @@ def test_the_pool_says_whether_trainings_ask_for_a_device(monkeypatch: pytest.Mo
     assert gpu.train_pool() == "cpu"
     monkeypatch.delenv(gpu.GPUS_VARIABLE)
     monkeypatch.setenv("AIQC_DEVICES", "cpu")
-    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "celery")  # its workers have the devices
+    monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "celery")  # its workers have the devices
     assert gpu.train_pool() == "gpu"
 
 
@@ -98,31 +99,31 @@ def test_a_run_trains_on_a_device_slot_and_records_it(
 
 
 def test_nodes_are_selected_and_tolerated_by_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pods.NODE_SELECTOR_VARIABLE, "accelerator=h100")
+    monkeypatch.setenv(kubernetes.NODE_SELECTOR_VARIABLE, "accelerator=h100")
     spec = json.loads(gpu.train_tags()["dagster-k8s/config"])["pod_spec_config"]
     assert spec["node_selector"] == {"accelerator": "h100"}
     assert spec["tolerations"][0]["key"] == "nvidia.com/gpu"
-    monkeypatch.setenv(pods.NODE_SELECTOR_VARIABLE, "h100")
+    monkeypatch.setenv(kubernetes.NODE_SELECTOR_VARIABLE, "h100")
     with pytest.raises(TrainingError, match="give a label as key=value"):
         gpu.train_tags()
 
 
 def test_the_environment_names_the_executor(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert execution.chosen() is warm_pool_executor
-    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "in_process")
-    assert execution.chosen() is dg.in_process_executor
-    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "warp")
+    assert choose.chosen() is warm_pool_executor
+    monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "in_process")
+    assert choose.chosen() is dg.in_process_executor
+    monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "warp")
     with pytest.raises(TrainingError, match="AIQC_EXECUTOR='warp' is none of warm_pool"):
-        execution.chosen()
+        choose.chosen()
 
 
 def test_steps_of_multiprocess_are_forked_unless_run_config_says_otherwise(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "multiprocess")
+    monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "multiprocess")
 
     def configured(**given: object) -> Any:
-        mapped: Any = execution.chosen().apply_config_mapping({"config": given})
+        mapped: Any = choose.chosen().apply_config_mapping({"config": given})
         return mapped.value["config"]
 
     found = configured(max_concurrent=3)

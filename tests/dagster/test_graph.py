@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment as bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 from small_experiment import declare
 
-from aiqc_core import chain, leaderboard
-from aiqc_core.plots import learning_curve
-from aiqc_dagster import metadata, pictures
+from aiqc_core.experiment import workflow
+from aiqc_core.orm.results import leaderboard
+from aiqc_core.stages.plots import learning_curve
+from aiqc_dagster.ui import images, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def decoded(figure: go.Figure) -> np.ndarray:
     """Return the pixels of the picture that the metadata holds."""
-    text = str(pictures.as_markdown(figure, "A figure").md_str)
+    text = str(images.as_markdown(figure, "A figure").md_str)
     found = re.fullmatch(r"!\[A figure\]\(data:image/png;base64,(.*)\)", text)
     assert found
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("L"))
@@ -89,11 +90,11 @@ def test_names_are_drawn_as_the_figure_writes_them() -> None:
 def axes_of(figure: go.Figure, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Return the axes that a figure was drawn on."""
     kept: list[Any] = []
-    label = pictures._label
+    label = images._label
     monkeypatch.setattr(
-        pictures, "_label", lambda axes, *more: (label(axes, *more), kept.append(axes))
+        images, "_label", lambda axes, *more: (label(axes, *more), kept.append(axes))
     )
-    pictures.png(figure)
+    images.png(figure)
     return kept[0]
 
 
@@ -132,7 +133,7 @@ def test_colours_and_texts_of_bars_and_an_axis_from_above_are_those_of_the_figur
 
 
 def test_a_leaderboard_begins_with_what_decides_and_has_four_digits(home: Path) -> None:
-    queue = chain.run(declare(epochs=(2, 4)), snapshot="s1")
+    queue = workflow.run(declare(epochs=(2, 4)), snapshot="s1")
     ranked = leaderboard.standings(
         leaderboard.entries(queue, "accuracy"), queue.splitset.judged_on, metric="accuracy"
     )
@@ -148,7 +149,7 @@ def test_a_leaderboard_begins_with_what_decides_and_has_four_digits(home: Path) 
     for row, standing in zip(rows, ranked, strict=True):
         for split, score in standing.scores.items():
             assert row[f"accuracy {split}"] == float(f"{score:.4g}")
-    champion, result = chain.crown(declare(epochs=(2, 4)), "s1")
+    champion, result = workflow.crown(declare(epochs=(2, 4)), "s1")
     first = metadata.of_champion(champion, result)
     scores = champion.predictor.prediction.metrics
     assert {split: first[f"accuracy_{split}"] for split in scores} == {

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from small_experiment import declare, source
 
-from aiqc_core import chain, config
+from aiqc_core import config
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Prediction
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,15 +27,17 @@ EXPERIMENT = declare(epochs=(20, 30))
 @pytest.fixture
 def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """Give an instance on disk, and a champion."""
-    chain.run(EXPERIMENT, snapshot="s1")
-    chain.crown(EXPERIMENT, "s1")
+    workflow.run(EXPERIMENT, snapshot="s1")
+    workflow.crown(EXPERIMENT, "s1")
     with dg.DagsterInstance.get() as real:
         yield real
 
 
 def predict(instance: dg.DagsterInstance, **config: Any) -> dg.ExecuteInProcessResult:
     """Run `predict_updown`, as its launchpad would."""
-    location = dg.Definitions.merge(bundle.of_experiment(EXPERIMENT), bundle.of_everything())
+    location = dg.Definitions.merge(
+        experiment.of_experiment(EXPERIMENT), experiment.of_everything()
+    )
     return location.resolve_job_def("predict_updown").execute_in_process(
         run_config={"ops": {"updown_predict": {"config": config}}},
         instance=instance, raise_on_error=False,
@@ -65,7 +68,7 @@ def test_a_file_becomes_a_batch_with_predictions_and_metrics(
     assert shown["positive_class"].value == "up"
     pd.testing.assert_frame_equal(table, row.predictor.predict(path, carry=True))
     assert (table["probability_up"] > 0.5).tolist() == (said == "up").tolist()
-    assert chain.batch_drift(EXPERIMENT, "b1").facts["columns"]
+    assert workflow.batch_drift(EXPERIMENT, "b1").facts["columns"]
 
 
 def test_without_the_label_there_are_predictions_and_no_metrics(
@@ -74,7 +77,7 @@ def test_without_the_label_there_are_predictions_and_no_metrics(
     path = tmp_path / "new.parquet"
     source(5)[["x", "z"]].to_parquet(path)
     assert predict(instance, path=str(path), batch="b2").success
-    row = chain.of_batch(EXPERIMENT, "b2")
+    row = workflow.of_batch(EXPERIMENT, "b2")
     assert len(row.predictions[next(iter(row.predictions))]) == 5
     assert not any(row.metrics.values())
 
@@ -101,7 +104,7 @@ def test_batches_of_one_second_that_nobody_named_are_kept_apart(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noon = dt.datetime(2026, 11, 25, 12, tzinfo=dt.UTC)
-    monkeypatch.setattr("aiqc_core.chain.keys.timezone_now", lambda: noon)
+    monkeypatch.setattr("aiqc_core.experiment.workflow.keys.timezone_now", lambda: noon)
     for rows in (4, 5):
         path = tmp_path / f"{rows}.csv"
         source(rows)[["x", "z"]].to_csv(path, index=False)

@@ -9,8 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from aiqc_core import chain, config
+from aiqc_core import config
 from aiqc_core.errors import NotFoundError
+from aiqc_core.experiment import workflow
 from aiqc_dagster import definitions
 from aiqc_dagster.resources import CacheResource, MetastoreResource
 
@@ -34,8 +35,8 @@ def test_an_asset_of_ones_own_uses_the_model_in_use(home: Path) -> None:
     few: dict[str, Any] = {"neurons": [8], "learning_rate": [0.01], "epochs": [5]}
     training = demo.training.model_copy(update={"hyperparameters": few, "permute_count": 0})
     experiment = demo.model_copy(update={"training": training})
-    chain.run(experiment, snapshot="s1")
-    row, _ = chain.crown(experiment, "s1")
+    workflow.run(experiment, snapshot="s1")
+    row, _ = workflow.crown(experiment, "s1")
     defs = example()
     done = dg.materialize([*(defs.assets or [])], resources=dict(defs.resources or {}))
     (event,) = done.asset_materializations_for_node("triage")
@@ -57,7 +58,7 @@ def test_the_cache_lies_where_it_is_configured_and_can_be_cleared(
     from small_experiment import declare
 
     monkeypatch.setenv(config.CACHE_VARIABLE, str(tmp_path / "fast"))
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     queue.splitset.cache_samples()
     cache = CacheResource()
     assert cache.path() == tmp_path / "fast" / "samples"

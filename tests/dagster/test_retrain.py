@@ -14,7 +14,7 @@ import pytest
 
 from aiqc_core import config
 from aiqc_core.orm import Attempt, Predictor
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 LOCATION = ("-m", "aiqc_dagster.definitions")

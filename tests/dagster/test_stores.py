@@ -9,10 +9,13 @@ import dagster as dg
 import pytest
 from small_experiment import declare
 
-from aiqc_core import chain, config
+from aiqc_core import config
 from aiqc_core.config import use_home
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Queue, metastore
-from aiqc_dagster import bundle, partitions, stores, upkeep
+from aiqc_dagster.assets import partitions
+from aiqc_dagster.build import experiment, stores
+from aiqc_dagster.jobs import gc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
     """Give an instance that the store of `home` has filled with a snapshot and a Queue."""
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     with dg.DagsterInstance.get() as real:
         partitions.add_snapshot(real, declare(), "s1")
         partitions.add_notebook_jobs(real, [partitions.notebook_job(queue.id, 0, 0)])
@@ -31,7 +34,9 @@ def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
 
 def failure(instance: dg.DagsterInstance, stage: str, partition: str) -> str:
     """Materialise a cell and return why it failed."""
-    location = dg.Definitions.merge(bundle.of_experiment(declare()), bundle.of_everything())
+    location = dg.Definitions.merge(
+        experiment.of_experiment(declare()), experiment.of_everything()
+    )
     asset = location.resolve_assets_def(dg.AssetKey(["updown", stage]))
     done = dg.materialize(
         [asset], partition_key=partition, instance=instance, raise_on_error=False
@@ -62,10 +67,10 @@ def test_other_names_on_one_instance_stay_apart(
 ) -> None:
     with use_home(tmp_path / "other"):
         partitions.add_snapshot(instance, declare(name="mine"), "s1")
-        assert upkeep.stale_partitions(instance) == {}  # the first store's Queue is no leftover
+        assert gc.stale_partitions(instance) == {}  # the first store's Queue is no leftover
         metastore.close()
     Queue.get().delete_instance(cascade=True)
-    assert upkeep.stale_partitions(instance)[partitions.NOTEBOOK] == ["q1_f0_c0"]
+    assert gc.stale_partitions(instance)[partitions.NOTEBOOK] == ["q1_f0_c0"]
 
 
 @pytest.mark.parametrize("fresh", [True, False])

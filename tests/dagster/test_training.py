@@ -8,10 +8,14 @@ import dagster as dg
 import pytest
 from small_experiment import declare
 
-from aiqc_core import chain, frames
-from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot, liveness
-from aiqc_core.orm.running import train_one
-from aiqc_dagster import bundle, partitions, training
+from aiqc_core import frames
+from aiqc_core.experiment import workflow
+from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot
+from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.training.run import train_one
+from aiqc_dagster.assets import partitions
+from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.jobs import training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +64,7 @@ def test_a_queue_of_a_notebook_becomes_cells_and_is_trained_once(
     instance: dg.DagsterInstance,
 ) -> None:
     """B68: Dagster knows its cells; a run that finds a model reports it as that of before."""
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     assert run_queue(queue.id, instance).success
     cells = instance.get_dynamic_partitions(partitions.NOTEBOOK)
     assert cells == [f"q{queue.id}_f{fold}_c{combo}" for combo in (0, 1) for fold in (0, 1)]
@@ -112,7 +116,7 @@ def test_the_log_of_a_failed_training_names_the_users_line(
     training = declare().training.model_copy(
         update={"fn_train": fails, "hyperparameters": {"epochs": [1]}}
     )
-    queue = chain.prepare(declare(pipeline=pipeline, training=training), "s1")
+    queue = workflow.prepare(declare(pipeline=pipeline, training=training), "s1")
     assert not run_queue(queue.id, instance).success
     _, _, said = capfd.readouterr().err.partition("[q1_nofold_c0] - nofold_")  # of the step itself
     assert "KeyError: 'patience', at " in said.splitlines()[0]
@@ -122,12 +126,12 @@ def test_the_log_of_a_failed_training_names_the_users_line(
 
 def test_a_queue_made_anew_shows_nothing_of_the_deleted_one(instance: dg.DagsterInstance) -> None:
     """B77, B32: its cells bear its id, which no other row ever gets."""
-    gone = chain.prepare(declare(), "s1")
+    gone = workflow.prepare(declare(), "s1")
     assert run_queue(gone.id, instance).success
     gone.delete_instance(cascade=True)
     assert execute("collect_garbage", instance).success
     assert instance.get_dynamic_partitions(partitions.NOTEBOOK) == []
-    anew = chain.prepare(declare(), "s1")
+    anew = workflow.prepare(declare(), "s1")
     keys = [partitions.notebook_job(anew.id, fold, combo) for combo in (0, 1) for fold in (0, 1)]
     partitions.add_notebook_jobs(instance, keys)
     assert not set(keys) & instance.get_materialized_partitions(NOTEBOOK)
@@ -135,7 +139,7 @@ def test_a_queue_made_anew_shows_nothing_of_the_deleted_one(instance: dg.Dagster
 
 def test_a_queue_whose_rows_are_gone_fails_the_run(instance: dg.DagsterInstance) -> None:
     """B73: nothing to collect is a success only where all was trained before."""
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     queue.splitset.delete_instance(cascade=True)
     done = run_queue(queue.id, instance)
     assert not done.success
@@ -145,7 +149,7 @@ def test_a_queue_whose_rows_are_gone_fails_the_run(instance: dg.DagsterInstance)
 
 
 def test_one_cell_of_a_notebook_is_trained_alone(instance: dg.DagsterInstance) -> None:
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     cell = partitions.notebook_job(queue.id, 1, 0)
     partitions.add_notebook_jobs(instance, [cell])
     done = dg.materialize(
@@ -222,7 +226,7 @@ def test_a_search_that_results_steer_fills_cells_named_by_their_number(
     assert job.execute_in_process(instance=instance, run_config=config).success
     assert Predictor.select().count() == 6
 
-    alone = chain.run(experiment.model_copy(update={"name": "alone"}), snapshot="s1")
+    alone = workflow.run(experiment.model_copy(update={"name": "alone"}), snapshot="s1")
     tried = [[job.hyperparameters for job in queue.jobs] for queue in (done, alone)]
     assert tried[0] == tried[1]
 
@@ -230,11 +234,11 @@ def test_a_search_that_results_steer_fills_cells_named_by_their_number(
 def test_a_run_counts_what_it_trained_itself_while_another_one_trained_the_rest(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    queue = chain.prepare(declare(), "s1")
+    queue = workflow.prepare(declare(), "s1")
     others = list(queue.jobs)[1:]
 
     def trained_beside(job: Job, *args: Any, **options: Any) -> Any:
-        with liveness.working_for("another run"):
+        with process_identity.working_for("another run"):
             while others:
                 assert train_one(others.pop(), 0) is not None
         return train_one(job, *args, **options)

@@ -10,21 +10,23 @@ import pytest
 from small_experiment import declare
 from typer.testing import CliRunner
 
-from aiqc_core import chain, config
-from aiqc_core.chain.due import due
-from aiqc_core.cli import app
+from aiqc_core import config
+from aiqc_core.cli.app import app
 from aiqc_core.errors import NotFoundError
+from aiqc_core.experiment import workflow
+from aiqc_core.experiment.workflow.due import due
 from aiqc_core.orm import Dataset, Declared, Predictor, Queue, Snapshot
-from aiqc_core.orm.blobs import Blob, BlobChunk
-from aiqc_core.orm.collecting import collect
-from aiqc_dagster import bundle, partitions
+from aiqc_core.orm.admin.gc import collect
+from aiqc_core.orm.store.blobs import Blob, BlobChunk
+from aiqc_dagster.assets import partitions
+from aiqc_dagster.build import experiment as bundle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def test_a_store_in_use_loses_nothing(home: Path) -> None:
-    queue = chain.run(declare(), snapshot="s1")
+    queue = workflow.run(declare(), snapshot="s1")
     before = Blob.select().count()
     found = collect(dry_run=False)
     assert (found.blobs, found.cache_folders, found.checkpoint_folders) == (0, [], [])
@@ -34,8 +36,8 @@ def test_a_store_in_use_loses_nothing(home: Path) -> None:
 
 
 def test_what_deleted_rows_used_is_freed_and_only_that(home: Path) -> None:
-    kept = chain.run(declare(), snapshot="s1")
-    other = chain.run(declare(source=lambda: declare().load().values[:50]), snapshot="s2")
+    kept = workflow.run(declare(), snapshot="s1")
+    other = workflow.run(declare(source=lambda: declare().load().values[:50]), snapshot="s2")
     leftover = config.checkpoint_path("q9_f0_gone_r0")
     leftover.mkdir(parents=True)
     Dataset.get_by_id(other.splitset.features[0].dataset_id).delete_instance(cascade=True)
@@ -53,7 +55,7 @@ def test_what_deleted_rows_used_is_freed_and_only_that(home: Path) -> None:
 
 
 def test_the_command_says_what_it_would_free(home: Path) -> None:
-    chain.prepare(declare(), "s1")
+    workflow.prepare(declare(), "s1")
     said = CliRunner().invoke(app, ["gc", "--dry-run", "--json"])
     assert said.exit_code == 0
     assert json.loads(said.stdout)["dry_run"] is True
@@ -65,8 +67,8 @@ def test_partitions_of_deleted_rows_go_and_others_stay(
     home: Path, dagster_home: Path, *, dry_run: bool
 ) -> None:
     experiment = declare()
-    gone = chain.prepare(experiment, "s1")
-    stays = chain.prepare(declare(source=lambda: declare().load().values[:50]), "s2")
+    gone = workflow.prepare(experiment, "s1")
+    stays = workflow.prepare(declare(source=lambda: declare().load().values[:50]), "s2")
     keys = [partitions.notebook_job(queue.id, 0, 0) for queue in (gone, stays)]
     Queue.get_by_id(gone.id).delete_instance(cascade=True)
     location = bundle.of_everything()
@@ -88,8 +90,8 @@ def test_readers_pass_by_a_snapshot_whose_rows_were_deleted(
 ) -> None:
     """The leaderboard said "Queue: no row has id 1", though another snapshot is there."""
     experiment = declare()
-    kept = chain.prepare(experiment, "s1")
-    gone = chain.prepare(declare(source=lambda: declare().load().values[:50]), "s2")
+    kept = workflow.prepare(experiment, "s1")
+    gone = workflow.prepare(declare(source=lambda: declare().load().values[:50]), "s2")
     Dataset.get_by_id(gone.splitset.features[0].dataset_id).delete_instance(cascade=True)
     assert {row.row_id for row in Declared.select().where(Declared.stage == "queue")} == {kept.id}
     shown = CliRunner().invoke(app, ["leaderboard", experiment.name, "--json"])
@@ -103,4 +105,4 @@ def test_readers_pass_by_a_snapshot_whose_rows_were_deleted(
     assert due(experiment).is_due
     with pytest.raises(NotFoundError, match=r"snapshot 's1' of 'updown': its queue was deleted"):
         Snapshot.of("updown", "s1").get_row(Queue, "queue")
-    assert chain.prepare(experiment, "s1").id > kept.id
+    assert workflow.prepare(experiment, "s1").id > kept.id

@@ -10,6 +10,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from small_experiment import declare
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
-defs = bundle.build([declare(source=Path(os.environ["WATCHED_FILE"]))])
+defs = experiment.build([declare(source=Path(os.environ["WATCHED_FILE"]))])

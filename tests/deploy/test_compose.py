@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from aiqc_core import config
-from aiqc_dagster import celery_app, celery_watch, execution, gpu
+from aiqc_dagster.executors import choose, gpu
+from aiqc_dagster.executors.celery import app, watch
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "celery"
@@ -63,9 +64,9 @@ def test_a_worker_listens_to_each_queue_and_only_that_of_trainings_has_a_device(
 def test_all_processes_share_one_environment_of_variables_that_the_code_reads(name: str) -> None:
     environment = SERVICES[name]["environment"]
     assert environment == SERVICES["code-server"]["environment"]
-    assert environment[execution.EXECUTOR_VARIABLE] == "celery"
-    assert execution.EXECUTORS["celery"]().name == "celery"
-    assert environment[celery_app.BROKER_VARIABLE].endswith("@redis:6379/0")
+    assert environment[choose.EXECUTOR_VARIABLE] == "celery"
+    assert choose.EXECUTORS["celery"]().name == "celery"
+    assert environment[app.BROKER_VARIABLE].endswith("@redis:6379/0")
     assert environment[config.DATABASE_VARIABLE].endswith("@postgres:5432/aiqc")
     sources = text_of_sources()
     ours = [variable for variable in environment if variable.startswith("AIQC_")]
@@ -110,5 +111,5 @@ def test_passwords_have_to_be_set_and_every_variable_is_in_the_example() -> None
 
 def test_the_page_tells_the_patience() -> None:
     page = (FOLDER / "README.md").read_text("utf-8")
-    told = f"`{celery_watch.PATIENCE_VARIABLE}` seconds ({celery_watch.PATIENCE_SECONDS:g})"
+    told = f"`{watch.PATIENCE_VARIABLE}` seconds ({watch.PATIENCE_SECONDS:g})"
     assert told in page

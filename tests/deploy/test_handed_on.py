@@ -10,9 +10,10 @@ import pytest
 import services_s3
 from small_experiment import declare
 
-from aiqc_core import config, objects
+from aiqc_core import config
 from aiqc_core.orm import Predictor
-from aiqc_dagster import bundle
+from aiqc_core.storage import objects
+from aiqc_dagster.build import experiment
 from aiqc_dagster.resources import handed_on
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def test_with_shared_artifacts_it_lies_beside_them(
     monkeypatch.setenv("AIQC_EXECUTOR", "in_process")
 
     def retrain() -> bool:
-        parts = bundle.of_experiment(declare(epochs=(2,))), bundle.of_everything()
+        parts = experiment.of_experiment(declare(epochs=(2,))), experiment.of_everything()
         job = dg.Definitions.merge(*parts).resolve_job_def("retrain_updown")
         with dg.DagsterInstance.get() as instance:
             return job.execute_in_process(instance=instance).success

@@ -168,7 +168,10 @@ def test_a_container_takes_a_role_or_any_command(
 
 def test_a_celery_worker_is_told_its_queue(tmp_path: Path) -> None:
     told = start(tmp_path, "celery", "gpu").stdout.strip()
-    assert told == "celery -A aiqc_dagster.celery_app worker -Q gpu -n gpu@%h --concurrency 1"
+    assert (
+        told
+        == "celery -A aiqc_dagster.executors.celery.app worker -Q gpu -n gpu@%h --concurrency 1"
+    )
     refused = start(tmp_path, "celery")
     assert refused.returncode != 0
     assert "name the queue" in refused.stderr

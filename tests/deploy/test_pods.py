@@ -22,7 +22,9 @@ from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_conf
 from kubernetes.client import ApiClient
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster import bundle, definitions, execution, gpu, pods
+from aiqc_dagster import definitions
+from aiqc_dagster.build import experiment
+from aiqc_dagster.executors import choose, gpu, kubernetes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +48,7 @@ def load(**settings: str) -> dg.Definitions:
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in settings.items():
             patch.setenv(variable, value)
-        return bundle.build([definitions.experiment("breast_cancer")])
+        return experiment.build([definitions.experiment("breast_cancer")])
 
 
 def launcher(folder: Path) -> K8sRunLauncher:
@@ -201,12 +203,12 @@ def test_several_gpus_and_a_time_limit_reach_the_pod(
     monkeypatch.setenv(gpu.GPUS_VARIABLE, "2")
     job = render(gpu.train_tags(90.5), tmp_path)
     assert container(job)["resources"]["limits"]["nvidia.com/gpu"] == "2"
-    assert pod(job)["activeDeadlineSeconds"] == 91 + pods.START_SECONDS
+    assert pod(job)["activeDeadlineSeconds"] == 91 + kubernetes.START_SECONDS
 
 
 def test_no_toleration_where_none_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(pods.TOLERATION_VARIABLE, "")
-    assert "pod_spec_config" not in pods.of_training(1)
+    monkeypatch.setenv(kubernetes.TOLERATION_VARIABLE, "")
+    assert "pod_spec_config" not in kubernetes.of_training(1)
 
 
 def environment_bytes(jobs: int) -> int:
@@ -231,12 +233,16 @@ def test_a_run_is_refused_whose_pods_could_not_be_told_of_all_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limit = 128 * 1024  # of one variable: Linux' MAX_ARG_STRLEN
-    assert environment_bytes(pods.MOST_JOBS) < limit < environment_bytes(4 * pods.MOST_JOBS)
-    pods.refuse_too_many(pods.MOST_JOBS + 1)  # the warm pool takes any number
-    monkeypatch.setenv(execution.EXECUTOR_VARIABLE, "k8s")
-    pods.refuse_too_many(pods.MOST_JOBS)
+    assert (
+        environment_bytes(kubernetes.MOST_JOBS)
+        < limit
+        < environment_bytes(4 * kubernetes.MOST_JOBS)
+    )
+    kubernetes.refuse_too_many(kubernetes.MOST_JOBS + 1)  # the warm pool takes any number
+    monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "k8s")
+    kubernetes.refuse_too_many(kubernetes.MOST_JOBS)
     with pytest.raises(TrainingError, match="more than 5,000 lack a Predictor, and one run"):
-        pods.refuse_too_many(pods.MOST_JOBS + 1)
+        kubernetes.refuse_too_many(kubernetes.MOST_JOBS + 1)
 
 
 def executor(given: dict[str, Any], **settings: str) -> dict[str, Any]:
@@ -244,7 +250,7 @@ def executor(given: dict[str, Any], **settings: str) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         for variable, value in {"AIQC_EXECUTOR": "k8s", **settings}.items():
             patch.setenv(variable, value)
-        result = execution.chosen().apply_config_mapping({"config": given})
+        result = choose.chosen().apply_config_mapping({"config": given})
     assert result.success, result.errors
     return result.value["config"]
 

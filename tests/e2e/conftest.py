@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import small_experiment
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
 from aiqc_core.experiment import FeatureEncoder, Pipeline, Training
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,4 +57,4 @@ EXPERIMENT = small_experiment.declare(
     ),
 )
 
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

@@ -10,7 +10,7 @@ from ui_steps import launch, wait_for
 
 from aiqc_core.orm import Predictor
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable

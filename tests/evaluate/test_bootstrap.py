@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.evaluate import bootstrap, metrics, weighted
-from aiqc_core.evaluate.bootstrap import Units, grouped, intervals, runs
+from aiqc_core.stages.evaluate import bootstrap, metrics, weighted
+from aiqc_core.stages.evaluate.bootstrap import Units, grouped, intervals, runs
 
 
 def found(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from aiqc_core.evaluate.calibration import calibration, thresholds
-from aiqc_core.evaluate.curves import plot_data
-from aiqc_core.evaluate.metrics import classification
+from aiqc_core.stages.evaluate.calibration import calibration, thresholds
+from aiqc_core.stages.evaluate.curves import plot_data
+from aiqc_core.stages.evaluate.metrics import classification
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=15)
 

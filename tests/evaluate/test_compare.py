@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.evaluate.compare import Candidate, best_two, corrected_t
+from aiqc_core.stages.evaluate.compare import Candidate, best_two, corrected_t
 
 # Two classifiers on five folds, by hand: differences 3, 1, 2, 2, 4 hundredths.
 LEFT = [0.93, 0.90, 0.92, 0.91, 0.95]

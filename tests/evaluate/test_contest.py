@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import accuracy_score, mean_squared_error
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.evaluate import weighted
-from aiqc_core.evaluate.contest import contest
+from aiqc_core.stages.evaluate import weighted
+from aiqc_core.stages.evaluate.contest import contest
 
 RNG = np.random.default_rng(1)
 TRUTH = RNG.integers(0, 2, 200)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from aiqc_core.evaluate.curves import plot_data
+from aiqc_core.stages.evaluate.curves import plot_data
 
 
 def test_a_confusion_matrix_has_true_classes_in_rows() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.evaluate.decode import (
+from aiqc_core.stages.evaluate.decode import (
     checked_classes,
     refuse_other_codes,
     to_classes,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.evaluate import drift
+from aiqc_core.stages.evaluate import drift
 
 RNG = np.random.default_rng(3)
 counts = st.lists(st.integers(0, 500), min_size=3, max_size=3).filter(lambda c: sum(c) > 5)

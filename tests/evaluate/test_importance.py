@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aiqc_core.evaluate.importance import permutation_importance
+from aiqc_core.stages.evaluate.importance import permutation_importance
 
 
 def squared_error(weights: Any, label: Any) -> Any:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from aiqc_core.evaluate.metrics import aggregate, classification, regression
+from aiqc_core.stages.evaluate.metrics import aggregate, classification, regression
 
 CLASSIFICATION = ["accuracy", "f1", "precision", "recall", "roc_auc"]
 

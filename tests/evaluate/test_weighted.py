@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from aiqc_core.evaluate import metrics, weighted
+from aiqc_core.stages.evaluate import metrics, weighted
 
 
 def repeated(weights: np.ndarray, *arrays: Any) -> list[Any]:

@@ -10,6 +10,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from scenarios import EXPERIMENT
 
-from aiqc_dagster import bundle
+from aiqc_dagster.build import experiment
 
-defs = bundle.build([EXPERIMENT])
+defs = experiment.build([EXPERIMENT])

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from small_experiment import declare, fn_build
 
-from aiqc_core import cache, chain, config
-from aiqc_core.experiment import Training
+from aiqc_core import config
+from aiqc_core.experiment import Training, workflow
 from aiqc_core.orm import Attempt, Dataset, Prediction, Predictor
-from aiqc_core.orm.collecting import collect
-from aiqc_core.orm.schema import SCHEMA_VERSION, StoreInfo, tables
+from aiqc_core.orm.admin.gc import collect
+from aiqc_core.orm.tables.schema import SCHEMA_VERSION, StoreInfo, tables
+from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,18 +131,18 @@ def sound() -> dict[str, Any]:
 
 def walk() -> None:
     """Walk the chain in this process."""
-    chain.run(EXPERIMENT, snapshot="s1")
+    workflow.run(EXPERIMENT, snapshot="s1")
 
 
 def walk_and_crown() -> None:
     """Do in this process all that Dagster's job does."""
     walk()
-    chain.crown(EXPERIMENT, "s1")
+    workflow.crown(EXPERIMENT, "s1")
 
 
 def walk_with_workers() -> None:
     """Walk the chain with warm worker processes."""
-    chain.run(EXPERIMENT, snapshot="s1", workers=2)
+    workflow.run(EXPERIMENT, snapshot="s1", workers=2)
 
 
 def walk_through_dagster() -> None:

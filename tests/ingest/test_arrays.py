@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import arrays
-from aiqc_core.ingest.digest import array_digest
+from aiqc_core.stages.ingest import arrays
+from aiqc_core.stages.ingest.digest import array_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import delimited, tabular
-from aiqc_core.ingest.content import TABULAR, Source
-from aiqc_core.ingest.content import read as read_whole
-from aiqc_core.ingest.digest import frame_digest
+from aiqc_core.stages.ingest import delimited, tabular
+from aiqc_core.stages.ingest.content import TABULAR, Source
+from aiqc_core.stages.ingest.content import read as read_whole
+from aiqc_core.stages.ingest.digest import frame_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from strategies import frames
 
-from aiqc_core.ingest import tabular
-from aiqc_core.ingest.digest import array_digest, frame_digest
-from aiqc_core.ingest.parquet import from_parquet, to_parquet
+from aiqc_core.stages.ingest import tabular
+from aiqc_core.stages.ingest.digest import array_digest, frame_digest
+from aiqc_core.stages.ingest.parquet import from_parquet, to_parquet
 
 if TYPE_CHECKING:
     from collections.abc import Callable

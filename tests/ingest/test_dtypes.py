@@ -15,8 +15,8 @@ import pyarrow as pa
 import pytest
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import tabular
-from aiqc_core.ingest.parquet import from_parquet, to_parquet
+from aiqc_core.stages.ingest import tabular
+from aiqc_core.stages.ingest.parquet import from_parquet, to_parquet
 
 
 class Kind(Enum):

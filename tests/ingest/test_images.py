@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import images
-from aiqc_core.ingest.digest import array_digest
+from aiqc_core.stages.ingest import images
+from aiqc_core.stages.ingest.digest import array_digest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from strategies import frames
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import content, tabular
-from aiqc_core.ingest.content import Source
-from aiqc_core.ingest.parquet import from_parquet, to_parquet
+from aiqc_core.stages.ingest import content, tabular
+from aiqc_core.stages.ingest.content import Source
+from aiqc_core.stages.ingest.parquet import from_parquet, to_parquet
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ import fsspec
 import pytest
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import paths
+from aiqc_core.stages.ingest import paths
 
 if TYPE_CHECKING:
     from pathlib import Path

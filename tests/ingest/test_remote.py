@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from aiqc_core.errors import IngestError
-from aiqc_core.ingest import images, remote
+from aiqc_core.stages.ingest import images, remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

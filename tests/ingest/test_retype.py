@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import tabular
+from aiqc_core.stages.ingest import tabular
 
 
 def retype(values: object, dtype: object) -> pd.Series:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.ingest import tabular
+from aiqc_core.stages.ingest import tabular
 
 if TYPE_CHECKING:
     from pathlib import Path

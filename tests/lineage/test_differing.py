@@ -13,7 +13,7 @@ from lineage_setups import untrained
 from sklearn.preprocessing import MinMaxScaler, OrdinalEncoder, StandardScaler
 from typer.testing import CliRunner
 
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.errors import NotFoundError
 from aiqc_core.orm import (
     Algorithm,
@@ -26,7 +26,7 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
 )
-from aiqc_core.orm.adoption import adopt
+from aiqc_core.orm.training.reuse import adopt
 
 if TYPE_CHECKING:
     from pathlib import Path

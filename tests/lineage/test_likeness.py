@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from aiqc_core.train.likeness import compare
+from aiqc_core.stages.train.compare import compare
 
 NUMBERS = hnp.arrays(np.float64, hnp.array_shapes(max_dims=2, max_side=5))
 

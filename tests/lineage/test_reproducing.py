@@ -16,7 +16,7 @@ from lineage_setups import untrained
 from sklearn.preprocessing import StandardScaler
 from typer.testing import CliRunner
 
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.errors import TrainingError
 from aiqc_core.orm import (
     Algorithm,
@@ -29,14 +29,14 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
     metastore,
-    signing,
 )
-from aiqc_core.orm.adoption import adopt
-from aiqc_core.orm.reproducing import STAGES
-from aiqc_core.train.functions import capture
+from aiqc_core.orm.lineage.reproduce import STAGES
+from aiqc_core.orm.store import signing
+from aiqc_core.orm.training.reuse import adopt
+from aiqc_core.stages.train.functions.capture import capture
 
 if TYPE_CHECKING:
-    from aiqc_core.orm.reproducing import Reproduction
+    from aiqc_core.orm.lineage.reproduce import Reproduction
 
 RUN = CliRunner()
 

@@ -14,7 +14,7 @@ from lineage_setups import recorded
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
 from typer.testing import CliRunner
 
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.config import use_home
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm import (

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from aiqc_core.cli import app
+from aiqc_core.cli.app import app
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm import Dataset, Feature, Label, Predictor, Splitset
 

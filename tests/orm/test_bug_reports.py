@@ -16,7 +16,6 @@ from sklearn import preprocessing as sk
 
 from aiqc_core import config
 from aiqc_core.errors import AlgorithmError, IngestError, PreprocessError
-from aiqc_core.evaluate.importance import permutation_importance
 from aiqc_core.orm import (
     Algorithm,
     Dataset,
@@ -30,11 +29,12 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
     Window,
-    blobs,
     clear_cache_all,
     metastore,
 )
-from aiqc_core.preprocess import encode, pipeline
+from aiqc_core.orm.store import blobs
+from aiqc_core.stages.evaluate.importance import permutation_importance
+from aiqc_core.stages.preprocess import encode, pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from aiqc_core import leaderboard
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm import (
     Algorithm,
@@ -25,7 +24,8 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
 )
-from aiqc_core.orm.database import metastore
+from aiqc_core.orm.results import leaderboard
+from aiqc_core.orm.store.database import metastore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

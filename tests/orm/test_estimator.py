@@ -24,7 +24,7 @@ from sklearn.utils.validation import check_is_fitted
 from small_classes import frame, hot, trained
 
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.orm.estimator import TrainedClassifier
+from aiqc_core.orm.inference.sklearn import TrainedClassifier
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -31,9 +31,8 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
     Window,
-    data_figures,
-    figures,
 )
+from aiqc_core.orm.results import data_figures, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -448,7 +447,7 @@ def test_without_notebook_and_browser_it_is_said_and_nothing_waits(tmp_path: Pat
     code = """
 import logging
 logging.basicConfig()
-from aiqc_core.plots import display, theme
+from aiqc_core.stages.plots import display, theme
 display.show([theme.blank("t", x="x", y="y")] * 2)
 """
     environment = {"PATH": os.defpath, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}

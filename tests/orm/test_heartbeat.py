@@ -16,9 +16,10 @@ import pytest
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
-from aiqc_core.orm import Attempt, Predictor, heartbeat, liveness, metastore
-from aiqc_core.orm.job import heart
-from aiqc_core.train import runner
+from aiqc_core.orm import Attempt, Predictor, metastore
+from aiqc_core.orm.tables.job import heart
+from aiqc_core.orm.training import heartbeat, process_identity
+from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,10 +91,10 @@ def test_a_claim_that_knows_no_heartbeat_counts_from_when_it_was_made(home: Path
 
 def test_processes_of_another_container_are_not_taken_for_dead(home: Path) -> None:
     """They share this machine's name and boot, not its process ids."""
-    owner = liveness.this_process()
-    assert liveness.is_visible(owner)
+    owner = process_identity.this_process()
+    assert process_identity.is_visible(owner)
     if owner["pids"] is not None:
-        assert not liveness.is_visible(owner | {"pids": "pid:[1]"})
+        assert not process_identity.is_visible(owner | {"pids": "pid:[1]"})
     row = job()
     attempt = claimed_elsewhere(row, heartbeat.now(), host=owner["host"], pids="x", pid=2**22 + 1)
     assert attempt.is_alive()
@@ -102,10 +103,10 @@ def test_processes_of_another_container_are_not_taken_for_dead(home: Path) -> No
 def test_hosts_of_equal_names_are_told_apart_by_setting(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    owner = liveness.this_process()
+    owner = process_identity.this_process()
     monkeypatch.setenv("AIQC_HOST_ID", "second")
-    assert not liveness.is_visible(owner)
-    assert liveness.this_process()["host"] == "second"
+    assert not process_identity.is_visible(owner)
+    assert process_identity.this_process()["host"] == "second"
 
 
 def test_a_process_beats_for_all_its_claims_with_one_statement(
@@ -139,7 +140,7 @@ def test_a_holder_whose_claim_was_taken_over_records_nothing(
     """Neither its model, nor its failure over what the other one did."""
     row = job()
     slow = claimed_elsewhere(row, heartbeat.now() - 400)
-    outcome = runner.run(row.spec(0))
+    outcome = run.run(row.spec(0))
     quick = row.claim(0)
     assert row.record(slow, outcome) is None
     assert Predictor.select().count() == 0

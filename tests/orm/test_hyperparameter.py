@@ -9,7 +9,7 @@ import pytest
 
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.orm import Algorithm, Hyperparamcombo, Hyperparamset
-from aiqc_core.train import search
+from aiqc_core.stages.train.search import grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ def combos(row: Hyperparamset) -> list[dict[str, Any]]:
     ordered = row.hyperparamcombos.order_by(Hyperparamcombo.idx)
     assert [combo.idx for combo in ordered] == list(range(len(ordered)))
     assert [combo.key for combo in ordered] == [
-        search.combination_key(combo.hyperparameters) for combo in ordered
+        grid.combination_key(combo.hyperparameters) for combo in ordered
     ]
     return [combo.hyperparameters for combo in ordered]
 

@@ -19,8 +19,8 @@ from aiqc_core.orm import (
     Label,
     Queue,
     Splitset,
-    liveness,
 )
+from aiqc_core.orm.training import process_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +44,7 @@ def fn_train(
 
     import torch
 
-    from aiqc_core.train import checkpoint
+    from aiqc_core.stages.train.hooks import checkpoint
 
     kept = checkpoint.active()
     kept.read()
@@ -118,23 +118,23 @@ def test_a_claim_outlives_a_clock_that_is_set_and_not_a_reboot(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A12: psutil tells a process's start by the clock of the day."""
-    owner = liveness.this_process()
+    owner = process_identity.this_process()
     monkeypatch.setattr(psutil, "boot_time", lambda: 0.0)
     monkeypatch.setattr(psutil.Process, "create_time", lambda _: 12345.0)
-    assert liveness.is_alive(owner)
+    assert process_identity.is_alive(owner)
     if owner["boot"] is not None:
-        assert not liveness.is_alive(owner | {"boot": "another"})
+        assert not process_identity.is_alive(owner | {"boot": "another"})
 
 
 def test_who_is_gone_or_came_later_under_the_same_id_is_not_alive() -> None:
-    owner = liveness.this_process()
-    assert liveness.is_alive(owner)
-    assert not liveness.is_alive(owner | {"started": owner["started"] - 2})
-    assert not liveness.is_alive(owner | {"pid": 2**22 + os.getpid()})
-    assert liveness.is_alive(owner | {"host": "elsewhere", "pid": 1, "started": 0})
+    owner = process_identity.this_process()
+    assert process_identity.is_alive(owner)
+    assert not process_identity.is_alive(owner | {"started": owner["started"] - 2})
+    assert not process_identity.is_alive(owner | {"pid": 2**22 + os.getpid()})
+    assert process_identity.is_alive(owner | {"host": "elsewhere", "pid": 1, "started": 0})
 
 
 def test_an_abandoned_claim_is_void_and_others_of_its_process_are_not() -> None:
-    one, two = liveness.this_process(), liveness.this_process()
-    liveness.abandon(one)
-    assert [liveness.is_alive(owner) for owner in (one, two)] == [False, True]
+    one, two = process_identity.this_process(), process_identity.this_process()
+    process_identity.abandon(one)
+    assert [process_identity.is_alive(owner) for owner in (one, two)] == [False, True]

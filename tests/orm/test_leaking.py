@@ -12,8 +12,7 @@ import pytest
 from inference_setups import flat_build, torch_train, trained
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
-from aiqc_core import audit, chain
-from aiqc_core.experiment import Experiment, Labelled, Pipeline, Training
+from aiqc_core.experiment import Experiment, Labelled, Pipeline, Training, workflow
 from aiqc_core.orm import (
     Dataset,
     Feature,
@@ -24,8 +23,9 @@ from aiqc_core.orm import (
     LabelInterpolater,
     Splitset,
     Window,
-    leaking,
 )
+from aiqc_core.orm.results import audit
+from aiqc_core.orm.samples import leaks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def cut(frame: pd.DataFrame, columns: list[str] | None = None, **how: Any) -> Sp
 
 def walk(experiment: Experiment) -> None:
     """Walk a declaration down to its cut."""
-    for stage in (chain.dataset, chain.feature, chain.label, chain.splitset):
+    for stage in (workflow.dataset, workflow.feature, workflow.label, workflow.splitset):
         stage(experiment, f"s{Splitset.select().count()}")
 
 
@@ -207,7 +207,7 @@ def test_columns_that_follow_from_each_other_are_alike_by_nature(home: Path) -> 
 def test_large_data_are_looked_at_when_they_are_cached(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaking, "READ_AT_ONCE", 10)
+    monkeypatch.setattr(leaks, "READ_AT_ONCE", 10)
     frame = table()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

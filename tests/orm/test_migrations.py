@@ -20,10 +20,9 @@ from aiqc_core.orm import (
     Predictor,
     Queue,
     metastore,
-    migrations,
-    schema,
 )
-from aiqc_core.orm.schema import StoreInfo, tables
+from aiqc_core.orm.tables import migrations, schema
+from aiqc_core.orm.tables.schema import StoreInfo, tables
 
 STORES = Path(__file__).with_name("stores")
 

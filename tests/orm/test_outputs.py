@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import small_experiment
 
-from aiqc_core.chain import versions
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.experiment import Training
+from aiqc_core.experiment.workflow import versions
 from aiqc_core.orm import Algorithm, Predictor
 
 ROWS = small_experiment.source(4)[["x", "z"]]

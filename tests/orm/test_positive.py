@@ -14,7 +14,7 @@ from small_experiment import declare
 from aiqc_core.errors import AlgorithmError, SelectionError
 from aiqc_core.experiment import Pipeline, Training
 from aiqc_core.orm import Dataset, Feature, Label, Queue, Splitset
-from aiqc_core.orm.versus import compare
+from aiqc_core.orm.results.paired_evaluation import compare
 
 BINARY = "classification_binary"
 TEXT = ["ok", "fraud"]

@@ -292,11 +292,11 @@ def test_a_process_is_left_as_it_was(predictor: Predictor) -> None:
 
 def test_many_rows_are_predicted_as_one_by_one(predictor: Predictor, monkeypatch: Any) -> None:
     """Batches of rows make no difference, wherever they are cut."""
-    from aiqc_core.preprocess import unseen
+    from aiqc_core.stages.preprocess import new_rows
 
     frame = setups.rows(50, seed=5)[COLUMNS]
     whole = predictor.predict(frame)
-    monkeypatch.setattr(unseen, "size_of_batches", lambda _: 7)
+    monkeypatch.setattr(new_rows, "size_of_batches", lambda _: 7)
     in_parts = predictor.predict(frame)
     pd.testing.assert_frame_equal(in_parts, whole, rtol=1e-6)
     frame.loc[49, "c"] = "violet"
@@ -312,7 +312,7 @@ def test_many_rows_take_little_memory_beside_their_own(
     code = """
 import sys, numpy, pandas, psutil
 from aiqc_core.orm import Predictor
-from aiqc_core.train import memory
+from aiqc_core.stages.train import memory
 predictor = Predictor.get_by_id(int(sys.argv[1]))
 def rows(count):
     x = numpy.random.default_rng(0).normal(size=(count, 2))
@@ -344,7 +344,7 @@ def test_a_stored_model_goes_on_training_with_its_optimizers_state(predictor: Pr
     """B60, B63: as if it had never been stored; a fresh optimizer would step elsewhere."""
     import torch
 
-    from aiqc_core.train import pytorch as backend
+    from aiqc_core.stages.train.backends.torch import backend
 
     def step(model: Any, optimizer: Any) -> Any:
         torch.nn.functional.binary_cross_entropy(model(x), y).backward()

@@ -242,13 +242,13 @@ def test_a_claim_of_a_dead_process_is_void(home: Path) -> None:
 
 
 def test_an_interrupted_run_gives_its_claim_back(home: Path, monkeypatch: Any) -> None:
-    from aiqc_core.orm import running
+    from aiqc_core.orm.training import run
 
     def interrupt(spec: object) -> None:
         raise KeyboardInterrupt
 
     row = queue()
-    monkeypatch.setattr(running.runner, "run", interrupt)
+    monkeypatch.setattr(run.runner, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         row.run_jobs(progress=False)
     monkeypatch.undo()

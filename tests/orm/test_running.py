@@ -28,14 +28,13 @@ from aiqc_core.orm import (
     Predictor,
     Queue,
     Splitset,
-    liveness,
     metastore,
-    running,
 )
-from aiqc_core.orm.options import Options
-from aiqc_core.orm.progress import Progress, RunSummary
-from aiqc_core.orm.running import train_one
-from aiqc_core.orm.scores import Measure
+from aiqc_core.orm.training import process_identity, run
+from aiqc_core.orm.training.options import Options
+from aiqc_core.orm.training.progress import Progress, RunSummary
+from aiqc_core.orm.training.run import train_one
+from aiqc_core.orm.training.scores import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -210,13 +209,13 @@ def test_a_pruned_queue_is_finished_and_says_so(home: Path) -> None:
 
 @pytest.mark.slow
 def test_a_pruned_combination_is_told_to_the_search_as_that(home: Path) -> None:
-    from aiqc_core.orm import searching
+    from aiqc_core.orm.training import search
 
     weights = {"weight": {"low": 0.0, "high": 9.0}}
     row = lines.queue(weights, {"search": "tpe", "search_count": 6})
     row.run_jobs(progress=False, pruner=MedianPruner(min_rivals=2))
     assert row.runs_completed + row.runs_pruned == row.total_runs
-    found = {len(t.scores) < lines.FOLDS: t.state for t in searching.trials(row)}
+    found = {len(t.scores) < lines.FOLDS: t.state for t in search.trials(row)}
     assert found == {False: "complete", True: "pruned"}
 
 
@@ -308,7 +307,7 @@ def test_what_cannot_be_stacked_trains_alone_and_the_log_says_why(
 def test_what_fails_together_is_trained_one_by_one(
     home: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from aiqc_core.train import stacked
+    from aiqc_core.stages.train.stacking import run as stacked
 
     def too_large(specs: Any) -> None:
         message = "out of memory"
@@ -336,7 +335,7 @@ def test_a_finished_queue_calls_no_function_again(home: Path, tmp_path: Path) ->
 
 
 def test_predictions_of_new_data_are_no_scores_of_the_search(home: Path) -> None:
-    from aiqc_core.orm.scores import Scores
+    from aiqc_core.orm.training.scores import Scores
 
     row = lines.queue({"weight": [1, 2]}, **ALONE)
     row.run_jobs(progress=False)
@@ -366,7 +365,7 @@ def test_what_is_pending_is_found_in_as_many_queries_for_many_jobs_as_for_few(
     for count in (2, 700):
         row = Queue.get_by_id(lines.queue({"weight": list(range(count))}).id)
         counted.clear()
-        todo = running.pending(row)
+        todo = run.pending(row)
         numbers.append(len(counted))
         assert len(todo) == count * lines.FOLDS
         counted.clear()
@@ -385,7 +384,7 @@ def test_ten_thousand_jobs_are_planned_in_few_statements(counted: list[str]) -> 
     assert Hyperparamcombo.select().count() == 3334
     first = [(job.hyperparameters["weight"], job.fold.idx) for job in row.jobs.limit(4)]
     assert first == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert len(running.pending(row)) == 10_002
+    assert len(run.pending(row)) == 10_002
 
 
 def test_options_use_other_processes_only_when_they_must() -> None:
@@ -425,10 +424,10 @@ def test_what_another_process_trained_meanwhile_is_not_said_to_be_in_training(
 def test_a_claim_that_was_taken_over_counts_as_another_process_work(home: Path) -> None:
     row = lines.queue({"weight": [1]}, **ALONE)
     (job,) = row.jobs
-    with liveness.working_for("this run"):
+    with process_identity.working_for("this run"):
         attempt = job.claim(0)
     Attempt.update(status="lost").where(Attempt.id == attempt.id).execute()
-    with liveness.working_for("other run"):
+    with process_identity.working_for("other run"):
         assert train_one(job, 0) is not None
     attempt.finish("succeeded")
     assert attempt.status == "lost"

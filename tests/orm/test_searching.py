@@ -16,8 +16,9 @@ import pytest
 from sklearn.metrics import r2_score
 
 from aiqc_core.errors import AlgorithmError
-from aiqc_core.orm import Attempt, Hyperparamcombo, Hyperparamset, Job, Predictor, Queue, searching
-from aiqc_core.train import space, tpe
+from aiqc_core.orm import Attempt, Hyperparamcombo, Hyperparamset, Job, Predictor, Queue
+from aiqc_core.orm.training import search as searching
+from aiqc_core.stages.train.search import space, tpe
 
 WEIGHTS = {"weight": {"low": 0.5, "high": 4.0}}
 TESTS = Path(__file__).parents[1]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import small_store
 
-from aiqc_core.orm import BaseModel, Dataset, Job, Queue, Splitset, blobs, metastore
-from aiqc_core.orm.showing import SHOWN
+from aiqc_core.orm import BaseModel, Dataset, Job, Queue, Splitset, metastore
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store.showing import SHOWN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,8 +29,8 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
     metastore,
-    running,
 )
+from aiqc_core.orm.training import run
 
 SAMPLES = 40
 
@@ -172,9 +172,9 @@ def test_who_deletes_the_file_trains_again(home: Path) -> None:
 def test_a_step_of_dagster_records_it_too(home: Path) -> None:
     row = queue(pragma=["query_only = 1"])
     with pytest.raises(UnrecordedError, match=r"run again: the file is recorded"):
-        running.train_one(row.jobs[0], 0)
+        run.train_one(row.jobs[0], 0)
     make_writable()
-    outcome = running.train_one(row.jobs[0], 0)
+    outcome = run.train_one(row.jobs[0], 0)
     assert outcome is not None
     assert outcome.model
     assert row.jobs[0].missing() == []

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, OrdinalEncoder, StandardScaler
 
-from aiqc_core import cache, config
+from aiqc_core import config
 from aiqc_core.errors import MetastoreError, PreprocessError, SelectionError, SplitError
 from aiqc_core.orm import (
     Dataset,
@@ -21,8 +21,9 @@ from aiqc_core.orm import (
     LabelCoder,
     Splitset,
     clear_cache_all,
-    signing,
 )
+from aiqc_core.orm.store import signing
+from aiqc_core.storage import cache
 
 
 def frame(samples: int = 60) -> pd.DataFrame:

@@ -18,19 +18,10 @@ from hypothesis import strategies as st
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError, TrustError
-from aiqc_core.orm import (
-    Dataset,
-    Feature,
-    Label,
-    blobs,
-    database,
-    metastore,
-    signing,
-    sqlite,
-    trust,
-)
-from aiqc_core.orm.fields import PositionsField, positions_of
-from aiqc_core.orm.schema import StoreInfo
+from aiqc_core.orm import Dataset, Feature, Label, metastore, trust
+from aiqc_core.orm.store import blobs, database, signing, sqlite
+from aiqc_core.orm.store.fields import PositionsField, positions_of
+from aiqc_core.orm.tables.schema import StoreInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,9 @@ import small_store
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError
-from aiqc_core.orm import Dataset, Feature, Queue, Splitset, file_systems, metastore, sampling
+from aiqc_core.orm import Dataset, Feature, Queue, Splitset, metastore
+from aiqc_core.orm.samples import cache
+from aiqc_core.orm.store import file_systems
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,9 +262,9 @@ def test_files_of_a_store_that_is_gone_are_not_taken_for_those_of_the_next(home:
     again = Queue.get_by_id(1).jobs[0]
     assert again.training_name(0) == job.training_name(0)
     assert again.file_name(0) != name
-    folder = sampling.folder_of(Splitset.get_by_id(1))
+    folder = cache.folder_of(Splitset.get_by_id(1))
     config.key_path().unlink()  # what is fitted was signed by it, and could not be read
-    assert sampling.folder_of(Splitset.get_by_id(1)) != folder
+    assert cache.folder_of(Splitset.get_by_id(1)) != folder
 
 
 @pytest.mark.slow
@@ -275,7 +277,7 @@ def test_samples_of_new_data_follow_from_what_the_predictor_learned(home: Path) 
         kind = "classification_binary" if label == "y" else "classification_multi"
         predictor = inference_setups.trained(cut, kind, build)
         new = Splitset.make(cut.feature_ids, predictor_id=predictor.id)
-        made.add(sampling.recipe_key(new))
+        made.add(cache.recipe_key(new))
         metastore.close()
         config.database_path().unlink()
     assert len(made) == 2

@@ -22,8 +22,8 @@ from aiqc_core.orm import (
     Prediction,
     Queue,
     Splitset,
-    predicting,
 )
+from aiqc_core.orm.inference import predict
 
 TEXT, THREE, BINARY = ["no", "yes"], ["low", "mid", "high"], "classification_binary"
 KINDS: dict[str, tuple[pd.DataFrame, Any, str, list[str]]] = {
@@ -50,7 +50,7 @@ def test_a_stored_prediction_is_the_table_of_the_call(kind: str) -> None:
     new = data.head(7).assign(id=[f"c{i}" for i in range(7)], probability_yes=0)
     stored = predictor.predict(new, store=True)
     assert isinstance(stored, Prediction)
-    table = predicting.table_of(stored)
+    table = predict.table_of(stored)
     taken = "probability_yes" in columns
     carried = ["id", "probability_yes_2" if taken else "probability_yes"]
     assert list(table.columns) == [*columns, *carried]
@@ -74,8 +74,8 @@ def test_windows_carry_what_their_last_row_has_and_pictures_nothing(home: Any) -
     size = feature.windows[0].size_window
     said = predictor.predict(rows.assign(day=np.arange(len(rows))), carry=True)
     assert isinstance(said, np.ndarray)  # windows of columns are no table
-    beside = [predicting.take_as("features", rows.assign(day=np.arange(len(rows))), feature).offer]
-    ((name, days),) = predicting._carried(predictor, beside)
+    beside = [predict.take_as("features", rows.assign(day=np.arange(len(rows))), feature).offer]
+    ((name, days),) = predict._carried(predictor, beside)
     assert name == "day"
     assert len(days) == len(said)
     assert (days[-1], days[0]) == (

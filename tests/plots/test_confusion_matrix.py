@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from aiqc_core.evaluate import curves
-from aiqc_core.plots import confidence, confusion_matrix
+from aiqc_core.stages.evaluate import curves
+from aiqc_core.stages.plots import confidence, confusion_matrix
 
 
 @settings(max_examples=15)

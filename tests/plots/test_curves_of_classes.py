@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from sklearn import metrics
 
-from aiqc_core.evaluate import curves
-from aiqc_core.plots import calibration, precision_recall, roc_curve, thresholds
+from aiqc_core.stages.evaluate import curves
+from aiqc_core.stages.plots import calibration, precision_recall, roc_curve, thresholds
 
 TRUTH = np.array([0, 0, 1, 1, 1, 0, 1, 0])
 SURE = np.array([0.1, 0.4, 0.35, 0.8, 0.9, 0.2, 0.6, 0.55])

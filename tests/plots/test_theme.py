@@ -7,7 +7,7 @@ import html
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiqc_core.plots import theme
+from aiqc_core.stages.plots import theme
 
 
 @given(st.text(), st.integers(1, 40))

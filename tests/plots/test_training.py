@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.plots import feature_importance, learning_curve, performance
+from aiqc_core.stages.plots import feature_importance, learning_curve, performance
 
 
 def model(idx: int, **splits: tuple[float, float]) -> dict[str, Any]:

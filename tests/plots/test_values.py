@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiqc_core.plots import (
+from aiqc_core.stages.plots import (
     forecast,
     interpolation,
     learning_curve,
@@ -15,7 +15,7 @@ from aiqc_core.plots import (
     split_sizes,
     windows,
 )
-from aiqc_core.preprocess.window import plan
+from aiqc_core.stages.preprocess.window import plan
 
 
 def test_each_sample_is_a_point_and_pairs_that_are_not_finite_are_left_out() -> None:

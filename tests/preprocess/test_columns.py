@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.preprocess.columns import select
+from aiqc_core.stages.preprocess.columns import select
 
 AVAILABLE = {"f": "float64", "s": "str", "g": "float64", "i": "int64"}
 

@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from strategies import TEXT, numbers
 
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.preprocess import encode
+from aiqc_core.stages.preprocess import encode
 
 SCALERS = [
     sk.StandardScaler(), sk.MinMaxScaler(), sk.MaxAbsScaler(), sk.RobustScaler(),

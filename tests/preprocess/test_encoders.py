@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.preprocess.encode import checked, has_inverse, is_categorical
+from aiqc_core.stages.preprocess.encode import checked, has_inverse, is_categorical
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import UnivariateSpline
 
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.preprocess.interpolate import (
+from aiqc_core.stages.preprocess.interpolate import (
     DEFAULTS,
     checked_kwargs,
     fill_splits,

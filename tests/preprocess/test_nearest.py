@@ -17,8 +17,8 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from aiqc_core.preprocess.nearest import nearest_codes
-from aiqc_core.preprocess.pipeline import (
+from aiqc_core.stages.preprocess.nearest import nearest_codes
+from aiqc_core.stages.preprocess.pipeline import (
     EncoderStep,
     FeaturePlan,
     FittedFeature,

@@ -12,7 +12,7 @@ from sklearn import preprocessing as sk
 from strategies import numbers
 
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.preprocess import encode, pipeline
+from aiqc_core.stages.preprocess import encode, pipeline
 
 FRAME = pd.DataFrame(
     {

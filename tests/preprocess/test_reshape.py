@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.preprocess import reshape
+from aiqc_core.stages.preprocess import reshape
 
 
 def numbered(*shape: int) -> Any:

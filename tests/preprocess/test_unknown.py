@@ -18,7 +18,7 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
 )
 
-from aiqc_core.preprocess import encode, unknown
+from aiqc_core.stages.preprocess import encode, unknown
 
 COLOURS = ["red", "blue", "red", "green"]
 PASSING: dict[str, tuple[Any, list[Any], list[Any], str]] = {

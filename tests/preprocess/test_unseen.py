@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.preprocess import encode, pipeline, samples, unseen, window
+from aiqc_core.stages.preprocess import encode, new_rows, pipeline, samples, window
 
 LINEAR = {"method": "linear", "limit_direction": "both"}
 
@@ -44,8 +44,8 @@ def test_any_run_of_windows_is_part_of_the_whole(
     splits = {"train": np.flatnonzero(~half), "test": np.flatnonzero(half)}
     splits = {split: p for split, p in splits.items() if len(p)}
     trained = samples.prepare(frame, recipe, splits)
-    as_then = unseen.prepare(
-        frame, recipe, trained.fitted, rule.count, unseen.Trained(splits, rule),
+    as_then = new_rows.prepare(
+        frame, recipe, trained.fitted, rule.count, new_rows.Trained(splits, rule),
         forecasts=record_shifted,
     )  # fmt: skip
     start = data.draw(st.integers(0, rule.count - 1))
@@ -55,7 +55,7 @@ def test_any_run_of_windows_is_part_of_the_whole(
         for split, positions in splits.items():
             whole[positions] = trained.samples(split, shifted=target and record_shifted)
         np.testing.assert_array_equal(as_then.batch(start, stop, target=target), whole[start:stop])
-    new = unseen.prepare(frame, recipe, trained.fitted, rule.count)
+    new = new_rows.prepare(frame, recipe, trained.fitted, rule.count)
     np.testing.assert_array_equal(
         new.batch(start, stop), new.batch(0, rule.count)[start : min(stop, rule.count)]
     )
@@ -65,8 +65,8 @@ def test_any_run_of_windows_is_part_of_the_whole(
 def test_batches_put_together_are_all_samples(size: int, count: int) -> None:
     frame, recipe = setup(count)
     fitted = samples.prepare(frame, recipe, {"train": np.arange(count)}).fitted
-    feature = unseen.prepare(frame, recipe, fitted, count)
-    batches = unseen.Batches([feature], size)
+    feature = new_rows.prepare(frame, recipe, fitted, count)
+    batches = new_rows.Batches([feature], size)
     found = batches.checked([(2,)])
     for walk in (found, batches):
         parts = [part for (part,) in walk]
@@ -77,7 +77,7 @@ def test_batches_put_together_are_all_samples(size: int, count: int) -> None:
 def test_samples_of_another_shape_are_refused_before_they_are_predicted() -> None:
     frame, recipe = setup(8)
     fitted = samples.prepare(frame, recipe, {"train": np.arange(8)}).fitted
-    batches = unseen.Batches([unseen.prepare(frame, recipe, fitted, 8)], 4)
+    batches = new_rows.Batches([new_rows.prepare(frame, recipe, fitted, 8)], 4)
     with pytest.raises(PreprocessError, match=r"shapes \[\(2,\)\]; .* trained on \[\(3,\)\]"):
         batches.checked([(3,)])
 
@@ -87,13 +87,13 @@ def test_rows_of_a_trained_table_that_no_split_had_are_filled_beside_train() -> 
     frame, recipe = setup(20)
     splits = {"train": np.arange(0, 20, 2), "test": np.array([1, 5, 9])}
     fitted = samples.prepare(frame, recipe, splits).fitted
-    then = unseen.prepare(frame, recipe, fitted, 20, unseen.Trained(splits))
+    then = new_rows.prepare(frame, recipe, fitted, 20, new_rows.Trained(splits))
     rest = np.setdiff1d(np.arange(20), np.concatenate(list(splits.values())))
     expected = samples.prepare(frame, recipe, {"train": splits["train"], "rest": rest})
     np.testing.assert_array_equal(then.batch(0, 20)[rest], expected.samples("rest"))
 
 
 def test_a_batch_is_as_large_as_memory_allows() -> None:
-    assert unseen.size_of_batches([(1,)]) == 12 * 4096
-    assert unseen.size_of_batches([(3, 32, 32)]) * 3 * 32 * 32 * 8 <= 2**25
-    assert unseen.size_of_batches([(3, 4000, 4000)]) == 1
+    assert new_rows.size_of_batches([(1,)]) == 12 * 4096
+    assert new_rows.size_of_batches([(3, 32, 32)]) * 3 * 32 * 32 * 8 <= 2**25
+    assert new_rows.size_of_batches([(3, 4000, 4000)]) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aiqc_core.preprocess import values
+from aiqc_core.stages.preprocess import values
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "int8", "bool", "uint64"])

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.preprocess import window
+from aiqc_core.stages.preprocess import window
 
 if TYPE_CHECKING:
-    from aiqc_core.preprocess.window import Windows
+    from aiqc_core.stages.preprocess.window import Windows
 
 
 @st.composite

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sklearn import preprocessing as sk
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.preprocess import encode, pipeline, samples, window
+from aiqc_core.stages.preprocess import encode, pipeline, samples, window
 
 TAUGHT_BY_TRAIN = [
     sk.KBinsDiscretizer(3, strategy="quantile", quantile_method="averaged_inverted_cdf"),

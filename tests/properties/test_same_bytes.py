@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn import preprocessing as sk
 
-from aiqc_core import cache, config
+from aiqc_core import config
 from aiqc_core.orm import (
     Dataset,
     Feature,
@@ -25,6 +25,7 @@ from aiqc_core.orm import (
     Splitset,
     Window,
 )
+from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -26,7 +26,8 @@ import forking
 import pandas as pd
 from small_experiment import declare
 
-from aiqc_core import chain, config
+from aiqc_core import config
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import (
     Attempt,
     Dataset,
@@ -83,7 +84,7 @@ def race(processes: int, operations: int, folder: Path) -> list[str]:
 
 def train() -> None:
     """Train the Queue, or what others have left of it."""
-    chain.run(declare(epochs=EPOCHS), snapshot="s1")
+    workflow.run(declare(epochs=EPOCHS), snapshot="s1")
 
 
 def work(number: int, operations: int) -> dict[str, int]:

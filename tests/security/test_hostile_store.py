@@ -17,12 +17,15 @@ import pyarrow.parquet as pq
 import pytest
 import small_store
 
-from aiqc_core import cache, config
+from aiqc_core import config
 from aiqc_core.errors import AIQCError, MetastoreError, TrustError
-from aiqc_core.orm import Algorithm, Dataset, blobs, copies, metastore, readonly, signing, trust
-from aiqc_core.orm.algorithm import ROLES
-from aiqc_core.orm.fields import BlobField, PickleField
-from aiqc_core.orm.schema import tables
+from aiqc_core.orm import Algorithm, Dataset, metastore, trust
+from aiqc_core.orm.admin import backup, readonly
+from aiqc_core.orm.store import blobs, signing
+from aiqc_core.orm.store.fields import BlobField, PickleField
+from aiqc_core.orm.tables.algorithm import ROLES
+from aiqc_core.orm.tables.schema import tables
+from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +128,7 @@ def test_a_file_with_triggers_or_views_for_tables_is_refused(
     with pytest.raises(MetastoreError, match=told):
         Dataset.select().count()
     with pytest.raises(MetastoreError, match=told):
-        copies.backup(path.with_name("copy"))
+        backup.backup(path.with_name("copy"))
 
 
 def test_a_view_of_ones_own_is_left_alone(home: Path) -> None:
@@ -224,13 +227,13 @@ def test_secrets_of_the_environment_are_not_in_the_store(
     for name in ("AWS_SECRET_ACCESS_KEY", "AIQC_NOTIFY_URL", "SOME_TOKEN", "PGPASSWORD"):
         monkeypatch.setenv(name, f"http://{secret}")
     path = small_store.fill()
-    copy = copies.backup(tmp_path / "copy").path
+    copy = backup.backup(tmp_path / "copy").path
     assert secret.encode() not in path.read_bytes() + copy.read_bytes()
 
 
 @pytest.mark.parametrize("address", ["ftp://u:hidden@host/x", "hidden", "file:///etc/hidden"])
 def test_the_address_of_the_notifier_is_not_shown(address: str) -> None:
-    from aiqc_dagster.notify import NotifierResource
+    from aiqc_dagster.automation.notify import NotifierResource
 
     with pytest.raises(ValueError, match="give an address of http or https") as error:
         NotifierResource(url=address).address()
@@ -239,7 +242,7 @@ def test_the_address_of_the_notifier_is_not_shown(address: str) -> None:
 
 def test_a_pickle_on_the_queue_of_celery_is_not_loaded(harmed: Path) -> None:
     reading = pytest.importorskip("kombu.serialization")  # by which Celery reads messages
-    from aiqc_dagster.celery_app import SETTINGS
+    from aiqc_dagster.executors.celery.app import SETTINGS
 
     accepted = reading.prepare_accept_content(SETTINGS["accept_content"])
     data = pickle.dumps(Hostile(harmed))

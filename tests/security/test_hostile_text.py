@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from aiqc_core import chain, config
-from aiqc_core.commands import show_leaderboard
-from aiqc_core.declaration.discovery import discover
+from aiqc_core import config
+from aiqc_core.cli import show_leaderboard
 from aiqc_core.errors import AIQCError
-from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training
+from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training, workflow
+from aiqc_core.experiment.declaration.discovery import discover
 from aiqc_core.orm import Dataset, Feature, Label, Predictor, Queue, metastore
-from aiqc_core.orm import figures as row_figures
-from aiqc_dagster import inert, metadata
+from aiqc_core.orm.results import figures as row_figures
+from aiqc_dagster.ui import markdown, metadata
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,7 +80,7 @@ def queue(tmp_path_factory: pytest.TempPathFactory) -> Any:
             ),
             seed=1,
         )
-        chain.run(experiment, snapshot="s1")
+        workflow.run(experiment, snapshot="s1")
         yield Queue.get_by_id(1)
         metastore.close()
 
@@ -143,9 +143,9 @@ def test_the_leaderboard_shows_what_looks_like_markup(
 
 
 def test_text_in_markdown_makes_no_picture_link_or_cell() -> None:
-    shown = inert.plain("![x](http://e/x.png) | [a](javascript:alert(1)) <b>\nc")
+    shown = markdown.plain("![x](http://e/x.png) | [a](javascript:alert(1)) <b>\nc")
     assert re.search(r"(?<!\\)[\[<|]", shown.replace("<br>", "")) is None
-    assert inert.fenced("```\n![x](http://e)\n````").startswith("`````\n")
+    assert markdown.fenced("```\n![x](http://e)\n````").startswith("`````\n")
 
 
 def declared(folder: Path, text: str) -> list[str]:

@@ -12,9 +12,11 @@ import pytest
 import small_store
 
 from aiqc_core.errors import AlgorithmError, MetastoreError, TrainingError
-from aiqc_core.orm import Algorithm, FeatureCoder, Queue, blobs, signing
-from aiqc_core.orm.algorithm import ROLES
-from aiqc_core.train import functions, judging
+from aiqc_core.orm import Algorithm, FeatureCoder, Queue
+from aiqc_core.orm.store import blobs, signing
+from aiqc_core.orm.tables.algorithm import ROLES
+from aiqc_core.stages.train import trained_model
+from aiqc_core.stages.train.functions import capture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,7 @@ def test_functions_tell_both_versions(
     data = blobs.put(sealed_by(python, payload, monkeypatch))
     algorithm = Algorithm(**dict.fromkeys(ROLES, data), sources={"fn_build": "def fn_build(): 1"})
     with pytest.raises(AlgorithmError) as caught:
-        judging.restored(algorithm.payloads(), algorithm.sources)
+        trained_model.restored(algorithm.payloads(), algorithm.sources)
     assert f"Python {python} stored it, and this is Python {HERE}" in str(caught.value)
     assert "'def fn_build(): 1'" in str(caught.value)
     assert "make it and what follows from it again" in str(caught.value)
@@ -77,12 +79,12 @@ def test_bytecode_of_another_python_is_never_run(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It loads, and may end the process when it is called."""
-    payload = functions.capture("fn_lose", lambda **_: 1).payload
-    stored = functions.StoredCode.of(payload, "3.10.2")
+    payload = capture.capture("fn_lose", lambda **_: 1).payload
+    stored = capture.StoredCode.of(payload, "3.10.2")
     with pytest.raises(AlgorithmError, match=r"Python 3\.10\.2 stored it"):
-        functions.restore(stored)
-    assert functions.restore(functions.StoredCode.of(payload, HERE))() == 1
-    assert functions.restore(bytes(payload))() == 1  # as earlier releases handed it on
+        capture.restore(stored)
+    assert capture.restore(capture.StoredCode.of(payload, HERE))() == 1
+    assert capture.restore(bytes(payload))() == 1  # as earlier releases handed it on
 
 
 @pytest.mark.parametrize("payload", BROKEN.values(), ids=BROKEN)

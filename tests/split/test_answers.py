@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn import datasets
 
-from aiqc_core.split import answers, leaks
+from aiqc_core.stages.split import answers, leaks
 
 ROWS = 200
 RNG = np.random.default_rng(3)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import SplitError
-from aiqc_core.split.folds import fold
-from aiqc_core.split.stratify import strata
+from aiqc_core.stages.split.folds import fold
+from aiqc_core.stages.split.stratify import strata
 
 
 @given(

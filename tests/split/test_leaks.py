@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from aiqc_core.errors import SplitError
-from aiqc_core.preprocess import window
-from aiqc_core.split import leaks, ordered, stratify
+from aiqc_core.stages.preprocess import window
+from aiqc_core.stages.split import leaks, ordered, stratify
 
 
 def shared_by_hand(windows: window.Windows, one: Any, other: Any) -> set[int]:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sklearn.model_selection import TimeSeriesSplit
 
 from aiqc_core.errors import SplitError
-from aiqc_core.split import stratify
-from aiqc_core.split.ordered import fold_groups, fold_in_order, split_groups, split_in_order
+from aiqc_core.stages.split import stratify
+from aiqc_core.stages.split.ordered import fold_groups, fold_in_order, split_groups, split_in_order
 
 SIZES = st.none() | st.sampled_from([0.1, 0.2, 0.25])
 

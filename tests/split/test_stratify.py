@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import SplitError
-from aiqc_core.split import stratify
+from aiqc_core.stages.split import stratify
 
 
 def letters(text: str) -> stratify.Strata:

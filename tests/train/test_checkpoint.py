@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from aiqc_core.train import checkpoint
-from aiqc_core.train.checkpoint import Checkpoint
+from aiqc_core.stages.train.hooks import checkpoint
+from aiqc_core.stages.train.hooks.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from aiqc_core.train.cutoff import all_hold, thresholds
+from aiqc_core.stages.train.hooks.cutoff import all_hold, thresholds
 from aiqc_core.utils.pytorch import TrainingCallback, fit
 
 LOW = {"metric": "loss", "cutoff": 0.1, "above_or_below": "below"}

@@ -15,7 +15,7 @@ import small_training
 import torch
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import runner
+from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ class Hostile:
 
 def load(library: str, folder: Path, model: bytes) -> Any:
     payloads = small_training.make_spec(folder, library).functions
-    return runner.load_model(library, payloads, model, (3,), (1,), {})
+    return run.load_model(library, payloads, model, (3,), (1,), {})
 
 
 def torch_file(value: Any) -> bytes:
@@ -67,7 +67,7 @@ def test_a_torch_model_of_a_later_program_is_told(tmp_path: Path) -> None:
 
 
 def keras_model(folder: Path) -> bytes:
-    outcome = runner.run(small_training.make_spec(folder, "keras"))
+    outcome = run.run(small_training.make_spec(folder, "keras"))
     assert outcome.model is not None, outcome.failure
     return outcome.model
 

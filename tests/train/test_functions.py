@@ -15,8 +15,13 @@ import numpy as np
 import pytest
 
 from aiqc_core.errors import AlgorithmError
-from aiqc_core.train.functions import SIGNATURES, capture, restore, takes_model_first
-from aiqc_core.train.source import is_text_of
+from aiqc_core.stages.train.functions.capture import (
+    SIGNATURES,
+    capture,
+    restore,
+    takes_model_first,
+)
+from aiqc_core.stages.train.functions.source import is_text_of
 from aiqc_core.usercode.found import LARGE_BYTES
 
 if TYPE_CHECKING:
@@ -52,7 +57,7 @@ def run_elsewhere(payload: bytes, call: str, folder: Path) -> str:
     (folder / "payload").write_bytes(payload)
     code = f"""
 import sys
-from aiqc_core.train.functions import restore
+from aiqc_core.stages.train.functions.capture import restore
 function = restore(open("payload", "rb").read())
 assert {__name__!r} not in sys.modules
 print({call})

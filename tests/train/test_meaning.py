@@ -11,10 +11,10 @@ import small_training
 import torch
 from torch import nn
 
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train import runner
-from aiqc_core.train.arrays import as_array
-from aiqc_core.train.meaning import are_distributions, precision
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train import run
+from aiqc_core.stages.train.backends.arrays import as_array
+from aiqc_core.stages.train.outputs import are_distributions, precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def untrained(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **
 
 def outcome_of(folder: Path, build: Callable[[], Any], **changes: Any) -> Any:
     """Judge a model that is not trained; the labels are 0, 1 and, of several classes, 2."""
-    found = runner.run(
+    found = run.run(
         small_training.make_spec(
             folder, fn_build=lambda *_, **hp: build(), fn_train=untrained, **changes
         )
@@ -220,9 +220,9 @@ def test_regressions_in_bfloat16_are_trained_and_scored(tmp_path: Path) -> None:
         tmp_path, fn_build=lambda *_, **hp: Autocast(), analysis_type="regression",
         label=FittedLabel(("y",), None, None), permute_count=1,
     )  # fmt: skip
-    found = runner.run(spec)
+    found = run.run(spec)
     assert found.failure is None, found.failure.traceback
-    model, _ = runner.load_model("pytorch", spec.functions, found.model or b"", (3,), (1,), {})
+    model, _ = run.load_model("pytorch", spec.functions, found.model or b"", (3,), (1,), {})
     rows = torch.tensor(small_training.features("test"), dtype=torch.float32)
     expected = model(rows).float().detach().numpy()[:, 0]
     np.testing.assert_array_equal(found.predictions["test"], expected)

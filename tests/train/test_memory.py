@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aiqc_core.train import memory
+from aiqc_core.stages.train.hooks import memory
 
 
 class OutOfMemoryError(RuntimeError):

@@ -42,7 +42,7 @@ def keras_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
 MEASURED = """
 import dataclasses, json, pickle
 import psutil
-from aiqc_core.train import runner
+from aiqc_core.stages.train import runner
 spec, resident = pickle.load(open("spec", "rb")), []
 for number in range(int(open("jobs").read())):
     outcome = runner.run(dataclasses.replace(spec, seed=number))

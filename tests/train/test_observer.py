@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import observer
-from aiqc_core.train.observer import Observer
+from aiqc_core.stages.train.hooks import observer
+from aiqc_core.stages.train.hooks.observer import Observer
 
 
 def test_at_most_one_line_a_second_is_logged(

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.train import pruning
-from aiqc_core.train.pruning import MedianPruner
+from aiqc_core.stages.train.search import pruning
+from aiqc_core.stages.train.search.pruning import MedianPruner
 
 LOSSES = st.lists(st.floats(0, 10), min_size=1, max_size=6)
 

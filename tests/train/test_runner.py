@@ -19,10 +19,10 @@ from sklearn import metrics as sk
 from sklearn.preprocessing import LabelBinarizer, OneHotEncoder, StandardScaler
 from torch import nn
 
-from aiqc_core.preprocess import encode
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train.functions import capture
-from aiqc_core.train.runner import JobSpec, load_model, run
+from aiqc_core.stages.preprocess import encode
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.run import JobSpec, load_model, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ def test_it_runs_in_a_fresh_process_and_gives_the_same(spec: Any, tmp_path: Path
     (tmp_path / "spec").write_bytes(pickle.dumps(given))
     code = """
 import pickle, sys
-from aiqc_core.train.runner import run
+from aiqc_core.stages.train.run import run
 outcome = run(pickle.load(open("spec", "rb")))
 assert "test_runner" not in " ".join(sys.modules)
 pickle.dump(outcome, open("outcome", "wb"))
@@ -306,7 +306,7 @@ def test_a_model_comes_back_with_its_optimizers_state(spec: Any, tmp_path: Path)
     np.save(tmp_path / "x.npy", features("test").astype(np.float32))
     code = """
 import pickle, numpy, torch
-from aiqc_core.train.runner import load_model
+from aiqc_core.stages.train.run import load_model
 model, optimizer = load_model(*pickle.load(open("parts", "rb")))
 assert not model.training
 assert len(optimizer.state_dict()["state"]) == 4

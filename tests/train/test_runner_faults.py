@@ -15,17 +15,18 @@ import small_training
 import torch
 from torch import nn
 
-from aiqc_core.train import checkpoint, observer, runner
-from aiqc_core.train.functions import capture
-from aiqc_core.workers import WarmPool
+from aiqc_core.stages.train import run
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.hooks import checkpoint, observer
+from aiqc_core.workers.pool import WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from aiqc_core.train.outcome import JobOutcome, JobSpec
+    from aiqc_core.stages.train.spec import JobOutcome, JobSpec
 
-TRAIN = "aiqc_core.train.runner:run"
+TRAIN = "aiqc_core.stages.train.run:run"
 make_spec = small_training.make_spec
 
 
@@ -40,7 +41,7 @@ def training(statement: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def failure(spec: JobSpec) -> Any:
-    found = runner.run(spec).failure
+    found = run.run(spec).failure
     assert found is not None
     return found
 
@@ -75,7 +76,7 @@ def test_a_worker_survives_what_training_leaves_and_says(tmp_path: Path, pool: W
         print("x" * 100_000, flush=True)  # noqa: T201 - what users do
         os.write(1, b"straight to the descriptor\n")
 
-    expected = runner.run(make_spec(tmp_path))
+    expected = run.run(make_spec(tmp_path))
     kinds: list[str] = []
     for statement in (left_running, lambda _: sys.exit(0), lambda _: exit_with("ended")):
         outcome: JobOutcome = on(pool, make_spec(tmp_path, fn_train=training(statement))).value
@@ -104,11 +105,11 @@ def test_what_training_sets_for_the_whole_process_ends_with_it(tmp_path: Path) -
         torch.use_deterministic_algorithms(True)
 
     before = torch.are_deterministic_algorithms_enabled()
-    runner.run(make_spec(tmp_path, fn_train=training(leave_behind)))
+    run.run(make_spec(tmp_path, fn_train=training(leave_behind)))
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     assert torch.are_deterministic_algorithms_enabled() == before
-    assert runner.run(make_spec(tmp_path)).failure is None
+    assert run.run(make_spec(tmp_path)).failure is None
 
 
 def test_a_thread_that_is_left_running_fails_the_job(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_threads_that_end_or_do_not_count_are_no_fault(tmp_path: Path) -> None:
 
     keep: dict[str, Any] = {}
     before = threading.active_count()
-    assert runner.run(make_spec(tmp_path, fn_train=training(busy))).failure is None
+    assert run.run(make_spec(tmp_path, fn_train=training(busy))).failure is None
     assert threading.active_count() <= before + 2
 
 
@@ -218,8 +219,8 @@ def test_times_never_go_back_when_the_clock_does(
     """A12."""
     noon = datetime(2026, 10, 25, 12, tzinfo=timezone(timedelta(hours=2)))
     hours = itertools.count(0, -1)
-    monkeypatch.setattr(runner, "timezone_now", lambda: noon + timedelta(hours=next(hours)))
-    outcome = runner.run(make_spec(tmp_path))
+    monkeypatch.setattr(run, "timezone_now", lambda: noon + timedelta(hours=next(hours)))
+    outcome = run.run(make_spec(tmp_path))
     assert outcome.time_started == noon
     elapsed = (outcome.time_succeeded - outcome.time_started).total_seconds()
     assert 0 < sum(outcome.seconds.values()) <= elapsed < 60
@@ -239,14 +240,14 @@ def test_training_is_watched_and_nothing_else(tmp_path: Path) -> None:
         pruner=capture("fn_predict", pruner).payload,
         rivals=({"loss": [0.1]}, {"loss": [0.2]}),
     )
-    outcome = runner.run(spec)
+    outcome = run.run(spec)
     assert outcome.failure is None, outcome.failure.traceback
     assert outcome.pruned
     assert len(outcome.history["loss"]) == 2
     assert (tmp_path / "kept").exists()
     assert (checkpoint.active(), observer.active()) == (None, None)
-    again = runner.run(spec)  # goes on from what the first one kept after its first epoch
+    again = run.run(spec)  # goes on from what the first one kept after its first epoch
     assert again.history == outcome.history
-    unwatched = runner.run(make_spec(tmp_path / "samples"))
+    unwatched = run.run(make_spec(tmp_path / "samples"))
     assert not unwatched.pruned
     assert unwatched.history["loss"][:2] == outcome.history["loss"]

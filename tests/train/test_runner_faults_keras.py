@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import small_training
 
-from aiqc_core.train import runner
+from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow  # TensorFlow takes seconds to import
 
 
 def failure(folder: Path, **changes: Any) -> Any:
-    found = runner.run(small_training.make_spec(folder, "keras", **changes)).failure
+    found = run.run(small_training.make_spec(folder, "keras", **changes)).failure
     assert found is not None
     return found
 
@@ -96,7 +96,7 @@ def test_what_training_sets_for_the_whole_process_ends_with_it(tmp_path: Path) -
     keras.config.set_dtype_policy("mixed_float16")
     try:
         spec = small_training.make_spec(tmp_path, "keras", fn_train=returning(leave_behind))
-        runner.run(spec)
+        run.run(spec)
         assert (settings(), keras.config.dtype_policy().name) == (before, "mixed_float16")
     finally:
         keras.config.set_dtype_policy("float32")
@@ -125,7 +125,7 @@ def test_a_model_that_nothing_trained_is_noted(tmp_path: Path, make: Any) -> Non
         )
 
     spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=returning(make))
-    outcome = runner.run(spec)
+    outcome = run.run(spec)
     assert outcome.failure is None, outcome.failure.traceback
     said = "no weight of the model moved" if make is untouched else "returns another model"
     assert said in outcome.metric_notes["train"]["weights"]
@@ -181,7 +181,7 @@ def test_functions_that_change_their_arrays_change_nothing_else(tmp_path: Path) 
         spec = small_training.make_spec(
             tmp_path, "keras", fn_train=train, hyperparameters={"mutate": mutate}
         )
-        results.append(runner.run(spec).metrics)
+        results.append(run.run(spec).metrics)
     assert results[0] == results[1] != {}
     for split in small_training.SAMPLES:
         stored = np.load(tmp_path / split / "feature_0.npy")

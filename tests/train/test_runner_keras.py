@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train.functions import capture
-from aiqc_core.train.runner import JobSpec, load_model, run
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.run import JobSpec, load_model, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +122,7 @@ def test_the_same_seed_gives_the_same_in_another_process(tmp_path: Path) -> None
     (tmp_path / "spec").write_bytes(pickle.dumps(spec))
     code = """
 import pickle
-from aiqc_core.train.runner import run
+from aiqc_core.stages.train.run import run
 pickle.dump(run(pickle.load(open("spec", "rb"))), open("outcome", "wb"))
 """
     first, second = trained(spec), trained(spec)
@@ -135,7 +135,7 @@ pickle.dump(run(pickle.load(open("spec", "rb"))), open("outcome", "wb"))
 
 def test_a_model_goes_on_training_with_its_optimizers_state(tmp_path: Path) -> None:
     """B63: as if it had never been stored; a fresh optimizer would step elsewhere."""
-    from aiqc_core.train import keras as backend
+    from aiqc_core.stages.train.backends.keras import backend
 
     spec = make_spec(tmp_path, "regression", "linear", permute_count=0)
     outcome = trained(spec)

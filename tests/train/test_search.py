@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import AlgorithmError
-from aiqc_core.train.search import combination_key, grid, sample
+from aiqc_core.stages.train.search.grid import combination_key, grid, sample
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)

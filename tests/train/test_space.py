@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aiqc_core.errors import AlgorithmError
-from aiqc_core.train import search, space
+from aiqc_core.stages.train.search import grid, space
 
 
 def dimension(given_: Any) -> space.Dimension:
@@ -95,14 +95,14 @@ def test_an_impossible_range_is_refused_with_its_form(given_: Any, told: str) ->
 
 
 def test_a_dictionary_in_a_list_is_a_value() -> None:
-    assert search.grid({"a": [{"low": 1, "high": 2}]}) == [{"a": {"low": 1, "high": 2}}]
+    assert grid.grid({"a": [{"low": 1, "high": 2}]}) == [{"a": {"low": 1, "high": 2}}]
 
 
 def test_a_grid_takes_the_steps_of_a_range_and_refuses_reals() -> None:
-    found = search.grid({"a": {"low": 1, "high": 3}, "b": ["x", "y"]})
+    found = grid.grid({"a": {"low": 1, "high": 3}, "b": ["x", "y"]})
     assert [tuple(c.values()) for c in found] == [(a, b) for a in (1, 2, 3) for b in "xy"]
     with pytest.raises(AlgorithmError, match=r"\['b'\] are ranges of real numbers.*'step'"):
-        search.grid({"a": [1], "b": {"low": 0.0, "high": 1.0}})
+        grid.grid({"a": [1], "b": {"low": 0.0, "high": 1.0}})
 
 
 REALS = {"a": {"low": 0.0, "high": 1.0}, "b": [1, 2]}
@@ -124,18 +124,18 @@ REALS = {"a": {"low": 0.0, "high": 1.0}, "b": [1, 2]}
 def test_what_is_planned(
     hyperparameters: Any, options: dict[str, Any], search_: str, count: int
 ) -> None:
-    planned = search.plan(hyperparameters, seed=1, **options)
+    planned = grid.plan(hyperparameters, seed=1, **options)
     assert (planned.search, planned.count) == (search_, count)
     if search_ == "tpe":
         assert planned.combinations is None
         return
     chosen = planned.combinations or []
     assert len({space.canonical(c) for c in chosen}) == len(chosen) == count
-    assert search.plan(hyperparameters, seed=1, **options) == planned
+    assert grid.plan(hyperparameters, seed=1, **options) == planned
 
 
 def test_a_larger_draw_from_reals_adds_to_a_smaller_one() -> None:
-    few, more = (search.plan(REALS, search_count=n, seed=4).combinations for n in (5, 9))
+    few, more = (grid.plan(REALS, search_count=n, seed=4).combinations for n in (5, 9))
     assert (more or [])[:5] == few
 
 
@@ -159,4 +159,4 @@ def test_a_search_that_does_not_go_with_its_counts_is_refused(
 ) -> None:
     """A05."""
     with pytest.raises(AlgorithmError, match=told):
-        search.plan(hyperparameters, seed=1, **options)
+        grid.plan(hyperparameters, seed=1, **options)

@@ -15,11 +15,11 @@ import pytest
 import torch
 from torch import nn
 
-from aiqc_core.preprocess.pipeline import FittedLabel
-from aiqc_core.train.functions import capture
-from aiqc_core.train.outcome import JobOutcome, JobSpec
-from aiqc_core.train.runner import run
-from aiqc_core.train.stacked import groups, run_stacked
+from aiqc_core.stages.preprocess.pipeline import FittedLabel
+from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.run import run
+from aiqc_core.stages.train.spec import JobOutcome, JobSpec
+from aiqc_core.stages.train.stacking.run import groups, run_stacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -139,7 +139,7 @@ def assert_equal(stacked: Sequence[JobOutcome], alone: Sequence[JobOutcome]) -> 
 
 
 def together(specs: list[JobSpec], caplog: pytest.LogCaptureFixture) -> list[JobOutcome]:
-    caplog.set_level(logging.INFO, "aiqc_core.train.stacked")
+    caplog.set_level(logging.INFO, "aiqc_core.stages.train.stacking.run")
     outcomes = run_stacked(specs)
     assert "by itself" not in caplog.text
     assert "Trained together" in caplog.text
@@ -380,7 +380,7 @@ def by_value(**hp: Any) -> Any:
 def test_what_cannot_be_stacked_is_trained_by_itself_and_the_log_says_why(
     spec: Any, caplog: pytest.LogCaptureFixture, functions: dict[str, Any], told: str
 ) -> None:
-    caplog.set_level(logging.INFO, "aiqc_core.train.stacked")
+    caplog.set_level(logging.INFO, "aiqc_core.stages.train.stacking.run")
     specs = [spec(i, **functions, hyperparameters={"lr": lr}) for i, lr in enumerate([0.1, 0.2])]
     outcomes = run_stacked(specs)
     lines = [record.getMessage() for record in caplog.records]
@@ -407,7 +407,7 @@ def test_a_loop_of_ones_own_runs_as_it_is(spec: Any) -> None:
 def test_numbers_that_change_the_architecture_make_stacks_of_their_own(
     spec: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "aiqc_core.train.stacked")
+    caplog.set_level(logging.INFO, "aiqc_core.stages.train.stacking.run")
     sizes = [4, 8, 4, 8, 6]
     specs = [spec(i, hyperparameters={"neurons": n}) for i, n in enumerate(sizes)]
     assert groups(specs) == ([[0, 2, 4, 1, 3]], {})  # like by like

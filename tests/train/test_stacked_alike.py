@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from aiqc_core.train.stacked_alike import difference, same
+from aiqc_core.stages.train.stacking.equality import difference, same
 
 
 def local_class(scale: float, inside: float = 0.0) -> Any:

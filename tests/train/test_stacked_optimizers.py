@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.optim import SGD, Adam, Adamax, AdamW, RMSprop
 
-from aiqc_core.train.stacked_optimizers import Stepper, write_state
+from aiqc_core.stages.train.stacking.optimizers import Stepper, write_state
 
 SHAPES = ((3, 2), (3,), (1, 3))
 MODELS = 4

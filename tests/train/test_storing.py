@@ -16,9 +16,10 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 from torch.optim import swa_utils
 
-from aiqc_core.train import runner, storing, torch_saving
-from aiqc_core.train.arrays import as_array
-from aiqc_core.train.functions import capture
+from aiqc_core.stages.train import run, storing
+from aiqc_core.stages.train.backends.arrays import as_array
+from aiqc_core.stages.train.backends.torch import saving
+from aiqc_core.stages.train.functions.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,7 +90,7 @@ def scored(outcome: Any) -> np.ndarray:
 
 def reloaded(spec: Any, outcome: Any) -> np.ndarray:
     assert outcome.failure is None, outcome.failure.traceback
-    model, _ = runner.load_model(
+    model, _ = run.load_model(
         spec.library, spec.functions, outcome.model, (3,), (1,), {}, seed=spec.seed
     )
     rows = torch.tensor(small_training.features("test"), dtype=torch.float32)
@@ -151,7 +152,7 @@ def test_state_that_would_be_lost_fails_the_job(
 ) -> None:
     """A7: by name, with what to do."""
     monkeypatch.setattr(Net, "forward", Net.forward)  # as it is after the test
-    failure = runner.run(spec_of(tmp_path, change)).failure
+    failure = run.run(spec_of(tmp_path, change)).failure
     assert failure is not None
     assert failure.kind == "bad_result"
     assert "is not the one that was scored: loaded again, it predicts" in failure.message
@@ -165,7 +166,7 @@ def test_state_that_only_fn_predict_uses_would_be_lost_too(tmp_path: Path) -> No
         sure = model(x)
         return sure > model.threshold, sure
 
-    found = runner.run(spec_of(tmp_path, threshold, fn_predict=predict))
+    found = run.run(spec_of(tmp_path, threshold, fn_predict=predict))
     assert found.failure is not None
     assert "'threshold' (set in training)" in found.failure.message
 
@@ -176,7 +177,7 @@ def test_what_was_trained_is_kept_where_storing_fails(
     """Nothing trained is lost because something after training failed."""
     monkeypatch.setenv("AIQC_HOME", str(tmp_path / "home"))
     spec = spec_of(tmp_path, attribute, checkpoint=str(tmp_path / "kept"))
-    failure = runner.run(spec).failure
+    failure = run.run(spec).failure
     assert failure is not None
     (file,) = (tmp_path / "home" / "spill").iterdir()
     assert str(file) in failure.message
@@ -224,7 +225,7 @@ def test_modules_around_the_model_are_stored_as_the_model(tmp_path: Path, name: 
     spec = spec_of(
         tmp_path, OTHER_MODULES[name], **({"fn_build": plain} if name == "scripted" else {})
     )
-    outcome = runner.run(spec)
+    outcome = run.run(spec)
     found = reloaded(spec, outcome)
     near = 2e-3 if name == "in half precision" else 1e-6
     np.testing.assert_allclose(found, scored(outcome), atol=near)
@@ -233,7 +234,7 @@ def test_modules_around_the_model_are_stored_as_the_model(tmp_path: Path, name: 
 
 def test_a_model_that_grew_names_what_is_new(tmp_path: Path) -> None:
     more = spec_of(tmp_path, lambda model: nn.Sequential(model, nn.Linear(1, 1), nn.Sigmoid()))
-    grown = runner.run(more).failure
+    grown = run.run(more).failure
     assert grown is not None
     assert "Return from fn_train the model that it was given" in grown.message
     assert "1.weight" in grown.message
@@ -260,11 +261,9 @@ def test_optimizers_with_any_numbers_are_stored(tmp_path: Path, name: str) -> No
     """B3: as Python's numbers, which load without code. D6: LBFGS gets its closure."""
     make = NUMBERS[name]
     spec = spec_of(tmp_path, fn_optimize=lambda model, **hp: make(list(model.parameters())))
-    outcome = runner.run(spec)
+    outcome = run.run(spec)
     np.testing.assert_allclose(reloaded(spec, outcome), scored(outcome), atol=1e-6)
-    _, optimizer = runner.load_model(
-        "pytorch", spec.functions, outcome.model or b"", (3,), (1,), {}
-    )
+    _, optimizer = run.load_model("pytorch", spec.functions, outcome.model or b"", (3,), (1,), {})
     (group,) = optimizer.param_groups
     kinds = {type(value) for name, value in group.items() if name != "params"}
     assert not [kind for kind in kinds if kind.__module__ in {"numpy", "decimal"}]
@@ -355,7 +354,7 @@ def test_what_cannot_be_stored_or_asked_is_refused_before_training(
 ) -> None:
     """B4, D6."""
     make, hint = REFUSED[name]
-    found = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: make(), fn_train=never)).failure
+    found = run.run(spec_of(tmp_path, fn_build=lambda *_, **hp: make(), fn_train=never)).failure
     assert found is not None
     assert hint in found.message
     assert found.kind == ("exception" if name == "no weights" else "bad_result")
@@ -385,7 +384,7 @@ LEARNS_NOTHING: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_gives_no_gradient_is_said_with_what_to_do(tmp_path: Path, name: str) -> None:
     """D6."""
     changes, hint = LEARNS_NOTHING[name]
-    found = runner.run(small_training.make_spec(tmp_path, **({"fn_build": build} | changes)))
+    found = run.run(small_training.make_spec(tmp_path, **({"fn_build": build} | changes)))
     assert found.failure is not None
     assert hint in found.failure.message
 
@@ -446,7 +445,7 @@ def test_a_model_that_nothing_trained_is_noted(
     tmp_path: Path, change: Any, optimize: Any, said: str
 ) -> None:
     """D6: it is stored as it was scored, and the note says that it learned nothing."""
-    outcome = runner.run(spec_of(tmp_path, fn_train=returning(change), fn_optimize=optimize))
+    outcome = run.run(spec_of(tmp_path, fn_train=returning(change), fn_optimize=optimize))
     assert outcome.failure is None, outcome.failure.traceback
     found = outcome.metric_notes.get("train", {}).get("weights", "")
     assert (said in found, bool(found)) == (True, bool(said))
@@ -516,8 +515,8 @@ def test_sound_models_train_are_stored_and_load(tmp_path: Path, name: str) -> No
             "fn_optimize": lambda **hp: torch.optim.SGD([torch.zeros(1)], 0.1),
         }
     spec = spec_of(tmp_path, **changes)
-    outcome = runner.run(spec)
-    model = runner.load_model(
+    outcome = run.run(spec)
+    model = run.load_model(
         "pytorch", spec.functions, outcome.model or b"", (3,), (1,), {}, seed=spec.seed
     )[0] if outcome.failure is None else pytest.fail(outcome.failure.traceback)  # fmt: skip
     kind = next((p.dtype for p in model.parameters()), torch.float32)
@@ -534,9 +533,9 @@ def test_rehearsing_changes_nothing_of_the_training(
 ) -> None:
     """The same seed gives the same weights, with dropout and batches drawn."""
     spec = spec_of(tmp_path, fn_build=lambda *_, **hp: SOUND["batch norm and dropout"]())
-    first = runner.run(spec)
+    first = run.run(spec)
     monkeypatch.setattr(storing, "rehearse", lambda *_: None)
-    second = runner.run(spec)
+    second = run.run(spec)
     assert first.model == second.model != b""
     assert first.history == second.history
 
@@ -564,14 +563,14 @@ def test_models_that_give_something_else_each_time_are_noted(
     tmp_path: Path, then: Any, hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(storing, "SAMPLE", 8)
-    outcome = runner.run(spec_of(tmp_path, fn_build=lambda *_, **hp: Given(then)))
+    outcome = run.run(spec_of(tmp_path, fn_build=lambda *_, **hp: Given(then)))
     assert outcome.failure is None, outcome.failure.traceback
     assert hint in outcome.metric_notes["train"]["predictions"]
 
 
 def test_states_keep_the_versions_of_their_modules() -> None:
     state = nn.BatchNorm1d(2).state_dict()
-    found = torch_saving.unpack(torch_saving.pack(state, {}))["model"]
+    found = saving.unpack(saving.pack(state, {}))["model"]
     assert getattr(found, "_metadata", None) == {"": {"version": 2}}
 
 
@@ -581,7 +580,7 @@ def test_a_schedule_is_no_optimizer(tmp_path: Path) -> None:
     def optimize(model: Any, **hp: Any) -> Any:
         return torch.optim.lr_scheduler.StepLR(torch.optim.SGD(model.parameters(), 0.1), 1)
 
-    failure = runner.run(spec_of(tmp_path, fn_optimize=optimize, fn_train=never)).failure
+    failure = run.run(spec_of(tmp_path, fn_optimize=optimize, fn_train=never)).failure
     assert failure is not None
     assert "returned a schedule (StepLR); return its optimizer" in failure.message
     assert capture("fn_optimize", optimize)
@@ -593,7 +592,7 @@ def test_words_of_torch_in_a_loop_of_ones_own_come_with_advice(tmp_path: Path) -
     def train(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
         nn.CrossEntropyLoss()(model(x), y.long())
 
-    failure = runner.run(spec_of(tmp_path, fn_train=train)).failure
+    failure = run.run(spec_of(tmp_path, fn_train=train)).failure
     assert failure is not None
     assert "y.reshape(-1).long()" in failure.message
 
@@ -658,9 +657,9 @@ class TestKeras:
             return (lambda y, p: keras.ops.mean((y - p) ** 2)) if kind == "text" else "mse"
 
         spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_lose=lose)
-        outcome = runner.run(spec)
+        outcome = run.run(spec)
         assert outcome.failure is None, outcome.failure.traceback
-        model = runner.load_model(
+        model = run.load_model(
             "keras", spec.functions, outcome.model or b"", (3,), (1,), {}, seed=5
         )
         found = np.asarray(model(small_training.features("test").astype("float32")))[:, 0]
@@ -681,7 +680,7 @@ class TestKeras:
             return model
 
         spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=train)
-        failure = runner.run(spec).failure
+        failure = run.run(spec).failure
         assert failure is not None
         assert "attribute 'scale' (1.0, trained -5.0) of the layer 'scaled" in failure.message
         assert "self.add_weight" in failure.message
@@ -703,7 +702,7 @@ class TestKeras:
         spec = small_training.make_spec(
             tmp_path, "keras", fn_build=lambda *_, **hp: Sub(then), fn_train=never
         )
-        failure = runner.run(spec).failure
+        failure = run.run(spec).failure
         assert failure is not None
         assert hint in failure.message
 
@@ -713,7 +712,7 @@ class TestKeras:
 
             return keras.optimizers.schedules.ExponentialDecay(0.1, 10, 0.9)
 
-        failure = runner.run(
+        failure = run.run(
             small_training.make_spec(tmp_path, "keras", fn_optimize=optimize, fn_train=never)
         ).failure
         assert failure is not None
@@ -742,9 +741,9 @@ class TestKeras:
             return model
 
         spec = small_training.make_spec(tmp_path, "keras", fn_build=build, fn_train=train)
-        first = runner.run(spec)
+        first = run.run(spec)
         monkeypatch.setattr(storing, "rehearse", lambda *_: None)
-        second = runner.run(spec)
+        second = run.run(spec)
         assert first.history == second.history
         assert list(first.history) == ["auc_1", "loss"]
         np.testing.assert_array_equal(scored(first), scored(second))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from aiqc_core.train import checkpoint, observer
+from aiqc_core.stages.train.hooks import checkpoint, observer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,7 @@ Y = X.sum(axis=1, keepdims=True)
 
 
 def model_of(seed: int = 3) -> Any:
-    from aiqc_core.train.keras import keras
+    from aiqc_core.stages.train.backends.keras.backend import keras
 
     layers = keras.layers
     keras.backend.clear_session()
@@ -34,7 +34,7 @@ def model_of(seed: int = 3) -> Any:
 
 
 def trained(model: Any, *callbacks: Any) -> dict[str, list[float]]:
-    from aiqc_core.train.keras import keras
+    from aiqc_core.stages.train.backends.keras.backend import keras
 
     keras.utils.set_random_seed(7)
     return model.fit(
@@ -44,7 +44,7 @@ def trained(model: Any, *callbacks: Any) -> dict[str, list[float]]:
 
 
 def killer(after: int) -> Any:
-    from aiqc_core.train.keras import keras
+    from aiqc_core.stages.train.backends.keras.backend import keras
 
     def kill(epoch: int, _: Any) -> None:
         if epoch + 1 == after:
@@ -92,7 +92,7 @@ def test_a_resumed_training_is_bit_for_bit_the_uninterrupted_one(
     tmp_path: Path, killed_after: int
 ) -> None:
     """With dropout, batch normalisation, shuffling, and a callback that has a memory."""
-    from aiqc_core.train.keras import keras
+    from aiqc_core.stages.train.backends.keras.backend import keras
     from aiqc_core.utils.tensorflow import TrainingCallback
 
     def plateau() -> Any:

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from aiqc_core.train import torch_fit
-from aiqc_core.train.pytorch import CategoricalLoss
-from aiqc_core.train.torch_fit import batch_bounds
+from aiqc_core.stages.train.backends.torch import fit as torch_fit
+from aiqc_core.stages.train.backends.torch.backend import CategoricalLoss
+from aiqc_core.stages.train.backends.torch.fit import batch_bounds
 from aiqc_core.utils.pytorch import fit
 
 

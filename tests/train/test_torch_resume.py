@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from aiqc_core.train import checkpoint, observer
+from aiqc_core.stages.train.hooks import checkpoint, observer
 from aiqc_core.utils.pytorch import fit
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aiqc_core.train import space, tpe
-from aiqc_core.train.tpe import Trial
+from aiqc_core.stages.train.search import space, tpe
+from aiqc_core.stages.train.search.tpe import Trial
 
 SPACE = {
     "x": {"low": -5.0, "high": 5.0},

@@ -10,13 +10,13 @@ import pytest
 import services_s3
 from services_s3 import BUCKET, Line, S3Server
 
-from aiqc_core import objects
+from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aiqc_core.objects import ObjectStore
+    from aiqc_core.storage.objects import ObjectStore
 
 KINDS = ("file", "memory", "s3")
 

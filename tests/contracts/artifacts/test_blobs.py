@@ -12,14 +12,17 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from aiqc_core import config, objects
-from aiqc_core.cli import app
+from aiqc_core import config
+from aiqc_core.cli.app import app
 from aiqc_core.errors import ArtifactsError, MetastoreError
-from aiqc_core.objects import Entry, ObjectStore
-from aiqc_core.orm import Dataset, blobs, freeing
-from aiqc_core.orm.blobs import OBJECT_BYTES, Blob, BlobChunk
-from aiqc_core.orm.collecting import collect
-from aiqc_core.orm.database import metastore
+from aiqc_core.orm import Dataset
+from aiqc_core.orm.admin import orphan_objects
+from aiqc_core.orm.admin.gc import collect
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store.blobs import OBJECT_BYTES, Blob, BlobChunk
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.storage import objects
+from aiqc_core.storage.objects import Entry, ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -178,13 +181,13 @@ def test_bytes_that_are_stored_while_the_collector_runs_stay(
     """It has listed an object as nobody's when a writer comes to need it."""
     name = blobs.object_name(blobs.put(LARGE))
     Blob.delete().execute()
-    free = freeing.free
+    free = orphan_objects.free
 
     def free_late(entries: Iterable[Entry]) -> None:
         blobs.put(LARGE)
         free(list(entries))
 
-    monkeypatch.setattr(freeing, "free", free_late)
+    monkeypatch.setattr(orphan_objects, "free", free_late)
     assert collect(dry_run=False, grace_seconds=-60).objects == 1
     assert store.size(name) == len(LARGE)
 

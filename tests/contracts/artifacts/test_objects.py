@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from services_s3 import SECRET, Line
 
-from aiqc_core import objects
 from aiqc_core.errors import ArtifactsError, MetastoreError, NotFoundError
-from aiqc_core.objects import ObjectStore
+from aiqc_core.storage import objects
+from aiqc_core.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from pathlib import Path

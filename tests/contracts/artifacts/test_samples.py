@@ -9,12 +9,14 @@ import inference_setups
 import numpy as np
 import pytest
 
-from aiqc_core import cache, objects
-from aiqc_core.cache import MANIFEST
 from aiqc_core.errors import ArtifactsError
-from aiqc_core.objects import ObjectStore
-from aiqc_core.orm import Splitset, clear_cache_all, sampling, sharing
-from aiqc_core.orm.sampling import FITTED_FILE
+from aiqc_core.orm import Splitset, clear_cache_all
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples import cache_replica
+from aiqc_core.orm.samples.cache import FITTED_FILE
+from aiqc_core.storage import cache, objects
+from aiqc_core.storage.cache import MANIFEST
+from aiqc_core.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,7 @@ def refuse_to_build(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def copy_names(store: ObjectStore) -> list[str]:
-    return [entry.name for entry in store.entries(sharing.FOLDER)]
+    return [entry.name for entry in store.entries(cache_replica.FOLDER)]
 
 
 def arrays(splitset: Splitset) -> dict[str, np.ndarray]:
@@ -79,7 +81,7 @@ def test_a_check_fetches_and_never_builds(
     refuse_to_build(monkeypatch)
     fold, other = splitset.ordered_folds
     assert sampling.find(splitset, fold) == sampling.folder_of(splitset, fold)
-    cache.withdraw(store, sharing.name_of(sampling.folder_of(splitset, other)))
+    cache.withdraw(store, cache_replica.name_of(sampling.folder_of(splitset, other)))
     assert sampling.find(splitset, other) is None
 
 
@@ -111,7 +113,7 @@ def test_a_manifest_that_leads_out_of_its_folder_is_refused(
 ) -> None:
     move_elsewhere(monkeypatch, tmp_path)
     folder = sampling.folder_of(splitset, splitset.ordered_folds[0])
-    name = sharing.name_of(folder)
+    name = cache_replica.name_of(folder)
     store.put(f"{name}/{MANIFEST}", json.dumps({"../../x": {"sha256": "", "size": 1}}).encode())
     with pytest.raises(ArtifactsError, match="lists"):
         cache.retrieve(folder, store, name)
@@ -143,7 +145,7 @@ def test_clearing_deletes_the_copies_too(store: ObjectStore, splitset: Splitset)
     splitset.clear_cache()
     left = copy_names(store)
     assert left
-    assert all(name.startswith(sharing.name_of(sampling.folder_of(other))) for name in left)
+    assert all(name.startswith(cache_replica.name_of(sampling.folder_of(other))) for name in left)
     clear_cache_all()
     assert copy_names(store) == []
     splitset.cache_samples()

@@ -14,7 +14,6 @@ import services_s3
 from services_s3 import BUCKET
 from sklearn.preprocessing import LabelBinarizer, StandardScaler
 
-from aiqc_core import objects
 from aiqc_core.config import use_home
 from aiqc_core.errors import ArtifactsError
 from aiqc_core.orm import (
@@ -29,9 +28,10 @@ from aiqc_core.orm import (
     Predictor,
     Queue,
     Splitset,
-    blobs,
 )
-from aiqc_core.orm.blobs import OBJECT_BYTES, Blob
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store.blobs import OBJECT_BYTES, Blob
+from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
     from pathlib import Path

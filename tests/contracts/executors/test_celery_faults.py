@@ -12,7 +12,9 @@ from celery import Celery
 from executor_contract import DEADLINE_SECONDS, Place, make_queue
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster import celery_app, celery_watch, fingerprint
+from aiqc_dagster.executors import versions
+from aiqc_dagster.executors.celery import app as celery_app
+from aiqc_dagster.executors.celery import watch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from services_celery import Farm
 
 DEEDS = ["calm", "kill", "raise", "tidy"]
-HASTY = {celery_watch.PATIENCE_VARIABLE: "4"}
+HASTY = {watch.PATIENCE_VARIABLE: "4"}
 
 # Processes that each import a framework, on a machine that does other things too.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -78,12 +80,12 @@ def test_a_broker_that_goes_away_fails_the_run_and_once_back_the_same_command_fi
 
 
 def test_a_worker_of_other_versions_refuses_and_names_both_hosts(farm: Farm) -> None:
-    sender = fingerprint.of_this_process() | {"torch": "1.0", "host": "laptop"}
+    sender = versions.of_this_process() | {"torch": "1.0", "host": "laptop"}
     with Celery(broker=farm.redis.url, backend=farm.redis.url, set_as_current=False) as app:
         result = app.send_task(celery_app.RUN_STEP, ["train_job", "", sender], queue="gpu")
         with pytest.raises(TrainingError, match=r"torch 1\.0 sent, 2\.\d+\.\d+ here") as refused:
             result.get(timeout=DEADLINE_SECONDS)
-    here = fingerprint.of_this_process()["host"]
+    here = versions.of_this_process()["host"]
     assert f"The worker gpu@{here} on {here} runs something else than the run on laptop" in str(
         refused.value
     )
@@ -91,7 +93,7 @@ def test_a_worker_of_other_versions_refuses_and_names_both_hosts(farm: Farm) -> 
 
 def test_a_worker_of_another_store_refuses(farm: Farm, tmp_path: Path) -> None:
     """It would train into a store where nobody looks."""
-    sender = fingerprint.of_this_process() | {"store": str(tmp_path)}
+    sender = versions.of_this_process() | {"store": str(tmp_path)}
     with Celery(broker=farm.redis.url, backend=farm.redis.url, set_as_current=False) as app:
         result = app.send_task(celery_app.RUN_STEP, ["train_job", "", sender], queue="gpu")
         with pytest.raises(TrainingError, match=f"store {tmp_path} sent"):
@@ -109,7 +111,7 @@ with dg.DagsterInstance.get() as instance:
 """
 ONLY_HERE = """
 import dagster as dg
-from aiqc_dagster.celery_executor import celery_executor
+from aiqc_dagster.executors.celery.executor import celery_executor
 @dg.op
 def work(): return 1
 @dg.job(executor_def=celery_executor)
@@ -141,13 +143,13 @@ def test_a_queue_that_nobody_listens_to_fails_the_step_in_the_end(
     broker = farm.redis.url.removesuffix("/0") + "/1"  # another world on the same server
     told = run_elsewhere(farm, tmp_path, AIQC_CELERY_BROKER=broker, **HASTY)
     assert f"No Celery worker listens to the queue 'default' of {broker}" in told
-    assert "celery -A aiqc_dagster.celery_app worker -Q default" in told
+    assert "celery -A aiqc_dagster.executors.celery.app worker -Q default" in told
 
 
 def test_patience_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert celery_watch.patience() == 60
-    monkeypatch.setenv(celery_watch.PATIENCE_VARIABLE, "7.5")
-    assert celery_watch.patience() == 7.5
-    monkeypatch.setenv(celery_watch.PATIENCE_VARIABLE, "for ever")
+    assert watch.patience() == 60
+    monkeypatch.setenv(watch.PATIENCE_VARIABLE, "7.5")
+    assert watch.patience() == 7.5
+    monkeypatch.setenv(watch.PATIENCE_VARIABLE, "for ever")
     with pytest.raises(TrainingError, match="'for ever': give a number of seconds above 0"):
-        celery_watch.patience()
+        watch.patience()

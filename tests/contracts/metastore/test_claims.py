@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import lines
 
-from aiqc_core.orm import Attempt, heartbeat
-from aiqc_core.orm.job import heart
+from aiqc_core.orm import Attempt
+from aiqc_core.orm.tables.job import heart
+from aiqc_core.orm.training import heartbeat
 
 if TYPE_CHECKING:
     import pytest

@@ -8,7 +8,7 @@ import pytest
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, TrustError
-from aiqc_core.orm import signing
+from aiqc_core.orm.store import signing
 
 if TYPE_CHECKING:
     from pathlib import Path

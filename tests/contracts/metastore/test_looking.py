@@ -6,8 +6,9 @@ import pytest
 import small_store
 
 from aiqc_core import config
-from aiqc_core.orm import Dataset, Feature, health, metastore, readonly
-from aiqc_core.orm.blobs import Blob, BlobChunk
+from aiqc_core.orm import Dataset, Feature, metastore
+from aiqc_core.orm.admin import doctor, readonly
+from aiqc_core.orm.store.blobs import Blob, BlobChunk
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def filled(store: str) -> str:
 
 def ailing(*, deep: bool = False) -> dict[str, str]:
     """Return what is found of the parts that are not well."""
-    return {s.part: s.found for s in health.examine(deep=deep).symptoms if s.verdict != "ok"}
+    return {s.part: s.found for s in doctor.examine(deep=deep).symptoms if s.verdict != "ok"}
 
 
 def test_a_sound_store_is_sound(filled: str) -> None:

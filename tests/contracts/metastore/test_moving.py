@@ -11,11 +11,15 @@ import pytest
 from services import PASSWORD, use_database
 from typer.testing import CliRunner
 
-from aiqc_core import cli, config
+from aiqc_core import config
+from aiqc_core.cli import app
 from aiqc_core.errors import MetastoreError
-from aiqc_core.orm import Attempt, Dataset, Queue, Snapshot, blobs, liveness, metastore, moving
-from aiqc_core.orm.postgres import PostgresStore
-from aiqc_core.orm.schema import tables
+from aiqc_core.orm import Attempt, Dataset, Queue, Snapshot, metastore
+from aiqc_core.orm.admin import transfer
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store.postgres import PostgresStore
+from aiqc_core.orm.tables.schema import tables
+from aiqc_core.orm.training import process_identity
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +32,9 @@ def ignore(*told: Any) -> None:
     del told
 
 
-def move(to: Path | str) -> moving.Moved:
+def move(to: Path | str) -> transfer.Moved:
     """Move the present store."""
-    return moving.move(str(to), begun=ignore, done=ignore)
+    return transfer.move(str(to), begun=ignore, done=ignore)
 
 
 def rows() -> dict[str, list[tuple[Any, ...]]]:
@@ -112,7 +116,7 @@ def test_what_breaks_off_leaves_the_target_empty(
 
     to = database_url if kind == "postgresql" else str(tmp_path / "new")
     with pytest.raises(stop):
-        moving.move(to, begun=ignore, done=break_off)
+        transfer.move(to, begun=ignore, done=break_off)
     assert rows() == before
     assert move(to).rows["storeinfo"] == len(before["storeinfo"])
 
@@ -144,7 +148,7 @@ def test_contents_that_are_damaged_are_not_moved(home: Path, database_url: str) 
 def test_running_trainings_are_waited_for(home: Path, database_url: str) -> None:
     fill()
     attempt = Attempt.create(
-        job=Queue.get().jobs[0], repeat_index=0, owner=liveness.this_process()
+        job=Queue.get().jobs[0], repeat_index=0, owner=process_identity.this_process()
     )
     with pytest.raises(MetastoreError, match=r"1 trainings are running .* Let them end"):
         move(database_url)
@@ -156,15 +160,15 @@ def test_the_command_says_what_to_set_and_never_the_password(
     home: Path, database_url: str, tmp_path: Path
 ) -> None:
     fill()
-    done = CliRunner().invoke(cli.app, ["migrate"], env={"AIQC_MIGRATE_TO": database_url})
+    done = CliRunner().invoke(app.app, ["migrate"], env={"AIQC_MIGRATE_TO": database_url})
     assert done.exit_code == 0, done.output
     assert "rows alike in number and digest" in done.output
     assert "export AIQC_DATABASE_URL=postgresql://…@127.0.0.1" in done.output
     assert "AIQC_STORE_KEY" in done.output
-    again = CliRunner().invoke(cli.app, ["migrate", "--to", database_url])
+    again = CliRunner().invoke(app.app, ["migrate", "--to", database_url])
     assert again.exit_code == 1
     with use_database(database_url):
-        back = CliRunner().invoke(cli.app, ["migrate", "--to", str(tmp_path / "b"), "--json"])
+        back = CliRunner().invoke(app.app, ["migrate", "--to", str(tmp_path / "b"), "--json"])
     assert json.loads(back.output)["rows"]["dataset"] == 2
     for said in (done.output, again.output, back.output):
         assert PASSWORD not in said

@@ -20,8 +20,8 @@ from aiqc_core.orm import (
     Predictor,
     Splitset,
     metastore,
-    numbering,
 )
+from aiqc_core.orm.store import numbering
 
 FRAME = pd.DataFrame({"a": range(40), "b": range(40), "c": range(40)}, dtype="float64")
 

@@ -20,17 +20,10 @@ from aiqc_core.errors import (
     UnreachableError,
     UnrecordedError,
 )
-from aiqc_core.orm import (
-    SCHEMA_VERSION,
-    Attempt,
-    Dataset,
-    Predictor,
-    Snapshot,
-    metastore,
-    migrations,
-    running,
-)
-from aiqc_core.orm import postgres as driver
+from aiqc_core.orm import SCHEMA_VERSION, Attempt, Dataset, Predictor, Snapshot, metastore
+from aiqc_core.orm.store import postgres as driver
+from aiqc_core.orm.tables import migrations
+from aiqc_core.orm.training import run
 
 STORES = Path(__file__).parents[2] / "orm" / "stores"
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0, 1, 0]})
@@ -92,17 +85,17 @@ def test_what_is_trained_while_the_server_is_down_is_kept_and_recorded_later(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = lines.queue({"weight": [1]}, cut={"fold_count": None})
-    train = running.runner.run
+    train = run.runner.run
 
     def train_and_lose_the_server(spec: Any) -> Any:
         outcome = train(spec)
         server.stop()
         return outcome
 
-    monkeypatch.setattr(running.runner, "run", train_and_lose_the_server)
+    monkeypatch.setattr(run.runner, "run", train_and_lose_the_server)
     job = row.jobs[0]
     with pytest.raises(UnrecordedError, match=r"is kept in .*\.outcome.* run again"):
-        running.train_one(job, 0)
+        run.train_one(job, 0)
     server.start()
     monkeypatch.undo()
     assert row.run_jobs(progress=False).trained == 0

@@ -15,9 +15,10 @@ from peewee import IntegrityError
 from services import use_database
 
 from aiqc_core.errors import MetastoreError, NotFoundError
-from aiqc_core.orm import Attempt, Dataset, Feature, Label, Snapshot, blobs, metastore
-from aiqc_core.orm.collecting import collect
-from aiqc_core.orm.schema import StoreInfo
+from aiqc_core.orm import Attempt, Dataset, Feature, Label, Snapshot, metastore
+from aiqc_core.orm.admin.gc import collect
+from aiqc_core.orm.store import blobs
+from aiqc_core.orm.tables.schema import StoreInfo
 
 if TYPE_CHECKING:
     from pathlib import Path

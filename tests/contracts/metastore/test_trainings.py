@@ -15,11 +15,12 @@ from services import use_database
 from small_experiment import declare, source
 from typer.testing import CliRunner
 
-from aiqc_core import chain, config
-from aiqc_core.cli import app
+from aiqc_core import config
+from aiqc_core.cli.app import app
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Attempt, Champion, Hyperparamcombo, Job, Predictor, Queue, metastore
-from aiqc_core.orm.collecting import collect
-from aiqc_dagster.execution import EXECUTOR_VARIABLE
+from aiqc_core.orm.admin.gc import collect
+from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.slow
 def told(experiment: Any) -> dict[str, Any]:
     """Walk an experiment, and return all that has to be the same everywhere."""
     queue = experiment.run(snapshot="s")
-    champion, _ = chain.crown(experiment, "s")
+    champion, _ = workflow.crown(experiment, "s")
     predictor = champion.predictor
     metrics: pd.DataFrame = queue.metrics_df()
     said = predictor.predict(source(5).drop(columns="y"))
@@ -124,7 +125,7 @@ def test_on_each_store_the_declared_metric_leads_and_the_leaderboard_names_the_s
 ) -> None:
     queue = declare(metric="roc_auc", epochs=(2,)).run(snapshot="s", progress=False)
     assert Queue.get_by_id(queue.id).metric == "roc_auc"
-    chain.promote("updown", "s")
+    workflow.promote("updown", "s")
     done = CliRunner().invoke(app, ["leaderboard", "updown", "--json"])
     shown = json.loads(done.output, parse_constant=pytest.fail)
     assert (shown["metric"], shown["champion"]["snapshot"]) == ("roc_auc", "s")

@@ -1,0 +1,123 @@
+"""Tell all that one predicted sample follows from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiqc_core.cli import telling
+from aiqc_core.orm import Prediction, Predictor
+from aiqc_core.orm.results import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiqc_core.orm.lineage.facts import Model, Source
+    from aiqc_core.orm.lineage.trace import Rows, Trace
+
+
+def show(
+    prediction: int, row: int, split: str | None, *, check_source: bool, as_json: bool
+) -> None:
+    """Print the ancestors of a sample.
+
+    Raises:
+        NotFoundError: no such Prediction.
+        SelectionError: no such split or sample.
+    """
+    found = Prediction.get_by_id(prediction).trace(row, split, check_source)
+    if as_json:
+        telling.as_json(found)
+        return
+    telling.lines(*_told(found))
+
+
+def _told(trace: Trace) -> Iterator[tuple[str, object] | str]:
+    yield (
+        f"Prediction {trace.prediction}, {trace.split} {trace.index} of {trace.count}: "
+        f"sample {trace.sample}"
+    )
+    yield "predicted", trace.predicted
+    yield "truth", "not known" if trace.truth is None else trace.truth
+    if trace.probabilities is not None:
+        yield "probabilities", trace.probabilities
+    if trace.positive is not None:
+        yield "positive", f"precision, recall and f1 are of {telling.shown(trace.positive)}"
+    for rows in trace.rows:
+        yield rows.used_as, _rows(rows)
+    if trace.trained_on:
+        yield "note", "this sample trained the model"
+    yield from _model(trace.model)
+    training = trace.training
+    under = "" if training.rows == training.count else f" over {training.rows} rows"
+    yield "trained on", f"{training.split}: {training.count} samples{under}"
+    yield "positions", training.positions
+    for source in trace.sources:
+        yield from _source(source)
+    yield from _preparation(trace)
+    yield "Code (its text: --json)"
+    for code in trace.code:
+        yield code.role, f"sha256 {code.sha256[: telling.SHORT]}, {_signature(code.text)}"
+
+
+def _preparation(trace: Trace) -> Iterator[tuple[str, object] | str]:
+    yield "Preprocessing"
+    for name in ("interpolaters", "coders", "learned"):
+        for part, steps in getattr(trace, name).items():
+            for step in steps:
+                yield part, _step(name, step)
+    for name in ("windows", "shapes"):
+        for part, what in getattr(trace, name).items():
+            yield part, what
+
+
+def _rows(rows: Rows) -> str:
+    where = f"row {rows.first}" if rows.first == rows.last else f"rows {rows.first}-{rows.last}"
+    if rows.target_first is None:
+        return f"Dataset {rows.dataset}, {where}"
+    return f"Dataset {rows.dataset}, {where}, forecast {rows.target_first}-{rows.target_last}"
+
+
+def _model(model: Model) -> Iterator[tuple[str, object] | str]:
+    named = "" if model.experiment is None else f", {model.experiment} {model.snapshot}"
+    yield f"Predictor {model.predictor}: Job {model.job}, {model.key}; Queue {model.queue}{named}"
+    if model.adopted_from is not None:
+        is_there = Predictor.get_or_none(Predictor.id == model.adopted_from) is not None
+        since = "" if is_there else " and was deleted since"
+        yield "adopted from", f"Predictor {model.adopted_from}, which trained it{since}"
+    yield "fold", "none" if model.fold is None else model.fold
+    yield "seed", f"{model.seed} (repeat {model.repeat_index})"
+    yield "hyperparameters", model.hyperparameters or "none"
+    yield "trained", f"{model.trained_at}, {model.library}, {model.analysis_type}"
+    if model.stopped or model.is_diverged:
+        how = frames.ended(model.stopped, diverged=model.is_diverged)
+        yield "ended", f"{how}, after {model.epochs} epochs"
+    yield "versions", model.versions
+    yield "device", model.device or "not recorded"
+
+
+def _source(source: Source) -> Iterator[tuple[str, object] | str]:
+    named = "" if source.name is None else f" {source.name!r} version {source.version}"
+    yield f"Dataset {source.dataset}{named}: {', '.join(source.used_as)}"
+    yield "content", f"sha256 {source.sha256}, {telling.shown(source.shape)}"
+    held = "in the store" if source.ingested else "outside of the store"
+    place = source.place or (f"{source.urls} urls" if source.urls else "memory")
+    yield "from", f"{place}, {held}"
+    yield (
+        "still matches",
+        {True: "yes", False: "NO", None: "not known"}[source.matches]
+        + ("" if source.note is None else f": {source.note}"),
+    )
+
+
+def _step(name: str, step: dict[str, object]) -> str:
+    if name == "interpolaters":
+        apart = "each split by itself" if step["process_separately"] else "all rows at once"
+        return f"fills {telling.shown(step['columns'])}, {apart}, {telling.shown(step['kwargs'])}"
+    columns = telling.shown(step["columns"])
+    if name == "coders":
+        return f"{step['encoder']} of {columns}, fitted on {step['fitted_on']}"
+    return f"{step['encoder']} learned {telling.shown(step['learned'])}"
+
+
+def _signature(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if "def " in line), text.strip())

@@ -1,0 +1,1 @@
+"""Accelerators of this machine, and the slots that processes lease."""

@@ -1,0 +1,22 @@
+"""Experiments declared in files: YAML that says what `aiqc_core.experiment` says in Python."""
+
+from __future__ import annotations
+
+from aiqc_core.experiment.declaration.discovery import FOLDER, MODULE, Found, discover, survey
+from aiqc_core.experiment.declaration.faults import Fault, told
+from aiqc_core.experiment.declaration.reading import COMPONENT, LOADER, examine, load, of_values
+
+__all__ = [
+    "COMPONENT",
+    "FOLDER",
+    "LOADER",
+    "MODULE",
+    "Fault",
+    "Found",
+    "discover",
+    "examine",
+    "load",
+    "of_values",
+    "survey",
+    "told",
+]

@@ -1,0 +1,206 @@
+"""Plain values → what they name: encoders, functions, the source."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.experiment.declaration import names
+from aiqc_core.experiment.declaration.faults import Fault, of_exception
+from aiqc_core.stages.ingest.tabular import FORMATS
+from aiqc_core.wording import did_you_mean, dotted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiqc_core.experiment.declaration.text import Document
+    from aiqc_core.wording import Place
+
+ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
+NEEDED = ("fn_build", "fn_train")
+IMPORT = "import"
+
+
+@dataclass(slots=True)
+class Builder:
+    """Replaces import paths by what they name, and notes every fault on the way.
+
+    What cannot be found is replaced by something harmless, so that the rest can be looked at.
+
+    Attributes:
+        file: the declaration's file; import paths with a leading dot and files are beside it.
+        document: for the lines.
+        prefix: where the declaration lies in the document.
+        faults: what was found wrong.
+    """
+
+    file: Path
+    document: Document
+    prefix: Place = ()
+    faults: list[Fault] = field(default_factory=list)
+
+    def fault(self, place: Place, message: str, *, at_key: bool = True) -> None:
+        """Note what is wrong at a place of the declaration."""
+        where = f"{dotted(place)}: " if at_key and place else ""
+        line = self.document.line((*self.prefix, *place))
+        self.faults.append(Fault(self.file, line, f"{where}{message}"))
+
+    def build(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields of an Experiment; `data` is not changed."""
+        built = dict(data)
+        if "source" in built:
+            built["source"] = self.source(built["source"])
+        if isinstance(built.get("pipeline"), dict):
+            built["pipeline"] = self._pipeline(built["pipeline"])
+        if isinstance(built.get("training"), dict):
+            built["training"] = self._training(built["training"])
+        return built
+
+    def source(self, given: Any) -> Any:
+        """Return the function or the file that a source names."""
+        place = ("source",)
+        if not isinstance(given, str) or not given:
+            message = f"{given!r}; give '.functions:source' or the path of a file."
+            return self._instead(place, message, Path())
+        if "://" in given:
+            message = f"{given!r}; a url is read by a function: '.functions:source'."
+            return self._instead(place, message, Path())
+        if Path(given).suffix.lower() not in FORMATS:
+            return self._function(place, given)
+        path = self.file.parent / os.path.expanduser(given)  # noqa: PTH111 - leaves `~x.csv` as it is
+        if not path.is_file():
+            there = sorted(p.name for p in path.parent.glob("*") if p.suffix in FORMATS)
+            hint = (
+                did_you_mean(path.name, there) if there else "Put it there, or correct the path."
+            )
+            where = f"beside {self.file.name}" if path.parent == self.file.parent else f"at {path}"
+            self.fault(place, f"no file {given!r} {where}. {hint}")
+        return path
+
+    def _pipeline(self, given: dict[str, Any]) -> dict[str, Any]:
+        built = dict(given)
+        described, place = built.get("label_encoder"), ("pipeline", "label_encoder")
+        if described is not None:
+            whole = described if isinstance(described, dict) else {"encoder": described}
+            for key in whole.keys() - {"encoder", "args"}:
+                hint = did_you_mean(key, ("encoder", "args"))
+                self.fault((*place, key), f"no such key. {hint}")
+            built["label_encoder"] = self._encoder(place, whole)
+        coders = built.get("feature_encoders")
+        if isinstance(coders, list):
+            built["feature_encoders"] = [
+                self._feature_encoder(("pipeline", "feature_encoders", i), coder)
+                for i, coder in enumerate(coders)
+            ]
+        return built
+
+    def _feature_encoder(self, place: Place, given: Any) -> Any:
+        described = {"encoder": given} if isinstance(given, str) else given
+        if not isinstance(described, dict) or "encoder" not in described:
+            return described
+        rest = {key: value for key, value in described.items() if key != "args"}
+        return rest | {"encoder": self._encoder(place, described)}
+
+    def _encoder(self, place: Place, described: dict[str, Any]) -> Any:
+        """Return the instance that `encoder` and `args` describe."""
+        named = described.get("encoder")
+        if not isinstance(named, str):
+            message = (
+                f"{named!r}; give an import path such as sklearn.preprocessing.OneHotEncoder."
+            )
+            return self._instead(place, message, None)
+        found = self._found(place, named)
+        if found is None:
+            return None
+        arguments = described.get("args") or {}
+        if not isinstance(arguments, dict):
+            message = f"args: {arguments!r}; give a mapping of names to values."
+            return self._instead((*place, "args"), message, None)
+        return self._called(place, named, found, self._arguments(place, arguments))
+
+    def _called(self, place: Place, named: str, found: Any, arguments: dict[str, Any]) -> Any:
+        if not inspect.isclass(found):
+            message = (
+                f"{named!r} is no class; give an encoder of sklearn.preprocessing, such as "
+                "sklearn.preprocessing.StandardScaler."
+            )
+            return self._instead(place, message, None)
+        try:
+            return found(**arguments)
+        except TypeError as error:
+            known = list(inspect.signature(found).parameters)
+            message = f"{named} with args {arguments}: {error}. Its arguments: {', '.join(known)}."
+            return self._instead((*place, "args"), message, None)
+
+    def _arguments(self, place: Place, given: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments in which `{import: path}` is replaced by what the path names."""
+        return {
+            key: self._found((*place, "args", key), value[IMPORT])
+            if isinstance(value, dict) and list(value) == [IMPORT]
+            else value
+            for key, value in given.items()
+        }
+
+    def _training(self, given: dict[str, Any]) -> dict[str, Any]:
+        built = {key: value for key, value in given.items() if key != "functions"}
+        for role in ROLES:
+            if built.get(role) is not None:
+                built[role] = self._function(("training", role), built[role])
+        for role, function in self._from_module(given.get("functions")).items():
+            built.setdefault(role, function)
+        for role in NEEDED:
+            if role not in built:
+                message = (
+                    f"{role} is missing: define it in functions.py and name that file by "
+                    "'functions: .functions'."
+                )
+                built[role] = self._instead(("training",), message, _nothing)
+        return built
+
+    def _from_module(self, named: Any) -> dict[str, Any]:
+        """Return the functions that a module defines under the names of their roles."""
+        place = ("training", "functions")
+        if named is None:
+            return {}
+        if not isinstance(named, str):
+            message = f"{named!r}; give the import path of a module, '.functions'."
+            return self._instead(place, message, dict.fromkeys(NEEDED, _nothing))
+        module = self._imported(place, lambda: names.module(named, self.file.parent))
+        if module is None:
+            return dict.fromkeys(NEEDED, _nothing)
+        return {role: getattr(module, role) for role in ROLES if hasattr(module, role)}
+
+    def _function(self, place: Place, named: Any) -> Callable[..., Any]:
+        if not isinstance(named, str):
+            message = f"{named!r}; give an import path such as '.functions:{place[-1]}'."
+            return self._instead(place, message, _nothing)
+        found = self._found(place, named)
+        if found is None:
+            return _nothing
+        if not callable(found):
+            return self._instead(place, f"{named!r} is {found!r}, no function.", _nothing)
+        return found
+
+    def _found(self, place: Place, named: str) -> Any:
+        return self._imported(place, lambda: names.resolve(str(named), self.file.parent))
+
+    def _imported(self, place: Place, get: Callable[[], Any]) -> Any:
+        try:
+            return get()
+        except names.UnknownNameError as error:
+            self.fault(place, str(error))
+        except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it is told
+            self.fault(place, f"importing raised {type(error).__name__}, see the next fault.")
+            self.faults.append(of_exception(error, self.file.parent, self.file))
+        return None
+
+    def _instead(self, place: Place, message: str, harmless: Any) -> Any:
+        self.fault(place, message)
+        return harmless
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Stands for a function that was not found; nothing runs where there are faults."""

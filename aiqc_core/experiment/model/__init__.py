@@ -1,0 +1,1 @@
+"""The declared value: Experiment, Pipeline, Training and their parts."""

@@ -1,0 +1,118 @@
+"""When an experiment trains again, and when its new best model takes over."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from aiqc_core.experiment.model.base import Declared
+
+CRON_FIELDS = (
+    ("minute", 0, 59), ("hour", 0, 23), ("day of month", 1, 31), ("month", 1, 12),
+    ("day of week", 0, 7),
+)  # fmt: skip
+MACROS = ("@hourly", "@daily", "@weekly", "@monthly", "@yearly")
+NAMES = {
+    "month": ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"),
+    "day of week": ("sun", "mon", "tue", "wed", "thu", "fri", "sat"),
+}
+PART = re.compile(r"(?:(?P<low>\w+)(?:-(?P<high>\w+))?|\*)(?:/(?P<step>\d+))?")
+MOST_HOURS = 24 * 366 * 100
+HINT = "'30 6 * * 1-5' is 6:30 on working days"
+
+
+def checked_cron(given: str) -> str:
+    """Return a schedule that cron can read: minute, hour, day of month, month, day of week.
+
+    Raises:
+        ValueError: another number of fields, or a value out of its field's range.
+
+    >>> checked_cron("0 6 * * mon-fri")
+    '0 6 * * mon-fri'
+    """
+    if given in MACROS:
+        return given
+    parts = given.split()
+    if len(parts) != len(CRON_FIELDS):
+        message = (
+            f"{given!r} has {len(parts)} fields; cron has 5: minute, hour, day of month, month, "
+            f"day of week; {HINT}. Or one of {', '.join(MACROS)}."
+        )
+        raise ValueError(message)
+    for text, (name, low, high) in zip(parts, CRON_FIELDS, strict=True):
+        if not all(_is_cron(part, name, low, high) for part in text.split(",")):
+            message = (
+                f"{given!r}: {text!r} is no {name} of cron; allowed are {low} to {high}, '*', "
+                f"lists '1,2', ranges '1-5' and steps '*/2'; {HINT}."
+            )
+            raise ValueError(message)
+    return given
+
+
+def checked_timezone(given: str) -> str:
+    """Return a timezone that this machine knows.
+
+    Raises:
+        ValueError: it does not.
+    """
+    try:
+        zoneinfo.ZoneInfo(given)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        message = f"{given!r} is no timezone; give one as 'UTC' or 'Europe/Berlin'."
+        raise ValueError(message) from None
+    return given
+
+
+def _is_cron(part: str, name: str, low: int, high: int) -> bool:
+    found = PART.fullmatch(part.lower())
+    if found is None or (found["step"] is not None and int(found["step"]) == 0):
+        return False
+    ends = [_number(found[end], name) for end in ("low", "high") if found[end] is not None]
+    return all(low <= end <= high for end in ends) and ends == sorted(ends)
+
+
+def _number(text: str, name: str) -> int:
+    names = NAMES.get(name, ())
+    if text in names:
+        return names.index(text) + (name == "month")
+    return int(text) if text.isdecimal() else -1
+
+
+def _hours(given: Any) -> Any:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    if (is_number and not 0 < given < MOST_HOURS) or given == timedelta(0):
+        message = f"{given!r}; give a number of hours above 0, such as 24, or a timedelta."
+        raise ValueError(message)
+    return timedelta(hours=given) if is_number else given
+
+
+Cron = Annotated[str, AfterValidator(checked_cron)]
+Timezone = Annotated[str, AfterValidator(checked_timezone)]
+Freshness = Annotated[timedelta, BeforeValidator(_hours), Field(gt=timedelta(0))]
+
+
+class Promotion(Declared):
+    """When the best model of a snapshot, the challenger, takes the champion's place.
+
+    Both are judged on the champion's own rows. All that is given has to hold.
+
+    Attributes:
+        metric: by which they are compared; the experiment's leading metric by default.
+        split: of which split the rows are.
+        min_improvement: by how much, in the metric's own units, the challenger has to be better; 0
+            asks only that it is not worse. Where lower is better the difference is turned round.
+        max_p: the p-value of the difference above which it counts as chance; None does not ask.
+        level: of the paired confidence interval that is shown.
+    """
+
+    path: ClassVar[tuple[str, ...]] = ("promotion",)
+
+    metric: str | None = None
+    split: Literal["train", "validation", "test"] = "test"
+    min_improvement: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
+    max_p: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    level: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.95

@@ -1,0 +1,229 @@
+"""The best model of a snapshot against the model in use, and which of them is used from now on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError, TrainingError
+from aiqc_core.experiment.workflow.training import queue_of
+from aiqc_core.orm import Champion, Predictor, Queue, Snapshot
+from aiqc_core.orm.results import frames, leaderboard
+from aiqc_core.orm.results.paired_evaluation import compare
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.stages.evaluate.checks import PASSED, WARNING, Finding
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+    from aiqc_core.stages.evaluate.contest import Contest
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What comparing a snapshot's best model with the champion gave.
+
+    Attributes:
+        champion: the promotion in force before; None for the first.
+        challenger: the best model of the snapshot; None where none can be used.
+        contest: what both scored; None where there was nothing to compare, or it could not be.
+        is_promoted: whether the rule lets the challenger take the place.
+        finding: the verdict and its reason.
+    """
+
+    champion: Champion | None
+    challenger: Predictor | None
+    contest: Contest | None
+    is_promoted: bool
+    finding: Finding
+
+
+def candidate(experiment: Experiment, snapshot: str) -> Predictor:
+    """Return the best model of a snapshot: of the best combination, the one that judged best.
+
+    Only the split that judges training ranks, never the test split.
+
+    Raises:
+        TrainingError: nothing is trained yet, or every model diverged.
+    """
+    queue = queue_of(experiment, snapshot)
+    return _best(queue, f"{experiment.name}: no model of snapshot {snapshot!r}")
+
+
+def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
+    """Return the best model by a metric, or by the loss where that is undefined.
+
+    Args:
+        queue: whose models.
+        none: begins the message where no model can be used.
+        metric: by default that of the Queue.
+    """
+    declared = leaderboard.Board.of(queue, metric)
+    for board in (declared, leaderboard.Board.of(queue, "loss")):
+        measure = board.measure
+        usable = [
+            entry
+            for entry in board.trained
+            if entry.combo_key == board.ranked[0].combo_key
+            and math.isfinite(entry.scores[measure.split])
+        ]
+        if usable:
+            sign = -1.0 if measure.lower_is_better else 1.0
+            best = max(usable, key=lambda e: (sign * e.scores[measure.split], -e.predictor_id))
+            return Predictor.get_by_id(best.predictor_id)
+    message = f"{none} can be used: " + (
+        "each diverged." if declared.trained else "none is trained; materialise its predictor."
+    )
+    raise TrainingError(message)
+
+
+def challenge(experiment: Experiment, snapshot: str) -> Challenge:
+    """Compare a snapshot's best model with the champion; nothing is promoted by it.
+
+    It judges and does not stop the work: where the data changed so that the two cannot be compared
+    (columns, classes, label, analysis), or no model can be used, the verdict is a warning. It says
+    what changed, and how to promote all the same. Only a store that cannot be read raises.
+    """
+    champion = Champion.of(experiment.name)
+    try:
+        challenger = candidate(experiment, snapshot)
+    except TrainingError as error:
+        nothing = Finding(WARNING, str(error))
+        return Challenge(champion, None, None, is_promoted=False, finding=nothing)
+    if champion is None:
+        why = leaderboard.Board.of(challenger.job.queue).undefined
+        chosen = "" if why is None else f" {why} The least loss chose the model."
+        first = Finding(PASSED, f"There was no champion before.{chosen}")
+        return Challenge(None, challenger, None, is_promoted=True, finding=first)
+    if champion.predictor_id in (challenger.id, challenger.adopted_from):
+        same = Finding(PASSED, f"Predictor {champion.predictor_id} is the champion already.")
+        return Challenge(champion, challenger, None, is_promoted=False, finding=same)
+    rule = experiment.promotion
+    try:
+        found = compare(
+            champion.predictor,
+            challenger,
+            metric=rule.metric or experiment.leading_metric,
+            split=rule.split,
+            level=rule.level,
+        )
+    except Exception as error:
+        if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
+            raise  # the store is at fault, not the data
+        finding = _incomparable(experiment, snapshot, champion, challenger, error)
+        return Challenge(champion, challenger, None, is_promoted=False, finding=finding)
+    is_by_chance = rule.max_p is not None and not found.p_value <= rule.max_p
+    is_promoted = found.gain >= rule.min_improvement and not is_by_chance
+    finding = found.finding()
+    if finding.verdict == PASSED and not is_promoted:
+        asked = f"the rule asks for {rule.min_improvement:g}"
+        if rule.max_p is not None:
+            asked += f" with p of at most {rule.max_p:g}"
+        finding = Finding(WARNING, f"{finding.summary} Not promoted: {asked}.", finding.facts)
+    elif finding.verdict == WARNING and not is_promoted:
+        summary = f"{finding.summary} {_by_hand(experiment.name, snapshot)}"
+        finding = Finding(finding.verdict, summary, finding.facts)
+    return Challenge(champion, challenger, found, is_promoted, finding)
+
+
+def crown(experiment: Experiment, snapshot: str) -> tuple[Champion, Challenge]:
+    """Promote a snapshot's best model when the rule lets it; return the champion after that.
+
+    Raises:
+        TrainingError: no model of the snapshot can be used, and there was no champion before.
+    """
+    result = challenge(experiment, snapshot)
+    if result.is_promoted and result.challenger is not None:
+        fought = {} if result.contest is None else asdict(result.contest)
+        reason = result.finding.summary
+        return _promoted(experiment.name, snapshot, result.challenger, reason, fought), result
+    if result.champion is None:
+        raise TrainingError(result.finding.summary)
+    return result.champion, result
+
+
+def promote(
+    experiment: str, snapshot: str | None = None, predictor_id: int | None = None, reason: str = ""
+) -> Champion:
+    """Put a model in use because a person decides so, whatever a contest says or cannot say.
+
+    Args:
+        experiment: the declaration's name.
+        snapshot: whose model; the newest by default.
+        predictor_id: which of its models; the best by default.
+        reason: why, for those who read the history.
+
+    Raises:
+        NotFoundError: no such snapshot, or no such model in it.
+        TrainingError: no model can be used.
+    """
+    of_it = Snapshot.select().where(Snapshot.experiment == experiment)
+    rows = [row for row in of_it if "queue" in row.rows and snapshot in {None, row.key}]
+    if not rows:
+        known = [row.key for row in of_it if "queue" in row.rows]
+        message = f"snapshot: {snapshot!r} is not trained; of {experiment!r} there are {known}."
+        raise NotFoundError(message)
+    newest = max(rows, key=lambda row: row.time_updated)
+    queue = newest.get_row(Queue, "queue")
+    if predictor_id is None:
+        none = f"{experiment}: no model of snapshot {newest.key!r}"
+        chosen = _best(queue, none, newest.metric)
+    else:
+        chosen = _named(queue, predictor_id, newest.key)
+    told = f"Promoted by hand. {reason}".strip()
+    return _promoted(experiment, newest.key, chosen, told, {})
+
+
+def _named(queue: Queue, predictor_id: int, snapshot: str) -> Predictor:
+    of_it = {row.id: row for row in frames.predictors_of(queue)}
+    if predictor_id not in of_it:
+        message = f"predictor: {predictor_id} is none of snapshot {snapshot!r}: {list(of_it)}."
+        raise NotFoundError(message)
+    return of_it[predictor_id]
+
+
+def _promoted(
+    experiment: str, snapshot: str, predictor: Predictor, reason: str, fought: dict[str, Any]
+) -> Champion:
+    with metastore.atomic():
+        return Champion.create(
+            experiment=experiment, snapshot=snapshot, reason=reason, contest=fought,
+            predictor=predictor,
+        )  # fmt: skip
+
+
+def _incomparable(
+    experiment: Experiment, snapshot: str, champion: Champion, challenger: Predictor, error: Any
+) -> Finding:
+    """Say what keeps two models from being compared, and how one is promoted all the same."""
+    told = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
+    summary = (
+        f"The best model of snapshot {snapshot} (Predictor {challenger.id}) cannot be compared "
+        f"with the champion of snapshot {champion.snapshot} (Predictor {champion.predictor_id}): "
+        f"{told.rstrip('.')}. {_by_hand(experiment.name, snapshot)}"
+    )
+    facts = {"champion": champion.predictor_id, "challenger": challenger.id, "reason": told}
+    return Finding(WARNING, summary, facts)
+
+
+def _by_hand(experiment: str, snapshot: str) -> str:
+    return (
+        "The champion stays. To promote the challenger all the same: "
+        f"aiqc promote {experiment} --snapshot {snapshot}"
+    )
+
+
+def champion(experiment: Experiment) -> Champion:
+    """Return the champion of an experiment.
+
+    Raises:
+        NotFoundError: nothing was promoted yet.
+    """
+    found = Champion.of(experiment.name)
+    if found is None:
+        message = (
+            f"{experiment.name} has no champion yet; materialise {experiment.name}/champion, or "
+            f"run retrain_{experiment.name}."
+        )
+        raise NotFoundError(message)
+    return found

@@ -1,0 +1,230 @@
+"""The stages from the source to cached samples."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from aiqc_core.experiment.workflow.columns import refuse_unknown
+from aiqc_core.experiment.workflow.stage import find_or_make, row_of
+from aiqc_core.orm import (
+    Dataset,
+    Feature,
+    FeatureCoder,
+    FeatureInterpolater,
+    FeatureShaper,
+    Label,
+    LabelCoder,
+    LabelInterpolater,
+    Snapshot,
+    Splitset,
+    Window,
+)
+from aiqc_core.orm.samples import cache
+from aiqc_core.orm.tables.label import positive_of
+from aiqc_core.stages.ingest.content import NDIM, SEQUENCE
+from aiqc_core.stages.preprocess import encode
+from aiqc_core.usercode.identity import fingerprint, identity_of
+from aiqc_core.wording import spoken
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
+
+logger = logging.getLogger(__name__)
+
+
+def dataset(experiment: Experiment, snapshot: str) -> Dataset:
+    """Register the source's present content; unchanged content gives the same row.
+
+    Labels in a table of their own are registered too, as `label_dataset` tells.
+    """
+    about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
+    refuse_no_class(experiment)
+    if isinstance(experiment.source, Path):
+        row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
+    else:
+        found = experiment.load()
+        named = _names_of(found.values)
+        refuse_unknown(
+            experiment.pipeline, named, named if found.labels is None else _names_of(found.labels)
+        )
+        row, labels = _registered(found.values, about), found.labels
+    target = row
+    if isinstance(experiment.source, Path):
+        refuse_unknown(experiment.pipeline, row.columns, row.columns)
+    if labels is not None:
+        about["name"] = f"{experiment.name}/label"
+        target = Dataset.Tabular.from_df(labels, **about)
+    _warn_of_other_content(experiment, snapshot, row)
+    Snapshot.put(experiment.name, snapshot, "dataset", row)
+    Snapshot.put(experiment.name, snapshot, "label_dataset", target)
+    return row
+
+
+def _warn_of_other_content(experiment: Experiment, snapshot: str, row: Dataset) -> None:
+    known = Snapshot.get_or_none(experiment=experiment.name, key=snapshot)
+    before = None if known is None else known.rows.get("dataset")
+    if before not in {None, row.id}:
+        logger.warning(
+            "snapshot %s of %s stood for Dataset %d and now stands for Dataset %d, as the source "
+            "has changed; give changed content a snapshot of its own to keep both.",
+            snapshot, experiment.name, before, row.id,
+        )  # fmt: skip
+
+
+def label_dataset(experiment: Experiment, snapshot: str) -> Dataset:
+    """Return the Dataset that holds the label: the experiment's own where it is a table."""
+    return row_of(experiment, snapshot, Dataset, "label_dataset")
+
+
+def feature(experiment: Experiment, snapshot: str) -> Feature:
+    """Choose the columns to learn from, and attach how they are preprocessed."""
+    source = row_of(experiment, snapshot, Dataset, "dataset")
+    pipeline = experiment.pipeline
+    held_out = (
+        pipeline.label_columns if label_dataset(experiment, snapshot).id == source.id else []
+    )
+
+    def make() -> Feature:
+        excluded = None if pipeline.features is not None else held_out or None
+        row = Feature.from_dataset(source.id, pipeline.features, excluded)
+        _attach(row, pipeline)
+        return row
+
+    inputs = [
+        source.id,
+        pipeline.features,
+        held_out,
+        [_coder_inputs(coder) for coder in pipeline.feature_encoders],
+        [fill.model_dump() for fill in pipeline.interpolations],
+        None if pipeline.window is None else pipeline.window.model_dump(),
+        pipeline.reshape_indices,
+    ]
+    return find_or_make(experiment, snapshot, Feature, "feature", inputs, make)
+
+
+def label(experiment: Experiment, snapshot: str) -> Label:
+    """Choose the column to predict and attach its interpolater and encoder."""
+    source = label_dataset(experiment, snapshot)
+    pipeline = experiment.pipeline
+    fill = pipeline.label_interpolation
+
+    def make() -> Label:
+        with spoken("pipeline.label"):
+            row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
+        if fill is not None:
+            with spoken("pipeline.label_interpolation"):
+                LabelInterpolater.from_label(
+                    row.id, fill.process_separately, fill.interpolate_kwargs
+                )
+        if pipeline.label_encoder is not None:
+            with spoken("pipeline.label_encoder"):
+                LabelCoder.from_label(row.id, pipeline.label_encoder)
+        return row
+
+    inputs = [
+        source.id,
+        pipeline.label_columns,
+        _coder_key(pipeline.label_encoder),
+        None if fill is None else fill.model_dump(),
+        *positive_inputs(pipeline),
+    ]
+    return find_or_make(experiment, snapshot, Label, "label", inputs, make)
+
+
+def splitset(experiment: Experiment, snapshot: str) -> Splitset:
+    """Cut the samples into splits and folds."""
+    features = row_of(experiment, snapshot, Feature, "feature")
+    pipeline = experiment.pipeline
+    label_id = row_of(experiment, snapshot, Label, "label").id if pipeline.label_columns else None
+    cut: dict[str, Any] = {
+        "size_test": pipeline.size_test,
+        "size_validation": pipeline.size_validation,
+        "bin_count": pipeline.bin_count,
+        "fold_count": pipeline.fold_count,
+        "unsupervised_stratify_col": pipeline.unsupervised_stratify_col,
+        "groups": pipeline.groups,
+        "time_ordered": pipeline.time_ordered,
+        "gap": pipeline.gap,
+        "seed": experiment.seed,
+    }
+
+    def make() -> Splitset:
+        return Splitset.make([features.id], label_id=label_id, **cut)
+
+    inputs = [features.id, label_id, cut]
+    return find_or_make(experiment, snapshot, Splitset, "splitset", inputs, make)
+
+
+def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Path]:
+    """Cache the preprocessed samples of one fold; return its Splitset and the folder."""
+    row = row_of(experiment, snapshot, Splitset, "splitset")
+    folds = dict(zip(experiment.fold_keys(), row.parts(), strict=True))
+    return row, cache.ensure(row, folds[fold_key])
+
+
+def _names_of(values: Any) -> list[str] | None:
+    return list(map(str, values)) if isinstance(values, pd.DataFrame) else None
+
+
+def _registered(values: Any, about: dict[str, Any]) -> Dataset:
+    if isinstance(values, pd.DataFrame):
+        return Dataset.Tabular.from_df(values, **about)
+    kind = Dataset.Sequence if values.ndim == NDIM[SEQUENCE] else Dataset.Image
+    return kind.from_numpy(values, **about)
+
+
+def positive_inputs(pipeline: Pipeline) -> list[object]:
+    """Return what a positive class adds to a label's inputs: nothing where none is declared."""
+    return [] if pipeline.positive is None else ["positive", pipeline.positive]
+
+
+def refuse_no_class(experiment: Experiment) -> None:
+    """Refuse a positive class that the label does not have, before anything is written.
+
+    Raises:
+        SelectionError: see `Label.from_dataset`.
+    """
+    pipeline = experiment.pipeline
+    if pipeline.positive is None:
+        return
+    found = experiment.load()
+    table = found.values if found.labels is None else found.labels
+    if isinstance(table, pd.DataFrame) and set(pipeline.label_columns) <= {*table.columns}:
+        positive_of(table.loc[:, pipeline.label_columns], pipeline.positive)
+
+
+def _attach(row: Feature, pipeline: Pipeline) -> None:
+    for i, fill in enumerate(pipeline.interpolations):
+        with spoken(f"pipeline.interpolations[{i}]"):
+            FeatureInterpolater.from_feature(
+                row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes,
+                fill.columns, verbose=False,
+            )  # fmt: skip
+    for i, coder in enumerate(pipeline.feature_encoders):
+        with spoken(f"pipeline.feature_encoders[{i}]"):
+            FeatureCoder.from_feature(
+                row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
+            )
+    if pipeline.window is not None:
+        with spoken("pipeline.window"):
+            Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
+    if pipeline.reshape_indices is not None:
+        with spoken("pipeline.reshape_indices"):
+            FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
+
+
+def _coder_inputs(coder: FeatureEncoder) -> list[object]:
+    return [_coder_key(coder.encoder), coder.include, coder.dtypes, coder.columns]
+
+
+def _coder_key(encoder: object) -> str | None:
+    return None if encoder is None else identity_of(encode.checked(encoder)).key
+
+
+def encoder_digest(encoder: object) -> str | None:
+    """Return a digest of an encoder's class, parameters and functions; None of none."""
+    return None if encoder is None else fingerprint(encode.checked(encoder))

@@ -1,0 +1,233 @@
+"""The stages from hyperparameters to trained Jobs."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.experiment.workflow import data
+from aiqc_core.experiment.workflow.due import present_snapshot
+from aiqc_core.experiment.workflow.stage import FUNCTIONS, find_or_make, row_of
+from aiqc_core.experiment.workflow.versions import note_declaration
+from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.training import search as searching
+from aiqc_core.orm.training.job_queries import jobs_of, jobs_with_keys
+from aiqc_core.orm.training.measure import Measure
+from aiqc_core.orm.training.options import Options
+from aiqc_core.orm.training.reuse import adopt
+from aiqc_core.usercode.identity import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from aiqc_core.experiment import Experiment
+
+logger = logging.getLogger(__name__)
+
+
+def hyperparamset(
+    experiment: Experiment, algorithm: Algorithm | None = None
+) -> Hyperparamset | None:
+    """Register the Algorithm and its combinations; None without hyperparameters."""
+    training = experiment.training
+    algorithm = algorithm or _algorithm(experiment)
+    if not training.hyperparameters:
+        return None
+    search: dict[str, Any] = {
+        "hyperparameters": training.hyperparameters,
+        "search_count": training.search_count,
+        "search_percent": training.search_percent,
+        "seed": experiment.seed,
+    }
+    if training.search is not None:  # else it is the input of before, which finds its rows
+        search["search"] = training.search
+
+    def make() -> Hyperparamset:
+        return Hyperparamset.from_algorithm(algorithm.id, **search)
+
+    inputs = [algorithm.id, list(training.hyperparameters), search]
+    return Declared.find_or_make(Hyperparamset, experiment.name, "hyperparamset", inputs, make)
+
+
+def queue(experiment: Experiment, snapshot: str) -> Queue:
+    """Make the Jobs of a snapshot; unchanged inputs give the same Queue.
+
+    Over an edited grid a new one is made, which takes over what equal Jobs have trained before.
+    """
+    make, inputs = _queue(experiment, snapshot, adopt_all_but=())
+    row = find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
+    note_declaration(experiment, row)
+    return _ranked_as_declared(experiment, snapshot, row)
+
+
+def queue_of(experiment: Experiment, snapshot: str) -> Queue:
+    """Return a snapshot's Queue, which ranks by the metric that is declared now.
+
+    Raises:
+        NotFoundError: it was not made yet.
+    """
+    return _ranked_as_declared(experiment, snapshot, row_of(experiment, snapshot, Queue, "queue"))
+
+
+def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list[Job | None]:
+    """Return the Jobs with these keys in a snapshot's Queue; None for what is not suggested yet.
+
+    Raises:
+        TrainingError: the Queue has no such Job; the message lists those there are.
+    """
+    row = row_of(experiment, snapshot, Queue, "queue")
+    if experiment.is_adaptive:
+        return _suggested(row, job_keys)
+    found = jobs_with_keys(row, job_keys)
+    unknown = [key for key in job_keys if key not in found]
+    if unknown:
+        known = [job.key for job in jobs_of(row, most=20)]
+        message = f"job: {unknown[:10]} are no Jobs of Queue {row.id}; those are {known}."
+        raise TrainingError(message)
+    return [found[key] for key in job_keys]
+
+
+def job(experiment: Experiment, snapshot: str, job_key: str, *, in_flight: int = 1) -> Job:
+    """Return one Job; of a search that results steer, suggest its combination when it is due.
+
+    Args:
+        experiment: the declaration.
+        snapshot: whose Queue.
+        job_key: which Job.
+        in_flight: how many Jobs train at a time, see `searching.ask`.
+    """
+    (found,) = jobs(experiment, snapshot, [job_key])
+    while found is None:
+        row = row_of(experiment, snapshot, Queue, "queue")
+        if not searching.ask(row, in_flight=in_flight):
+            message = f"job: the search of Queue {row.id} suggests no {job_key!r}."
+            raise TrainingError(message)
+        (found,) = jobs(experiment, snapshot, [job_key])
+    return found
+
+
+def _suggested(row: Queue, job_keys: Sequence[str]) -> list[Job | None]:
+    """Return the Jobs of suggestions by their numbers, such as `f0_t003`."""
+    trials = searching.trial_ids(row)
+    by_place = {
+        (job.hyperparamcombo_id, "nofold" if job.fold is None else f"f{job.fold.idx}"): job
+        for job in jobs_of(row)
+    }
+    places = [(int(key.rpartition("_t")[2]), key.partition("_")[0]) for key in job_keys]
+    return [
+        by_place.get((trials[number], fold)) if number < len(trials) else None
+        for number, fold in places
+    ]
+
+
+def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Queue:
+    """Replace a snapshot's Queue by one in which these Jobs are untrained.
+
+    The others are taken over; nothing of the earlier Queue is lost, and equal snapshots go on with
+    the new one.
+    """
+    make, inputs = _queue(experiment, snapshot, adopt_all_but=job_keys)
+    row = Declared.replace_row(experiment.name, "queue", inputs, make)
+    Snapshot.put(experiment.name, snapshot, "queue", row)
+    note_declaration(experiment, row)
+    return row
+
+
+def prepare(experiment: Experiment, snapshot: str) -> Queue:
+    """Walk from the source to the Queue, and return it untrained."""
+    data.dataset(experiment, snapshot)
+    data.feature(experiment, snapshot)
+    if experiment.pipeline.label_columns:
+        data.label(experiment, snapshot)
+    data.splitset(experiment, snapshot)
+    return queue(experiment, snapshot)
+
+
+def run(experiment: Experiment, *, snapshot: str | None = None, **options: Any) -> Queue:
+    """Walk the whole chain and train what is missing; no Dagster needed.
+
+    Args:
+        experiment: the declaration.
+        snapshot: the key of "the data as of"; by default today's date, and the time where
+            that names other content already.
+        options: those of `Queue.run_jobs`; what the declaration has too is taken from there where
+            it is None or not given.
+
+    Raises:
+        TrainingError: an option is out of range, before anything is written; or Jobs failed, and
+            the others are recorded.
+    """
+    for name in ("workers", "time_limit", "checkpoint_seconds"):
+        if options.get(name) is None:
+            options[name] = getattr(experiment.training, name)
+    Options.checked(**options)
+    row = prepare(experiment, snapshot or present_snapshot(experiment))
+    row.run_jobs(**options)
+    return row
+
+
+def _ranked_as_declared(experiment: Experiment, snapshot: str, row: Queue) -> Queue:
+    """Note the declared metric on a snapshot and on its Queue; it ranks, and trains nothing.
+
+    Snapshots that share a Queue keep their own; the Queue has that of the last walk.
+    """
+    before, now = Measure.of_queue(row).metric, experiment.leading_metric
+    with metastore.atomic():
+        of_it = (Snapshot.experiment == experiment.name) & (Snapshot.key == snapshot)
+        Snapshot.update(metric=now).where(of_it).execute()
+        if row.metric != experiment.metric:
+            row.metric = experiment.metric
+            row.save(only=[Queue.metric])
+    if before != now:
+        told = "Queue %d ranks by %s now, no longer by %s; other snapshots keep their own metric."
+        logger.info(told, row.id, now, before)
+    return row
+
+
+def _queue(
+    experiment: Experiment, snapshot: str, *, adopt_all_but: Collection[str]
+) -> tuple[Callable[[], Queue], list[object]]:
+    """Return what makes a snapshot's Queue, and all that it follows from."""
+    cut = row_of(experiment, snapshot, Splitset, "splitset")
+    algorithm = _algorithm(experiment)
+    combos = hyperparamset(experiment, algorithm)
+    training = experiment.training
+    counts: dict[str, Any] = {
+        "repeat_count": training.repeat_count,
+        "permute_count": training.permute_count,
+        "seed": experiment.seed,
+        "hyperparamset_id": None if combos is None else combos.id,
+    }
+
+    def make() -> Queue:
+        row = Queue.from_algorithm(
+            algorithm.id,
+            cut.id,
+            description=experiment.description,
+            metric=experiment.metric,
+            **counts,
+        )
+        adopt(row, but=adopt_all_but)
+        return row
+
+    return make, [algorithm.id, cut.id, counts]
+
+
+def _algorithm(experiment: Experiment) -> Algorithm:
+    training = experiment.training
+    given = {role: getattr(training, role) for role in FUNCTIONS}
+
+    def make() -> Algorithm:
+        return Algorithm.make(
+            training.library, training.analysis_type, outputs=training.outputs, **given
+        )
+
+    inputs: list[object] = [
+        training.library,
+        training.analysis_type,
+        {role: None if fn is None else identity_of(fn).key for role, fn in given.items()},
+        *([] if training.outputs is None else [training.outputs]),
+    ]
+    return Declared.find_or_make(Algorithm, experiment.name, "algorithm", inputs, make)

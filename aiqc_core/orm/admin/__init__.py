@@ -1,0 +1,1 @@
+"""Care for a store: check, back up, restore, move, collect garbage."""

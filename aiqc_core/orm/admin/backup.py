@@ -1,0 +1,293 @@
+"""Whole, verified copies of a store in a SQLite file, and their way back.
+
+A copy is of one moment, whoever writes meanwhile, and nobody waits for it. It is written as a
+draft beside its place, checked byte by byte, brought to the disk and renamed: what is killed in
+the middle leaves a draft, which the next copy there clears away, and everything else as it was.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+import sqlite3
+import uuid
+from collections.abc import Callable
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from aiqc_core import config
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.admin import readonly
+from aiqc_core.orm.store import signing
+from aiqc_core.orm.tables.schema import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+STEP_PAGES = 128  # copied at a time; between two steps the progress is told
+NOTE = "backup"  # the row of the copy that tells where it is from
+DRAFT = ".draft"
+KEY_ENDING = ".key"
+OWNER_ONLY = 0o600
+FEW = 5
+
+Seen = Callable[[str, int, int], None]
+"""Told `'copied'` or `'checked'`, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy that has been verified.
+
+    Attributes:
+        path: the file.
+        size: in bytes.
+        schema_version: of its tables.
+        contents: how many pieces of content it holds.
+        outside: contents that lie on the object store, and are not in the copy.
+        outside_bytes: their size.
+        key: the file of the key that was copied beside it; None without.
+    """
+
+    path: Path
+    size: int
+    schema_version: int
+    contents: int
+    outside: int
+    outside_bytes: int
+    key: Path | None = None
+
+
+def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) -> Copy:
+    """Copy the store to a file, while others may go on writing to it.
+
+    Args:
+        target: the new file.
+        with_key: also copy the signing key, to `<target>.key`. Whoever has both can have a
+            program of theirs run by this store, so they are apart by default.
+        seen: told how far it is.
+
+    Raises:
+        MetastoreError: the target is there already or has no room, there is no store or it is
+            damaged (nothing is left behind then), or it lies on PostgreSQL.
+    """
+    refuse_postgresql("backup")
+    path = config.database_path()
+    readonly.refuse_no_store(path)
+    _refuse_target(target, path)
+    key = target.with_name(target.name + KEY_ENDING) if with_key else None
+    if key is not None and key.exists():
+        raise MetastoreError(f"backup: {key} is there already; give another name.")
+    with draft_beside(target) as draft:
+        copy_into(path, draft, seen)
+        _note(draft, path)
+        copy = verified(draft, target, seen)
+        if key is not None:
+            _write_key(key, _own_key())
+        put_in_place(draft, target)
+    return Copy(
+        target, target.stat().st_size, copy.schema_version, copy.contents,
+        copy.outside, copy.outside_bytes, key,
+    )  # fmt: skip
+
+
+def refuse_postgresql(command: str) -> None:
+    """Refuse a store that lies on a server.
+
+    Raises:
+        MetastoreError: it does; the message says what to use instead.
+    """
+    url = config.database_url()
+    if url is not None:
+        raise MetastoreError(
+            f"{command}: the metastore is {config.shown_store()}, which has its own copies: "
+            f"pg_dump --format=custom and pg_restore. To bring it to a SQLite file and back: "
+            "aiqc migrate --help."
+        )
+
+
+def copy_into(source: Path, draft: Path, seen: Seen | None) -> None:
+    """Copy the pages of one moment of a store to an empty file, as one file without a log."""
+
+    def told(_status: int, left: int, total: int) -> None:
+        if seen is not None:
+            seen("copied", total - left, total)
+
+    with readonly.opened(source) as database, closing(sqlite3.connect(draft)) as copy:
+        # A reading transaction is open: what others write from here on is not seen, and does not
+        # have SQLite begin anew, as it would between two steps without one.
+        database.connection().backup(copy, pages=STEP_PAGES, progress=told)
+        copy.execute("PRAGMA journal_mode = DELETE")
+
+
+def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
+    """Check every page and every byte of a copy.
+
+    Args:
+        draft: the file.
+        shown: what the error calls it.
+        seen: told how far it is.
+
+    Raises:
+        MetastoreError: something is damaged, missing, of a newer version, or a program.
+    """
+    done, size = 0, draft.stat().st_size
+
+    def told(more: int) -> None:
+        nonlocal done
+        done += more
+        if seen is not None:
+            seen("checked", min(done, size), size)
+
+    with readonly.opened(draft) as database:
+        version = refuse_unusable(database, shown)
+        damaged, outside, outside_bytes = readonly.damaged_blobs(database, deep=True, seen=told)
+        (count,) = database.execute_sql("SELECT COUNT(*) FROM blob").fetchone()
+    if outside and config.artifacts_url() is None:
+        raise MetastoreError(
+            f"{shown}: {outside} contents are not in it: they lie on an object store, or are "
+            "lost. Set AIQC_ARTIFACTS as it was when they were stored."
+        )
+    if damaged:
+        raise MetastoreError(
+            f"{shown}: {len(damaged)} contents are damaged: {', '.join(damaged[:FEW])}. "
+            "See aiqc doctor --deep; use an earlier backup."
+        )
+    return Copy(draft, size, version, count, outside, outside_bytes)
+
+
+def refuse_unusable(database: Any, shown: Path) -> int:
+    """Refuse a file that is damaged, foreign, newer than the program, or holds programs.
+
+    Returns:
+        The version of its tables.
+
+    Raises:
+        MetastoreError: it is one of these.
+    """
+    try:
+        faults = readonly.faults(database)
+        programs = [] if faults else readonly.programs(database)
+        version = 0 if faults else readonly.schema_version(database, shown)
+    except readonly.DATABASE_ERRORS as error:
+        faults, programs, version = [str(error)], [], 0
+    if faults:
+        raise MetastoreError(f"{shown} is damaged: {'; '.join(faults)}. Use an earlier backup.")
+    if programs:
+        raise MetastoreError(
+            f"{shown} holds {', '.join(programs)}, which no store of AIQC has: they would run at "
+            "our writes. Use a file whose maker you trust."
+        )
+    if version > SCHEMA_VERSION:
+        raise MetastoreError(
+            f"{shown} has schema version {version}, this program knows {SCHEMA_VERSION}. Upgrade "
+            "the program."
+        )
+    return version
+
+
+@contextmanager
+def draft_beside(target: Path) -> Generator[Path]:
+    """Give an empty file beside a target, for the owner alone; gone at the end unless renamed.
+
+    Drafts of processes that have ended are cleared away first.
+    """
+    host = config.host_id().replace("/", "_")
+    for left in target.parent.glob(f".{glob.escape(target.name)}.{glob.escape(host)}.*{DRAFT}"):
+        pid = left.name.split(".")[-3]
+        if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
+            left.unlink(missing_ok=True)
+    name = f".{target.name}.{host}.{os.getpid()}.{uuid.uuid4().hex[:8]}{DRAFT}"
+    draft = target.with_name(name)
+    try:
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+        yield draft
+    except OSError as error:
+        raise MetastoreError(f"{target} cannot be written: {error.strerror or error}.") from error
+    except sqlite3.Error as error:
+        raise MetastoreError(f"{target} cannot be written: {error}.") from error
+    finally:
+        for ending in ("", "-journal"):
+            with suppress(OSError):
+                draft.with_name(draft.name + ending).unlink(missing_ok=True)
+
+
+def put_in_place(draft: Path, target: Path) -> None:
+    """Bring a file to the disk and rename it, so that it is there whole or not at all."""
+    with draft.open("rb+") as stream:
+        os.fsync(stream.fileno())
+    draft.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def refuse_little_room(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what would fill a disk.
+
+    Raises:
+        MetastoreError: there is less room than needed.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise MetastoreError(
+            f"{what}: {folder} has {free / 2**20:.0f} MB free, and {needed / 2**20:.0f} MB are "
+            "needed. Make room, or give another place."
+        )
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a SQLite file and its log."""
+    both = (path, path.with_name(path.name + readonly.LOG))
+    return sum(file.stat().st_size for file in both if file.exists())
+
+
+def _refuse_target(target: Path, path: Path) -> None:
+    if target.exists() or target.is_symlink():
+        raise MetastoreError(f"backup: {target} is there already; give another name.")
+    if not target.parent.is_dir():
+        raise MetastoreError(f"backup: there is no folder {target.parent}; make it first.")
+    refuse_little_room(target.parent, size_of(path), "backup")
+
+
+def _note(draft: Path, path: Path) -> None:
+    """Write into a copy where it is from."""
+    given = config.given_key() is not None or config.key_path().exists()
+    told = {
+        "of": str(path),
+        "host": config.host_id(),
+        "time": config.timezone_now().isoformat(),
+        "key": signing.fingerprint() if given else None,
+    }
+    with closing(sqlite3.connect(draft)) as copy, copy:
+        copy.execute(
+            "INSERT OR REPLACE INTO storeinfo (key, value) VALUES (?, ?)", (NOTE, json.dumps(told))
+        )
+
+
+def _own_key() -> bytes:
+    given = config.given_key()
+    if given is not None:
+        return given
+    try:
+        return config.key_path().read_bytes()
+    except OSError as error:
+        raise MetastoreError(
+            f"backup: --with-key, but {config.key_path()} cannot be read: {error.strerror}."
+        ) from error
+
+
+def _write_key(path: Path, key: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(key)
+        stream.flush()
+        os.fsync(stream.fileno())

@@ -1,0 +1,129 @@
+"""What a store's rows and bytes say of themselves: signatures, versions, leftovers, times."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core import config
+from aiqc_core.config import timezone_now
+from aiqc_core.orm.admin import gc, orphan_objects
+from aiqc_core.orm.admin.diagnostic import OK, WARN, Symptom
+from aiqc_core.orm.store import signing
+from aiqc_core.orm.store.blobs import Blob, BlobChunk
+from aiqc_core.orm.store.fields import PickleField
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.tables.algorithm import ROLES, Algorithm
+from aiqc_core.orm.tables.schema import tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHALLOW_BYTES = 2**20  # larger pickles (predictions of many samples) are checked when asked to
+HEAD_BYTES = 1024
+BATCH = 200  # contents that are read in one query
+MEGABYTE = 2**20
+WORTHWHILE_BYTES = 100 * MEGABYTE
+WORTHWHILE_SHARE = 0.1
+AHEAD = timedelta(minutes=5)  # clocks of machines that share a store may be apart by this much
+
+
+def missing_digests() -> list[str]:
+    """Return the digests that rows hold and no content has."""
+    rows: Any = Blob.select(Blob.sha256).tuples()
+    return sorted(gc.used_digests() - {digest for (digest,) in rows})
+
+
+def pickles(*, deep: bool) -> list[Symptom]:
+    """Say whose the pickles are, and with which versions they were made, loading none.
+
+    Args:
+        deep: check those of more than `SHALLOW_BYTES` too.
+    """
+    counted = {"own": 0, "foreign": 0, "unsigned": 0}
+    moved: set[str] = set()
+    for data in _sealed(None if deep else SHALLOW_BYTES):
+        counted[signing.standing(data)] += 1
+        moved.update(signing.moved_on(signing.made_with(data[:HEAD_BYTES])))
+    told = f"{counted['own']} pickles are signed by this store's key"
+    if not deep:
+        told += " (--deep checks those above 1 MB too)"
+    signed = Symptom("signatures", OK, told)
+    if counted["foreign"] or counted["unsigned"]:
+        told += f", {counted['foreign']} by another, {counted['unsigned']} not at all"
+        remedy = (
+            f"they stay closed: put the key they were signed with at {config.key_path()}, or "
+            "open them within aiqc_core.orm.trust() if you trust their maker"
+        )
+        signed = Symptom("signatures", WARN, told, remedy)
+    if moved:
+        told = f"stored objects were made with others: {', '.join(sorted(moved))}"
+        remedy = "install those again, where loading an object fails"
+        return [signed, Symptom("versions", WARN, told, remedy)]
+    return [signed, Symptom("versions", OK, "the libraries are those that stored the objects")]
+
+
+def unused() -> Symptom:
+    """Say what no row uses, which is what `aiqc gc` would free."""
+    used = gc.used_digests()
+    rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
+    sizes = dict(rows)
+    spare = [digest for digest in sizes if digest not in used]
+    spare_bytes = sum(sizes[digest] for digest in spare)
+    folders = gc.stale_caches() + gc.stale_checkpoints()
+    folder_bytes = sum(gc.size_of(folder) for folder in folders)
+    orphans = orphan_objects.orphans(spare, gc.GRACE_SECONDS)
+    freed = spare_bytes + folder_bytes + sum(entry.size for entry in orphans)
+    told = (
+        f"{len(spare)} contents, {len(orphans)} objects and {len(folders)} folders "
+        f"({freed / MEGABYTE:.1f} MB) belong to no row"
+    )
+    much = max(WORTHWHILE_BYTES, WORTHWHILE_SHARE * sum(sizes.values()))
+    remedy = "aiqc gc" if spare or orphans or folders else ""
+    return Symptom("unused", WARN if freed > much else OK, told, remedy)
+
+
+def clock() -> Symptom:
+    """Say whether rows were made later than now: a clock was wrong, here or where they were."""
+    now = timezone_now()
+    newest = None
+    for table in tables():
+        if not issubclass(table, BaseModel):
+            continue
+        row: Any = table.select(table.time_created).order_by(table.id.desc()).first()
+        if row is not None and (newest is None or row.time_created > newest):
+            newest = row.time_created
+    if newest is not None and newest > now + AHEAD:
+        told = f"the newest row is of {newest.isoformat()}, and it is {now.isoformat()}"
+        return Symptom(
+            "clock", WARN, told, "see that the machines' clocks are right (timedatectl)"
+        )
+    return Symptom("clock", OK, "no row is of a later time than now")
+
+
+def _sealed(largest: int | None) -> Iterator[bytes]:
+    """Yield everything in the metastore that is unpickled when it is read, as stored.
+
+    Args:
+        largest: leave out what has more bytes.
+    """
+    rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
+    wanted = _sealed_digests()
+    chosen = [d for d, size in rows if d in wanted and (largest is None or size <= largest)]
+    for some in orphan_objects.batched(chosen, BATCH):
+        chunks: Any = BlobChunk.select(BlobChunk.blob_id, BlobChunk.data)
+        ordered = chunks.where(BlobChunk.blob.in_(some)).order_by(BlobChunk.blob, BlobChunk.idx)
+        for _, pieces in groupby(ordered.tuples().iterator(), key=lambda row: row[0]):
+            yield b"".join(bytes(piece) for _, piece in pieces)
+
+
+def _sealed_digests() -> set[str]:
+    found: set[str] = set()
+    for table in tables():
+        sealed = ROLES if table is Algorithm else ()
+        for field in table._meta.sorted_fields:
+            if isinstance(field, PickleField) or field.name in sealed:
+                rows: Any = table.select(field).where(field.is_null(False)).tuples()
+                found.update(digest for (digest,) in rows)
+    return found

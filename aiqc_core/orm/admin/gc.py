@@ -1,0 +1,136 @@
+"""Freeing what no row uses any more: bytes, objects, cached samples, checkpoints."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from peewee import fn
+
+from aiqc_core import config
+from aiqc_core.orm.admin import orphan_objects
+from aiqc_core.orm.admin.orphan_objects import batched
+from aiqc_core.orm.store.blobs import Blob, BlobChunk
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.fields import BlobField
+from aiqc_core.orm.tables.queue import Queue
+from aiqc_core.orm.tables.schema import tables
+from aiqc_core.orm.training.pending import lacking
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+CHUNK = 500  # digests named in one statement
+GRACE_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was freed, or would be.
+
+    Attributes:
+        blobs: contents that no row refers to.
+        blob_bytes: size of those in the metastore.
+        objects: on the object store, of no content and of no Splitset, past the time of grace.
+        object_bytes: their size.
+        cache_folders: samples of no Splitset.
+        checkpoint_folders: of trainings that have ended or are gone.
+        folder_bytes: size of these folders.
+    """
+
+    blobs: int
+    blob_bytes: int
+    objects: int
+    object_bytes: int
+    cache_folders: list[str]
+    checkpoint_folders: list[str]
+    folder_bytes: int
+
+
+def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected:
+    """Free what no row uses; freed pages are used again by what is stored next.
+
+    Bytes are looked up and deleted in one transaction, and rows are written together with their
+    bytes, so that nothing goes that another process has just stored.
+
+    Args:
+        dry_run: only say what would be freed.
+        grace_seconds: younger objects stay, since a row may be about to follow.
+
+    Raises:
+        ArtifactsError: the object store cannot be reached, or belongs to another store.
+    """
+    orphan_objects.refuse_other()
+    with metastore.atomic():
+        used = used_digests()
+        rows: Any = Blob.select(Blob.sha256).tuples()
+        unused = [digest for (digest,) in rows if digest not in used]
+        blob_bytes = sum(_chunk_bytes(some) for some in batched(unused, CHUNK))
+        if not dry_run:
+            _delete(unused)
+    orphans = orphan_objects.orphans(unused, grace_seconds)
+    if not dry_run:
+        orphan_objects.free(orphans)
+    caches, checkpoints = stale_caches(), stale_checkpoints()
+    freed = sum(size_of(folder) for folder in (*caches, *checkpoints))
+    if not dry_run:
+        for folder in (*caches, *checkpoints):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Collected(
+        blobs=len(unused),
+        blob_bytes=blob_bytes,
+        objects=len(orphans),
+        object_bytes=sum(entry.size for entry in orphans),
+        cache_folders=[folder.name for folder in caches],
+        checkpoint_folders=[folder.name for folder in checkpoints],
+        folder_bytes=freed,
+    )
+
+
+def used_digests() -> set[str]:
+    """Return every digest that a column of a row holds."""
+    used: set[str] = set()
+    for table in tables():
+        for field in table._meta.sorted_fields:
+            if isinstance(field, BlobField):
+                rows: Any = table.select(fn.DISTINCT(field)).where(field.is_null(False))
+                used.update(digest for (digest,) in rows.tuples())
+    return used
+
+
+def _chunk_bytes(digests: Sequence[str]) -> int:
+    chunked = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
+    return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(chunked)).scalar() or 0
+
+
+def _delete(digests: list[str]) -> None:
+    for some in batched(digests, CHUNK):
+        BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
+        Blob.delete().where(Blob.sha256.in_(some)).execute()
+
+
+def stale_caches() -> list[Path]:
+    """Return the cached samples of no Splitset."""
+    folders = _folders(config.samples_path())  # first: a Splitset is never younger than its folder
+    known = orphan_objects.recipes()
+    return [folder for folder in folders if folder.name not in known]
+
+
+def stale_checkpoints() -> list[Path]:
+    """Return the folders of trainings that have a Predictor, or whose Job is gone."""
+    folders = _folders(config.checkpoint_path(""))
+    if not folders:
+        return []  # as nearly always: no Queue need be asked what it lacks
+    going_on = {job.file_name(index) for queue in Queue.select() for job, index in lacking(queue)}
+    return [f for f in folders if f.name not in going_on]
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(f for f in root.glob("*") if f.is_dir()) if root.exists() else []
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,88 @@
+"""Which objects of the object store no row needs, and their end.
+
+Bytes are sent before their row is written, so an object without a row may be about to get one. It
+is left alone for a time of grace, and deleted within a transaction that first looks for its row:
+a writer looks for the object within its own and sends it again where it has gone.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples import cache_replica
+from aiqc_core.orm.store import blobs, bucket_owner
+from aiqc_core.orm.store.blobs import Blob
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.storage import cache, objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from aiqc_core.storage.objects import Entry
+
+BATCH = 100  # objects that are deleted in one transaction
+
+
+def refuse_other() -> None:
+    """Refuse an object store that belongs to another store.
+
+    Raises:
+        ArtifactsError: it does, or it cannot be reached.
+    """
+    store = objects.configured()
+    if store is not None:
+        bucket_owner.refuse_other(store)
+
+
+def orphans(dropped: Iterable[str], grace_seconds: float) -> list[Entry]:
+    """Return the objects of no content and of no Splitset.
+
+    Args:
+        dropped: digests that count as gone, whether their rows are there or not.
+        grace_seconds: younger objects are left out.
+    """
+    store = objects.configured()
+    if store is None:
+        return []
+    contents, copies = store.entries(blobs.FOLDER), store.entries(cache_replica.FOLDER)
+    rows: Any = Blob.select(Blob.sha256).tuples()
+    digests = {digest for (digest,) in rows}.difference(dropped)
+    keys = recipes() if copies else set[str]()
+    found = [entry for entry in contents if _digest(entry) not in digests]
+    found += [entry for entry in copies if entry.name.split("/")[1] not in keys]
+    return [entry for entry in found if entry.age_seconds > grace_seconds]
+
+
+def free(entries: list[Entry]) -> None:
+    """Delete objects, unless a row has come to need them."""
+    store = objects.configured()
+    if store is None:
+        return
+    contents = [entry for entry in entries if entry.name.startswith(f"{blobs.FOLDER}/")]
+    for some in batched(contents, BATCH):
+        digests = [_digest(entry) for entry in some]
+        with metastore.atomic():
+            rows: Any = Blob.select(Blob.sha256).where(Blob.sha256.in_(digests)).tuples()
+            needed = {digest for (digest,) in rows}
+            store.delete(entry.name for entry in some if _digest(entry) not in needed)
+    names = [entry.name for entry in entries if entry.name.startswith(f"{cache_replica.FOLDER}/")]
+    store.delete(cache.manifests_first(names))
+
+
+def recipes() -> set[str]:
+    """Return the key of every Splitset's samples."""
+    return {sampling.recipe_key(splitset) for splitset in Splitset.select()}
+
+
+def batched(values: list[Any], size: int) -> Iterator[list[Any]]:
+    """Yield values in lists of a size; Python 3.12 has it."""
+    rest = iter(values)
+    while some := list(islice(rest, size)):
+        yield some
+
+
+def _digest(entry: Entry) -> str:
+    return entry.name.rsplit("/", 1)[-1]

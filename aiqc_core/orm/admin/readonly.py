@@ -1,0 +1,221 @@
+"""A store opened to be looked at: nothing is made, migrated or written, whatever it holds.
+
+What the file itself says is not taken on trust: programs in it (triggers, views in place of
+tables) are named, functions that its schema calls may not touch anything outside, and what is no
+SQLite file is told as that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import stat
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from peewee import OperationalError, PeeweeException, SqliteDatabase
+
+from aiqc_core import config
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.store import sqlite
+from aiqc_core.orm.store.database import open_postgres
+from aiqc_core.orm.tables.schema import StoreInfo, foreign_programs, tables
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+SQLITE_HEADER = b"SQLite format 3\0"
+LOG, INDEX = "-wal", "-shm"  # of a file in WAL mode, while it is open or after a crash
+FAULTS_NAMED = 5
+WAIT_MILLISECONDS = 30_000
+DATABASE_ERRORS = (PeeweeException, sqlite3.Error)  # rows that are fetched raise their own
+UNTRUSTED = {"query_only": 1, "trusted_schema": 0, "cell_size_check": 1}
+
+
+@contextmanager
+def opened(path: Path | None = None) -> Generator[Any]:
+    """Open a store for reading, as a database of peewee; the rows' classes keep theirs.
+
+    Args:
+        path: of a SQLite file; by default the store that the environment names.
+
+    Raises:
+        MetastoreError: there is no such file, it is no SQLite file, or the server is down.
+    """
+    url = config.database_url()
+    if path is None and url is not None:
+        database: Any = open_postgres(config.database_url)
+    else:
+        database = _opened_file(path or config.database_path())
+    database.connect(reuse_if_open=True)
+    try:
+        if isinstance(database, SqliteDatabase):  # all that is read is of one moment
+            database.execute_sql("BEGIN")
+        yield database
+    finally:
+        database.close()
+
+
+@contextmanager
+def rows_of(database: Any) -> Generator[None]:
+    """Have the rows' classes read from an opened store within a `with` block.
+
+    For a process that does nothing else meanwhile: the classes are the process's.
+    """
+    with database.bind_ctx(tables(), bind_refs=False, bind_backrefs=False):
+        yield
+
+
+def refuse_no_store(path: Path) -> None:
+    """Refuse what is no SQLite file.
+
+    Raises:
+        MetastoreError: nothing is there, or something else.
+    """
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISREG(kind):
+            with path.open("rb") as stream:
+                head = stream.read(len(SQLITE_HEADER))
+            if head == SQLITE_HEADER:
+                return
+            found = "an empty file" if not head else f"a file that begins with {head[:8]!r}"
+        else:
+            found = "no regular file"
+    except OSError as error:
+        found = f"nothing that can be read ({error.strerror})"
+    raise MetastoreError(f"metastore: {path} is no SQLite file but {found}.")
+
+
+def schema_version(database: Any, shown: object) -> int:
+    """Return the version of a store's tables.
+
+    Args:
+        database: the opened store.
+        shown: where it lies, for the error's text.
+
+    Raises:
+        MetastoreError: it is no store of AIQC.
+    """
+    name = StoreInfo._meta.table_name
+    found = None
+    if name in database.get_tables():
+        row = database.execute_sql(
+            f"SELECT value FROM {name} WHERE key = 'schema_version'"  # noqa: S608 - our own name
+        ).fetchone()
+        found = None if row is None else str(row[0])
+    if found is None or not found.isdecimal():
+        raise MetastoreError(f"metastore: {shown} is no store of AIQC.")
+    return int(found)
+
+
+def faults(database: Any) -> list[str]:
+    """Return what SQLite finds wrong with a file: pages, indices, references to rows that are not.
+
+    PostgreSQL looks after its own pages, and holds references at each write.
+    """
+    if not isinstance(database, SqliteDatabase):
+        return []
+    try:
+        told = [r for (r,) in database.execute_sql("PRAGMA integrity_check") if r != "ok"]
+        if told:
+            return [f"integrity_check: {line}" for line in told[:FAULTS_NAMED]]
+        broken = database.execute_sql("PRAGMA foreign_key_check").fetchmany(FAULTS_NAMED)
+    except DATABASE_ERRORS as error:
+        return [f"integrity_check: {error}"]
+    return [f"row {row} of {table} refers to no row of {other}" for table, row, other, _ in broken]
+
+
+def programs(database: Any) -> list[str]:
+    """Return the triggers of a SQLite file, and its views that stand in place of a table.
+
+    AIQC makes neither: a trigger would run at our writes, and such a view answer for a table.
+    """
+    if not isinstance(database, SqliteDatabase):
+        return []
+    return foreign_programs(sqlite.programs(database))
+
+
+def damaged_blobs(
+    database: Any, *, deep: bool, seen: Callable[[int], None] | None = None
+) -> tuple[list[str], int, int]:
+    """Look for stored bytes that are missing, cut short or, with `deep`, not what was stored.
+
+    Args:
+        database: the opened store.
+        deep: hash all bytes.
+        seen: told the size of each content that has been looked at.
+
+    Returns:
+        The digests of those that are damaged; how many contents lie outside the metastore, and
+        their bytes.
+    """
+    stored = dict(database.execute_sql(
+        "SELECT blob_id, SUM(LENGTH(data)) FROM blobchunk GROUP BY blob_id"
+    ))  # fmt: skip
+    damaged: list[str] = []
+    outside = outside_bytes = 0
+    for digest, size in database.execute_sql("SELECT sha256, size FROM blob").fetchall():
+        there = int(stored.get(digest) or 0)
+        if size and digest not in stored:
+            outside, outside_bytes = outside + 1, outside_bytes + size
+        elif there != size or (deep and hashed(_pieces(database, digest)) != digest):
+            damaged.append(digest)
+        if seen is not None:
+            seen(there)
+    return damaged, outside, outside_bytes
+
+
+def hashed(pieces: Iterator[bytes]) -> str:
+    """Return the SHA-256 of bytes that come in pieces."""
+    hasher = hashlib.sha256()
+    for piece in pieces:
+        hasher.update(piece)
+    return hasher.hexdigest()
+
+
+def _pieces(database: Any, digest: str) -> Iterator[bytes]:
+    marker = database.param
+    cursor = database.execute_sql(
+        f"SELECT data FROM blobchunk WHERE blob_id = {marker} ORDER BY idx",  # noqa: S608 - ? or %s
+        (digest,),
+    )
+    for (piece,) in cursor:
+        yield piece
+
+
+def _opened_file(path: Path) -> SqliteDatabase:
+    refuse_no_store(path)
+    last: Exception | None = None
+    for mode in _modes(path):
+        database = SqliteDatabase(
+            f"{path.absolute().as_uri()}?{mode}",
+            uri=True,
+            pragmas=UNTRUSTED | {"busy_timeout": WAIT_MILLISECONDS},
+        )
+        try:
+            database.connect()
+            database.execute_sql("SELECT COUNT(*) FROM sqlite_master").fetchone()
+            database.close()
+        except OperationalError as error:  # a folder in which SQLite can make no file
+            database.close()
+            last = error
+        except DATABASE_ERRORS as error:
+            database.close()
+            raise MetastoreError(f"metastore: {path} is damaged: {error}.") from error
+        else:
+            return database
+    raise MetastoreError(f"metastore: {path} cannot be opened: {last}.") from last
+
+
+def _modes(path: Path) -> list[str]:
+    """Return ways to open a file that leave nothing beside it, in the order to try them.
+
+    Where a log lies beside it, it stays: whoever closes a file last and may write would empty it.
+    Where none lies there, one that may write clears away what it needed meanwhile. A file in a
+    folder that cannot be written has no writer either.
+    """
+    if path.with_name(path.name + LOG).exists():
+        return ["mode=ro"]
+    return ["mode=rw", "mode=ro", "immutable=1"]

@@ -1,0 +1,153 @@
+"""Values of any form in the place of a Feature or a Label, checked as if they were registered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.inference import row_forms
+from aiqc_core.orm.inference.batches import Offer
+from aiqc_core.orm.tables.dataset import Dataset
+from aiqc_core.stages.ingest import content
+from aiqc_core.stages.ingest.content import Content, Source
+from aiqc_core.stages.preprocess import window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.feature import Feature
+    from aiqc_core.orm.tables.label import Label
+
+KINDS = {2: content.TABULAR, 3: content.SEQUENCE, 4: content.IMAGE}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Values that were given for a Feature or a Label.
+
+    Attributes:
+        offer: what they hold.
+        found: the values, or the Dataset that holds them.
+        source: the file or folder that they were read from, if any.
+        index: of the DataFrame that was given, if one was.
+    """
+
+    offer: Offer
+    found: Content | Dataset
+    source: Source | None = None
+    index: pd.Index | None = None
+
+    def register(self) -> Dataset:
+        """Return the Dataset of these values, registered where they are not."""
+        if isinstance(self.found, Dataset):
+            return self.found
+        return Dataset._register(self.found, self.source)  # noqa: SLF001 - it is read already
+
+
+def take_as(called: str, value: Any, old: Feature | None) -> Given:
+    """Return values as they would be registered.
+
+    Args:
+        called: what messages call them.
+        value: a DataFrame, an array, a path or a Dataset; of a Feature, see `forms.usual`.
+        old: the Feature in whose place they are; None for a label.
+    """
+    source = index = None
+    value = value if old is None else row_forms.usual(called, value, old)
+    if isinstance(value, Dataset):
+        found: Content | Dataset = value
+    elif isinstance(value, pd.DataFrame):
+        index = value.index
+        found = content.of_table(value.reset_index(drop=True), "dataframe")
+    elif isinstance(value, str | PurePath):
+        source = Source(content.TABULAR if old is None else old.dataset.typ, str(value))
+        found = _renamed(called, content.read(source, known=old and old.get_dtypes()), old)
+    else:
+        found = _of_array(called, value, old)
+    offer = Offer(
+        called=called,
+        typ=found.typ if isinstance(found, Dataset) else found.kind,
+        shape=found.shape,
+        dtypes=_dtypes(found),
+        load=lambda columns: _load(found, columns),
+        digest=lambda: found.sha256_hexdigest if isinstance(found, Dataset) else found.digest(),
+    )
+    return Given(offer if old is None else _windowed(offer, old), found, source, index)
+
+
+def _windowed(offer: Offer, old: Feature) -> Offer:
+    """Lay windows as in training over the rows, the last of them at their end."""
+    rules = [row.rule() for row in old.windows]
+    if not rules or offer.typ != old.dataset.typ:
+        return offer
+    rows, size, shift = offer.shape["samples"], rules[0].size_window, rules[0].size_shift
+    return replace(offer, windows=window.plan(rows, size, shift, record_shifted=False))
+
+
+def _dtypes(found: Content | Dataset) -> dict[str, str]:
+    given = found.dtypes
+    return dict.fromkeys(found.columns, given) if isinstance(given, str) else dict(given)
+
+
+def _load(found: Content | Dataset, columns: list[str]) -> Any:
+    if isinstance(found, Dataset):
+        return found.load(columns, None)
+    return content.take(found.values, found.columns, None, columns)
+
+
+def _of_array(called: str, value: Any, old: Feature | None) -> Content:
+    if hasattr(value, "toarray"):
+        message = f"{called}: {type(value).__name__} is sparse; give it dense, by .toarray()."
+        raise SelectionError(message)
+    try:
+        array: NDArray[Any] = np.asarray(value)
+    except ValueError:  # parts of several shapes
+        array = np.empty(0)
+    if array.ndim not in KINDS:
+        columns = ", ".join(f"{name!r}: …" for name in (["y"] if old is None else old.columns))
+        message = (
+            f"{called}: {type(value).__name__} of {array.ndim} axes; give a DataFrame, an array "
+            "(samples, columns), (samples, rows, columns) or (samples, channels, rows, columns), "
+            f"a path, a Dataset, or one row as {{{columns}}}."
+        )
+        raise SelectionError(message)
+    names = None if old is None else row_forms.names_of(called, array.shape[-1], old)
+    if array.ndim == row_forms.TABLE_AXES:
+        frame = pd.DataFrame(array, columns=names or [str(i) for i in range(array.shape[1])])
+        return content.of_table(frame.infer_objects(), "ndarray")
+    return content.of_array(array, KINDS[array.ndim], "ndarray", rename_columns=names)
+
+
+def _renamed(called: str, found: Content, old: Feature | None) -> Content:
+    """Return arrays of a file under the names that the columns of training have, by position."""
+    if old is None or found.kind == content.TABULAR:
+        return found
+    names = row_forms.names_of(called, len(found.columns), old)
+    return found if names is None else replace(found, columns=names)
+
+
+def as_label(label: Any, old: Label | None) -> Any:
+    """Return a label as a table under the names of training; of a DataFrame, its columns of it.
+
+    Raises:
+        SelectionError: another number of columns, or training had no label.
+    """
+    if old is None:
+        message = "label: the Predictor was trained without one, on its Feature; leave it out."
+        raise SelectionError(message)
+    table = row_forms.usual("label", label, old)
+    if isinstance(table, pd.DataFrame):
+        chosen = [name for name in old.columns if name in table.columns]
+        return table[chosen] if len(chosen) == len(old.columns) else table
+    if not isinstance(table, np.ndarray):
+        return table
+    table = table.reshape(len(table), -1)
+    if table.shape[1] != len(old.columns):
+        message = f"label: {table.shape[1]} columns; the Predictor's label is {old.columns}."
+        raise SelectionError(message)
+    return pd.DataFrame(table, columns=old.columns).infer_objects()

@@ -1,0 +1,212 @@
+"""Prediction in one call: from values of any form to a table of what the Predictor says."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.inference import batches, infer, row_forms, schema_match
+from aiqc_core.orm.inference.inputs import Given, as_label, take_as
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.tables.feature import Feature
+from aiqc_core.orm.tables.label import Label
+from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.orm.tables.window import Window
+from aiqc_core.stages.preprocess import naming
+from aiqc_core.stages.train.scoring import SplitScores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.stages.train.trained_model import Judge
+
+TABLE_AXES = 2
+
+
+def predict(
+    predictor: Predictor, features: Any, label: Any, *, store: bool, carry: bool = False
+) -> Any:
+    """Predict values; see `Predictor.predict`."""
+    given, truth = matched(predictor, features, label)
+    scores, notes = _scored(predictor, given, truth)
+    if store:
+        return _stored(predictor, given, truth, scores, notes)
+    index = given[0].index if given[0].offer.windows is None else None
+    beside = [each.offer for each in given] if carry else []
+    return as_table(predictor, scores, notes, index, beside)
+
+
+def matched(
+    predictor: Predictor, features: Any, label: Any = None
+) -> tuple[list[Given], Given | None]:
+    """Return values in the places of what the Predictor was trained on, or refuse them."""
+    trained = predictor.job.queue.splitset
+    known = trained.features
+    listed = row_forms.of_each(features, known)
+    if len(listed) != len(known):
+        message = (
+            f"features: {len(listed)} given; the Predictor takes {len(known)}, in the order of "
+            f"its Features {[row.id for row in known]}. Give a list of them."
+        )
+        raise SelectionError(message)
+    given = [
+        take_as(f"features[{i}]", value, old)
+        for i, (value, old) in enumerate(zip(listed, known, strict=True))
+    ]
+    truth = None if label is None else take_as("label", as_label(label, trained.label), None)
+    offers = [each.offer for each in given]
+    schema_match.match(trained, offers, truth and truth.offer, arguments=("features", "label"))
+    if truth is not None and isinstance(label, pd.Series | pd.DataFrame):
+        _warn_of_index(given[0].index, label.index)
+    return given, truth
+
+
+def _warn_of_index(rows: pd.Index | None, labels: pd.Index) -> None:
+    """Warn of a label that has the rows of the features in another order."""
+    if rows is not None and not rows.equals(labels) and set(rows) == set(labels):
+        warnings.warn(
+            "label: its index holds the rows of features in another order, and they are paired by "
+            "position. Give label.loc[features.index] to pair them by index.",
+            stacklevel=4,
+        )
+
+
+def scores_of(predictor: Predictor, features: Any, judge: Judge | None = None) -> SplitScores:
+    """Return what the Predictor says of values, without a label."""
+    given, _ = matched(predictor, features)
+    return _scored(predictor, given, None, judge)[0]
+
+
+def table_of(prediction: Prediction) -> Any:
+    """Return a Prediction of new data as `Predictor.predict` gives it, with what came beside.
+
+    It is the table of the files that leave: by name, so that they need nothing else to be read.
+    An array where the predictions are no table.
+    """
+    (split,) = prediction.predictions
+    shares = (prediction.probabilities or {}).get(split)
+    splitset: Any = prediction.splitset
+    scores = SplitScores(
+        prediction.predictions[split], shares, prediction.metrics[split],
+        prediction.metric_notes.get(split, {}), None,
+    )  # fmt: skip
+    offers = [
+        replace(batches.of_row(row), dtypes=row.dataset.get_dtypes())
+        for row in {row.dataset_id: row for row in splitset.features}.values()
+    ]
+    return as_table(prediction.predictor, scores, scores.notes, None, beside=offers)
+
+
+def as_table(
+    predictor: Predictor,
+    scores: SplitScores,
+    notes: dict[str, str],
+    index: pd.Index | None,
+    beside: Sequence[batches.Offer] = (),
+) -> Any:
+    """Return predictions as a DataFrame, or as an array where they are no table.
+
+    Args:
+        predictor: whose they are.
+        scores: what it says of each sample.
+        notes: on what could not be scored.
+        index: of the table.
+        beside: what the samples were read from, to carry along the columns that are neither
+            features nor label; see `Predictor.predict`.
+    """
+    said = scores.predictions
+    if said.ndim > TABLE_AXES:
+        return said
+    table = said.reshape(len(said), -1)
+    names = _names(predictor, table.shape[1])
+    columns = {name: table[:, i] for i, name in enumerate(names)} | _sure(predictor, scores)
+    for name, values in _carried(predictor, beside):
+        (free,) = naming.unique([name], taken=columns)
+        columns[free] = values
+    frame = pd.DataFrame(columns, index=index)
+    frame.attrs = {"metrics": scores.values, "metric_notes": notes}
+    if scores.probabilities is not None and predictor.positive_class is not None:
+        frame.attrs["positive"] = predictor.positive_class
+    return frame
+
+
+def _names(predictor: Predictor, width: int) -> list[str]:
+    """Return what columns of predictions are called: as the label, or what was learned."""
+    splitset = predictor.job.queue.splitset
+    names = splitset.features[0].columns if splitset.label is None else splitset.label.columns
+    if len(names) == width:
+        return names
+    return ["prediction"] if width == 1 else [f"prediction_{i}" for i in range(width)]
+
+
+def _carried(
+    predictor: Predictor, beside: Sequence[batches.Offer]
+) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns that are neither features nor label; of a window, its last row's."""
+    trained = predictor.job.queue.splitset
+    known = {name for row in trained.features for name in row.columns}
+    known |= set() if trained.label is None else set(trained.label.columns)
+    for offer in beside:
+        names = [name for name in offer.dtypes if name not in known]
+        if offer.typ != "tabular" or not names:
+            continue
+        rows = offer.load(names)
+        if (windows := offer.windows) is not None:
+            last = [windows.start(i) + windows.size_window - 1 for i in range(windows.count)]
+            rows = rows.iloc[last]
+        for name in names:
+            yield name, rows[name].array
+
+
+def class_probabilities(scores: SplitScores) -> Any:
+    """Return `(samples, classes)` of a classification, of two classes too."""
+    given: Any = scores.probabilities
+    return np.column_stack([1 - given, given]) if given.ndim == 1 else given
+
+
+def _sure(predictor: Predictor, scores: SplitScores) -> dict[str, Any]:
+    if scores.probabilities is None:
+        return {}
+    shares = class_probabilities(scores)
+    return {f"probability_{name}": shares[:, i] for i, name in enumerate(predictor.classes or ())}
+
+
+def _scored(
+    predictor: Predictor, given: Sequence[Given], truth: Given | None, judge: Judge | None = None
+) -> tuple[SplitScores, dict[str, str]]:
+    offers = [each.offer for each in given]
+    return infer.predicted(predictor, offers, truth and truth.offer, judge)
+
+
+def _stored(
+    predictor: Predictor,
+    given: Sequence[Given],
+    truth: Given | None,
+    scores: SplitScores,
+    notes: dict[str, str],
+) -> Prediction:
+    """Write the values with what was predicted of them: all of it, or nothing."""
+    trained = predictor.job.queue.splitset
+    with metastore.atomic():
+        feature_ids: list[int] = []
+        for each, old in zip(given, trained.features, strict=True):
+            feature = Feature.from_dataset(each.register().id, include_columns=old.columns)
+            if (rule := each.offer.windows) is not None:
+                Window.from_feature(feature.id, rule.size_window, rule.size_shift, False)
+            feature_ids.append(feature.id)
+        label_id = None
+        if truth is not None:
+            columns = list(truth.offer.dtypes)
+            label_id = Label.from_dataset(truth.register().id, columns).id
+        splitset = Splitset.make(feature_ids, label_id, predictor_id=predictor.id)
+        table = type(predictor).predictions.rel_model
+        return table.record_inference(splitset, scores, notes, force=False)

@@ -1,0 +1,165 @@
+"""A Predictor with the face of a scikit-learn estimator that is fitted already, and frozen.
+
+Of scikit-learn's own checks (`sklearn.utils.estimator_checks`) those pass that a frozen estimator
+can pass. Each of the others calls `clone` or `fit`, which an estimator that cannot learn refuses:
+were they to do nothing, `cross_val_score` and `GridSearchCV` would score the old model as if it
+had learned what they gave it. A test lists them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+
+from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.orm.inference import predict as predicting
+from aiqc_core.orm.inference.detached import Detached, detached
+from aiqc_core.stages.evaluate import decode
+from aiqc_core.stages.train.backends.base import get_backend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.stages.train.scoring import SplitScores
+    from aiqc_core.stages.train.trained_model import Judge
+
+FROZEN = (
+    "is trained already and learns nothing more. To pass it to what fits estimators, such as "
+    "CalibratedClassifierCV, wrap it: sklearn.frozen.FrozenEstimator(estimator); to train on "
+    "other samples, make a Queue."
+)
+# The loaded model of each estimator, beside it: to predict changes no attribute.
+_loaded: WeakKeyDictionary[_Trained, tuple[Any, Judge]] = WeakKeyDictionary()
+
+
+class _Trained(BaseEstimator):
+    """What classifiers and regressors share; the model is loaded once.
+
+    A pickle (`joblib.dump`, `copy`) holds model, preprocessing and functions, so that it predicts
+    in any process, with whatever store or none. It must be able to import `aiqc_core`, the
+    framework, and what the functions import.
+    """
+
+    def __init__(self, predictor: Predictor | Detached) -> None:
+        self.predictor: Any = predictor  # or what stands in its place, see `detached`
+
+    @property
+    def feature_names_in_(self) -> NDArray[Any]:
+        """The columns that training knew, in their order, `(columns,)`."""
+        feature: Any = self.predictor.job.queue.splitset.features[0]
+        return np.array(feature.columns, dtype=object)
+
+    @property
+    def n_features_in_(self) -> int:
+        """How many columns training knew."""
+        return len(self.feature_names_in_)
+
+    def fit(self, X: Any, y: Any = None, **parameters: Any) -> NoReturn:
+        """Refuse to learn.
+
+        Raises:
+            TrainingError: always; it says what to do.
+        """
+        del X, y, parameters
+        message = f"fit: Predictor {self.predictor.id} {FROZEN}"
+        raise TrainingError(message)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the predictions of samples, `(samples,)`, in the label's own values.
+
+        Args:
+            X: as `Predictor.predict` takes it: columns of a DataFrame are matched by name.
+        """
+        return self._scores(X).predictions
+
+    def _scores(self, X: Any) -> SplitScores:
+        used, judge = _loaded.get(self, (None, None))
+        if judge is None or used is not self.predictor:
+            stored = self.predictor.stored()
+            with get_backend(stored.library).isolated(stored.threads):
+                judge = stored.load()
+            _loaded[self] = self.predictor, judge
+        return predicting.scores_of(self.predictor, X, judge)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+    def __sklearn_clone__(self) -> NoReturn:
+        message = f"clone: Predictor {self.predictor.id} {FROZEN}"
+        raise TrainingError(message)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        feature: Any = self.predictor.job.queue.splitset.features[0]
+        tags.requires_fit = False
+        tags.input_tags.allow_nan = bool(feature.recipe().fills)
+        tags.input_tags.string = tags.input_tags.categorical = any(
+            not dtype.lower().startswith(("int", "uint", "float", "bool"))
+            for dtype in feature.get_dtypes().values()
+        )
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"predictor": detached(self.predictor)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+class TrainedClassifier(ClassifierMixin, _Trained):
+    """A classifier; of a one-hot label, the classes are the names of its columns."""
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """The classes, sorted as scikit-learn has them, `(classes,)`."""
+        return self._sorted()[0]
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of each class, `(samples, classes)`, in the order of `classes_`.
+
+        A positive class that was chosen moves no column: give its name as `pos_label`.
+        """
+        return predicting.class_probabilities(self._scores(X))[:, self._sorted()[1]]
+
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the logarithms of `predict_proba`."""
+        with np.errstate(divide="ignore"):  # of a class that is held impossible: -inf
+            return np.log(self.predict_proba(X))
+
+    def _sorted(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Return the sorted classes, and the code of each."""
+        known = self.predictor.classes or ()
+        named = decode.to_classes(np.arange(len(known)), known)
+        try:
+            order = np.argsort(named, kind="stable")
+        except TypeError:  # values of several types have no order; that of their text will do
+            order = np.argsort(named.astype(str), kind="stable")
+        return named[order], order
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = len(self.predictor.classes or ()) > 2  # noqa: PLR2004
+        return tags
+
+
+class TrainedRegressor(RegressorMixin, _Trained):
+    """A regressor."""
+
+
+def estimator_of(predictor: Predictor) -> TrainedClassifier | TrainedRegressor:
+    """Return the estimator of a Predictor; see `Predictor.as_estimator`."""
+    queue = predictor.job.queue
+    features = queue.splitset.feature_ids
+    if len(features) > 1 or queue.splitset.label is None:
+        message = (
+            f"as_estimator: the Predictor takes Features {features}, with "
+            f"{'no Label' if queue.splitset.label is None else 'a Label'}; scikit-learn knows one "
+            "X and a y. Use predictor.predict."
+        )
+        raise SelectionError(message)
+    is_class = queue.algorithm.analysis_type != "regression"
+    return (TrainedClassifier if is_class else TrainedRegressor)(predictor)

@@ -1,0 +1,1 @@
+"""What made a model: trace, diff, verify, reproduce."""

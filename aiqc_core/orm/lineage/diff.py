@@ -1,0 +1,255 @@
+"""The first ancestor in which two Predictors differ, and all the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import AlgorithmError, MetastoreError
+from aiqc_core.orm.lineage import facts as lineage
+from aiqc_core.orm.lineage import preprocessing_facts
+from aiqc_core.orm.samples import cache
+from aiqc_core.orm.store import signing
+from aiqc_core.orm.store.fields import digest_of
+from aiqc_core.orm.tables.algorithm import ROLES
+from aiqc_core.stages.train import compare
+from aiqc_core.stages.train.backends.weights import weights_of
+from aiqc_core.stages.train.functions import capture
+from aiqc_core.usercode.identity import fingerprint, identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.predictor import Predictor
+
+ABSENT = "none"
+DEFAULT = "the default"
+SHOWN_PARTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One ancestor in which two Predictors differ.
+
+    Attributes:
+        ancestor: its stage, and which part of it, such as `'source, feature 0'`.
+        left: what it is of the first Predictor, as JSON can hold it.
+        right: what it is of the second.
+        note: how far weights are apart; of code the functions and variables that differ.
+    """
+
+    ancestor: str
+    left: Any
+    right: Any
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """Two Predictors compared, ancestor by ancestor in the order in which data flows.
+
+    Attributes:
+        left: id of the first Predictor.
+        right: id of the second.
+        differences: those ancestors that differ, in order; empty when the two are identical.
+        same: the stages of which all is equal.
+    """
+
+    left: int
+    right: int
+    differences: list[Difference]
+    same: list[str]
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing differs."""
+        return not self.differences
+
+    @property
+    def first(self) -> Difference | None:
+        """The first ancestor that differs; None where nothing does."""
+        return self.differences[0] if self.differences else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fact:
+    """What compares, and what people are told of it."""
+
+    key: Any
+    shown: Any = field(compare=False)
+
+
+def diff(left: Predictor, right: Predictor) -> Diff:
+    """Compare two Predictors; see `Predictor.diff`."""
+    differences: list[Difference] = []
+    same: list[str] = []
+    for stage, facts in STAGES.items():
+        found = list(_unlike(stage, facts(left), facts(right)))
+        if stage == "code":
+            compared = [_code_difference(left, right, d) for d in found]
+            found = [d for d in compared if d is not None]
+        if stage == "fit" and found and _learned_the_same(left, right):
+            found = []
+        differences += found
+        if not found:
+            same.append(stage)
+    weights = _weights(left, right)
+    if weights is None:
+        same.append("weights")
+    else:
+        differences.append(weights)
+    return Diff(left.id, right.id, differences, same)
+
+
+def _unlike(stage: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
+    for part in dict.fromkeys([*left, *right]):
+        one, other = left.get(part, ABSENT), right.get(part, ABSENT)
+        if one != other:
+            name = f"{stage}, {part}" if part else stage
+            yield Difference(name, *(getattr(side, "shown", side) for side in (one, other)))
+
+
+def _source(predictor: Predictor) -> dict[str, _Fact]:
+    return {
+        used_as: _Fact(
+            row.sha256_hexdigest,
+            {"dataset": row.id, "name": row.name, "version": row.version,
+             "place": row.source_path, "sha256": row.sha256_hexdigest},
+        )
+        for used_as, row in lineage.datasets_of(predictor.job.queue.splitset)
+    }  # fmt: skip
+
+
+def _dtypes(predictor: Predictor) -> dict[str, Any]:
+    splitset = predictor.job.queue.splitset
+    found = {f"feature {i}": row.get_dtypes() for i, row in enumerate(splitset.features)}
+    return found | ({} if splitset.label is None else {"label": splitset.label.get_dtypes()})
+
+
+def _columns(predictor: Predictor) -> dict[str, Any]:
+    splitset = predictor.job.queue.splitset
+    found = {f"feature {i}": row.columns for i, row in enumerate(splitset.features)}
+    positive = predictor.positive_class
+    found |= {} if positive is None else {"positive class": positive}
+    return found | ({} if splitset.label is None else {"label": splitset.label.columns})
+
+
+def _split(predictor: Predictor) -> dict[str, Any]:
+    splitset = predictor.job.queue.splitset
+    told = ("size_test", "size_validation", "fold_count", "bin_count", "groups", "time_ordered",
+            "gap", "unsupervised_stratify_col", "seed")  # fmt: skip
+    return {name: getattr(splitset, name) for name in told} | {
+        "samples": _Fact(digest_of(splitset, "samples"), _sizes(splitset.positions()))
+    }
+
+
+def _fold(predictor: Predictor) -> dict[str, Any]:
+    fold = predictor.job.fold
+    if fold is None:
+        return {}
+    return {
+        "index": fold.idx,
+        "samples": _Fact(digest_of(fold, "samples"), _sizes(fold.positions())),
+    }
+
+
+def _sizes(positions: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    return {
+        split: {"count": len(rows), "sha256": lineage.sha256(rows.tobytes())}
+        for split, rows in positions.items()
+    }
+
+
+def _fit(predictor: Predictor) -> dict[str, str]:
+    """Return the hash of what the encoders learned; what made them is told by the versions."""
+    learned = signing.unseal(cache.raw(predictor, "fitted_preprocessing"))
+    return {"": lineage.sha256(learned)}
+
+
+def _code(predictor: Predictor) -> dict[str, Any]:
+    algorithm = predictor.job.queue.algorithm
+    told = {code.role: _Fact(code.sha256, code.text) for code in lineage.codes_of(algorithm)}
+    named = {"library": algorithm.library, "analysis_type": algorithm.analysis_type}
+    named |= {"outputs": algorithm.outputs}
+    return named | {role: told.get(role, DEFAULT) for role in ROLES}
+
+
+def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Difference | None:
+    """Name what functions of other bytes reach that differs; None where they do the same.
+
+    Bytes differ by the place of capture alone, too.
+    """
+    role = found.ancestor.rpartition(", ")[2]
+    given = [each.job.queue.algorithm.payloads().get(role) for each in (left, right)]
+    if any(payload is None for payload in given):
+        return found
+    try:
+        one, other = (identity_of(capture.restore(payload)) for payload in given if payload)
+    except AlgorithmError:  # of another Python: their bytes differ, and that is all there is
+        return found
+    if one.digest == other.digest:
+        return None
+    names = dict.fromkeys([*one.parts, *other.parts])
+    changed = [name for name in names if one.parts.get(name) != other.parts.get(name)]
+    more = f" and {len(changed) - SHOWN_PARTS} more" if len(changed) > SHOWN_PARTS else ""
+    note = f"in {', '.join(changed[:SHOWN_PARTS])}{more}" if changed else None
+    return replace(found, note=note)
+
+
+def _learned_the_same(left: Predictor, right: Predictor) -> bool:
+    """Say whether fits whose bytes differ are equal: they hold functions from other places."""
+    try:
+        one, other = (fingerprint(each.fitted_preprocessing) for each in (left, right))
+    except MetastoreError:
+        return False
+    return one == other
+
+
+def _seed(predictor: Predictor) -> dict[str, int]:
+    queue = predictor.job.queue
+    return {
+        "queue": queue.seed,
+        "repeat_index": predictor.repeat_index,
+        "training": predictor.seed,
+    }
+
+
+def _weights(left: Predictor, right: Predictor) -> Difference | None:
+    digests = [digest_of(each, "model_file") for each in (left, right)]
+    if digests[0] == digests[1]:
+        return None
+    libraries = [each.job.queue.algorithm.library for each in (left, right)]
+    left_sha, right_sha = ({"sha256": digest} for digest in digests)
+    if libraries[0] != libraries[1]:
+        return Difference("weights", left_sha, right_sha, "other libraries")
+    then, now = (weights_of(libraries[0], each.model_file) for each in (left, right))
+    found = compare.compare(then, now)
+    if found.bit_equal:  # a file holds the time of its making too
+        return None
+    return Difference(
+        "weights",
+        left_sha | {"weight": found.where, "value": found.then},
+        right_sha | {"weight": found.where, "value": found.now},
+        "other shapes" if found.largest is None else f"largest difference {found.largest:.3g}",
+    )
+
+
+# In the order in which data flows; each gives `{part: fact}`.
+STAGES: dict[str, Callable[[Predictor], dict[str, Any]]] = {
+    "source": _source,
+    "dtypes": _dtypes,
+    "columns": _columns,
+    "interpolate": lambda p: preprocessing_facts.interpolaters_of(p.job.queue.splitset),
+    "encode": lambda p: preprocessing_facts.coders_of(p.job.queue.splitset),
+    "window": lambda p: preprocessing_facts.windows_of(p.job.queue.splitset),
+    "shape": lambda p: preprocessing_facts.shapes_of(p.job.queue.splitset),
+    "split": _split,
+    "fold": _fold,
+    "fit": _fit,
+    "code": _code,
+    "hyperparameters": lambda p: p.job.hyperparameters,
+    "seed": _seed,
+    "versions": lambda p: p.versions,
+}

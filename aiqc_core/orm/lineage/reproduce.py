@@ -1,0 +1,281 @@
+"""Training a Predictor again from what is stored, and saying whether the same comes out.
+
+The store is only read: samples are built in a folder for temporary files, the training runs in a
+new interpreter, and nothing of it is recorded. What comes before the training is checked first,
+and where any of it differs, nothing is trained.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core import counts
+from aiqc_core.errors import AIQCError, TrainingError
+from aiqc_core.orm.lineage import facts, verify
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.stages.train import compare
+from aiqc_core.stages.train import retrain as again
+from aiqc_core.storage import cache
+from aiqc_core.workers.pool import WarmPool
+
+if TYPE_CHECKING:
+    from aiqc_core.orm.samples.cache import Fitted
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.orm.tables.splitset import Fold, Splitset
+    from aiqc_core.stages.train.compare import Likeness
+    from aiqc_core.stages.train.retrain import Again
+
+logger = logging.getLogger(__name__)
+
+BIT_EQUAL, WITHIN, DIFFERENT = "bit-equal", "equal within tolerance", "different"
+EQUAL, NEAR, DIFFERS, SKIPPED = "equal", "near", "differs", "not reached"
+STAGES = ("source", "split", "fit", "samples", "code", "seed", "weights", "predictions")
+TRAIN = "aiqc_core.stages.train.retrain:train_again"
+POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage, done again and held against what is stored.
+
+    Attributes:
+        name: one of `STAGES`.
+        verdict: `'equal'`, `'near'` (within the tolerance), `'differs'` or `'not reached'`.
+        note: what was compared, or what differs.
+        largest: the largest difference of two numbers, where numbers differ.
+    """
+
+    name: str
+    verdict: str
+    note: str
+    largest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """What came of training a Predictor again.
+
+    Attributes:
+        predictor: its id.
+        verdict: `'bit-equal'`, `'equal within tolerance'` or `'different'`.
+        first_difference: the first stage that differs; None where none does.
+        largest: the largest difference of two weights; None where they were not compared.
+        tolerance: how far numbers may be apart, times their size (1 for smaller ones).
+        stages: every stage, in the order in which data flows.
+        moved_versions: `{library: [version then, version now]}` of those that changed since.
+        notes: what else may explain a difference.
+        seconds: that the training took.
+    """
+
+    predictor: int
+    verdict: str
+    first_difference: str | None
+    largest: float | None
+    tolerance: float
+    stages: list[Stage]
+    moved_versions: dict[str, list[str | None]]
+    notes: list[str]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether the same came out, within the tolerance."""
+        return self.verdict != DIFFERENT
+
+
+def reproduce(predictor: Predictor, *, tolerance: float = compare.TOLERANCE) -> Reproduction:
+    """Train a Predictor again; see `Predictor.reproduce`."""
+    counts.real("tolerance", tolerance, lambda most: 0 <= most < 1, "a number from 0 to below 1")
+    with tempfile.TemporaryDirectory(prefix="aiqc-reproduce-") as folder:
+        work = _Work(predictor, Path(folder), tolerance)
+        work.run()
+    return work.told()
+
+
+@dataclass(slots=True)
+class _Work:
+    """The stages, in order."""
+
+    predictor: Predictor
+    folder: Path
+    tolerance: float
+    stages: list[Stage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    again: Again | None = None
+    fitted: Fitted | None = None
+
+    def run(self) -> None:
+        """Check what comes before the training, then train, up to what makes no sense any more."""
+        checks = (self.source, self.split, self.fit, self.samples, self.code, self.seed)
+        for check in checks:
+            check()
+            if self.differs and self.stages[-1].name in {"source", "fit"}:
+                return  # nothing after it could be built
+        if not self.differs:
+            self.train()
+
+    @property
+    def differs(self) -> bool:
+        """Whether a stage differs."""
+        return any(stage.verdict == DIFFERS for stage in self.stages)
+
+    @property
+    def splitset(self) -> Splitset:
+        """What trained."""
+        return self.predictor.job.queue.splitset
+
+    @property
+    def fold(self) -> Fold | None:
+        """The fold that trained."""
+        return self.predictor.job.fold
+
+    def say(self, name: str, faults: list[str], note: str) -> None:
+        """Add a stage that is equal unless there are faults."""
+        verdict = DIFFERS if faults else EQUAL
+        self.stages.append(Stage(name, verdict, "; ".join(faults) or note))
+
+    def liken(self, name: str, found: Likeness, what: str) -> None:
+        """Add a stage whose numbers were compared."""
+        if found.bit_equal:
+            self.stages.append(Stage(name, EQUAL, f"{what}: equal to the last bit"))
+            return
+        apart = "" if found.largest is None else f", apart by up to {found.largest:.3g}"
+        note = f"{what}{apart}: {found.where} was {found.then}, is {found.now}"
+        verdict = NEAR if found.near else DIFFERS
+        self.stages.append(Stage(name, verdict, note, found.largest))
+
+    def source(self) -> None:
+        """Hash the contents of all Datasets again."""
+        names = sorted({row.id for _, row in facts.datasets_of(self.splitset)})
+        faults = list(facts.faults_of(self.splitset))
+        self.say("source", faults, f"Datasets {names}: content as it was registered")
+
+    def split(self) -> None:
+        """Cut again by the stored seed."""
+        self.say(
+            "split",
+            list(verify.cut_apart(self.splitset)),
+            "cut again by its seed: same positions",
+        )
+
+    def fit(self) -> None:
+        """Fit the preprocessing again, and build the samples in a folder of this call."""
+        what = "encoders fitted again on the training rows"
+        try:
+            with verify.quiet():
+                self.fitted, arrays = sampling.prepared(self.splitset, self.fold, {})
+                found = compare.compare(
+                    self.predictor.fitted_preprocessing, self.fitted, tolerance=self.tolerance
+                )
+                cache.write(self.folder / "samples", arrays, {})
+        except AIQCError as error:
+            self.say("fit", [f"the samples cannot be built again: {error}"], "")
+            return
+        self.liken("fit", found, what)
+
+    def samples(self) -> None:
+        """Compare the samples with those that are cached."""
+        kept = sampling.folder_of(self.splitset, self.fold)
+        if not cache.is_whole(kept):
+            self.say("samples", [], "built again; none are cached to compare them with")
+            return
+        count, found = verify.samples_apart(kept, self.folder / "samples", self.tolerance)
+        mend = "" if found.bit_equal else f" in {kept} (splitset.clear_cache() mends that)"
+        self.liken("samples", found, f"{count} cached arrays{mend}")
+
+    def code(self) -> None:
+        """Check the functions' signatures, and that their texts are theirs."""
+        faults = list(verify.code_faults(self.predictor))
+        self.say("code", faults, "functions signed, their texts are theirs")
+
+    def seed(self) -> None:
+        """Derive the seed again."""
+        faults = list(verify.seed_faults(self.predictor))
+        self.say("seed", faults, f"{self.predictor.seed}, as derived from the Queue's")
+
+    def train(self) -> None:
+        """Train in a new interpreter, and compare weights and predictions."""
+        predictor = self.predictor
+        spec = predictor.job.spec_over(
+            predictor.repeat_index, self.folder / "samples", _known(self.fitted)
+        )
+        prediction = predictor.prediction
+        stored = again.Stored(
+            model=predictor.model_file,
+            history=predictor.history,
+            predictions={
+                "predictions": prediction.predictions,
+                "probabilities": prediction.probabilities,
+            },
+        )
+        found = _in_new_process(replace(spec, permute_count=0), stored, self)
+        self.again = found
+        if found.weights is None or found.predictions is None:
+            self.say("weights", [f"the training failed: {found.failure}"], "")
+            return
+        self.liken("weights", found.weights, "weights")
+        self.liken("predictions", found.predictions, "predictions of every split")
+        self.note_causes(found)
+
+    def note_causes(self, found: Again) -> None:
+        """Say what may explain another result."""
+        then, now = found.epochs
+        if then != now:
+            self.notes.append(
+                f"The history has {then} epochs, that of now {now}: a pruner, which is not "
+                "stored, may have stopped the first training."
+            )
+        places = [(each or {}).get("device") for each in (self.predictor.device, found.device)]
+        if places[0] is not None and places[0] != places[1]:
+            self.notes.append(f"It was trained on {places[0]}, now on {places[1]}.")
+
+    def told(self) -> Reproduction:
+        """Return the verdict."""
+        first = next((s.name for s in self.stages if s.verdict == DIFFERS), None)
+        known = {stage.name: stage for stage in self.stages}
+        rest = [
+            Stage(name, SKIPPED, "not done, as an earlier stage differs")
+            for name in STAGES
+            if name not in known
+        ]
+        exact = all(stage.verdict == EQUAL for stage in self.stages)
+        weights = None if self.again is None else self.again.weights
+        seconds = (None if self.again is None else self.again.seconds) or {}
+        return Reproduction(
+            predictor=self.predictor.id,
+            verdict=DIFFERENT if first else BIT_EQUAL if exact else WITHIN,
+            first_difference=first,
+            largest=None if weights is None else weights.largest,
+            tolerance=self.tolerance,
+            stages=[*self.stages, *rest],
+            moved_versions=verify.moved_versions(self.predictor.versions),
+            notes=self.notes,
+            seconds=sum(seconds.values()),
+        )
+
+
+def _known(fitted: Fitted | None) -> Fitted:
+    if fitted is None:
+        message = "reproduce: the samples were not built."
+        raise TrainingError(message)
+    return fitted
+
+
+def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Again:
+    """Train in an interpreter that was started for it, and ends after it."""
+    elsewhere = {"KERAS_HOME": str(work.folder / "keras")}  # Keras writes its settings
+    with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
+        recorded = (work.predictor.device or {}).get("device")
+        on = "cpu" if recorded == "cpu" else "slot"  # a GPU that is there would add otherwise
+        pool.submit("reproduce", TRAIN, spec, stored, work.tolerance, on=on)
+        while not (finished := pool.wait(POLL_SECONDS)):
+            logger.debug("Predictor %d is being trained again.", work.predictor.id)
+    (done,) = finished
+    if done.error is not None:
+        return again.Again(f"{done.error.kind}: {done.error.message}")
+    value: Any = done.value
+    return value

@@ -1,0 +1,250 @@
+"""From one row of a Dataset to every model that trained on it, or that it judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from peewee import JOIN
+
+from aiqc_core.orm.lineage.facts import experiments_of
+from aiqc_core.orm.lineage.trace import checked_row
+from aiqc_core.orm.tables.champion import Champion
+from aiqc_core.orm.tables.feature import Feature
+from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
+from aiqc_core.orm.tables.job import Job
+from aiqc_core.orm.tables.label import Label
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.tables.queue import Queue
+from aiqc_core.orm.tables.splitset import Fold, Splitset, SplitsetFeature
+from aiqc_core.stages.train.hooks.observer import PRUNER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from aiqc_core.orm.tables.dataset import Dataset
+    from aiqc_core.stages.preprocess.window import Windows
+
+TRAINED, JUDGED, NEVER, NEW = "train", "judge", "never", "new data"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one Predictor has to do with a row.
+
+    Attributes:
+        predictor: its id.
+        role: `'train'`: the row is under a sample that trained it; `'judge'`: only under samples
+            that judged it; `'never'`: under none, though its Dataset was used (a gap); `'new
+            data'`: the row was given to it to predict.
+        splits: `{split: positions of the samples that the row is under}`; several where windows
+            overlap.
+        used_as: `'feature 0'`… and `'label'`.
+        dataset: id of the Dataset that was used: this one, or another of equal content.
+        fitted_on_all: coders that saw the row whatever its split, as those of categories do.
+        status: `'trained'`, `'diverged'` or `'adopted from Predictor <id>'`.
+        queue: its Queue's id.
+        job: its Job's key.
+        fold: index of its fold; None without folds.
+        repeat_index: which repeat of the Job.
+        experiment: the declared experiment, if any.
+        snapshot: of that experiment.
+        champion: whether it is the model in use of an experiment.
+    """
+
+    predictor: int
+    role: str
+    splits: dict[str, list[int]]
+    used_as: tuple[str, ...]
+    dataset: int
+    fitted_on_all: tuple[str, ...]
+    status: str
+    queue: int
+    job: str
+    fold: int | None
+    repeat_index: int
+    experiment: str | None
+    snapshot: str | None
+    champion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """All that was found of one row.
+
+    Attributes:
+        dataset: id of the Dataset that was asked about.
+        row: the row's position.
+        rows: how many rows there are.
+        equal_datasets: ids of other Datasets with the same content, whose rows are the same.
+        models: every Predictor of Splitsets that use one of these, those that trained on it first.
+    """
+
+    dataset: int
+    row: int
+    rows: int
+    equal_datasets: list[int]
+    models: list[Seen]
+
+    @property
+    def trained(self) -> list[Seen]:
+        """The models that trained on the row."""
+        return [model for model in self.models if model.role == TRAINED]
+
+
+def seen(dataset: Dataset, row: int) -> Sighting:
+    """Return which models saw a row; see `Dataset.seen`."""
+    count = dataset.shape["samples"]
+    row = checked_row(f"Dataset {dataset.id}", row, count, "rows")
+    table = type(dataset)
+    alike = (table.sha256_hexdigest == dataset.sha256_hexdigest) & (table.typ == dataset.typ)
+    found: Any = table.select(table.id).where(alike).order_by(table.id).tuples()
+    ids: list[int] = [pk for (pk,) in found]
+    models = [each for use in _uses(ids) for each in _of_use(use, row)]
+    order = (TRAINED, JUDGED, NEVER, NEW)
+    return Sighting(
+        dataset=dataset.id,
+        row=row,
+        rows=count,
+        equal_datasets=[pk for pk in ids if pk != dataset.id],
+        models=sorted(models, key=lambda m: (order.index(m.role), m.predictor)),
+    )
+
+
+@dataclass(slots=True)
+class _Use:
+    """A Splitset, and how it uses a Dataset."""
+
+    splitset: Splitset
+    dataset: int
+    used_as: list[str]
+    rules: list[Windows | None]
+    on_all: list[str]
+
+    def samples(self, row: int, positions: Any) -> list[int]:
+        """Return the samples among some positions that a row is under, in their order."""
+        under = np.zeros(len(positions), dtype=bool)
+        for rule in self.rules:
+            if rule is None:
+                under |= positions == row
+                continue
+            for shifted in (False, True)[: 1 + rule.record_shifted]:
+                starts = rule.start(0, shifted=shifted) + positions * rule.size_shift
+                under |= (starts <= row) & (row < starts + rule.size_window)
+        return positions[under].tolist()
+
+
+def _uses(datasets: list[int]) -> Iterable[_Use]:
+    """Return every Splitset that uses one of the Datasets, and as what."""
+    found: dict[int, _Use] = {}
+    places = (
+        SplitsetFeature.select(SplitsetFeature, Feature, Splitset)
+        .join(Feature)
+        .switch(SplitsetFeature)
+        .join(Splitset)
+        .where(Feature.dataset.in_(datasets))
+        .order_by(SplitsetFeature.splitset, SplitsetFeature.idx)
+    )
+    for place in places:
+        feature = place.feature
+        _add(found, place.splitset, f"feature {place.idx}", feature, feature.ordered_coders())
+    labelled: Any = Splitset.select(Splitset, Label).join(Label)
+    for splitset in labelled.where(Label.dataset.in_(datasets)):
+        _add(found, splitset, "label", splitset.label, list(splitset.label.labelcoders))
+    return found.values()
+
+
+def _add(
+    found: dict[int, _Use], splitset: Splitset, used_as: str, part: Any, coders: list[Any]
+) -> None:
+    use = found.setdefault(splitset.id, _Use(splitset, part.dataset_id, [], [], []))
+    windows = getattr(part, "windows", ())
+    use.used_as.append(used_as)
+    use.rules.extend([row.rule() for row in windows] or [None])
+    use.on_all += [
+        f"{type(coder.sklearn_preprocess).__name__} of {used_as}"
+        for coder in coders
+        if not coder.only_fit_train
+    ]
+
+
+def _of_use(use: _Use, row: int) -> Iterable[Seen]:
+    if use.splitset.predictor_id is not None:
+        yield from _predicted(use, row)
+        return
+    key = use.splitset.key_train
+    splits: dict[int | None, dict[str, list[int]]] = {}
+    for fold in use.splitset.parts():
+        positions = (fold or use.splitset).positions()
+        under = {name: use.samples(row, members) for name, members in positions.items()}
+        splits[fold and fold.id] = {name: samples for name, samples in under.items() if samples}
+    predictors = list(_predictors(Queue.splitset == use.splitset))
+    for predictor, facts in _facts(predictors):
+        found = splits[predictor.job.fold_id]
+        role = TRAINED if key in found else JUDGED if found else NEVER
+        yield _seen(use, predictor, role, found, facts)
+
+
+def _predicted(use: _Use, row: int) -> Iterable[Seen]:
+    (name, positions), *_ = use.splitset.positions().items()
+    found = {name: use.samples(row, positions)}
+    for predictor, facts in _facts(list(_predictors(Predictor.id == use.splitset.predictor_id))):
+        yield _seen(use, predictor, NEW, found, facts)
+
+
+def _predictors(of_these: Any) -> Any:
+    """Return the query for Predictors with what names them, in one."""
+    return (
+        Predictor.select(Predictor, Job, Queue, Fold, Hyperparamcombo)
+        .join(Job)
+        .join(Queue)
+        .switch(Job)
+        .join(Fold, JOIN.LEFT_OUTER)
+        .switch(Job)
+        .join(Hyperparamcombo, JOIN.LEFT_OUTER)
+        .where(of_these)
+        .order_by(Predictor.id)
+    )
+
+
+def _facts(predictors: list[Predictor]) -> Iterable[tuple[Predictor, dict[str, Any]]]:
+    """Add to Predictors what other tables say of them, asked once."""
+    names = experiments_of(sorted({predictor.job.queue_id for predictor in predictors}))
+    newest = {row.experiment: row.predictor_id for row in Champion.select().order_by(Champion.id)}
+    in_use = set(newest.values())
+    for predictor in predictors:
+        experiment, snapshot = names.get(predictor.job.queue_id, (None, None))
+        yield (
+            predictor,
+            {
+                "experiment": experiment,
+                "snapshot": snapshot,
+                "champion": predictor.id in in_use,
+            },
+        )
+
+
+def _seen(
+    use: _Use, predictor: Predictor, role: str, splits: dict[str, list[int]], facts: dict[str, Any]
+) -> Seen:
+    job = predictor.job
+    status = "diverged" if predictor.is_diverged else "trained"
+    if predictor.stopped == PRUNER:
+        status += f", cut short by a pruner after {predictor.epochs} epochs"
+    if predictor.adopted_from is not None:
+        status = f"adopted from Predictor {predictor.adopted_from}"
+    return Seen(
+        predictor=predictor.id,
+        role=role,
+        splits=splits,
+        used_as=tuple(use.used_as),
+        dataset=use.dataset,
+        fitted_on_all=() if role == NEW else tuple(use.on_all),
+        status=status,
+        queue=job.queue_id,
+        job=job.key,
+        fold=None if job.fold is None else job.fold.idx,
+        repeat_index=predictor.repeat_index,
+        **facts,
+    )

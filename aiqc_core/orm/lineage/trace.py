@@ -1,0 +1,237 @@
+"""From one predicted sample back to all that it follows from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import IngestError, MetastoreError, SelectionError
+from aiqc_core.orm.lineage import facts, preprocessing_facts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.lineage.facts import Code, Model, Source
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.splitset import Splitset
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows of a Dataset a sample is made of, both ends included.
+
+    Attributes:
+        used_as: `'feature 0'`… or `'label'`.
+        dataset: its id.
+        first: the first row, by position; of a sequence or image Dataset the sample itself.
+        last: the last one; the first again where there is no Window.
+        target_first: the first row of the window that is to be forecast, where there is one.
+        target_last: the last one.
+    """
+
+    used_as: str
+    dataset: int
+    first: int
+    last: int
+    target_first: int | None = None
+    target_last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What the Predictor was trained on.
+
+    Attributes:
+        split: its name.
+        count: how many samples.
+        positions: of these samples in the Splitset, in the order of the split.
+        rows: how many rows of the first Feature's Dataset lie under them.
+    """
+
+    split: str
+    count: int
+    positions: list[int]
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """One predicted sample and its ancestors.
+
+    Attributes:
+        prediction: the Prediction's id.
+        split: in which split it was predicted.
+        index: its place there, as in `prediction.predictions[split]`.
+        count: how many samples that split has.
+        sample: its position among the samples of the Splitset.
+        trained_on: whether it was among the samples that trained; None for new data (`infer`).
+        predicted: what was predicted, in the label's own values.
+        truth: what it is; None where that is not known or cannot be read any more.
+        probabilities: `{class: probability}`; None for a regression.
+        positive: of two classes the one that precision, recall and f1 are of; else None.
+        rows: of each Dataset.
+        training: what trained the Predictor.
+        model: the Predictor.
+        sources: the Datasets that trained it.
+        interpolaters: `{part: [interpolater, …]}`.
+        coders: `{part: [coder, …]}` as they were declared.
+        learned: `{part: [what the coder learned from the training rows, …]}`.
+        windows: `{part: window}`.
+        shapes: `{part: reshape indices}`.
+        code: the Algorithm's functions.
+    """
+
+    prediction: int
+    split: str
+    index: int
+    count: int
+    sample: int
+    trained_on: bool | None
+    predicted: Any
+    truth: Any
+    probabilities: dict[str, float] | None
+    positive: Any
+    rows: list[Rows]
+    training: Training
+    model: Model
+    sources: list[Source]
+    interpolaters: dict[str, list[dict[str, Any]]]
+    coders: dict[str, list[dict[str, Any]]]
+    learned: dict[str, list[dict[str, Any]]]
+    windows: dict[str, Any]
+    shapes: dict[str, str]
+    code: list[Code]
+
+
+def trace(prediction: Prediction, row: int, split: str | None, *, look: bool = True) -> Trace:
+    """Return a predicted sample with its ancestors; see `Prediction.trace`."""
+    predictor = prediction.predictor
+    job = predictor.job
+    trained: Splitset = job.queue.splitset
+    predicted_of: Splitset = prediction.splitset or trained
+    trained_by = (job.fold or trained).positions()
+    positions = predicted_of.positions() if prediction.splitset else trained_by
+    name, index = _found(prediction, positions, row, split)
+    sample = int(positions[name][index])
+    key = trained.key_train or ""
+    fitted = predictor.fitted_preprocessing
+    return Trace(
+        prediction=prediction.id,
+        split=name,
+        index=index,
+        count=len(positions[name]),
+        sample=sample,
+        trained_on=None if prediction.splitset else name == key,
+        predicted=_plain(prediction.predictions[name][index]),
+        truth=_truth(predicted_of, sample),
+        probabilities=_probabilities(prediction, name, index),
+        positive=predictor.positive_class,
+        rows=rows_of(predicted_of, sample),
+        training=_training(trained, key, trained_by[key]),
+        model=facts.model_of(predictor),
+        sources=facts.sources_of(trained, look=look),
+        interpolaters=preprocessing_facts.interpolaters_of(trained),
+        coders=preprocessing_facts.coders_of(trained),
+        learned=preprocessing_facts.learned_by(fitted),
+        windows=preprocessing_facts.windows_of(trained),
+        shapes=preprocessing_facts.shapes_of(trained),
+        code=facts.codes_of(job.queue.algorithm),
+    )
+
+
+def rows_of(splitset: Splitset, sample: int) -> list[Rows]:
+    """Return the rows under one sample of a Splitset, of each Feature and the Label."""
+    found: list[Rows] = []
+    for i, feature in enumerate(splitset.features):
+        windows = feature.recipe().windows
+        first = sample if windows is None else windows.start(sample)
+        last = sample if windows is None else first + windows.size_window - 1
+        ahead = windows is not None and windows.record_shifted and splitset.label is None
+        shift = windows.size_shift if windows is not None and ahead else None
+        target = (None, None) if shift is None else (first + shift, last + shift)
+        found.append(Rows(f"feature {i}", feature.dataset_id, first, last, *target))
+    if splitset.label is not None:
+        found.append(Rows("label", splitset.label.dataset_id, sample, sample))
+    return found
+
+
+def checked_row(called: str, row: Any, count: int, unit: str) -> int:
+    """Return a position as an int.
+
+    Raises:
+        SelectionError: it is no whole number, or out of range.
+    """
+    whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
+    if not whole or not 0 <= row < count:
+        message = f"row: {row!r}; {called} has {count} {unit}; give 0 to {count - 1}."
+        raise SelectionError(message)
+    return int(row)
+
+
+def _found(
+    prediction: Prediction, positions: dict[str, NDArray[np.int64]], row: int, split: str | None
+) -> tuple[str, int]:
+    """Return split and place of a sample, given by its place in a split or by its position."""
+    called = f"Prediction {prediction.id}"
+    if split is not None:
+        if split not in positions:
+            message = f"split: {split!r}; {called} is of the splits {list(positions)}."
+            raise SelectionError(message)
+        return split, checked_row(f"{split!r} of {called}", row, len(positions[split]), "samples")
+    splitset = prediction.splitset or prediction.predictor.job.queue.splitset
+    sample = checked_row(called, row, splitset.features[0].sample_count(), "samples")
+    for name, members in positions.items():
+        places = np.flatnonzero(members == sample)
+        if len(places):
+            return name, int(places[0])
+    message = (
+        f"row: sample {sample} is in no split of Splitset {splitset.id} (it lies in a gap of "
+        f"{splitset.gap}), so {called} says nothing of it. Give a row of {list(positions)}."
+    )
+    raise SelectionError(message)
+
+
+def _training(splitset: Splitset, key: str, positions: NDArray[np.int64]) -> Training:
+    windows = splitset.features[0].recipe().windows
+    rows = len(positions) if windows is None else len(windows.rows(positions))
+    return Training(key, len(positions), positions.tolist(), rows)
+
+
+def _truth(splitset: Splitset, sample: int) -> Any:
+    """Return what a sample is, in its own units; None where it cannot be read."""
+    try:
+        if splitset.label is None:
+            return _own_truth(splitset, sample)
+        values = splitset.label.to_arr(samples=[sample])[0].tolist()
+    except (IngestError, MetastoreError, OSError):  # the trace says what became of the source
+        return None
+    if len(values) > 1:
+        return splitset.label.columns[int(np.argmax(np.asarray(values, dtype=float)))]
+    return _plain(values[0])
+
+
+def _own_truth(splitset: Splitset, sample: int) -> Any:
+    (feature,) = splitset.features
+    (rows,) = rows_of(splitset, sample)
+    first = rows.first if rows.target_first is None else rows.target_first
+    last = rows.last if rows.target_last is None else rows.target_last
+    values = np.asarray(feature.to_arr(samples=list(range(first, last + 1))))
+    return _plain(values if feature.recipe().windows is not None else values[0])
+
+
+def _probabilities(prediction: Prediction, split: str, index: int) -> dict[str, float] | None:
+    stored = prediction.probabilities
+    if stored is None:
+        return None
+    given = np.atleast_1d(stored[split][index]).astype(float).tolist()
+    classes = [str(name) for name in prediction.predictor.classes or ()]
+    both = [1 - given[0], given[0]] if len(given) == 1 else given
+    return dict(zip(classes, both, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value

@@ -1,0 +1,123 @@
+"""What came before a training, done again and held against what is stored; nothing is written."""
+
+from __future__ import annotations
+
+import json
+import platform
+import warnings
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aiqc_core.errors import AIQCError
+from aiqc_core.orm.samples.split_inputs import grouped_by, stratified_by
+from aiqc_core.stages.split.cut import cut
+from aiqc_core.stages.train import compare
+from aiqc_core.stages.train.functions import capture
+from aiqc_core.stages.train.functions.source import is_text_of
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.orm.tables.splitset import Splitset
+    from aiqc_core.stages.train.compare import Likeness
+
+
+def cut_apart(splitset: Splitset) -> Generator[str]:
+    """Yield what differs when a Splitset is cut again."""
+    features, label = splitset.features, splitset.label
+    by: str | None = splitset.groups
+    names = ("size_test", "size_validation", "bin_count", "fold_count", "gap", "seed")
+    try:
+        with quiet():
+            made = cut(
+                features[0].sample_count(),
+                stratify_by=stratified_by(features, label, splitset.unsupervised_stratify_col),
+                groups=None if by is None else grouped_by(features, label, by),
+                time_ordered=bool(splitset.time_ordered),
+                **{name: getattr(splitset, name) for name in names},
+            )
+    except AIQCError as error:
+        yield f"Splitset {splitset.id} cannot be cut again: {error}"
+        return
+    pairs = [(f"Splitset {splitset.id}", splitset.positions(), made.splits)]
+    pairs += [
+        (f"fold {fold.idx}", fold.positions(), made.fold_splits(fold.idx))
+        for fold in splitset.ordered_folds
+    ]
+    for called, stored, cut_again in pairs:
+        for split in dict.fromkeys([*stored, *cut_again]):
+            one, other = stored.get(split), cut_again.get(split)
+            if one is None or other is None or one.tolist() != other.tolist():
+                yield f"{split!r} of {called} holds other samples than its seed gives"
+
+
+def samples_apart(kept: Path, built: Path, tolerance: float) -> tuple[int, Likeness]:
+    """Compare cached samples with those built again; return how many arrays, and how like."""
+    names = sorted(json.loads((built / cache.MANIFEST).read_text()))
+    then, now = (
+        {name: cache.load((side / name).parent, Path(name).stem) for name in names}
+        for side in (kept, built)
+    )
+    return len(names), compare.compare(then, now, tolerance=tolerance)
+
+
+def code_faults(predictor: Predictor) -> Generator[str]:
+    """Yield what is wrong with the functions: not signed by this store, or not their texts."""
+    algorithm = predictor.job.queue.algorithm
+    try:
+        payloads = algorithm.payloads()
+    except AIQCError as error:
+        yield f"the functions of Algorithm {algorithm.id} cannot be used: {error}"
+        return
+    for role, payload in payloads.items():
+        text = algorithm.sources.get(role)
+        if payload is None or text is None:
+            continue
+        try:
+            function = capture.restore(payload)
+        except AIQCError as error:
+            yield f"{role} of Algorithm {algorithm.id}: {error}"
+            continue
+        if not is_text_of(function, text):
+            yield (
+                f"{role} of Algorithm {algorithm.id} is another function than its stored text "
+                "(algorithm.get_code()) says"
+            )
+
+
+def seed_faults(predictor: Predictor) -> Generator[str]:
+    """Yield whether the seed is not the one that follows from the Queue's."""
+    job = predictor.job
+    derived = job.seed(predictor.repeat_index)
+    if derived != predictor.seed:
+        yield (
+            f"Predictor {predictor.id} holds {predictor.seed}; the seed {job.queue.seed} of Queue "
+            f"{job.queue_id} gives {derived} for {job.key}, repeat {predictor.repeat_index}"
+        )
+
+
+def moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
+    """Return `{library: [version then, version now]}` of those that are not as they were."""
+    now = {name: _version(name) for name in then}
+    return {name: [then[name], now[name]] for name in now if now[name] != then[name]}
+
+
+def _version(name: str) -> str | None:
+    if name == "python":
+        return platform.python_version()
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Say nothing a second time of what the first cut and fit warned of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,1 @@
+"""Metrics tables, leaderboards and figures of trained models."""

@@ -1,0 +1,136 @@
+"""Checks of registered and cached data: rows loaded, one call to a check, nothing written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
+from aiqc_core.orm.lineage import facts as lineage
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples import leaks
+from aiqc_core.orm.samples.split_inputs import near_duplicates
+from aiqc_core.stages.evaluate import checks, leakage
+from aiqc_core.stages.evaluate.checks import Finding
+from aiqc_core.stages.preprocess.pipeline import FeaturePlan
+from aiqc_core.stages.preprocess.samples import FeatureRecipe
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from aiqc_core.orm import Dataset, Fold, Label, Splitset
+    from aiqc_core.stages.preprocess.window import Windows
+
+
+def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
+    """Hash the stored bytes of Datasets again, or their sources outside of the store."""
+    return checks.joined(*map(_unchanged, datasets))
+
+
+def rows_apart(splitset: Splitset) -> Finding:
+    """Check that the splits share no sample, and report what they share or give away."""
+    loaded: dict[int, Any] = {}
+    found = checks.rows_apart(leaks.parts_of(splitset), _windows(splitset))
+    similar = near_duplicates(splitset.features, splitset.positions(), loaded) or {}
+    facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
+    given = checks.given_away(*leaks.findings(leaks.now(splitset, loaded)))
+    whole = checks.joined(found, given)
+    return Finding(whole.verdict, whole.summary, whole.facts | facts)
+
+
+def every_class(splitset: Splitset) -> Finding:
+    """Check that each split of each Fold has each class of the Label."""
+    if splitset.label is None:
+        return Finding(checks.PASSED, "There is no label.", {"classes": 0})
+    return checks.every_class(splitset.label.to_df(), leaks.parts_of(splitset))
+
+
+def no_leak(splitset: Splitset, fold: Fold | None) -> Finding:
+    """Make the fits of a Fold again from its training rows alone, and compare.
+
+    Raises:
+        NotFoundError: its samples are not cached.
+    """
+    row = fold or splitset
+    splits = row.positions()
+    folder = _cached(splitset, fold)
+    if row.fitted is None:
+        return Finding(checks.FAILED, "There are cached samples, but no fit is stored.")
+    stored = _stored(splitset, row.fitted, folder / next(iter(splits)))
+    fits = checks.fits_apart([leakage.compare(each, splits) for each in stored])
+    name = "no_fold" if fold is None else f"fold_{fold.idx}"
+    return checks.joined(fits, checks.rows_apart({name: splits}, _windows(splitset)))
+
+
+def no_nan(splitset: Splitset, fold: Fold | None) -> Finding:
+    """Look for NaN and infinite values in the cached samples of a Fold.
+
+    Raises:
+        NotFoundError: its samples are not cached.
+    """
+    folder = _cached(splitset, fold)
+    names = ["label", *(f"feature_{i}" for i in range(len(splitset.feature_ids)))]
+    return checks.no_nan(
+        (f"{split}/{name}", cache.load(folder / split, name))
+        for split in (fold or splitset).positions()
+        for name in names
+    )
+
+
+def _unchanged(dataset: Dataset) -> Finding:
+    name = f"Dataset {dataset.id}"
+    try:
+        found = lineage.digest_now(dataset)
+    except (IngestError, MetastoreError, OSError) as error:
+        return Finding(checks.FAILED, f"{name} cannot be read as it was registered: {error}")
+    return checks.unchanged(name, dataset.sha256_hexdigest, found)
+
+
+def _windows(splitset: Splitset) -> Windows | None:
+    rules = (feature.recipe().windows for feature in splitset.features)
+    return next((rule for rule in rules if rule is not None), None)
+
+
+def _cached(splitset: Splitset, fold: Fold | None) -> Path:
+    """Return the folder of a Fold's samples, unbuilt: that would mend what is checked."""
+    folder = sampling.find(splitset, fold)
+    if folder is None:
+        message = (
+            f"the samples of Splitset {splitset.id} are not cached whole in "
+            f"{sampling.folder_of(splitset, fold)}; materialise them, or call "
+            "splitset.cache_samples(), and check again."
+        )
+        raise NotFoundError(message)
+    return folder
+
+
+def _stored(splitset: Splitset, fitted: sampling.Fitted, train: Path) -> list[leakage.Stored]:
+    target: Any = cache.load(train, "label")
+    parts: list[leakage.Stored] = []
+    for i, feature in enumerate(splitset.features):
+        recipe = feature.recipe()
+        arrays = [(False, cache.load(train, f"feature_{i}"))]
+        if splitset.label is None:
+            windows = recipe.windows
+            arrays.append((windows is not None and windows.record_shifted, target))
+        values = feature.dataset.load(feature.columns, None)
+        encoders = fitted.features[i].encoders
+        name = "features" if len(splitset.feature_ids) == 1 else f"features {i}"
+        parts.append(leakage.Stored(name, values, recipe, encoders, tuple(arrays)))
+    if splitset.label is not None:
+        parts.append(_stored_label(splitset.label, fitted, target))
+    return parts
+
+
+def _stored_label(label: Label, fitted: sampling.Fitted, target: Any) -> leakage.Stored:
+    step = label.step()
+    plan = FeaturePlan(tuple(label.columns), () if step is None else (step,))
+    encoder = None if fitted.label is None else fitted.label.encoder
+    return leakage.Stored(
+        "label",
+        label.to_df(),
+        FeatureRecipe(plan, label.fills()),
+        () if encoder is None else (encoder,),
+        ((False, target),),
+    )

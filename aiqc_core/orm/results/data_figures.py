@@ -1,0 +1,213 @@
+"""Figures of the data and of regressions: load, one call to a figure's data, one to the figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.results import intervals
+from aiqc_core.orm.results.figures import REGRESSION, about_predictor
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.stages.evaluate import units
+from aiqc_core.stages.plots import forecast, interpolation, predicted_true, split_sizes, windows
+from aiqc_core.stages.preprocess import samples
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.feature import Feature
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.splitset import Fold, Splitset
+
+ORIGINAL = "original units"
+
+
+def splits(splitset: Splitset) -> go.Figure:
+    """Return how many samples are in each split and Fold."""
+    sizes = {split: len(rows) for split, rows in splitset.positions().items()}
+    folds = [
+        {split: len(rows) for split, rows in fold.positions().items()}
+        for fold in splitset.ordered_folds
+    ]
+    about = f"Splitset {splitset.id}" + (f" {splitset.name!r}" if splitset.name else "")
+    return split_sizes.figure(split_sizes.data(sizes, folds), about)
+
+
+def window_layout(feature: Feature) -> go.Figure:
+    """Return how the windows of a Feature lie over its rows.
+
+    Raises:
+        SelectionError: it has no Window.
+    """
+    rules = [row.rule() for row in feature.windows]
+    if not rules:
+        message = f"Feature {feature.id} has no Window; make one with Window.from_feature."
+        raise SelectionError(message)
+    return windows.figure(windows.data(rules[0]), f"Feature {feature.id}")
+
+
+def filled_column(
+    splitset: Splitset, column: str, *, feature_idx: int = 0, sample: int = 0
+) -> go.Figure:
+    """Return a column of a Feature before and after its blanks were filled.
+
+    Args:
+        splitset: whose splits are filled: of a table each as `process_separately` says.
+        column: which of the Feature's columns.
+        feature_idx: which of the Splitset's Features.
+        sample: of a sequence, which sample; a table is one.
+
+    Raises:
+        SelectionError: no such column or sample, an image, or nothing fills the column.
+    """
+    feature = splitset.features[feature_idx]
+    fills = [fill for fill in feature.recipe().fills if column in fill.columns]
+    if not fills:
+        known = [c for fill in feature.recipe().fills for c in fill.columns]
+        message = f"column: {column!r} is none that Feature {feature.id} fills: {known}."
+        raise SelectionError(message)
+    before, after = _before_and_after(splitset, feature, column, sample)
+    method = fills[0].kwargs.get("method", "linear")
+    of_sample = "" if feature.dataset.typ == "tabular" else f" · sample {sample}"
+    about = f"Feature {feature.id}{of_sample} · method={method}"
+    return interpolation.figure(interpolation.data(before, after), about, column=column)
+
+
+def predicted_and_true(prediction: Prediction, column_idx: int = 0) -> go.Figure:
+    """Return predicted beside true values of every split of a regression.
+
+    Args:
+        prediction: whose.
+        column_idx: of several columns, which.
+
+    Raises:
+        SelectionError: a classification, or no such column.
+    """
+    true, columns = _truth(prediction, "predicted and true values")
+    _refuse_unknown_column(column_idx, columns)
+    predicted = {s: np.reshape(prediction.predictions[s], v.shape) for s, v in true.items()}
+    pairs = predicted_true.data(
+        {split: values[..., column_idx] for split, values in true.items()},
+        {split: values[..., column_idx] for split, values in predicted.items()},
+    )
+    measured = {split: prediction.metrics[split] for split in true}
+    is_encoded = any("r2_decoded" in values for values in measured.values())
+    key = "r2_decoded" if is_encoded else "r2"
+    return predicted_true.figure(
+        pairs,
+        about_predictor(prediction.predictor),
+        name=columns[column_idx],
+        unit=ORIGINAL if is_encoded else None,
+        scores={split: values[key] for split, values in measured.items()}
+        if len(columns) == 1
+        else None,
+    )
+
+
+def forecasts(
+    prediction: Prediction, split_names: list[str] | None = None, column_idx: int = 0
+) -> go.Figure:
+    """Return the forecast of each window beside what came, in original units.
+
+    Args:
+        prediction: of a model that learned the future windows of its Feature.
+        split_names: by default all but the one that trained.
+        column_idx: which of the Feature's columns.
+
+    Raises:
+        SelectionError: it forecasts no windows, or no such split or column.
+    """
+    splitset = prediction.predictor.job.queue.splitset
+    rules = [row.rule() for row in splitset.features[0].windows]
+    if splitset.label is not None or not rules or not rules[0].record_shifted:
+        message = (
+            f"Prediction {prediction.id} forecasts no windows; that needs a Splitset without a "
+            "Label, of a Feature with a Window."
+        )
+        raise SelectionError(message)
+    true, columns = _truth(prediction, "a forecast")
+    _refuse_unknown_column(column_idx, columns)
+    chosen = split_names or [s for s in true if s != splitset.key_train] or list(true)
+    unknown = [split for split in chosen if split not in true]
+    if unknown:
+        message = f"split_names: {unknown} are none of {list(true)}."
+        raise SelectionError(message)
+    rule = rules[0]
+    positions = (prediction.predictor.job.fold or splitset).positions()
+    series = forecast.data(
+        {s: [rule.start(int(i), shifted=True) for i in positions[s]] for s in chosen},
+        {s: true[s][..., column_idx] for s in chosen},
+        {s: np.asarray(prediction.predictions[s])[..., column_idx] for s in chosen},
+        size_shift=rule.size_shift,
+    )
+    return forecast.figure(
+        series,
+        about_predictor(prediction.predictor),
+        column=columns[column_idx],
+        unit=ORIGINAL,
+        horizon=min(rule.size_shift, rule.size_window),
+    )
+
+
+def _truth(prediction: Prediction, figure: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """Return the truth of each split in original units, and the names of its columns."""
+    queue = prediction.predictor.job.queue
+    if queue.algorithm.analysis_type != REGRESSION:
+        message = (
+            f"Prediction {prediction.id}: {figure} need a regression, but Algorithm "
+            f"{queue.algorithm.id} is {queue.algorithm.analysis_type}. Draw "
+            "prediction.plot_confusion_matrix()."
+        )
+        raise SelectionError(message)
+    fitted = intervals.spec_of(prediction).label
+    true = {
+        split: units.decoded(fitted, np.asarray(values, dtype=np.float64))
+        for split, values in _encoded_truth(prediction).items()
+    }
+    label = queue.splitset.label
+    return true, list(queue.splitset.features[0].columns if label is None else label.columns)
+
+
+def _encoded_truth(prediction: Prediction) -> dict[str, Any]:
+    """Return the label of each split as the model saw it, or of the new samples."""
+    new: Splitset | None = prediction.splitset
+    if new is None:
+        samples_of = intervals.spec_of(prediction).samples
+        return {split: cache.load(samples_of[split], "label") for split in prediction.predictions}
+    if new.label is None and new.supervision == "supervised":
+        message = f"Prediction {prediction.id}: its samples came without a label."
+        raise SelectionError(message)
+    (split,) = prediction.predictions
+    return {split: new.fetch_cache(split, "label")}
+
+
+def _refuse_unknown_column(column_idx: int, columns: list[str]) -> None:
+    if not 0 <= column_idx < len(columns):
+        message = f"column_idx: {column_idx!r}; the columns are {dict(enumerate(columns))}."
+        raise SelectionError(message)
+
+
+def _before_and_after(
+    splitset: Splitset, feature: Feature, column: str, sample: int
+) -> tuple[Any, Any]:
+    values, recipe = sampling.values_of(feature, {}), feature.recipe()
+    if isinstance(values, pd.DataFrame):
+        cut: Fold | Splitset = splitset.parts()[0] or splitset
+        positions = cut.positions()
+        rule = recipe.windows
+        rows = positions if rule is None else {s: rule.rows(p) for s, p in positions.items()}
+        filled = samples.fill_rows(values, recipe.fills, rows)
+        return values[column], samples.with_filled(values, rows, filled)[column]
+    if values.ndim != 3:  # noqa: PLR2004 - samples, steps, columns
+        message = f"Feature {feature.id} is {feature.dataset.typ}: it has no series to draw."
+        raise SelectionError(message)
+    if not 0 <= sample < len(values):
+        message = f"sample: {sample!r}; there are {len(values)}, from 0."
+        raise SelectionError(message)
+    one, idx = values[sample : sample + 1], feature.columns.index(column)
+    return one[0, :, idx], samples.trial_rows(one, feature.columns, recipe.fills)[column]

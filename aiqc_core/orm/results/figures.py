@@ -1,0 +1,318 @@
+"""Figures of rows: load, one call to a figure's data, one to the figure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import counts
+from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.orm.results import frames
+from aiqc_core.orm.training.measure import Measure
+from aiqc_core.stages.evaluate.ranking import OF_POSITIVE, leading_metric
+from aiqc_core.stages.plots import (
+    calibration,
+    confidence,
+    confusion_matrix,
+    display,
+    feature_importance,
+    learning_curve,
+    performance,
+    precision_recall,
+    roc_curve,
+    theme,
+    thresholds,
+)
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.orm.tables.queue import Queue
+    from aiqc_core.orm.tables.splitset import Splitset
+
+REGRESSION, BINARY = "regression", "classification_binary"
+ENCODED = "encoded units"
+WITH_UNITS = ("loss", "mae", "mse", "rmse")
+
+
+def given(drawn: Any, call_display: bool) -> Any:
+    """Return a figure or a list of them, or display them and return None."""
+    if not call_display:
+        return drawn
+    display.show(drawn if isinstance(drawn, list) else [drawn])
+    return None
+
+
+def of_queue(
+    queue: Queue,
+    max_loss: float | None,
+    min_score: float | None,
+    score_type: str | None,
+    height: int | None,
+) -> go.Figure:
+    """Return loss against score of every model; see `Queue.plot_performance`."""
+    rows = frames.trained(queue)
+    if not rows:
+        message = f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
+        raise TrainingError(message)
+    several = queue.repeat_count > 1
+    models = [
+        {
+            "predictor_id": row["predictor_id"],
+            "about": _about(
+                row["hyperparameters"], row["fold_index"], row["repeat_index"] if several else None
+            ),
+            "metrics": row["metrics"],
+            "reasons": row["metric_notes"],
+        }
+        for row in rows
+    ]
+    chosen = score_type or Measure.of_queue(queue).metric
+    if score_type is None and chosen == "loss":  # the other axis shows it
+        chosen = leading_metric(queue.algorithm.analysis_type)
+    found = performance.data(models, chosen, max_loss=max_loss, min_score=min_score)
+    shown = len({point["predictor_id"] for point in found["points"]})
+    about = f"{_named(queue)} · {shown} of {len(models)} models{_of_positive(queue, chosen)}"
+    units: dict[str, str] = dict.fromkeys(WITH_UNITS, ENCODED) if _computes_encoded(queue) else {}
+    return performance.figure(found, about, height=height, units=units)
+
+
+def learning_curves(predictor: Predictor, skip_head: bool) -> list[go.Figure]:
+    """Return a figure for each metric; see `Predictor.plot_learning_curve`."""
+    if not predictor.history:
+        message = (
+            f"Predictor {predictor.id} has no history: its fn_train returned none. Return "
+            "(history, model), with a list of values by epoch for each metric."
+        )
+        raise TrainingError(message)
+    about = about_predictor(predictor)
+    unit = ENCODED if _computes_encoded(predictor.job.queue) else None
+    return [
+        learning_curve.figure(pair, about, unit=unit if pair["metric"] in WITH_UNITS else None)
+        for pair in learning_curve.data(predictor.history, skip_head=bool(skip_head))
+    ]
+
+
+def importances(
+    prediction: Prediction, top_n: int | None, height: int | None, margin_left: int | None
+) -> list[go.Figure]:
+    """Return a figure for each Feature; see `Prediction.plot_feature_importance`."""
+    if top_n is not None:
+        counts.whole("top_n", top_n, least=1)
+    if not prediction.feature_importance:
+        message = (
+            f"Prediction {prediction.id} has no feature importance: permute_count was 0, or no "
+            "Feature has columns that can be permuted, as images have none. Run "
+            "prediction.calc_featureImportance(permute_count=3)."
+        )
+        raise TrainingError(message)
+    about = about_predictor(prediction.predictor)
+    return [
+        feature_importance.figure(
+            feature_importance.data(columns, top_n=top_n),
+            f"{about} · Feature {feature_id}",
+            height=height,
+            margin_left=margin_left,
+        )
+        for feature_id, columns in prediction.feature_importance.items()
+    ]
+
+
+def roc(prediction: Prediction) -> go.Figure:
+    """Return the ROC curves of every split and class; see `Prediction.plot_roc_curve`."""
+    plot_data = judged_plot_data(prediction, "a ROC curve")
+    curves = roc_curve.data(plot_data, class_names(prediction))
+    _refuse_no_curve(prediction, curves)
+    about = _about_curves(prediction)
+    return roc_curve.figure(curves, about, shown=_splitset(prediction).judged_on)
+
+
+def precision_and_recall(prediction: Prediction) -> go.Figure:
+    """Return the curves of every split and class; see `Prediction.plot_precision_recall`."""
+    plot_data = judged_plot_data(prediction, "a precision-recall curve")
+    curves = precision_recall.data(plot_data, class_names(prediction))
+    _refuse_no_curve(prediction, curves)
+    about = _about_curves(prediction)
+    return precision_recall.figure(curves, about, shown=_splitset(prediction).judged_on)
+
+
+def confusion_matrices(prediction: Prediction) -> list[go.Figure]:
+    """Return the matrix of each split; see `Prediction.plot_confusion_matrix`."""
+    plot_data = judged_plot_data(prediction, "a confusion matrix")
+    about = about_predictor(prediction.predictor)
+    return [
+        confusion_matrix.figure(matrix, about)
+        for matrix in confusion_matrix.data(plot_data, class_names(prediction))
+    ]
+
+
+def confidence_of(
+    prediction: Prediction, index: int, split_name: str | None, height: int
+) -> go.Figure:
+    """Return the probabilities of one sample; see `Prediction.plot_confidence`."""
+    _refuse_regression(prediction, "the confidence of a class")
+    probabilities = prediction.probabilities
+    if not probabilities:
+        message = f"Prediction {prediction.id} has no probabilities; its fn_predict gives none."
+        raise TrainingError(message)
+    split = next(iter(probabilities)) if split_name is None else split_name
+    if split not in probabilities:
+        message = f"split_name: {split_name!r} is none of {list(probabilities)}."
+        raise SelectionError(message)
+    count = len(probabilities[split])
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+        message = (
+            f"prediction_index: {index!r}; split {split!r} has {count} samples, from 0 to "
+            f"{count - 1}."
+        )
+        raise SelectionError(message)
+    found = confidence.data(
+        probabilities[split][index],
+        class_names(prediction),
+        str(prediction.predictions[split][index]),
+        _true_class(prediction, split, index),
+    )
+    about = f"{split} sample {index} · {about_predictor(prediction.predictor)}"
+    return confidence.figure(found, about, height=height)
+
+
+def calibrations(prediction: Prediction) -> go.Figure:
+    """Return predicted beside observed probabilities of every split, of two classes."""
+    curves = calibration.data(_binary_plot_data(prediction, "calibration"))
+    _refuse_no_curve(prediction, curves)
+    positive = str(prediction.predictor.positive_class)
+    return calibration.figure(curves, _about_curves(prediction), positive=positive)
+
+
+def threshold_curves(prediction: Prediction, split_name: str | None = None) -> go.Figure:
+    """Return what each threshold would do on a split, by default the one that judges training.
+
+    Raises:
+        SelectionError: not of two classes, or no such split.
+    """
+    found = thresholds.data(_binary_plot_data(prediction, "thresholds"))
+    _refuse_no_curve(prediction, found)
+    judged_on = _splitset(prediction).judged_on
+    split = split_name or (judged_on if judged_on in found else next(iter(found)))
+    if split not in found:
+        message = f"split_name: {split_name!r} is none of {list(found)}."
+        raise SelectionError(message)
+    about, positive = _about_curves(prediction), str(prediction.predictor.positive_class)
+    inclusive = class_names(prediction).index(positive) == 0
+    return thresholds.figure(
+        found[split], about, split=split, positive=positive, inclusive=inclusive
+    )
+
+
+def class_names(prediction: Prediction) -> list[str]:
+    """Return the label's own classes as text, by the codes that its fitted coder gave them."""
+    return [str(value) for value in prediction.predictor.classes or ()]
+
+
+def about_predictor(predictor: Predictor) -> str:
+    """Return which Predictor it is, of which Fold and combination."""
+    job = predictor.job
+    repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
+    fold = None if job.fold is None else job.fold.idx
+    return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
+
+
+def _about_curves(prediction: Prediction) -> str:
+    """Return which Predictor it is, and of two classes which one is positive."""
+    queue = prediction.predictor.job.queue
+    return f"{about_predictor(prediction.predictor)}{_of_positive(queue)}"
+
+
+def _of_positive(queue: Queue, metric: str | None = None) -> str:
+    """Say which class is positive, where that decides the metric."""
+    positive = queue.positive_class
+    if positive is None or metric not in {None, *OF_POSITIVE}:
+        return ""
+    return f" · positive: {theme.shorten(str(positive), theme.LABEL_CHARACTERS)}"
+
+
+def judged_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
+    """Return the plot data of the splits whose label is known.
+
+    Raises:
+        SelectionError: a regression has no such figure, or no split has a label.
+    """
+    _refuse_regression(prediction, figure)
+    found = {split: data for split, data in (prediction.plot_data or {}).items() if data}
+    if not found:
+        message = (
+            f"Prediction {prediction.id}: no split has a label to compare with, so there is no "
+            f"{figure.removeprefix('a ')}."
+        )
+        raise SelectionError(message)
+    return found
+
+
+def _refuse_regression(prediction: Prediction, figure: str) -> None:
+    algorithm = prediction.predictor.job.queue.algorithm
+    if algorithm.analysis_type == REGRESSION:
+        message = (
+            f"Prediction {prediction.id}: {figure} needs classes, but Algorithm {algorithm.id} is "
+            "a regression. Draw queue.plot_performance(), predictor.plot_learning_curve() or "
+            "prediction.plot_feature_importance()."
+        )
+        raise SelectionError(message)
+
+
+def _binary_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
+    algorithm = prediction.predictor.job.queue.algorithm
+    plot_data = judged_plot_data(prediction, figure)
+    if algorithm.analysis_type != BINARY:
+        message = (
+            f"Prediction {prediction.id}: {figure} is told of two classes, but Algorithm "
+            f"{algorithm.id} is {algorithm.analysis_type}. Draw prediction.plot_roc_curve()."
+        )
+        raise SelectionError(message)
+    return plot_data
+
+
+def _refuse_no_curve(prediction: Prediction, curves: Any) -> None:
+    if not curves:
+        message = (
+            f"Prediction {prediction.id}: no split has a curve. One needs finite probabilities, "
+            "and samples both of a class and of others; see prediction.metric_notes."
+        )
+        raise SelectionError(message)
+
+
+def _true_class(prediction: Prediction, split: str, index: int) -> str | None:
+    """Return the class of one sample; None where its label is not known."""
+    new: Splitset | None = prediction.splitset
+    cut = new or prediction.predictor.job.fold or _splitset(prediction)
+    label = (new or _splitset(prediction)).label
+    if label is None:
+        return None
+    row = label.to_arr(samples=[int(cut.positions()[split][index])])[0]
+    return label.columns[int(np.argmax(row))] if label.column_count > 1 else str(row[0])
+
+
+def _splitset(prediction: Prediction) -> Splitset:
+    return prediction.predictor.job.queue.splitset
+
+
+def _computes_encoded(queue: Queue) -> bool:
+    """Say whether the loss is in other units than the label's own."""
+    if queue.algorithm.analysis_type != REGRESSION:
+        return False
+    label = queue.splitset.label
+    if label is None:
+        return bool(queue.splitset.features[0].ordered_coders())
+    return label.step() is not None
+
+
+def _named(row: Any) -> str:
+    return f"{type(row).__name__} {row.id}" + (f" {row.name!r}" if row.name else "")
+
+
+def _about(hyperparameters: dict[str, Any], fold: int | None, repeat: int | None) -> str:
+    parts = [] if fold is None else [f"fold {fold}"]
+    parts += [] if repeat is None else [f"repeat {repeat}"]
+    return " · ".join([*parts, theme.told(hyperparameters)]).rstrip(" ·")

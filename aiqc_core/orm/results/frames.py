@@ -1,0 +1,269 @@
+"""The comparisons of a Queue as DataFrames; they read numbers, never models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from peewee import JOIN
+
+from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.orm.training.measure import Measure
+from aiqc_core.stages.evaluate.compare import Candidate, Comparison, best_two, why_undefined
+from aiqc_core.stages.ingest.selection import listed
+from aiqc_core.stages.train.hooks.observer import CALLBACK, PRUNER
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from peewee import Field
+
+    from aiqc_core.orm.tables.queue import Queue
+
+STATISTICS = ("mean", "median", "pstdev", "minimum", "maximum")
+
+
+def predictors_of(queue: Queue) -> Any:
+    """Return the query for the Predictors of a Queue, in the order they were recorded."""
+    job = type(queue).jobs.rel_model
+    predictor = job.predictors.rel_model
+    return predictor.select().join(job).where(job.queue == queue).order_by(predictor.id)
+
+
+def metrics(
+    queue: Queue,
+    selected_metrics: Sequence[str] | None,
+    sort_by: str | None,
+    *,
+    ascending: bool,
+    hyperparameters: bool = True,
+) -> pd.DataFrame:
+    """Return a row for each split of each Predictor; see `Queue.metrics_df`."""
+    recorded, positive = _recorded(queue, "metrics"), _positive(queue)
+    names = list(dict.fromkeys(n for r in recorded for m in r["metrics"].values() for n in m))
+    chosen = _chosen("selected_metrics", selected_metrics, names)
+    identity = [*_identity_columns(queue, recorded), "split", *positive]
+    about = _about(recorded, {*identity, *names}, hyperparameters=hyperparameters)
+    rows = [
+        record | more | {"split": split} | positive | values
+        for record, more in zip(recorded, about, strict=True)
+        for split, values in record["metrics"].items()
+    ]
+    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *chosen])
+    frame.attrs |= positive
+    return _sorted(frame, sort_by, ascending=ascending)
+
+
+def aggregates(
+    queue: Queue,
+    selected_metrics: Sequence[str] | None,
+    selected_stats: Sequence[str] | None,
+    sort_by: str | None,
+    *,
+    ascending: bool,
+    hyperparameters: bool = True,
+) -> pd.DataFrame:
+    """Return a row for each metric of each Predictor; see `Queue.metricsAggregate_df`."""
+    recorded, positive = _recorded(queue, "metrics_aggregate"), _positive(queue)
+    known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
+    names = _chosen("selected_metrics", selected_metrics, known)
+    stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
+    identity = [*_identity_columns(queue, recorded), "metric", *positive]
+    about = _about(recorded, {*identity, *STATISTICS}, hyperparameters=hyperparameters)
+    rows = [
+        record | more | {"metric": metric} | positive | values
+        for record, more in zip(recorded, about, strict=True)
+        for metric, values in record["metrics_aggregate"].items()
+        if metric in names
+    ]
+    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *stats])
+    frame.attrs |= positive
+    return _sorted(frame, sort_by, ascending=ascending)
+
+
+def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
+    """Compare the best combination with the second; see `Queue.compare_best`."""
+    measure = Measure.of_queue(queue, metric)
+    chosen, split = measure.metric, measure.split
+    rows = trained(queue)
+    if not rows:
+        raise TrainingError(_untrained(queue))
+    values = {row["combo_key"]: row["hyperparameters"] for row in rows}
+    names = _names(values)
+    scores: dict[str, dict[int, list[float]]] = {key: {} for key in values}
+    _chosen("metric", [chosen], list(dict.fromkeys(n for r in rows for n in r["metrics"][split])))
+    for row in rows:
+        by_fold = scores[row["combo_key"]]
+        by_fold.setdefault(row["fold_index"] or 0, []).append(measure.of(row["metrics"]))
+    reasons = [row["metric_notes"].get(split, {}).get(chosen) for row in rows]
+    undefined = why_undefined(
+        chosen, split, [measure.of(row["metrics"]) for row in rows], filter(None, reasons)
+    )
+    return best_two(
+        [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
+        metric=chosen,
+        split=split,
+        test_share=_test_share(queue),
+        level=level,
+        positive=queue.positive_class,
+        undefined=undefined,
+    )
+
+
+def trained(queue: Queue) -> list[dict[str, Any]]:
+    """Return what a comparison needs of each Predictor, in one query and without blobs.
+
+    Returns:
+        In the order of Jobs and repeats: `job_id, fold_index, predictor_id, repeat_index,
+        combo_key, hyperparameters, seconds, time_succeeded, metrics, metric_notes, stopped,
+        is_diverged`.
+    """
+    job, _, predictor, prediction, combo = _tables(queue)
+    query = _joined(
+        queue,
+        combo.key.alias("combo_key"),
+        combo.hyperparameters,
+        predictor.seconds,
+        predictor.time_succeeded,
+        prediction.metrics,
+        prediction.metric_notes,
+        predictor.stopped,
+        predictor.is_diverged,
+    )
+    rows = list(query.order_by(job.id, predictor.repeat_index).dicts())
+    for row in rows:
+        if row["combo_key"] is None:  # the Queue has no hyperparameters
+            row |= {"combo_key": "default", "hyperparameters": {}}
+    return rows
+
+
+def _test_share(queue: Queue) -> float:
+    """Return rows that judge over rows that train, mean over the Folds."""
+    splitset = queue.splitset
+    judge, train = splitset.judged_on, splitset.key_train or ""
+    cuts = [fold.positions() for fold in splitset.ordered_folds]
+    shares = [len(cut[judge]) / len(cut[train]) for cut in cuts]
+    return sum(shares) / len(shares) if shares else 0.0
+
+
+def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Return what combinations are called: by what differs between them, and their hash."""
+    differing = varied(list(values.values()))
+    return {
+        key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
+        for key, each in values.items()
+    }
+
+
+def _tables(queue: Queue) -> tuple[Any, Any, Any, Any, Any]:
+    """Return the tables below a Queue: Job, Fold, Predictor, Prediction, Hyperparamcombo."""
+    job = type(queue).jobs.rel_model
+    predictor = job.predictors.rel_model
+    combo = job.hyperparamcombo.rel_model
+    return job, job.fold.rel_model, predictor, predictor.predictions.rel_model, combo
+
+
+def _joined(queue: Queue, *columns: Field) -> Any:
+    """Return the query of what names each Predictor of a Queue, and of further columns."""
+    job, fold, predictor, prediction, combo = _tables(queue)
+    return (
+        prediction.select(
+            job.hyperparamcombo.alias("hyperparamcombo_id"),
+            fold.idx.alias("fold_index"),
+            job.id.alias("job_id"),
+            predictor.repeat_index,
+            predictor.id.alias("predictor_id"),
+            *columns,
+        )
+        .join(predictor)
+        .join(job)
+        .join(fold, JOIN.LEFT_OUTER)
+        .switch(job)
+        .join(combo, JOIN.LEFT_OUTER)
+        .where(job.queue == queue, prediction.splitset.is_null())  # none of new data
+    )
+
+
+def _identity_columns(queue: Queue, recorded: list[dict[str, Any]]) -> list[str]:
+    fold = ["fold_index"] if any(row["fold_index"] is not None for row in recorded) else []
+    repeat = ["repeat_index"] if queue.repeat_count > 1 else []
+    return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
+
+
+def _positive(queue: Queue) -> dict[str, Any]:
+    """Return the column that says which of two classes the metrics are of; none of others."""
+    found = queue.positive_class
+    return {} if found is None else {"positive": found}
+
+
+def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
+    """Return of each Predictor what names it, how it ended, and one column of its Prediction."""
+    _, _, predictor, prediction, combo = _tables(queue)
+    wanted = getattr(prediction, column), predictor.stopped, predictor.is_diverged
+    rows = list(_joined(queue, *wanted, combo.hyperparameters).order_by(predictor.id).dicts())
+    if not rows:
+        raise TrainingError(_untrained(queue))
+    return rows
+
+
+def _about(
+    recorded: list[dict[str, Any]], taken: set[str], *, hyperparameters: bool
+) -> list[dict[str, Any]]:
+    """Return further columns of each Predictor: what its combination has of its own, how it ended.
+
+    Args:
+        recorded: what `_recorded` gave.
+        taken: names of other columns, which a hyperparameter does not take.
+        hyperparameters: whether they are wanted.
+    """
+    combos = [row["hyperparameters"] or {} for row in recorded]
+    differing = varied(combos) if hyperparameters else []
+    names = {n: f"hyperparameter_{n}" if n in {*taken, "ended"} else n for n in differing}
+    found = [{names[name]: combo.get(name) for name in differing} for combo in combos]
+    ends = [ended(row["stopped"], diverged=bool(row["is_diverged"])) for row in recorded]
+    if any(ends):
+        found = [more | {"ended": end} for more, end in zip(found, ends, strict=True)]
+    return found
+
+
+def varied(combos: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the hyperparameters in which combinations differ, which is what tells them apart.
+
+    >>> varied([{"lr": 0.1, "width": 8}, {"lr": 0.1, "width": 16}])
+    ['width']
+    """
+    known = dict.fromkeys(name for combo in combos for name in combo)
+    return [n for n in known if len({repr(combo.get(n)) for combo in combos}) > 1]
+
+
+def ended(stopped: str | None, *, diverged: bool) -> str:
+    """Return how a training ended, in words; empty where it ran to its end.
+
+    >>> ended("pruner", diverged=False)
+    'pruned'
+    """
+    how = {PRUNER: "pruned", CALLBACK: "own rule"}.get(stopped or "")
+    return ", ".join(word for word in (how, "diverged" if diverged else None) if word)
+
+
+def _untrained(queue: Queue) -> str:
+    return f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
+
+
+def _chosen(argument: str, asked: Sequence[str] | None, known: list[str]) -> list[str]:
+    names = known if asked is None else listed(asked) or []
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        message = f"{argument}: {unknown or 'an empty list'}; choose among {known}."
+        raise SelectionError(message)
+    return names
+
+
+def _sorted(frame: pd.DataFrame, sort_by: str | None, *, ascending: bool) -> pd.DataFrame:
+    if sort_by is None:
+        return frame
+    if sort_by not in frame.columns:
+        message = f"sort_by: {sort_by!r} is no column; choose among {list(frame.columns)}."
+        raise SelectionError(message)
+    ordered = frame.sort_values(sort_by, ascending=ascending, na_position="last", kind="stable")
+    return ordered.reset_index(drop=True)

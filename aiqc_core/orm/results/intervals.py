@@ -1,0 +1,164 @@
+"""What a Prediction was judged on: its splits, their truth, and what may be drawn of them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core import counts
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples.split_inputs import grouped_by
+from aiqc_core.seeds import derive
+from aiqc_core.stages.evaluate import bootstrap, rescoring
+from aiqc_core.stages.train import importance as permuting
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.splitset import Splitset
+    from aiqc_core.stages.train.spec import JobSpec
+
+logger = logging.getLogger(__name__)
+
+
+def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
+    """Return the split asked for, or all that have metrics.
+
+    Raises:
+        SelectionError: no such split, or one that could not be scored.
+    """
+    known = [split for split, values in prediction.metrics.items() if values]
+    if not known:
+        message = f"Prediction {prediction.id} has no metrics: its samples came without a label."
+        raise SelectionError(message)
+    if split_name is None:
+        return known
+    if split_name not in known:
+        message = f"split_name: {split_name!r} is none of {known}."
+        raise SelectionError(message)
+    return [split_name]
+
+
+def spec_of(prediction: Prediction) -> JobSpec:
+    """Return what the Predictor was trained by, with its samples in the cache."""
+    predictor = prediction.predictor
+    return predictor.job.spec(predictor.repeat_index)
+
+
+def importance(
+    prediction: Prediction, split_name: str | None, permute_count: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the importance of each column by Feature id; empty where none can be permuted.
+
+    Raises:
+        SelectionError: no such split, or a Prediction of new data.
+    """
+    _refuse_new(prediction)
+    predictor, spec = prediction.predictor, spec_of(prediction)
+    (split,) = splits_of(prediction, split_name or spec.key_train)
+    feature_ids = predictor.job.queue.splitset.feature_ids
+    skipped = [
+        i for i, columns in zip(feature_ids, spec.column_groups, strict=True) if columns is None
+    ]
+    if skipped:
+        logger.warning(
+            "Prediction %d: Features %s are images, or reshaped: they have no columns that could "
+            "be permuted, and are left out.", prediction.id, skipped,
+        )  # fmt: skip
+    if len(skipped) == len(feature_ids):
+        return {}
+    found = permuting.importance(
+        spec, predictor.model_file, predictor.features_shapes, predictor.label_shape,
+        split=split, permute_count=permute_count,
+    )  # fmt: skip
+    return {str(feature_ids[index]): columns for index, columns in found.items()}
+
+
+def _refuse_new(prediction: Prediction) -> None:
+    if prediction.splitset is not None:
+        message = (
+            f"calc_featureImportance: Prediction {prediction.id} is of new data (Splitset "
+            f"{prediction.splitset_id}). Use that of the training, predictor.prediction."
+        )
+        raise SelectionError(message)
+
+
+def metrics_interval(
+    prediction: Prediction,
+    split_name: str | None,
+    *,
+    level: float,
+    resamples: int,
+    seed: int | None,
+) -> pd.DataFrame:
+    """Return a row for each metric of each split; see `Prediction.metrics_interval`."""
+    bootstrap.checked(level, resamples)
+    splits = splits_of(prediction, split_name)
+    spec = spec_of(prediction)
+    drawn_from = derive(spec.seed, "interval") if seed is None else counts.seed(seed)
+    predictions, probabilities = prediction.predictions, prediction.probabilities or {}
+    rows: list[dict[str, Any]] = []
+    for split in splits:
+        order, units = _order_and_units(prediction, split)
+        share = probabilities.get(split)
+        score = rescoring.metrics_of(
+            spec.analysis_type,
+            spec.label,
+            np.asarray(cache.load(_folder(prediction, spec, split), "label"))[order],
+            predictions[split][order],
+            None if share is None else share[order],
+        )
+        found = bootstrap.intervals(
+            score, len(order), prediction.metrics[split], units=units, level=level,
+            resamples=resamples, seed=derive(drawn_from, split),
+        )  # fmt: skip
+        rows += [{"split": split} | asdict(i) | {"drawn": units.name} for i in found]
+    frame = pd.DataFrame(rows)
+    frame.insert(5, "level", level)
+    positive = prediction.predictor.positive_class
+    if positive is not None:
+        frame.attrs["positive"] = frame["positive"] = positive
+    return frame
+
+
+def _folder(prediction: Prediction, spec: JobSpec, split: str) -> str:
+    """Return where the samples of a split are cached, of training or of new data."""
+    if prediction.splitset is None:
+        return spec.samples[split]
+    return str(sampling.ensure(prediction.splitset, None) / split)
+
+
+def _order_and_units(
+    prediction: Prediction, split: str
+) -> tuple[NDArray[np.int64], bootstrap.Units]:
+    """Return the samples of a split in the order in which they are drawn, and what is drawn."""
+    job = prediction.predictor.job
+    splitset = prediction.splitset or job.queue.splitset
+    positions = (prediction.splitset or job.fold or splitset).positions()[split]
+    as_they_are = np.arange(len(positions))
+    if splitset.groups is not None:
+        values = grouped_by(splitset.features, splitset.label, splitset.groups)
+        return as_they_are, bootstrap.grouped(values[positions], splitset.groups)
+    overlap = _overlap(splitset)
+    if splitset.time_ordered or overlap > 1:
+        return np.argsort(positions), bootstrap.runs(len(positions), overlap)
+    return as_they_are, bootstrap.Units()
+
+
+def _overlap(splitset: Splitset) -> int:
+    """Return how many windows in a row share rows, their targets included; 1 without windows."""
+    rules = [row.rule() for feature in splitset.features for row in feature.windows]
+    return max(
+        (
+            -(-(rule.size_window + rule.size_shift * rule.record_shifted) // rule.size_shift)
+            for rule in rules
+        ),
+        default=1,
+    )

@@ -1,0 +1,280 @@
+"""Two Predictors on the samples of one of them that neither has learned from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.stages.evaluate import decode, rescoring, units, weighted
+from aiqc_core.stages.evaluate.contest import Contest, contest
+from aiqc_core.stages.evaluate.ranking import DECODED
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.feature import Feature
+    from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.predictor import Predictor
+    from aiqc_core.stages.evaluate.weighted import Metrics
+    from aiqc_core.stages.train.spec import JobSpec
+
+TWO = 2
+
+
+def compare(
+    champion: Predictor, challenger: Predictor, *, metric: str, split: str, level: float
+) -> Contest:
+    """Compare two Predictors on a split of the champion, without what the challenger learned.
+
+    Both are scored in the label's own units, for their encoders may differ; probabilities count
+    where both know the same classes. Of two classes, the challenger's positive one counts for
+    both: it is the one that is declared now. A loss is each model's own, and of batches: in its
+    place counts what it is made of where no `fn_lose` is given, `log_loss` of a classification and
+    `mae` of a regression.
+
+    Args:
+        champion: whose samples they are.
+        challenger: trained on the same data or on later data with the same columns.
+        metric: by which they are judged.
+        split: `'train'`, `'validation'` or `'test'`; where the champion has no such split, the one
+            that judged its training.
+        level: of the interval.
+
+    Raises:
+        SelectionError: the two cannot be compared, for what they learn from, what they predict or
+            what they tell of it; the message says which.
+    """
+    refuse_incomparable(champion, challenger)
+    name = _split_of(champion, split)
+    positions = _part(champion).positions()[name]
+    kept = np.isin(positions, unseen(champion, challenger, positions))
+    specs = _spec(champion), _spec(challenger)
+    truth = _truth(specs[0], name)[kept]
+    ours = _said(champion.prediction, name, kept)
+    theirs = (
+        _said(challenger.prediction, name, kept)
+        if name in _part(challenger).positions() and _shares_split(champion, challenger, name)
+        else _inferred(challenger, champion, positions[kept])
+    )
+    score = [_scorer(specs, truth, *each) for each in zip((ours, theirs), specs, strict=True)]
+    named = _on_samples(metric, specs[0].analysis_type)
+    if named in {"roc_auc", "log_loss"}:
+        _refuse_other_probabilities(named, specs, (ours, theirs))
+    found = contest(score[0], score[1], int(kept.sum()), named, level=level)
+    return replace(found, positive=challenger.positive_class)
+
+
+def refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
+    """Refuse two Predictors that do not predict the same.
+
+    Raises:
+        SelectionError: the analysis, the label, its classes or the features are others.
+    """
+    kinds = [each.job.queue.algorithm.analysis_type for each in (champion, challenger)]
+    if kinds[0] != kinds[1]:
+        message = f"the champion is a {kinds[0]}, the challenger a {kinds[1]}."
+        raise SelectionError(message)
+    labels = [_label_columns(each) for each in (champion, challenger)]
+    if labels[0] != labels[1]:
+        message = f"the champion predicts {labels[0]}, the challenger {labels[1]}."
+        raise SelectionError(message)
+    _refuse_other_features(_splitset(champion), _splitset(challenger))
+    known = [_classes(_spec(each)) for each in (champion, challenger)]
+    lost = [name for name in known[0] if name not in known[1]]
+    if lost:
+        message = (
+            f"the challenger does not know {lost} of the champion's classes {list(known[0])}; it "
+            f"knows {list(known[1])}."
+        )
+        raise SelectionError(message)
+
+
+def _refuse_other_features(here: Splitset, there: Splitset) -> None:
+    """Refuse a challenger that takes what the champion's samples do not have."""
+    for ours, theirs in zip(here.features, there.features, strict=False):
+        kinds = ours.dataset.typ, theirs.dataset.typ
+        if kinds[0] != kinds[1]:
+            message = f"the champion learns from {kinds[0]} data, the challenger from {kinds[1]}."
+            raise SelectionError(message)
+        missing = [name for name in theirs.columns if name not in ours.columns]
+        if missing:
+            message = f"the challenger takes columns {missing}, which the champion's data lack."
+            raise SelectionError(message)
+
+
+def _label_columns(predictor: Predictor) -> list[str]:
+    label = _splitset(predictor).label
+    return ["the features themselves"] if label is None else sorted(label.columns)
+
+
+def _on_samples(metric: str, analysis_type: str) -> str:
+    """Return the metric that counts between two models, in the label's own units."""
+    if metric == "loss":
+        return "mae" if analysis_type == "regression" else "log_loss"
+    return metric.removesuffix(DECODED)
+
+
+def unseen(
+    champion: Predictor, challenger: Predictor, positions: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return those of the champion's samples whose rows the challenger did not learn from."""
+    here, there = _splitset(champion), _splitset(challenger)
+    learned = _part(challenger).positions()[there.key_train or ""]
+    if here.id == there.id:
+        return np.setdiff1d(positions, learned)
+    shared = _shared_columns(here, there)
+    seen = np.unique(_row_hashes(there, shared)[_rows(there, learned)])
+    known = np.isin(_row_hashes(here, shared), seen)
+    return positions[[not known[_rows(here, np.array([p]))].any() for p in positions]]
+
+
+def learned(predictor: Predictor) -> tuple[Feature, NDArray[np.int64]]:
+    """Return the first Feature that a Predictor learned from, and its Dataset's rows it saw."""
+    splitset = _splitset(predictor)
+    positions = _part(predictor).positions()[splitset.key_train or ""]
+    return splitset.features[0], _rows(splitset, positions)
+
+
+def _splitset(predictor: Predictor) -> Splitset:
+    return predictor.job.queue.splitset
+
+
+def _part(predictor: Predictor) -> Any:
+    return predictor.job.fold or _splitset(predictor)
+
+
+def _split_of(predictor: Predictor, split: str) -> str:
+    splitset = _splitset(predictor)
+    keys = {"train": "key_train", "validation": "key_evaluation", "test": "key_test"}
+    return getattr(splitset, keys[split]) or splitset.judged_on
+
+
+def _shares_split(champion: Predictor, challenger: Predictor, name: str) -> bool:
+    if _splitset(champion).id != _splitset(challenger).id:
+        return False
+    parts = [_part(each).positions()[name] for each in (champion, challenger)]
+    return np.array_equal(*parts)
+
+
+def _rows(splitset: Splitset, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the Dataset's rows under samples: those of their windows, or the samples."""
+    windows = splitset.features[0].recipe().windows
+    return samples if windows is None else windows.rows(samples)
+
+
+def _shared_columns(here: Splitset, there: Splitset) -> list[str]:
+    """Return the columns by which rows of two Splitsets are known again."""
+    known = set(there.features[0].columns)
+    return [name for name in here.features[0].columns if name in known]
+
+
+def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
+    """Return a hash of each of the Dataset's rows, by these columns of the first Feature.
+
+    Numbers are hashed as floats and all else as text, so that a row is known again although its
+    column has another dtype by now.
+    """
+    values = splitset.features[0].dataset.load(columns, None)
+    if not isinstance(values, pd.DataFrame):
+        numbers = pd.DataFrame(np.asarray(values, dtype=float).reshape(len(values), -1))
+        return pd.util.hash_pandas_object(numbers, index=False).to_numpy()
+    plain = {
+        name: column.astype(float) if types.is_numeric_dtype(column) else column.astype(str)
+        for name, column in sorted(values.items())
+    }
+    return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
+
+
+def _spec(predictor: Predictor) -> JobSpec:
+    return predictor.job.spec(predictor.repeat_index)
+
+
+def _truth(spec: JobSpec, split: str) -> NDArray[Any]:
+    """Return the label of a split in its own units: classes, or numbers."""
+    encoded: Any = cache.load(Path(spec.samples[split]), "label")
+    if spec.analysis_type == "regression":
+        return units.decoded(spec.label, np.asarray(encoded, dtype=np.float64))
+    return decode.to_classes(decode.to_ordinal(np.asarray(encoded)), _classes(spec))
+
+
+def _classes(spec: JobSpec) -> tuple[Any, ...]:
+    return tuple(getattr(spec.label, "classes", None) or ())
+
+
+Said = tuple["NDArray[Any]", "NDArray[Any] | None"]
+
+
+def _said(prediction: Prediction, split: str, chosen: NDArray[Any]) -> Said:
+    said = (prediction.probabilities or {}).get(split)
+    return prediction.predictions[split][chosen], None if said is None else said[chosen]
+
+
+def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.int64]) -> Said:
+    splitset = _splitset(champion)
+    made = next(
+        (row for row in challenger.inference_splitsets if row.feature_ids == splitset.feature_ids),
+        None,
+    )
+    if made is None:
+        made = Splitset.make(splitset.feature_ids, predictor_id=challenger.id)
+    (split,) = made.positions()
+    return _said(made.infer(), split, positions)
+
+
+def _scorer(
+    specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], said: Said, spec: JobSpec
+) -> Metrics:
+    analysis_type, (predictions, probabilities) = specs[0].analysis_type, said
+    if analysis_type == "regression":
+        return weighted.regression(truth, np.asarray(predictions).reshape(truth.shape))
+    known = [_classes(each) for each in specs]
+    # The champion's order serves both; what only the challenger knows comes behind it.
+    classes = list(dict.fromkeys([*known[0], *known[1]]))
+    is_same = len(classes) == len(known[0]) == len(known[1])
+    ordinals = rescoring.from_classes(truth, classes)
+    sure = _in_order(probabilities, _classes(spec), classes) if is_same else None
+    scored = weighted.classification(
+        ordinals,
+        rescoring.from_classes(np.asarray(predictions), classes),
+        sure,
+        len(classes),
+        binary=analysis_type == "classification_binary" and len(classes) == TWO,
+        positive=classes.index(known[1][getattr(specs[1].label, "positive_code", 1)]),
+    )
+    if sure is None:
+        return scored
+    entropy = weighted.log_loss(ordinals, sure)
+    return lambda drawn: scored(drawn) | entropy(drawn)
+
+
+def _refuse_other_probabilities(
+    metric: str, specs: tuple[JobSpec, JobSpec], said: tuple[Said, Said]
+) -> None:
+    """Refuse a metric of probabilities where there are none over the same classes."""
+    known = [_classes(spec) for spec in specs]
+    if set(known[0]) != set(known[1]) or any(sure is None for _, sure in said):
+        message = (
+            f"{metric} needs probabilities of both over the same classes; the champion knows "
+            f"{list(known[0])}, the challenger {list(known[1])}. Set promotion.metric to accuracy "
+            "or f1, which need none."
+        )
+        raise SelectionError(message)
+
+
+def _in_order(
+    probabilities: NDArray[Any] | None, known: tuple[Any, ...], classes: list[Any]
+) -> NDArray[Any] | None:
+    """Return probabilities as if the classes had been coded in this order."""
+    if probabilities is None or list(known) == classes:
+        return probabilities
+    if probabilities.ndim == 1:
+        return 1 - probabilities
+    return probabilities[:, [known.index(name) for name in classes]]

@@ -1,0 +1,1 @@
+"""Samples of a Splitset: cut, preprocessed, cached."""

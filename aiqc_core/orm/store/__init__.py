@@ -1,0 +1,1 @@
+"""The metastore: its databases, fields, blobs and the base of its tables."""

@@ -1,0 +1,130 @@
+"""Whether the order of rows means anything: where it is relied on, do columns of times agree?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.orm.tables.dataset import Dataset
+    from aiqc_core.stages.preprocess.samples import FillStep
+
+    Load = Callable[[list[str]], Any]
+
+TIMES, WORDS, COUNTS = ("datetime", "timedelta"), ("str", "object", "category"), ("int", "uint")
+LEAST_STEPS = 0.5  # times per row, from which their order is one of the rows too
+MOST_BACK = 0.05  # of the rows, that may come late, as when clocks go back
+
+
+def assumed(
+    table: pd.DataFrame, fills: Sequence[FillStep], dtypes: Mapping[str, str], load: Load
+) -> dict[str, int]:
+    """Return how many blanks of which columns are filled by an order that nothing vouches for.
+
+    Times that never go back, or never forth, vouch for it, where there are enough of them; so do
+    whole numbers that count the rows up or down.
+
+    Args:
+        table: the rows, with the columns that are filled.
+        fills: the interpolaters.
+        dtypes: of all columns that the rows have, `{column: dtype}`.
+        load: gives all rows of some of these.
+    """
+    columns = [name for fill in fills for name in fill.columns]
+    counts = {name: int(np.count_nonzero(table[name].isna())) for name in columns}
+    blanks = {name: count for name, count in counts.items() if count}
+    return {} if not blanks or any(_vouches(v) for _, v in _known(dtypes, load)) else blanks
+
+
+def contradicted(dtypes: Mapping[str, str], load: Load) -> dict[str, int]:
+    """Return for each column of times how many rows come after a later one.
+
+    None where few do, or where another column vouches for an order that rises.
+
+    Args:
+        dtypes: of all columns that the rows have, `{column: dtype}`.
+        load: gives all rows of some of these.
+    """
+    found = {}
+    for name, values in _known(dtypes, load):
+        back = int(np.count_nonzero(values < np.maximum.accumulate(values)))
+        if not back and _vouches(values):
+            return {}
+        if back > MOST_BACK * len(values) and not dtypes[name].lower().startswith(COUNTS):
+            found[name] = back
+    return found
+
+
+def against(datasets: Sequence[Dataset]) -> dict[str, int]:
+    """Return what is `contradicted` in the tables among some Datasets, each looked at once."""
+    tables = {dataset.id: dataset for dataset in datasets if dataset.typ == "tabular"}
+    found = [contradicted(table.get_dtypes(), table.to_df) for table in tables.values()]
+    return {name: count for each in found for name, count in each.items()}
+
+
+def said(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what a report of a cut says of the order of rows; one of before may not know it."""
+    yield from filter(None, [sentence(report["order_assumed"] or {})])
+    yield from filter(None, [contradiction(report.get("order_contradicted") or {})])
+
+
+def sentence(blanks: Mapping[str, int]) -> str | None:
+    """Return what to say of blanks that are filled by an assumed order, None of none."""
+    if not blanks:
+        return None
+    return (
+        f"blanks of {_listed(blanks)} are filled from the rows beside them, and nothing says that "
+        "the rows are in order. Where they are, say time_ordered=True or register a column of "
+        "times that rises; else fill them before registering."
+    )
+
+
+def contradiction(found: Mapping[str, int]) -> str | None:
+    """Return what to say of rows that are not in the order of their times, None of none."""
+    if not found:
+        return None
+    return (
+        f"rows are taken to be in the order of time, but the times of {_listed(found)} go back "
+        "(rows that come after a later one). Sort the rows by time before registering, unless "
+        "these times are not when the rows were taken."
+    )
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name!r} ({count})" for name, count in counts.items())
+
+
+def _known(dtypes: Mapping[str, str], load: Load) -> Iterator[tuple[str, NDArray[Any]]]:
+    """Yield the columns that may tell an order, as whole numbers without blanks."""
+    kinds = (*TIMES, *WORDS, *COUNTS)
+    names = [name for name, dtype in dtypes.items() if str(dtype).lower().startswith(kinds)]
+    for name, column in (load(names) if names else pd.DataFrame()).items():
+        known: Any = column.dropna()
+        if known.dtype == object or not types.is_any_real_numeric_dtype(known.dtype):
+            known = _as_times(known)
+        if len(known) > 1:
+            yield str(name), known.astype("int64").to_numpy()
+
+
+def _as_times(column: pd.Series) -> pd.Series:
+    """Return times, or text of dates such as 2024-01-31, as numbers; other text as nothing."""
+    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
+        return column
+    text = column.astype(str)
+    if text.head().str.match(r"\d{4}-\d\d").all():
+        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+        return times if times.notna().all() else times.head(0)
+    return column.head(0)
+
+
+def _vouches(values: NDArray[Any]) -> bool:
+    steps = np.diff(values)
+    is_one_way = bool((steps >= 0).all() or (steps <= 0).all())
+    return is_one_way and len(np.unique(values)) >= LEAST_STEPS * len(values)

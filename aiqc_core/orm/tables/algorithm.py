@@ -1,0 +1,151 @@
+"""Algorithm: the functions that build, train and use a model."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from peewee import CharField
+
+from aiqc_core.errors import AlgorithmError
+from aiqc_core.orm.store import signing
+from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.fields import BlobField, JSONField, digest_of
+from aiqc_core.orm.store.model import BaseModel, rowmethod
+from aiqc_core.stages.train.functions import capture
+from aiqc_core.stages.train.outputs import STATABLE
+from aiqc_core.stages.train.spec import REGRESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIBRARIES = ("keras", "pytorch")
+ANALYSIS_TYPES = ("classification_binary", "classification_multi", "regression")
+ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
+NO_SOURCE = "# The source text of this function was not available when Algorithm.make was called."
+
+
+class Algorithm(BaseModel):
+    """Functions captured by value, so that they run in other processes and years later.
+
+    Attributes:
+        outputs: what was stated that a classifier gives; None leaves it to its last activation.
+    """
+
+    library = CharField()
+    analysis_type = CharField()
+    fn_build = BlobField()
+    fn_train = BlobField()
+    fn_predict = BlobField()
+    fn_lose = BlobField()
+    fn_optimize = BlobField()
+    sources = JSONField()
+    outputs = CharField(null=True)
+
+    @classmethod
+    def make(
+        cls,
+        library: str,
+        analysis_type: str,
+        fn_build: Callable[..., object],
+        fn_train: Callable[..., object],
+        fn_predict: Callable[..., object] | None = None,
+        fn_lose: Callable[..., object] | None = None,
+        fn_optimize: Callable[..., object] | None = None,
+        outputs: str | None = None,
+    ) -> Algorithm:
+        """Put functions together to a trainable architecture.
+
+        Args:
+            library: `'keras'` or `'pytorch'`.
+            analysis_type: `'classification_binary'`, `'classification_multi'` or `'regression'`.
+            fn_build: `(features_shape, label_shape, **hp) -> model`.
+            fn_train: `(model, loser, optimizer, train_features, train_label, eval_features,
+                eval_label, **hp) -> model`, or `(history, model)` for PyTorch.
+            fn_predict: `(model, features) -> predictions, probabilities` for classification
+                (predictions are ordinal), `-> predictions` for regression.
+            fn_lose: `(**hp) -> loser`. By default binary cross-entropy, cross-entropy, or mean
+                absolute error.
+            fn_optimize: `(**hp) -> optimizer`; for PyTorch `(model, **hp)`. By default Adamax
+                with a learning rate of 0.01.
+            outputs: what a classifier gives, `'probabilities'` or `'logits'`. By default the
+                model's last activation says it: softmax and sigmoid give probabilities. Where none
+                can be seen, the loss and the values decide, and the Prediction notes that guess.
+
+        What the functions reach goes with them by value, see `functions.capture`. A function that
+        takes more than 10 MB of data with it is warned about, as is an object whose state cannot
+        be read.
+
+        Raises:
+            AlgorithmError: an unknown library, analysis type or kind of outputs, a function with
+                the wrong arguments, or one that uses a name that cannot be found.
+        """
+        _refuse_unknown("library", library, LIBRARIES)
+        _refuse_unknown("analysis_type", analysis_type, ANALYSIS_TYPES)
+        if outputs is not None:
+            _refuse_outputs(outputs, analysis_type)
+        given = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
+        captured = {
+            role: None if function is None else capture.capture(role, function)
+            for role, function in given
+        }
+        with metastore.atomic():
+            stored = {
+                role: None
+                if part is None
+                else cls._meta.fields[role].store(signing.seal(part.payload))
+                for role, part in captured.items()
+            }
+            sources = {role: part.source for role, part in captured.items() if part is not None}
+            return cls.create(
+                library=library,
+                analysis_type=analysis_type,
+                sources=sources,
+                outputs=outputs,
+                **stored,
+            )
+
+    @rowmethod
+    def get_code(self) -> dict[str, str | None]:
+        """Return the source text of each function as it was when the Algorithm was made.
+
+        A function without source text (from a shell or `exec`) gives a comment that says so; one
+        that was not given, so that the default is used, gives None.
+        """
+        return {
+            role: None if digest_of(self, role) is None else self.sources.get(role) or NO_SOURCE
+            for role in ROLES
+        }
+
+    @classmethod
+    def text_of(cls, stored: bytes) -> str | None:
+        """Return the source text of what a column of functions holds; None where there is none."""
+        digest = hashlib.sha256(stored).hexdigest()
+        for role in ROLES:
+            row = cls.get_or_none(cls._meta.fields[role] == digest)
+            if row is not None and row.sources.get(role):
+                return row.sources[role]
+        return None
+
+    def payloads(self) -> dict[str, bytes | None]:
+        """Return the captured functions, their signatures checked."""
+        sealed = {role: getattr(self, role) for role in ROLES}
+        return {r: None if data is None else _opened(data) for r, data in sealed.items()}
+
+
+def _opened(sealed: bytes) -> capture.StoredCode:
+    made_with = signing.made_with(sealed)
+    return capture.StoredCode.of(signing.unseal(sealed), made_with.get("python"))
+
+
+def _refuse_outputs(outputs: str, analysis_type: str) -> None:
+    _refuse_unknown("outputs", outputs, STATABLE)
+    if analysis_type == REGRESSION:
+        message = f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
+        raise AlgorithmError(message)
+
+
+def _refuse_unknown(argument: str, given: str, known: tuple[str, ...]) -> None:
+    if given not in known:
+        message = f"{argument}: {given!r} is none of {list(known)}."
+        raise AlgorithmError(message)

@@ -1,0 +1,153 @@
+"""Steps from each version of the store's tables to the next.
+
+A step holds its own DDL, frozen when its version was released: it reads no class, index or
+constant of today's tables, which later versions change. It works on SQLite and on PostgreSQL.
+Nothing is removed, so a step keeps every row; a SQLite file is copied before the first of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from peewee import SqliteDatabase
+
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.store.database import metastore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ID, TEXT, LONG_TEXT, NUMBER, INTEGER, FLAG = "id", "text", "long text", "number", "integer", "flag"
+ON_SQLITE = {
+    ID: "INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT",
+    TEXT: "VARCHAR(255)",
+    LONG_TEXT: "TEXT",
+    NUMBER: "REAL",
+    INTEGER: "INTEGER",
+    FLAG: "INTEGER",
+}
+ON_POSTGRESQL = {
+    ID: "BIGSERIAL NOT NULL PRIMARY KEY",
+    TEXT: "TEXT",
+    LONG_TEXT: "TEXT",
+    NUMBER: "DOUBLE PRECISION",
+    INTEGER: "BIGINT",
+    FLAG: "BOOLEAN",
+}
+
+
+def found_version() -> int:
+    """Return the version of the store's tables, read without any class of today.
+
+    Raises:
+        MetastoreError: the store does not say.
+    """
+    row = metastore.execute_sql(
+        "SELECT value FROM storeinfo WHERE key = 'schema_version'"
+    ).fetchone()
+    if row is None or not str(row[0]).isdecimal():
+        message = (
+            f"metastore: {metastore.describe()} has no schema version. The store is damaged; "
+            "restore a backup of it, or set AIQC_HOME to another place."
+        )
+        raise MetastoreError(message)
+    return int(row[0])
+
+
+def migrate(found: int, wanted: int) -> None:
+    """Bring the store from a version to a later one, in the transaction of the caller.
+
+    Args:
+        found: the version it has.
+        wanted: the version that the program knows.
+    """
+    for version in range(found, wanted):
+        STEPS[version]()
+    note_version(wanted)
+
+
+def note_version(version: int) -> None:
+    """Write which version the store's tables have."""
+    metastore.execute_sql(
+        f"UPDATE storeinfo SET value = '{version:d}' WHERE key = 'schema_version'"  # noqa: S608
+    )
+
+
+def add_column(table: str, column: str, kind: str, rest: str = "") -> None:
+    """Add a column to a table, empty in the rows that are there.
+
+    Args:
+        table: its name in the database.
+        column: the new one's.
+        kind: `TEXT`, `LONG_TEXT`, `NUMBER`, `INTEGER` or `FLAG`.
+        rest: what else is said of it, in SQL that both databases know.
+    """
+    metastore.execute_sql(f"ALTER TABLE {table} ADD COLUMN {column} {_here(kind)} {rest}".rstrip())
+
+
+def add_table(table: str, columns: dict[str, tuple[str, str]], *indexed: str) -> None:
+    """Add a table.
+
+    Args:
+        table: its name in the database.
+        columns: kind, as in `add_column` or `ID`, and the rest of each column.
+        indexed: columns that get an index of their own.
+    """
+    lines = [f"{name} {_here(kind)} {rest}".rstrip() for name, (kind, rest) in columns.items()]
+    metastore.execute_sql(f"CREATE TABLE {table} ({', '.join(lines)})")
+    for column in indexed:
+        metastore.execute_sql(f"CREATE INDEX {table}_{column} ON {table} ({column})")
+
+
+def _here(kind: str) -> str:
+    known = ON_SQLITE if isinstance(metastore.store, SqliteDatabase) else ON_POSTGRESQL
+    return known[kind]
+
+
+def _to_2() -> None:
+    """Champions, inference beside training, taken-over Predictors, why an Attempt failed."""
+    needed = "NOT NULL"
+    columns = {
+        "id": (ID, ""),
+        "time_created": (TEXT, needed),
+        "time_updated": (TEXT, needed),
+        "is_starred": (FLAG, needed),
+        "name": (TEXT, ""),
+        "description": (LONG_TEXT, ""),
+        "experiment": (TEXT, needed),
+        "snapshot": (TEXT, needed),
+        "reason": (LONG_TEXT, needed),
+        "contest": (LONG_TEXT, needed),
+        "predictor_id": (INTEGER, "NOT NULL REFERENCES predictor (id)"),
+    }
+    add_table("champion", columns, "experiment", "predictor_id")
+    add_column("hyperparamset", "search", TEXT)
+    add_column("attempt", "kind", TEXT)
+    add_column("attempt", "peak_memory_mb", NUMBER)
+    add_column("predictor", "adopted_from", INTEGER)
+    add_column("prediction", "splitset_id", INTEGER, "REFERENCES splitset (id)")
+    metastore.execute_sql("CREATE UNIQUE INDEX prediction_splitset_id ON prediction (splitset_id)")
+
+
+def _to_3() -> None:
+    """Heartbeats of claims, and the devices that trained."""
+    add_column("attempt", "device", LONG_TEXT)
+    add_column("attempt", "holder", TEXT)
+    add_column("attempt", "beat", INTEGER)
+    add_column("predictor", "device", LONG_TEXT)
+    metastore.execute_sql("CREATE INDEX attempt_holder ON attempt (holder)")
+
+
+def _to_4() -> None:
+    """What ranks, which class counts, what a cut gives away, what a model gives, what ended it."""
+    add_column("label", "positive", LONG_TEXT)
+    add_column("queue", "positive", LONG_TEXT)
+    add_column("splitset", "given_away", LONG_TEXT)
+    add_column("algorithm", "outputs", TEXT)
+    add_column("predictor", "outputs", LONG_TEXT)
+    add_column("queue", "metric", TEXT)
+    add_column("predictor", "stopped", TEXT)
+    add_column("snapshot", "metric", TEXT)
+
+
+STEPS: dict[int, Callable[[], None]] = {1: _to_2, 2: _to_3, 3: _to_4}

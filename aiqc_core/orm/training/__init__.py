@@ -1,0 +1,1 @@
+"""A Queue at work: plan its Jobs, claim them, train, record."""

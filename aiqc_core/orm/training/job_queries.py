@@ -1,0 +1,71 @@
+"""The Jobs of a Queue with what names them at hand, found in a few queries however many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
+from aiqc_core.orm.tables.job import Job
+from aiqc_core.orm.tables.queue import Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+FEW = 500  # ids that are named in a query; SQLite takes 32,766
+
+
+def jobs_of(queue: Queue, *, combos: Any = None, most: int | None = None) -> list[Job]:
+    """Return the Jobs of a Queue in order, their Queue, Fold and combination looked up.
+
+    Args:
+        queue: whose Jobs.
+        combos: ids of combinations, or a query for them: only their Jobs.
+        most: return no more than so many.
+    """
+    query = Job.select().where(Job.queue == queue).order_by(Job.id).limit(most)
+    if combos is not None:
+        query = query.where(Job.hyperparamcombo.in_(combos))
+    rows: list[Job] = list(query)
+    folds = {fold.id: fold for fold in queue.splitset.ordered_folds}
+    names = _combos(queue, {row.hyperparamcombo_id for row in rows})
+    for row in rows:
+        row.queue = queue
+        if row.fold_id is not None:
+            row.fold = folds[row.fold_id]
+        if row.hyperparamcombo_id is not None:
+            row.hyperparamcombo = names[row.hyperparamcombo_id]
+    return rows
+
+
+def jobs_with_keys(queue: Queue, keys: Sequence[str]) -> dict[str, Job]:
+    """Return the Jobs with these keys, those that there are; a few are found without the rest."""
+    wanted = {key.partition("_")[2] for key in keys} - {"default"}
+    jobs = jobs_of(queue, combos=_those(queue, Hyperparamcombo.key, wanted))
+    found = {job.key: job for job in jobs}
+    return {key: found[key] for key in keys if key in found}
+
+
+def jobs_with_indices(queue_id: int, combos: Collection[int]) -> list[Job]:
+    """Return the Jobs of the combinations with these indices, or all where none is given."""
+    queue = Queue.get_or_none(Queue.id == queue_id)
+    if queue is None:
+        return []
+    return jobs_of(queue, combos=_those(queue, Hyperparamcombo.idx, set(combos)))
+
+
+def _those(queue: Queue, field: Any, values: set[Any]) -> Any:
+    """Return the query for a Queue's combinations with a few values; None for all."""
+    if not values or len(values) > FEW:
+        return None
+    own = Hyperparamcombo.hyperparamset == queue.hyperparamset_id
+    return Hyperparamcombo.select(Hyperparamcombo.id).where(own, field.in_(sorted(values)))
+
+
+def _combos(queue: Queue, ids: set[int]) -> dict[int, Hyperparamcombo]:
+    """Return combinations of a Queue by id, all of them where many are wanted."""
+    query = (
+        Hyperparamcombo.select().where(Hyperparamcombo.hyperparamset == queue.hyperparamset_id)
+        if len(ids) > FEW
+        else Hyperparamcombo.select().where(Hyperparamcombo.id.in_(ids))
+    )
+    return {combo.id: combo for combo in query}

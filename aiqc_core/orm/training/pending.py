@@ -1,0 +1,38 @@
+"""The trainings of a Queue that are still to be done, found in a few queries however many."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.orm.tables.job import PRUNED, Attempt, Job
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.training.job_queries import jobs_of
+from aiqc_core.stages.train.hooks.observer import PRUNER
+
+if TYPE_CHECKING:
+    from aiqc_core.orm.tables.queue import Queue
+
+
+def skipped_of(queue: Queue) -> Any:
+    """Return the query for the trainings of a Queue that a pruner stopped before they began."""
+    pruned = (Job.queue == queue) & (Attempt.status == PRUNED)
+    return Attempt.select().join(Job).where(pruned)
+
+
+def pruned_of(queue: Queue) -> int:
+    """Count the trainings that a pruner stopped, before they began or after some epochs."""
+    cut_short = (Job.queue == queue) & (Predictor.stopped == PRUNER)
+    return skipped_of(queue).count() + Predictor.select().join(Job).where(cut_short).count()
+
+
+def lacking(queue: Queue) -> list[tuple[Job, int]]:
+    """Return `(Job, repeat index)` of what has no Predictor and was not pruned, Job by Job."""
+    trained = Predictor.select(Predictor.job, Predictor.repeat_index).join(Job)
+    done = set(trained.where(Job.queue == queue).tuples())
+    done.update(skipped_of(queue).select(Attempt.job, Attempt.repeat_index).tuples())
+    repeats = range(queue.repeat_count)
+    ids: Any = Job.select(Job.id).where(Job.queue == queue).tuples()
+    wanted = {job: [i for i in repeats if (job, i) not in done] for (job,) in ids}
+    if not any(wanted.values()):
+        return []
+    return [(job, index) for job in jobs_of(queue) for index in wanted[job.id]]

@@ -1,0 +1,228 @@
+"""How sure a metric is: its interval over samples drawn again with replacement."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import counts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.evaluate.weighted import Metrics
+
+NAN = math.nan
+LEAST_RESAMPLES = 100
+BLOCK_VALUES = 2_000_000  # weights held at once: 16 MB
+CLOSE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is drawn: samples, groups of samples, or runs of neighbours.
+
+    Attributes:
+        name: what one unit is, in words.
+        groups: the number of each sample's group from 0, `(samples,)`; None where samples are
+            drawn one by one or in runs.
+        run_length: neighbours drawn together; 1 draws sample by sample.
+    """
+
+    name: str = "samples"
+    groups: NDArray[np.int64] | None = None
+    run_length: int = 1
+
+    def count(self, samples: int) -> int:
+        """Return how many units there are to draw from."""
+        if self.groups is not None:
+            return len(np.unique(self.groups))
+        return samples if samples > self.run_length else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A metric with its interval.
+
+    Attributes:
+        metric: its name.
+        value: of the split itself.
+        low: lower end; NaN where there is none, and `note` says why.
+        high: upper end.
+        resamples: how many the interval is over.
+        undefined: how many more were drawn where the metric is undefined.
+        note: what there is to know, or None.
+    """
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    resamples: int
+    undefined: int
+    note: str | None
+
+
+def grouped(values: NDArray[Any], column: str) -> Units:
+    """Draw whole groups, as a Splitset with `groups` keeps them together.
+
+    Source: the cluster bootstrap, Davison & Hinkley (1997), section 3.8.
+
+    >>> grouped(np.array(["b", "a", "b"]), "patient").groups.tolist()
+    [1, 0, 1]
+    """
+    unique = dict.fromkeys(values.tolist())
+    try:
+        ordered = sorted(unique)
+    except TypeError:  # values of several types have no order; any fixed one will do
+        ordered = list(unique)
+    numbers = {value: i for i, value in enumerate(ordered)}
+    codes = np.array([numbers[value] for value in values.tolist()], dtype=np.int64)
+    return Units(f"groups of {column!r}", groups=codes)
+
+
+def runs(samples: int, overlap: int = 1) -> Units:
+    """Draw runs of neighbours, since what lies side by side in time is alike.
+
+    Source: the circular block bootstrap, Politis & Romano (1992); runs of n^(1/3) samples, the
+    rate that serves a variance best (Künsch 1989), and never shorter than windows overlap.
+
+    Args:
+        samples: how many the split has, in the order of time.
+        overlap: how many windows in a row share rows with one; 1 where there are no windows.
+
+    >>> runs(1000).run_length, runs(1000, overlap=24).run_length
+    (10, 24)
+    """
+    length = max(round(samples ** (1 / 3)), overlap, 1)
+    return Units(f"runs of {length} samples in order", run_length=length)
+
+
+def intervals(
+    score: Metrics,
+    samples: int,
+    values: Mapping[str, float],
+    *,
+    units: Units,
+    level: float,
+    resamples: int,
+    seed: int,
+) -> list[Interval]:
+    """Return the percentile interval of each metric.
+
+    Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 13.3: the
+    interval runs from the (1 - level)/2 to the (1 + level)/2 quantile of the metric over
+    resamples. Those where the metric is undefined (a class was not drawn, say) are left out and
+    counted.
+
+    Args:
+        score: the metrics of resamples; see `weighted`.
+        samples: how many there are to draw from.
+        values: the metrics as they are recorded; one that `score` does not give again to within
+            1e-6 has no interval.
+        units: what is drawn.
+        level: of the interval, between 0 and 1.
+        resamples: how many, at least 100.
+        seed: of the draw.
+
+    Raises:
+        SelectionError: `level` or `resamples` out of range.
+
+    >>> from aiqc_core.stages.evaluate import weighted
+    >>> score = weighted.regression(np.arange(4.0), np.arange(4.0) + 1)
+    >>> options = {"units": Units(), "level": 0.95, "resamples": 100, "seed": 1}
+    >>> [found] = intervals(score, 4, {"mae": 1.0}, **options)
+    >>> found.low, found.high
+    (1.0, 1.0)
+    """
+    checked(level, resamples)
+    with np.errstate(invalid="ignore", over="ignore"):  # predictions that are not finite
+        again = {name: float(v[0]) for name, v in score(np.ones((1, samples))).items()}
+    reasons = {name: _reason(name, values[name], again, samples, units) for name in values}
+    drawn: dict[str, NDArray[np.float64]] = {}
+    if not all(reasons.values()):
+        drawn = _drawn(score, samples, units, resamples, seed)
+    return [
+        Interval(name, value, NAN, NAN, 0, 0, reason)
+        if (reason := reasons[name])
+        else _percentiles(name, value, drawn[name], level)
+        for name, value in values.items()
+    ]
+
+
+def checked(level: Any, resamples: Any) -> None:
+    """Raise unless an interval can have this level and so many resamples.
+
+    Raises:
+        SelectionError: one of them is out of range.
+    """
+    counts.share("level", level)
+    counts.whole("resamples", resamples, least=LEAST_RESAMPLES)
+
+
+def _reason(
+    name: str, value: float, again: Mapping[str, float], samples: int, units: Units
+) -> str | None:
+    """Say why a metric has no interval; None where it has."""
+    if name not in again:
+        return "needs the model's outputs, of which only predictions are stored"
+    if not math.isfinite(value):
+        return "is not finite in the split itself"
+    if units.count(samples) == 1:
+        return f"there is nothing to draw from: {samples} sample(s), drawn as {units.name}"
+    if not math.isclose(value, again[name], rel_tol=CLOSE, abs_tol=CLOSE):
+        return "cannot be computed again from stored predictions: their coder does not go back"
+    return None
+
+
+def _drawn(
+    score: Metrics, samples: int, units: Units, resamples: int, seed: int
+) -> dict[str, NDArray[np.float64]]:
+    """Return each metric of each resample, some resamples at a time so that memory is bounded."""
+    generator = np.random.default_rng(seed)
+    rows = max(BLOCK_VALUES // samples, 1)
+    parts = [
+        score(weights(units, samples, min(rows, resamples - start), generator))
+        for start in range(0, resamples, rows)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def weights(
+    units: Units, samples: int, resamples: int, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw resamples: how often each sample is in each, `(resamples, samples)`.
+
+    >>> drawn = weights(Units(), 5, 3, np.random.default_rng(0))
+    >>> drawn.sum(axis=1).tolist()
+    [5.0, 5.0, 5.0]
+    """
+    if units.groups is not None:
+        numbers, of_sample = np.unique(units.groups, return_inverse=True)
+        return _tally(generator.integers(0, len(numbers), (resamples, len(numbers))))[:, of_sample]
+    length = min(units.run_length, samples)
+    starts = generator.integers(0, samples, (resamples, -(-samples // length)))
+    drawn = (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :samples]
+    return _tally(drawn % samples)
+
+
+def _tally(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Count how often each number was drawn in each row, which holds as many draws as numbers."""
+    rows, width = drawn.shape
+    flat = (drawn + np.arange(rows)[:, None] * width).ravel()
+    return np.bincount(flat, minlength=rows * width).reshape(rows, width).astype(np.float64)
+
+
+def _percentiles(name: str, value: float, drawn: NDArray[np.float64], level: float) -> Interval:
+    defined = drawn[np.isfinite(drawn)]
+    undefined = len(drawn) - len(defined)
+    if not len(defined):
+        return Interval(name, value, NAN, NAN, 0, undefined, "is undefined in every resample")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    note = f"undefined in {undefined} of {len(drawn)} resamples" if undefined else None
+    return Interval(name, value, float(low), float(high), len(defined), undefined, note)

@@ -1,0 +1,247 @@
+"""Whether the best of two models is better than chance: the corrected resampled t-test."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import counts
+from aiqc_core.stages.evaluate.ranking import lower_is_better, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+NAN = math.nan
+LEAST_FOLDS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One combination and what it scored.
+
+    Attributes:
+        name: how the verdict calls it.
+        scores: `{fold index: [score of each repeat]}` of one metric on one split.
+    """
+
+    name: str
+    scores: Mapping[int, Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TTest:
+    """What `corrected_t` found.
+
+    Attributes:
+        difference: mean over folds of best - second, in the metric's own units: negative where
+            lower is better.
+        standard_error: of the difference, corrected for what the folds share.
+        t: difference / standard error.
+        df: degrees of freedom, folds - 1.
+        p_value: two-sided: how often chance alone gives a difference so large.
+        low: lower end of the difference's confidence interval.
+        high: upper end.
+    """
+
+    difference: float
+    standard_error: float = NAN
+    t: float = NAN
+    df: int
+    p_value: float = NAN
+    low: float = NAN
+    high: float = NAN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison(TTest):
+    """The best combination against the second: the test, and of what it is.
+
+    Attributes:
+        metric: by which they are compared.
+        split: on which.
+        best: the best combination's name; None where nothing is trained.
+        second: the second's name; None where there is no second.
+        folds: how many folds both were judged on.
+        level: of the interval; 1 - level is the p-value below which the best counts as better.
+        is_better: whether the best beats the second; None when that cannot be told.
+        verdict: the outcome as a sentence.
+        positive: of two classes the one that precision, recall and f1 are of; else None.
+    """
+
+    metric: str
+    split: str
+    best: str | None
+    second: str | None
+    folds: int
+    level: float
+    is_better: bool | None
+    verdict: str
+    positive: Any = None
+
+
+def corrected_t(
+    differences: NDArray[np.float64], *, test_share: float, level: float = 0.95
+) -> TTest:
+    """Test whether the mean of differences over folds is zero, two-sided.
+
+    Nadeau & Bengio (2003), "Inference for the Generalization Error", Machine Learning 52,
+    section 4.2: training sets of folds overlap, so the variance of the mean is taken as
+    (1/J + n_test/n_train) S² rather than S²/J; t has J - 1 degrees of freedom.
+
+    Args:
+        differences: one a fold, `(folds,)`, at least 2, not all equal.
+        test_share: n_test / n_train: rows that judge a fold over rows that train it.
+        level: of the confidence interval.
+
+    >>> round(corrected_t(np.array([1.0, 2.0, 3.0]), test_share=0.5).t, 4)
+    2.1909
+    """
+    from scipy import stats
+
+    count = len(differences)
+    mean, variance = float(differences.mean()), float(differences.var(ddof=1))
+    error = math.sqrt((1 / count + test_share) * variance)
+    t, df = mean / error, count - 1
+    reach = float(stats.t.ppf((1 + level) / 2, df)) * error
+    p_value = float(2 * stats.t.sf(abs(t), df))
+    return TTest(
+        difference=mean, standard_error=error, t=t, df=df, p_value=p_value,
+        low=mean - reach, high=mean + reach,
+    )  # fmt: skip
+
+
+def why_undefined(
+    metric: str, split: str, scores: Sequence[float], reasons: Iterable[str]
+) -> str | None:
+    """Return why no model has a score; None where one has, or there is no model.
+
+    >>> why_undefined("r2", "test", [math.nan, math.nan], ["one sample", "one sample"])
+    'r2 on test is undefined for all 2 models, so none leads: one sample'
+    """
+    if not scores or any(map(math.isfinite, scores)):
+        return None
+    told_why = "; ".join(dict.fromkeys(reasons)) or "it is not finite"
+    many = f"all {len(scores)} models" if len(scores) > 1 else "the only model"
+    return f"{metric} on {split} is undefined for {many}, so none leads: {told_why}"
+
+
+def best_two(
+    candidates: Sequence[Candidate],
+    *,
+    metric: str,
+    split: str,
+    test_share: float,
+    level: float = 0.95,
+    positive: Any = None,
+    undefined: str | None = None,
+) -> Comparison:
+    """Compare the best combination with the second, over the folds that both have.
+
+    The repeats of a fold are averaged first: they learn from the same rows and differ in their
+    seed alone, so they are no further sample of the data.
+
+    Args:
+        candidates: the combinations; ranked by the mean over folds of their means over repeats.
+        metric: by which they are ranked; of errors the lowest is best.
+        split: on which it was measured.
+        test_share: n_test / n_train, mean over folds.
+        level: of the interval and the verdict, between 0 and 1.
+        positive: of two classes the one that precision, recall and f1 are of.
+        undefined: why no model has a score; then none is the best.
+
+    Raises:
+        SelectionError: a level out of range.
+
+    >>> pair = [Candidate("a", {0: [0.7], 1: [0.6]}), Candidate("b", {0: [0.9], 1: [0.7]})]
+    >>> best_two(pair, metric="accuracy", split="fold_validation", test_share=1.0).best
+    'b'
+    """
+    counts.share("level", level)
+    ranked = _ranked(candidates, metric)
+    names = [candidate.name for candidate in ranked[:2]]
+    best, second = [*([] if undefined else names), None, None][:2]
+    shared = _shared_folds(ranked)
+    pair = [[_mean(c, f) for f in shared] for c in ranked[:2]]
+    means = np.array(pair).reshape(len(names), len(shared))
+    differences = means[0] - means[1] if shared else np.empty(0)
+    named = told(metric, positive)
+    reason = _cannot_tell(ranked, means, named)
+    if reason is None:
+        test = corrected_t(differences, test_share=test_share, level=level)
+    else:
+        mean = float(differences.mean()) if shared else NAN
+        test = TTest(difference=mean, df=max(len(shared) - 1, 0))
+    is_better = None if reason else bool(test.p_value < 1 - level)
+    if undefined:
+        reason = f"{undefined}; {reason}" if reason else undefined
+    verdict = f"Cannot tell because {reason}." if reason else _sentence(names, named, test, level)
+    return Comparison(
+        **asdict(test), metric=metric, split=split, best=best, second=second, folds=len(shared),
+        level=level, is_better=is_better, verdict=verdict, positive=positive,
+    )  # fmt: skip
+
+
+def _mean(candidate: Candidate, fold: int) -> float:
+    return float(np.mean(candidate.scores[fold]))
+
+
+def _ranked(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
+    """Return the combinations best first.
+
+    Behind the others come those that lack folds, for these may have been hard, then a NaN.
+    """
+    sign = 1 if lower_is_better(metric) else -1
+    most = max((len(candidate.scores) for candidate in candidates), default=0)
+
+    def place(candidate: Candidate) -> tuple[bool, bool, float]:
+        mean = float(np.mean([_mean(candidate, fold) for fold in candidate.scores]))
+        return (math.isnan(mean), len(candidate.scores) < most, sign * mean)
+
+    return sorted((c for c in candidates if c.scores), key=place)
+
+
+def _shared_folds(ranked: Sequence[Candidate]) -> list[int]:
+    if len(ranked) < 2:  # noqa: PLR2004 - a pair
+        return []
+    return sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
+
+
+def _cannot_tell(
+    ranked: Sequence[Candidate], means: NDArray[np.float64], metric: str
+) -> str | None:
+    if len(ranked) < 2:  # noqa: PLR2004 - a pair
+        only = f"only {ranked[0].name} is trained" if ranked else "nothing is trained"
+        return f"{only}: there is no second combination to compare with"
+    pair, count = f"{ranked[0].name} and {ranked[1].name}", means.shape[1]
+    if count < LEAST_FOLDS:
+        return (
+            f"{pair} were judged on {count} shared fold(s), and what chance does shows only "
+            "between folds (repeats differ in their seed alone). Cut the Splitset with "
+            "fold_count=5, say"
+        )
+    faults = int((~np.isfinite(means)).any(axis=0).sum())
+    if faults:
+        return f"{metric} of {pair} is not finite in {faults} fold(s)"
+    differences = means[0] - means[1]
+    rounding = 8 * np.finfo(float).eps * float(np.abs(means).max())
+    if float(np.ptp(differences)) <= rounding:
+        return (
+            f"the difference of {pair} is the same, {differences[0]:.6g}, in all {count} folds, "
+            "so its spread is unknown"
+        )
+    return None
+
+
+def _sentence(names: Sequence[str], metric: str, test: TTest, level: float) -> str:
+    verb = "beats" if test.p_value < 1 - level else "leads"
+    claim = f"{names[0]} {verb} {names[1]}{', which may be chance' if verb == 'leads' else ''}"
+    return (
+        f"{claim}: {metric} differs by {test.difference:+.4g} ({level:.0%} interval "
+        f"{test.low:+.4g} to {test.high:+.4g}) over {test.df + 1} folds, p = {test.p_value:.3g} "
+        "(corrected resampled t-test)."
+    )

@@ -1,0 +1,163 @@
+"""Drift: whether new rows still look like those that a model learned from.
+
+Per column the population stability index (Siddiqi 2006, "Credit Risk Scorecards", chapter 9: below
+0.1 nothing to see, above 0.25 a shift) and a test that both samples come from one distribution: of
+Kolmogorov and Smirnov for numbers (Hodges 1958), Pearson's χ² for categories. With many rows a
+test finds differences that do not matter, so the index gives the verdict, not the test.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pandas.api import types
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+BINS = 10
+MODERATE, MAJOR = 0.1, 0.25
+# A share of nothing would make the index infinite: half a row of the smaller sample is assumed.
+HALF_A_ROW = 0.5
+CONTINUOUS_FROM = 20  # fewer distinct numbers than this are counted as categories
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnDrift:
+    """How one column moved.
+
+    Attributes:
+        column: its name.
+        psi: population stability index, ≥ 0.
+        test: `'Kolmogorov-Smirnov'` or `'chi-squared'`.
+        statistic: of the test; NaN where it is undefined.
+        p_value: of the test; NaN where it is undefined.
+        missing_before: share of blanks in the rows learned from.
+        missing_now: share of blanks in the new rows.
+    """
+
+    column: str
+    psi: float
+    test: str
+    statistic: float
+    p_value: float
+    missing_before: float
+    missing_now: float
+
+    @property
+    def verdict(self) -> str:
+        """`'passed'`, `'warning'` from 0.1, `'failed'` above 0.25."""
+        return FAILED if self.psi > MAJOR else WARNING if self.psi >= MODERATE else PASSED
+
+
+def psi(before: NDArray[Any], now: NDArray[Any]) -> float:
+    """Return the population stability index of counts in the same bins.
+
+    Σ (qᵢ - pᵢ) ln(qᵢ / pᵢ), p the shares before and q those now; symmetric, 0 for equal shares.
+
+    >>> round(psi(np.array([50, 50]), np.array([80, 20])), 4)
+    0.4159
+    """
+    floor = HALF_A_ROW / max(min(before.sum(), now.sum()), 1)
+    p = np.maximum(before / max(before.sum(), 1), floor)
+    q = np.maximum(now / max(now.sum(), 1), floor)
+    p, q = p / p.sum(), q / q.sum()
+    return float(((q - p) * np.log(q / p)).sum())
+
+
+def compare(before: pd.DataFrame, now: pd.DataFrame) -> list[ColumnDrift]:
+    """Compare the columns of new rows with those of the rows learned from.
+
+    Blanks are a bin of their own. Numbers with 20 or more distinct values are cut at the deciles
+    of `before`, what has fewer is counted by value.
+
+    Args:
+        before: the rows that a model learned from, `(rows, columns)`.
+        now: new rows with the same columns, in any order.
+
+    Returns:
+        One entry a column, the one that moved most first.
+
+    Raises:
+        SelectionError: a column is missing, or there are no rows.
+    """
+    missing = [name for name in before.columns if name not in now.columns]
+    if missing or not len(before) or not len(now):
+        message = (
+            f"now: columns {missing} are missing."
+            if missing
+            else f"drift needs rows on both sides; there are {len(before)} and {len(now)}."
+        )
+        raise SelectionError(message)
+    drifts = [_column(str(name), before[name], now[name]) for name in before.columns]
+    return sorted(drifts, key=lambda drift: (-drift.psi, drift.column))
+
+
+def judged(drifts: list[ColumnDrift]) -> Finding:
+    """Return the verdict on all columns: the worst of them, named."""
+    moved = [drift for drift in drifts if drift.verdict != PASSED]
+    rows: list[dict[str, Any]] = [
+        {
+            "column": d.column, "PSI": d.psi, "test": d.test, "statistic": d.statistic,
+            "p": d.p_value, "blank before": d.missing_before, "blank now": d.missing_now,
+        }
+        for d in drifts
+    ]  # fmt: skip
+    facts = {"drifted_columns": len(moved), "largest_psi": drifts[0].psi, "columns": rows}
+    if not moved:
+        return Finding(PASSED, f"None of {len(drifts)} columns moved (PSI below 0.1).", facts)
+    verdict: Any = moved[0].verdict
+    named = ", ".join(f"{d.column} (PSI {d.psi:.2f})" for d in moved[:5])
+    summary = f"{len(moved)} of {len(drifts)} columns moved against the training rows: {named}."
+    return Finding(verdict, summary, facts)
+
+
+def _column(name: str, before: Any, now: Any) -> ColumnDrift:
+    blank = float(before.isna().mean()), float(now.isna().mean())
+    known = before.dropna(), now.dropna()
+    numeric = all(types.is_numeric_dtype(s) and not types.is_bool_dtype(s) for s in known)
+    if numeric and known[0].nunique() >= CONTINUOUS_FROM:
+        counts, (test, statistic, p_value) = _numbers(*known)
+    else:
+        counts, (test, statistic, p_value) = _categories(*known)
+    blanks = np.array([[before.isna().sum()], [now.isna().sum()]])
+    with_blanks = np.hstack([counts, blanks]) if blanks.any() else counts
+    return ColumnDrift(name, psi(*with_blanks), test, statistic, p_value, *blank)
+
+
+def _numbers(before: pd.Series, now: pd.Series) -> tuple[NDArray[Any], tuple[str, float, float]]:
+    from scipy import stats
+
+    a, b = before.to_numpy(dtype=float), now.to_numpy(dtype=float)
+    edges = np.unique(np.quantile(a, np.linspace(0, 1, BINS + 1)[1:-1]))
+    counts = np.array([
+        np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+        for values in (a, b)
+    ])  # fmt: skip
+    if not len(b):
+        return counts, ("Kolmogorov-Smirnov", math.nan, math.nan)
+    found: Any = stats.ks_2samp(a, b)
+    return counts, ("Kolmogorov-Smirnov", float(found.statistic), float(found.pvalue))
+
+
+def _categories(
+    before: pd.Series, now: pd.Series
+) -> tuple[NDArray[Any], tuple[str, float, float]]:
+    from scipy import stats
+
+    texts = [series.astype(str) for series in (before, now)]
+    values = sorted(set(texts[0]) | set(texts[1]))
+    counts = np.array([
+        series.value_counts().reindex(values, fill_value=0).to_numpy() for series in texts
+    ])  # fmt: skip
+    if len(values) < 2 or not all(counts.sum(axis=1)):  # noqa: PLR2004 - nothing to tell apart
+        return counts, ("chi-squared", math.nan, math.nan)
+    found: Any = stats.chi2_contingency(counts, correction=False)
+    return counts, ("chi-squared", float(found.statistic), float(found.pvalue))

@@ -1,0 +1,277 @@
+"""Arrays: sequences (3D) and images (4D) that can be stored and given back exactly."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import IngestError
+from aiqc_core.stages.ingest.paths import local_path, open_source
+from aiqc_core.stages.ingest.retype import retyped
+from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, listed, repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+NPY_ENDING = ".npy"
+AXES = {
+    "sequence": ("samples", "rows", "columns"),
+    "image": ("samples", "channels", "rows", "columns"),
+}
+NUMBER_KINDS = "biuf"
+TEXT_KIND = "U"
+LARGEST_FLOAT_BYTES = 8  # a long double differs by machine
+TABLE_NDIM = 2
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayDescription:
+    """What an array is, told without its values.
+
+    Attributes:
+        columns: names along the last axis, in order.
+        dtype: the one dtype of all values, as text.
+        shape: `{axis: length}`, in the order of the axes.
+        memory_mb: size in memory in MiB, rounded up, at least 1.
+        contains_nan: whether a value is NaN.
+    """
+
+    columns: list[str]
+    dtype: str
+    shape: dict[str, int]
+    memory_mb: int
+    contains_nan: bool
+
+
+def read_npy(path: str | Path) -> tuple[NDArray[Any], str]:
+    """Open a `.npy` file: a local one memory-mapped and read-only, any other read whole.
+
+    Pickled objects are never loaded, since loading them would run their code.
+
+    Args:
+        path: ends in `.npy`, in any case; a path of this machine or one that fsspec knows.
+
+    Returns:
+        The array, and `'npy'`.
+
+    Raises:
+        IngestError: another ending, a missing or damaged file, or Python objects in it.
+    """
+    if Path(str(path)).suffix.lower() != NPY_ENDING:
+        raise IngestError(f"npy path: {path} must end in {NPY_ENDING}.")
+    local = local_path(path)
+    try:
+        with open_source(path) as stream:
+            if local is None:
+                return np.lib.format.read_array(stream, allow_pickle=False), "npy"
+        return np.lib.format.open_memmap(local, mode="r"), "npy"
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, IngestError):
+            raise
+        raise IngestError(
+            f"npy path: {path} is no readable .npy file of plain values: {error}. Write it with "
+            "numpy.save(path, array, allow_pickle=False)."
+        ) from error
+
+
+def conform(
+    array: NDArray[Any],
+    *,
+    ndim: int,
+    rename_columns: Sequence[str] | None = None,
+    retype: object = None,
+) -> tuple[NDArray[Any], list[str]]:
+    """Return an array that can be stored and given back exactly, and its column names.
+
+    Args:
+        array: numbers, truth values or text; no axis of length 0.
+        ndim: 3 for a sequence, 4 for images.
+        rename_columns: names along the last axis; `'0', '1', …` when None.
+        retype: one dtype for all values.
+
+    Returns:
+        The array in the byte order of this machine, not copied where nothing changes, and one
+        name a column.
+
+    Raises:
+        IngestError: another number of axes, an empty, masked, structured or object array, names
+            that do not fit, or a dtype that would lose values.
+
+    >>> array, columns = conform(np.zeros((2, 3, 2), dtype=int), ndim=3, retype="float32")
+    >>> array.dtype, columns
+    (dtype('float32'), ['0', '1'])
+    """
+    argument = f"arr{ndim}D_or_npyPath"
+    _refuse_array(array, argument, ndim)
+    columns = _names(array.shape[-1], rename_columns)
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return (native if retype is None else _retyped(native, columns, retype)), columns
+
+
+def describe(
+    array: NDArray[Any], columns: Sequence[str], kind: Literal["sequence", "image"]
+) -> ArrayDescription:
+    """Describe a conforming array.
+
+    >>> describe(np.zeros((5, 2, 1)), ["a"], "sequence").shape
+    {'samples': 5, 'rows': 2, 'columns': 1}
+    """
+    return ArrayDescription(
+        columns=list(columns),
+        dtype=str(array.dtype),
+        shape=dict(zip(AXES[kind], array.shape, strict=True)),
+        memory_mb=max(1, math.ceil(array.nbytes / MEBIBYTE)),
+        contains_nan=_contains_nan(array),
+    )
+
+
+def take(
+    array: NDArray[Any],
+    names: Sequence[str],
+    samples: Sequence[int] | int | None = None,
+    columns: Sequence[str] | str | None = None,
+) -> NDArray[Any]:
+    """Return samples by position and columns by name, in the order asked for.
+
+    Args:
+        array: `(samples, …, columns)`; of a memory-mapped one, only these samples are read.
+        names: the names of all its columns.
+        samples: positions, all when None.
+        columns: names, all when None.
+
+    Raises:
+        SelectionError: an unknown or repeated column or position, or an empty list.
+
+    >>> take(np.arange(6).reshape(3, 1, 2), ["a", "b"], [2, 0], "b").tolist()
+    [[[5]], [[1]]]
+    """
+    chosen = checked_columns("columns", columns, list(names))
+    positions = checked_positions("samples", samples, len(array))
+    rows = array if samples is None else array[positions]
+    return rows if columns is None else rows[..., [list(names).index(name) for name in chosen]]
+
+
+def to_npy(array: NDArray[Any]) -> bytes:
+    """Return an array as `.npy` bytes, the same whatever its memory layout.
+
+    >>> from_npy(to_npy(np.arange(3))).tolist()
+    [0, 1, 2]
+    """
+    sink = io.BytesIO()
+    np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)
+    return sink.getvalue()
+
+
+def from_npy(data: bytes | memoryview) -> NDArray[Any]:
+    """Return the array that `to_npy` wrote."""
+    return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+
+
+def to_frames(array: NDArray[Any], columns: Sequence[str]) -> list[Any]:
+    """Return a DataFrame a sample (sequence), or a list of one a channel for each (image).
+
+    >>> [frame.shape for frame in to_frames(np.zeros((2, 3, 1)), ["a"])]
+    [(3, 1), (3, 1)]
+    """
+    if array.ndim > TABLE_NDIM + 1:
+        return [to_frames(part, columns) for part in array]
+    return [pd.DataFrame(np.asarray(table), columns=list(columns)) for table in array]
+
+
+def _refuse_array(array: Any, argument: str, ndim: int) -> None:
+    if not isinstance(array, np.ndarray):
+        raise IngestError(f"{argument}: {type(array).__name__} given; give a numpy array.")
+    if isinstance(array, np.ma.MaskedArray):
+        raise IngestError(
+            f"{argument}: a masked array, whose mask would be lost. Give array.filled(numpy.nan)."
+        )
+    if array.ndim != ndim:
+        axes = next(names for names in AXES.values() if len(names) == ndim)
+        raise IngestError(
+            f"{argument}: its shape is {array.shape}; give {ndim} axes: {', '.join(axes)}."
+        )
+    if 0 in array.shape:
+        raise IngestError(f"{argument}: its shape is {array.shape}; give no axis of length 0.")
+    dtype = array.dtype
+    if dtype.names:
+        raise IngestError(
+            f"{argument}: it has the fields {list(dtype.names)}. Give plain numbers, e.g. with "
+            "numpy.lib.recfunctions.structured_to_unstructured."
+        )
+    if not (_is_number(dtype) or dtype.kind == TEXT_KIND):
+        raise IngestError(
+            f"{argument}: dtype {dtype} cannot be stored exactly. Give numbers of at most 64 "
+            "bits, truth values or text, e.g. array.astype('float64')."
+        )
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    is_wide_float = dtype.kind == "f" and dtype.itemsize > LARGEST_FLOAT_BYTES
+    return dtype.kind in NUMBER_KINDS and not is_wide_float
+
+
+def _names(width: int, rename_columns: Sequence[str] | None) -> list[str]:
+    if rename_columns is None:
+        return [str(position) for position in range(width)]
+    given = listed(rename_columns) or []
+    names = [name for name in given if isinstance(name, str)]
+    if not len(names) == len(given) == width:
+        raise IngestError(
+            f"rename_columns: {given} for {width} columns (the last axis); give one text for each."
+        )
+    twice = repeated(names)
+    if twice:
+        raise IngestError(
+            f"rename_columns: column names repeat: {twice}. Give each column its own name."
+        )
+    return names
+
+
+def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[Any]:
+    shown = getattr(retype, "__name__", str(retype))
+    if isinstance(retype, dict):
+        raise IngestError(
+            f"retype: {shown}; an array has one dtype for all columns, so give that one."
+        )
+    try:
+        target = np.dtype(retype).newbyteorder("=")
+    except (TypeError, ValueError) as error:
+        raise IngestError(f"retype: {shown!r} is no dtype of numpy: {error}.") from error
+    if not _is_number(target):
+        raise IngestError(
+            f"retype: an array cannot become {shown}; give numbers of at most 64 bits or bool."
+        )
+    if _keeps_all(array.dtype, target):
+        return array.astype(target, copy=False)
+    try:
+        table = pd.DataFrame(array.reshape(-1, len(columns)), columns=columns)
+    except UnicodeEncodeError as error:
+        raise IngestError(
+            f"retype: an array with text that is no Unicode cannot become {shown}: {error}."
+        ) from error
+    try:
+        return retyped(table, target).to_numpy().reshape(array.shape)
+    except IngestError as error:
+        raise IngestError(f"{error} Rows are counted on from sample to sample.") from error
+
+
+def _keeps_all(before: np.dtype[Any], after: np.dtype[Any]) -> bool:
+    """Say whether a cast is exact for all values; numpy's 'safe' also rounds 64 bits to float."""
+    is_rounded = before.kind in "iu" and after.kind == "f" and before.itemsize >= after.itemsize
+    return np.can_cast(before, after, "safe") and not is_rounded
+
+
+def _contains_nan(array: NDArray[Any]) -> bool:
+    if array.dtype.kind != "f":
+        return False
+    with np.errstate(invalid="ignore"):
+        return bool(np.isnan(np.min(array)))  # a minimum passes NaN on, and needs no second array

@@ -1,0 +1,258 @@
+"""The content of a Dataset of any kind: read, described, hashed, stored and given back."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import IngestError
+from aiqc_core.stages.ingest import arrays, images, tabular
+from aiqc_core.stages.ingest.delimited import Hints
+from aiqc_core.stages.ingest.digest import array_digest, frame_digest
+from aiqc_core.stages.ingest.parquet import from_parquet, is_kept_by, read_parquet, to_parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+    from concurrent.futures import Future
+
+    from numpy.typing import NDArray
+
+TABULAR, SEQUENCE, IMAGE = "tabular", "sequence", "image"
+NDIM = {SEQUENCE: 3, IMAGE: 4}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where values come from that are not in the store.
+
+    Attributes:
+        kind: `'tabular'`, `'sequence'` or `'image'`.
+        place: the path of the file or folder; for urls the place they share, if any.
+        urls: the urls of images.
+        header: of a CSV or TSV, see `tabular.read_table`.
+    """
+
+    kind: str
+    place: str | None = None
+    urls: tuple[str, ...] | None = None
+    header: object = "infer"
+
+    @property
+    def shown(self) -> str:
+        """What an error calls it."""
+        return str(self.place) if self.urls is None else f"{len(self.urls)} urls"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Values as they will be registered, and what is said of them.
+
+    Attributes:
+        kind: `'tabular'`, `'sequence'` or `'image'`.
+        values: a DataFrame, or an array `(samples, …, columns)`.
+        source_format: `'dataframe'`, `'ndarray'`, a file's format, or the images' one.
+        columns: names, in order.
+        dtypes: `{column: dtype}` of a table, one dtype of an array.
+        shape: `{axis: length}`.
+        memory_mb: size in memory in MiB, at least 1.
+        contains_nan: whether a value is missing.
+        file: the source's own bytes, where they give the values back as they are.
+    """
+
+    kind: str
+    values: Any
+    source_format: str
+    columns: list[str]
+    dtypes: dict[str, str] | str
+    shape: dict[str, int]
+    memory_mb: int
+    contains_nan: bool
+    file: Hashed | None = None
+
+    def digest(self) -> str:
+        """Return the SHA-256 of names, dtypes and values."""
+        return digest_of(self.values, self.columns)
+
+    def to_bytes(self) -> memoryview:
+        """Return what is stored: Parquet for a table, npy for an array."""
+        if self.kind == TABULAR:
+            return to_parquet(self.values)
+        return memoryview(arrays.to_npy(self.values))
+
+    @contextmanager
+    def sealed(self, *, ingest: bool) -> Generator[Sealed]:
+        """Give what is registered of it; the digest is taken beside what is done with the rest."""
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(self.digest)
+            if not ingest:
+                yield Sealed(digest, None)
+            elif self.file is not None:
+                yield Sealed(digest, self.file)
+            else:
+                yield Sealed(digest, Hashed(self.to_bytes()))
+
+
+class Hashed:
+    """Bytes and their SHA-256, taken by a thread beside what is done with the bytes meanwhile."""
+
+    def __init__(self, data: bytes | memoryview) -> None:
+        self.data = memoryview(data)
+        beside = ThreadPoolExecutor(1)
+        self._address = beside.submit(lambda: hashlib.sha256(data).hexdigest())
+        beside.shutdown(wait=False)
+
+    def whole(self) -> tuple[memoryview, str]:
+        """Return the bytes and their SHA-256, which is waited for."""
+        return self.data, self._address.result()
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What is stored of a content.
+
+    Attributes:
+        digest: of names, dtypes and values, see `Content.digest`, as soon as it is taken.
+        stored: its bytes, see `Content.to_bytes`; None for what stays outside.
+    """
+
+    digest: Future[str]
+    stored: Hashed | None
+
+    @property
+    def sha256(self) -> str:
+        """The digest; waited for."""
+        return self.digest.result()
+
+
+def of_table(
+    frame: pd.DataFrame,
+    source_format: str,
+    *,
+    rename_columns: Sequence[str] | None = None,
+    retype: object = None,
+    called: str = "dataframe",
+) -> Content:
+    """Return a table as content, or refuse it; see `tabular.conform`."""
+    values = tabular.conform(frame, rename_columns=rename_columns, retype=retype, called=called)
+    about = tabular.describe(values)
+    return Content(
+        TABULAR, values, source_format, about.columns, about.dtypes, about.shape,
+        about.memory_mb, about.contains_nan,
+    )  # fmt: skip
+
+
+def of_array(
+    array: NDArray[Any],
+    kind: Any,
+    source_format: str,
+    *,
+    rename_columns: Sequence[str] | None = None,
+    retype: object = None,
+) -> Content:
+    """Return a sequence or images as content, or refuse them; see `arrays.conform`."""
+    values, columns = arrays.conform(
+        array, ndim=NDIM[kind], rename_columns=rename_columns, retype=retype
+    )
+    about = arrays.describe(values, columns, kind)
+    return Content(
+        kind, values, source_format, columns, about.dtype, about.shape, about.memory_mb,
+        about.contains_nan,
+    )  # fmt: skip
+
+
+def read(
+    source: Source,
+    *,
+    rename_columns: Sequence[str] | None = None,
+    retype: object = None,
+    keep_file: bool = False,
+    known: Mapping[str, str] | None = None,
+    is_told: bool = False,
+    keeps_words: bool = True,
+) -> Content:
+    """Read a source whole and return its content.
+
+    Args:
+        source: where the values are.
+        rename_columns: new names, one for each column.
+        retype: a dtype for all columns, or of a table `{column: dtype}`.
+        keep_file: keep the bytes of a Parquet file, to be stored instead of an encoding of ours.
+        known: of a CSV or TSV, dtypes that columns by these names have where a file says too
+            little of them; those of `retype` by default.
+        is_told: whether this very source was read before, so that what looks wrong is not warned
+            about again.
+        keeps_words: whether words for blanks stay words in the text of a CSV or TSV.
+
+    Raises:
+        IngestError: it is missing, unreadable, or cannot be kept exactly.
+    """
+    changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
+    if source.kind == TABULAR:
+        hints = Hints(rename_columns, retype if known is None else known, is_told, keeps_words)
+        return _read_table(source, changes, hints, keep_file=keep_file)
+    array, source_format = _read_array(source)
+    return of_array(array, source.kind, source_format, **changes)
+
+
+def from_bytes(kind: str, data: bytes | memoryview, columns: Sequence[str] | None = None) -> Any:
+    """Return the values that `Content.to_bytes` gave; of a table only some columns, if asked."""
+    return from_parquet(data, columns) if kind == TABULAR else arrays.from_npy(data)
+
+
+def take(
+    values: Any,
+    names: Sequence[str],
+    samples: Sequence[int] | None,
+    columns: Sequence[str] | None,
+) -> Any:
+    """Return samples by position and columns by name, in the order asked for."""
+    if isinstance(values, pd.DataFrame):
+        return tabular.take(values, samples, columns)
+    return arrays.take(values, names, samples, columns)
+
+
+def digest_of(values: Any, columns: Sequence[str]) -> str:
+    """Return the SHA-256 of values and of the names of their columns."""
+    if isinstance(values, pd.DataFrame):
+        return frame_digest(values)
+    names = np.array(list(columns))
+    return array_digest(np.array([array_digest(names), array_digest(values)]))
+
+
+def _read_table(
+    source: Source, changes: dict[str, Any], hints: Hints, *, keep_file: bool
+) -> Content:
+    place = str(source.place)
+    changes["called"] = f"file_path: {place}"
+    data = tabular.read_parquet_bytes(place) if keep_file else None
+    if data is None:
+        frame, source_format = tabular.read_table(place, header=source.header, hints=hints)
+        return of_table(frame, source_format, **changes)
+    file = Hashed(data)
+    found = of_table(read_parquet(Path(place), data), "parquet", **changes)
+    return replace(found, file=file) if is_kept_by(data, found.values) else found
+
+
+def _read_array(source: Source) -> tuple[NDArray[Any], str]:
+    if source.urls is not None:
+        return images.from_urls(source.urls)
+    place = str(source.place)
+    if source.kind == IMAGE and not place.lower().endswith(arrays.NPY_ENDING):
+        return images.from_folder(place)
+    return arrays.read_npy(place)
+
+
+def refuse_remote_memory(argument: str, *, ingest: bool | None) -> None:
+    """Refuse to leave values outside that lie in this process only."""
+    if ingest is False:
+        raise IngestError(
+            f"ingest: False, but {argument} is held in memory and would be lost. Leave ingest "
+            "out, or save the array with numpy.save and give its path."
+        )

@@ -1,0 +1,150 @@
+"""Registered values that lie outside the store: read again, never other ones than registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyarrow.parquet import ParquetFile
+
+from aiqc_core.stages.ingest import content, images, parquet, tabular
+from aiqc_core.stages.ingest.arrays import NPY_ENDING
+from aiqc_core.stages.ingest.delimited import Hints
+from aiqc_core.stages.ingest.lru_cache import Recent
+from aiqc_core.stages.ingest.paths import local_path, refuse_changed
+from aiqc_core.stages.ingest.selection import checked_positions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
+    from aiqc_core.stages.ingest.content import Source
+
+    # What tells an unchanged source at a glance: path, hash, and time and size of each file.
+    Stamp = tuple[str, str, tuple[tuple[str, int, int], ...]]
+
+TEXT_ENDINGS = (".csv", ".tsv")
+PARQUET_ENDINGS = (".parquet", ".pq")
+
+# Sources that this process has read whole and found unchanged, and the values of some.
+_unchanged: set[Stamp] = set()
+# Those of text that was registered when words for blanks were blanks in text too.
+_without_words: set[Stamp | None] = set()
+_recent = Recent()
+
+
+def read_part(
+    source: Source,
+    names: Sequence[str],
+    dtypes: dict[str, str] | str,
+    sha256: str,
+    *,
+    columns: Sequence[str],
+    samples: Sequence[int] | None,
+) -> Any:
+    """Return a selection of a registered source as it was registered, or say that it changed.
+
+    A source is decoded and hashed whole the first time a process reads it, and again when the
+    time or size of one of its files moved. After that the values of text and images are taken
+    from memory while they are recent and not too large; else only the columns asked for of a
+    table are decoded, and of a Parquet file only their row groups (categories need all); a `.npy`
+    file is mapped into memory.
+
+    Args:
+        source: where it lies.
+        names: of all its columns, as registered.
+        dtypes: the dtypes it was registered with.
+        sha256: its hash at registration.
+        columns: which, in this order.
+        samples: positions, in this order; all when None.
+
+    Raises:
+        IngestError: it changed since, naming it, or can no longer be read.
+        SelectionError: an unknown position.
+    """
+    stamp = _stamp(source, sha256)
+    values = None if stamp is None else _recent.get((stamp, tuple(names), str(dtypes)))
+    if values is None and stamp in _unchanged and not isinstance(dtypes, str):
+        wanted = {name: dtypes[name] for name in columns}
+        if not _ends_in(source, PARQUET_ENDINGS):
+            keeps_words = stamp not in _without_words
+            values = _columns_of_text(source, names, wanted, keeps_words=keeps_words)
+        elif "category" not in wanted.values():
+            return _part_of_parquet(source, names, wanted, samples)
+    if values is None:
+        values = _read_whole(source, names, dtypes, sha256, stamp)
+    return content.take(values, list(names), samples, columns)
+
+
+def _read_whole(
+    source: Source,
+    names: Sequence[str],
+    dtypes: dict[str, str] | str,
+    sha256: str,
+    stamp: Stamp | None,
+) -> Any:
+    def read(*, keeps_words: bool) -> Any:
+        found = content.read(
+            source, rename_columns=names, retype=dtypes, is_told=True, keeps_words=keeps_words
+        )
+        return found.values
+
+    values = read(keeps_words=stamp not in _without_words)
+    if stamp is None or stamp not in _unchanged:
+        found = content.digest_of(values, names)
+        if found != sha256 and _ends_in(source, TEXT_ENDINGS):
+            earlier = read(keeps_words=False)
+            if content.digest_of(earlier, names) == sha256:
+                values, found = earlier, sha256
+                _without_words.add(stamp)
+        refuse_changed(source.shown, registered=sha256, found=found)
+    if stamp is not None:
+        _unchanged.add(stamp)
+        if not _ends_in(source, (*PARQUET_ENDINGS, NPY_ENDING)):  # which are decoded in no time
+            _recent.put((stamp, tuple(names), str(dtypes)), values)
+    return values
+
+
+def _columns_of_text(
+    source: Source, names: Sequence[str], wanted: dict[str, str], *, keeps_words: bool
+) -> pd.DataFrame:
+    """Decode some columns of a CSV or TSV, all rows; they come in the file's order."""
+    there = [name for name in names if name in wanted]
+    frame, _ = tabular.read_table(
+        str(source.place),
+        header=source.header,
+        positions=[names.index(n) for n in there],
+        hints=Hints(there, wanted, is_told=True, keeps_words=keeps_words),
+    )
+    return tabular.conform(frame, rename_columns=there, retype=wanted)
+
+
+def _part_of_parquet(
+    source: Source, names: Sequence[str], wanted: dict[str, str], samples: Sequence[int] | None
+) -> pd.DataFrame:
+    path: Any = local_path(str(source.place))
+    count = ParquetFile(path).metadata.num_rows
+    rows = None if samples is None else checked_positions("samples", samples, count)
+    part = parquet.read_part(path, [names.index(name) for name in wanted], rows)
+    return tabular.conform(part, rename_columns=list(wanted), retype=wanted)
+
+
+def _ends_in(source: Source, endings: tuple[str, ...]) -> bool:
+    return str(source.place).lower().endswith(endings)
+
+
+def _stamp(source: Source, sha256: str) -> Stamp | None:
+    """Return what tells an unchanged local file or folder at a glance; None where nothing does."""
+    path: Path | None = None if source.place is None else local_path(source.place)
+    if source.urls is not None or path is None:
+        return None
+    if path.is_file():
+        files = [("", str(path))]
+    elif source.kind == content.IMAGE and path.is_dir():
+        files = images.folder_sources(path)
+    else:
+        return None
+    facts = [(name, Path(file).stat()) for name, file in files]
+    moments = tuple((name, found.st_mtime_ns, found.st_size) for name, found in facts)
+    return str(path.absolute()), sha256, moments

@@ -1,0 +1,232 @@
+"""Urls: fetched over http(s) within limits of time and size, all of them or none."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from urllib import error as urllib_error
+from urllib import request
+from urllib.parse import urlsplit
+
+from aiqc_core.errors import IngestError
+from aiqc_core.stages.ingest.deadline import handlers
+from aiqc_core.stages.ingest.paths import WEB_SCHEMES, list_folder, local_path, open_source
+from aiqc_core.stages.ingest.selection import repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = [
+    "Fetched",
+    "fetch_each",
+    "fetch_urls",
+    "list_folder",
+    "local_path",
+    "open_source",
+    "urls_error",
+]
+
+TIMEOUT_SECONDS = 30.0
+MAX_BYTES = 2**28
+RETRIES = 2
+CONNECTIONS = 8
+PAUSE_SECONDS = 0.2  # before the first retry; doubled before each further one
+CHUNK_BYTES = 2**16
+SERVER_FAULT = 500
+HEADERS = {"User-Agent": "aiqc"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What became of one url: its bytes, or why there are none.
+
+    Attributes:
+        name: the url with its position, for messages.
+        data: the body, None where the url failed.
+        fault: the status or the reason, None where it did not.
+    """
+
+    name: str
+    data: bytes | None
+    fault: str | None
+
+
+class _FetchError(Exception):
+    """One attempt failed; `is_passing` where another may succeed."""
+
+    def __init__(self, fault: str, *, is_passing: bool) -> None:
+        super().__init__(fault)
+        self.is_passing = is_passing
+
+
+def fetch_urls(
+    urls: Sequence[str] | str,
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    max_bytes: int = MAX_BYTES,
+    retries: int = RETRIES,
+) -> list[bytes]:
+    """Return what lies behind urls, in their order: all of it, or an error.
+
+    Args:
+        urls: http or https, each once.
+        timeout_seconds: for an attempt as a whole, from the connection to the last byte.
+        max_bytes: the most that one url may give.
+        retries: further attempts after a 5xx, a time-out or a broken connection.
+
+    Raises:
+        IngestError: listing every url that failed with its status or reason.
+    """
+    fetched = fetch_each(
+        urls, timeout_seconds=timeout_seconds, max_bytes=max_bytes, retries=retries
+    )
+    faults = [f"{item.name}: {item.fault}" for item in fetched if item.data is None]
+    if faults:
+        raise urls_error(faults, len(fetched))
+    return [item.data for item in fetched if item.data is not None]
+
+
+def fetch_each(
+    urls: Sequence[str] | str,
+    *,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    max_bytes: int = MAX_BYTES,
+    retries: int = RETRIES,
+) -> list[Fetched]:
+    """Fetch urls and tell what became of each, in their order; arguments as `fetch_urls`.
+
+    Raises:
+        IngestError: urls that cannot be asked at all, or limits that are none.
+    """
+    asked = _checked_urls(urls)
+    if timeout_seconds <= 0 or max_bytes < 1 or retries < 0:
+        raise IngestError(
+            f"timeout_seconds={timeout_seconds}, max_bytes={max_bytes}, retries={retries}: give "
+            "a time above 0, a size of at least 1 and no fewer than 0 retries."
+        )
+    attempt = partial(_attempt, timeout_seconds=timeout_seconds, max_bytes=max_bytes)
+    with ThreadPoolExecutor(max_workers=min(CONNECTIONS, len(asked))) as pool:
+        numbered = [f"urls[{position}] {url}" for position, url in enumerate(asked)]
+        return list(pool.map(partial(_fetch, attempt, retries), numbered, asked))
+
+
+def urls_error(faults: list[str], count: int) -> IngestError:
+    """Return the one error that lists all urls that failed."""
+    return IngestError(
+        f"urls: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
+        + "\n  ".join(faults)
+    )
+
+
+def _fetch(attempt: Callable[[str], bytes], retries: int, name: str, url: str) -> Fetched:
+    fault = ""
+    for tried in range(retries + 1):
+        if tried:
+            time.sleep(PAUSE_SECONDS * 2 ** (tried - 1))
+        try:
+            return Fetched(name, attempt(url), None)
+        except _FetchError as error:
+            fault = str(error) if not tried else f"{error} (asked {tried + 1} times)"
+            if not error.is_passing:
+                break
+    return Fetched(name, None, fault)
+
+
+def _attempt(url: str, *, timeout_seconds: float, max_bytes: int) -> bytes:
+    asked = request.Request(url, headers=HEADERS)  # noqa: S310 # its scheme has been checked
+    late = f"no full answer within {timeout_seconds:g} s"
+    try:
+        opener = _opener(time.monotonic() + timeout_seconds)
+        with opener.open(asked, timeout=timeout_seconds) as response:
+            return _body(response, max_bytes)
+    except urllib_error.HTTPError as error:
+        error.close()
+        fault = f"status {error.code} {error.reason}"
+        raise _FetchError(fault, is_passing=error.code >= SERVER_FAULT) from error
+    except TimeoutError as error:
+        raise _FetchError(late, is_passing=True) from error
+    except urllib_error.URLError as error:
+        if isinstance(error.reason, TimeoutError):
+            raise _FetchError(late, is_passing=True) from error
+        raise _FetchError(f"no connection: {error.reason}", is_passing=False) from error
+    except (http.client.HTTPException, OSError) as error:
+        raise _FetchError(f"broken connection: {error!r}", is_passing=True) from error
+
+
+def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
+    content_type = response.headers.get_content_type()
+    if content_type == "text/html":
+        fault = f"status {response.status}, but a web page ({content_type}), no file"
+        raise _FetchError(fault, is_passing=False)
+    announced = response.length
+    too_large = f"more than max_bytes={max_bytes} bytes"
+    if announced is not None and announced > max_bytes:
+        raise _FetchError(f"{announced} bytes, {too_large}", is_passing=False)
+    data = bytearray()
+    while chunk := response.read1(CHUNK_BYTES):
+        data += chunk
+        if len(data) > max_bytes:
+            raise _FetchError(too_large, is_passing=False)
+    if announced is not None and len(data) < announced:
+        raise _FetchError(f"cut short: {len(data)} of {announced} bytes came", is_passing=True)
+    return bytes(data)
+
+
+class _WebOnlyRedirects(request.HTTPRedirectHandler):
+    """Follows a redirect to http(s) alone; urllib itself would go to ftp too."""
+
+    def redirect_request(
+        self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> request.Request | None:
+        if urlsplit(newurl).scheme not in WEB_SCHEMES:
+            fault = f"status {code}, a redirect to another scheme than http(s)"
+            raise _FetchError(fault, is_passing=False)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _opener(deadline: float) -> request.OpenerDirector:
+    """Return an opener that knows no scheme but http(s), all of whose hops end by a deadline."""
+    opener = request.OpenerDirector()
+    for handler in (
+        request.ProxyHandler(),
+        *handlers(deadline),
+        request.HTTPDefaultErrorHandler(),
+        request.HTTPErrorProcessor(),
+        _WebOnlyRedirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _checked_urls(urls: Sequence[str] | str) -> list[str]:
+    asked: list[Any] = [urls] if isinstance(urls, str) else list(urls)
+    faults = [f"urls[{i}]: {fault}" for i, url in enumerate(asked) if (fault := _url_fault(url))]
+    if not faults:
+        faults = [f"given twice: {url}" for url in repeated(asked)]
+    if asked and not faults:
+        return asked
+    raise IngestError(
+        "urls: give at least one http(s) url, each once"
+        + "".join(f"\n  {fault}" for fault in faults)
+    )
+
+
+def _url_fault(url: object) -> str | None:
+    if not isinstance(url, str):
+        return f"{url!r} is no text"
+    try:
+        parts = urlsplit(url)
+        has_host = bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        return f"{url!r} is no url: {error}"
+    if parts.username is not None:
+        return "it holds a user name or password, which would be stored; give it without"
+    if parts.scheme not in WEB_SCHEMES or not has_host:
+        return f"{url!r} is no http(s) url"
+    if not url.isascii() or any(letter.isspace() or not letter.isprintable() for letter in url):
+        return f"{url!r} holds blanks or letters beyond ASCII; quote them (urllib.parse.quote)"
+    return None

@@ -1,0 +1,119 @@
+"""Changing the dtype of columns without losing a value."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from aiqc_core.errors import IngestError
+from aiqc_core.stages.ingest.objects import as_found, differ, holds_text, plain
+from aiqc_core.stages.ingest.selection import checked_columns
+
+
+def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
+    """Return a frame with other dtypes, every value kept.
+
+    What a narrower float rounds is not a loss; NaN to a whole number, 300 to int8, 1.5 to int64
+    or 2**53 + 1 to float64 is.
+
+    Args:
+        frame: `(samples, columns)`, names unique.
+        retype: a dtype (or its name) for all columns, or `{column: dtype}` for some.
+
+    Raises:
+        IngestError: a column that cannot be cast, with the first value it would lose.
+        SelectionError: a column that is not there.
+
+    >>> retyped(pd.DataFrame({"a": [1, 2]}), {"a": "float32"})["a"].tolist()
+    [1.0, 2.0]
+    """
+    names = list(frame.columns)
+    wanted: dict[str, Any] = dict.fromkeys(names, retype)
+    if isinstance(retype, dict):
+        wanted = {name: retype[name] for name in checked_columns("retype", list(retype), names)}
+    return pd.DataFrame(
+        {
+            name: cast(str(name), column, wanted[str(name)]) if name in wanted else column
+            for name, column in frame.items()
+        }
+    )
+
+
+def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
+    """Return a column in another dtype, every value kept.
+
+    Objects are taken for what they are first: `True`, `None` for truth values, `1` for a whole
+    number. Text never becomes truth values, as any text, `'False'` too, would be True.
+
+    Raises:
+        IngestError: it cannot be cast, or a value would be lost.
+    """
+    shown = getattr(dtype, "__name__", str(dtype))
+    if holds_text(column) and types.is_bool_dtype(dtype):
+        raise IngestError(
+            f"retype: column {name!r} holds text, of which any, 'False' too, would be True as "
+            f"{shown}. Map it to True and False first."
+        )
+    try:
+        target: Any = types.pandas_dtype(dtype)
+        before = plain(column)
+        if types.is_object_dtype(before.dtype) and target != before.dtype:
+            with suppress(TypeError, ValueError, OverflowError):  # such as beyond 64 bits
+                found = as_found(before)
+                before = before if found is None else found
+        with np.errstate(all="ignore"):  # what overflows is found below, and named
+            after = before.astype(target)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise IngestError(f"retype: column {name!r} cannot become {shown}: {error}.") from error
+    lost = _lost(before, after)
+    if lost.any():
+        row = int(np.flatnonzero(lost)[0])
+        raise IngestError(
+            f"retype: column {name!r} loses values as {shown}: row {row}, {before.iloc[row]!r}, "
+            f"would be {after.iloc[row]!r}. Choose a wider dtype, or change the values first."
+        )
+    return after
+
+
+def _lost(before: pd.Series, after: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Say of which rows a cast lost the value."""
+    lost = (before.isna() != after.isna()).to_numpy(copy=True)
+    present = ~(before.isna() | after.isna()).to_numpy()
+    if _is_number(before.dtype) and _is_number(after.dtype):
+        lost[present] |= _differ(_plain(before, present), _plain(after, present))
+    elif before.dtype.kind == after.dtype.kind and before.dtype.kind in "mM":
+        lost |= (after.astype(before.dtype) != before).to_numpy() & present
+    elif types.is_object_dtype(before.dtype):
+        lost[present] |= differ(before[present].tolist(), after[present].tolist())
+    return lost
+
+
+def _is_number(dtype: Any) -> bool:
+    return dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype)
+
+
+def _plain(
+    column: pd.Series, present: np.ndarray[Any, np.dtype[np.bool_]]
+) -> np.ndarray[Any, np.dtype[Any]]:
+    dtype: Any = column.dtype
+    plain = column.array[present].to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype))
+    return plain.astype(np.uint8) if plain.dtype == bool else plain
+
+
+def _differ(
+    old: np.ndarray[Any, np.dtype[Any]], new: np.ndarray[Any, np.dtype[Any]]
+) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Compare numbers exactly; a float's own rounding to a narrower float is no difference."""
+    if old.dtype.kind == "f" and new.dtype.kind == "f":
+        return np.isinf(new) & ~np.isinf(old)
+    if old.dtype.kind != "f" and new.dtype.kind != "f":
+        return old != new
+    whole, real = (old, new) if new.dtype.kind == "f" else (new, old)
+    limits, real = np.iinfo(whole.dtype), real.astype(np.float64)
+    inside = (real >= float(limits.min)) & (real < float(limits.max) + 1.0)
+    back = np.where(inside, real, 0).astype(whole.dtype)
+    return ~(inside & (back == whole) & (back.astype(np.float64) == real))

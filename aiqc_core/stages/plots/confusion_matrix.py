@@ -1,0 +1,85 @@
+"""Which classes are taken for which."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.stages.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import plotly.graph_objects as go
+
+CELL_PIXELS = 42
+FRAME_PIXELS = 230
+MOST_PIXELS = 1100
+COUNTED_CLASSES = 30
+BAR = {"title": {"text": "share of the true class", "side": "right"}, "tickformat": ".0%"}
+SCALE = [[0.0, "#F4F8FC"], [0.5, "#6BAED6"], [1.0, "#08306B"]]
+
+
+def data(
+    plot_data: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return the confusion matrix of each split.
+
+    Args:
+        plot_data: `{split: what evaluate.curves.plot_data gave}`.
+        classes: the names of the classes, by their ordinal.
+
+    Returns:
+        `split, classes, counts` (rows true, columns predicted) and `shares`, each row divided by
+        its sum; a class without a sample has zeros.
+    """
+    return [
+        {
+            "split": split,
+            "classes": list(classes),
+            "counts": of_split["confusion_matrix"],
+            "shares": [
+                [count / max(sum(row), 1) for count in row] for row in of_split["confusion_matrix"]
+            ],
+        }
+        for split, of_split in plot_data.items()
+    ]
+
+
+def figure(matrix: Mapping[str, Any], about: str = "") -> go.Figure:
+    """Draw one matrix: counts as numbers, the share of each true class as colour.
+
+    Args:
+        matrix: one of what `data` gave.
+        about: whose predictions these are.
+    """
+    classes, counts = matrix["classes"], matrix["counts"]
+    samples = sum(map(sum, counts))
+    right = sum(row[i] for i, row in enumerate(counts))
+    drawn = theme.blank(
+        f"Confusion matrix: {theme.escaped(matrix['split'])} "
+        f"({right} of {samples} samples are right)",
+        about,
+        x="predicted class",
+        y="true class",
+        height=min(FRAME_PIXELS + CELL_PIXELS * max(len(classes), 5), MOST_PIXELS),
+    )
+    drawn.add_heatmap(
+        z=matrix["shares"],
+        x=classes,
+        y=classes,
+        text=counts,
+        texttemplate="%{text}" if len(classes) <= COUNTED_CLASSES else None,
+        colorscale=SCALE,
+        zmin=0,
+        zmax=1,
+        xgap=1,
+        ygap=1,
+        colorbar=BAR,
+        hovertemplate="true: %{y}<br>predicted: %{x}<br>%{text} samples, %{z:.1%} of the true "
+        "class<extra></extra>",
+    )
+    theme.name_ticks(drawn, "x", classes)
+    theme.name_ticks(drawn, "y", classes)
+    drawn.update_yaxes(autorange="reversed", showgrid=False)
+    drawn.update_xaxes(showgrid=False)
+    return drawn

@@ -1,0 +1,96 @@
+"""Which columns a model needs: how much its loss grows when one no longer fits its rows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core import counts
+from aiqc_core.stages.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import plotly.graph_objects as go
+
+ROW_PIXELS = 26
+FRAME_PIXELS = 150
+NAME_CHARACTERS = 44
+
+
+def data(columns: Mapping[str, Mapping[str, Any]], *, top_n: int | None = 10) -> dict[str, Any]:
+    """Rank the columns of one feature, the most needed first; NaN comes last.
+
+    Args:
+        columns: `{column: {"median": …, "loss_impacts": […]}}`.
+        top_n: how many to keep; None for all.
+
+    Returns:
+        `columns, median, low, high` (of the permutations) as lists, and `count` (of all columns)
+        and `permutations`.
+
+    >>> data({"a": {"median": 1, "loss_impacts": [0, 2]}})["high"]
+    [2]
+    """
+    ranked = sorted(
+        columns.items(), key=lambda pair: (math.isnan(pair[1]["median"]), -pair[1]["median"])
+    )[:top_n]
+    return {
+        "columns": [name for name, _ in ranked],
+        "median": [entry["median"] for _, entry in ranked],
+        "low": [min(entry["loss_impacts"]) for _, entry in ranked],
+        "high": [max(entry["loss_impacts"]) for _, entry in ranked],
+        "count": len(columns),
+        "permutations": max(len(entry["loss_impacts"]) for entry in columns.values()),
+    }
+
+
+def figure(
+    found: Mapping[str, Any],
+    about: str = "",
+    *,
+    height: int | None = None,
+    margin_left: int | None = None,
+) -> go.Figure:
+    """Draw a bar for each column, the most needed on top.
+
+    Args:
+        found: what `data` gave.
+        about: whose model it is.
+        height: in pixels; by default as high as the columns need.
+        margin_left: room for names in pixels; by default as wide as the longest.
+    """
+    names, medians = found["columns"], found["median"]
+    upwards = names[::-1]  # an axis of bars grows from below
+    shown = f"{len(names)} of {found['count']} columns"
+    drawn = theme.blank(
+        f"Permutation importance: {shown if len(names) < found['count'] else 'all columns'}",
+        about,
+        x=f"growth of the loss when permuted (median of {found['permutations']}, line: range)",
+        y="",
+        height=FRAME_PIXELS + ROW_PIXELS * len(names) if height is None else height,
+    )
+    spread = {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - m for high, m in zip(found["high"], medians, strict=True)][::-1],
+        "arrayminus": [m - low for low, m in zip(found["low"], medians, strict=True)][::-1],
+        "color": theme.DARK,
+        "thickness": 1,
+        "width": 3,
+    }
+    drawn.add_bar(
+        x=medians[::-1],
+        y=upwards,
+        orientation="h",
+        marker={"color": theme.BLUE},
+        error_x=spread,
+        hovertemplate="%{y}: %{x:.4g}<extra></extra>",
+    )
+    theme.name_ticks(drawn, "y", upwards, NAME_CHARACTERS)
+    drawn.update_yaxes(ticks="")
+    drawn.update_xaxes(zeroline=True, zerolinecolor=theme.GREY)
+    if margin_left is not None:
+        counts.real("margin_left", margin_left, lambda p: 0 <= p < theme.LONGEST, "pixels from 0")
+        drawn.update_layout(margin={"l": margin_left}, yaxis={"automargin": False})
+    return drawn

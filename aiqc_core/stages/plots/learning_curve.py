@@ -1,0 +1,79 @@
+"""How a metric went over the epochs of a training, on the rows that train and that judge."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.stages.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import plotly.graph_objects as go
+
+HEAD_SHARE = 0.15
+PREFIX = "val_"
+FEW_EPOCHS = 10  # which each have a tick
+
+
+def data(
+    history: Mapping[str, Sequence[float]], *, skip_head: bool = True
+) -> list[dict[str, Any]]:
+    """Pair each metric with that of the evaluation split.
+
+    Args:
+        history: `{metric: a value an epoch}`; `val_<metric>` is its partner, where it is there.
+        skip_head: leave out the first 15 % of the epochs, rounded down, whose losses are so high
+            that nothing else is seen.
+
+    Returns:
+        Of each metric `metric`, `epochs` (all), `epoch` (from 1), `train` and `evaluation` (None
+        where there is none).
+
+    >>> data({"loss": [3.0, 1.0], "val_loss": [4.0, 2.0]})[0]["evaluation"]
+    [4.0, 2.0]
+    """
+    names = [n for n in history if not (n.startswith(PREFIX) and n[len(PREFIX) :] in history)]
+    pairs: list[dict[str, Any]] = []
+    for name in names:
+        values, partner = list(history[name]), history.get(PREFIX + name)
+        skipped = int(len(values) * HEAD_SHARE) if skip_head else 0
+        pairs.append(
+            {
+                "metric": name,
+                "epochs": len(values),
+                "epoch": list(range(skipped + 1, len(values) + 1)),
+                "train": values[skipped:],
+                "evaluation": None if partner is None else list(partner)[skipped:],
+            }
+        )
+    return pairs
+
+
+def figure(pair: Mapping[str, Any], about: str = "", *, unit: str | None = None) -> go.Figure:
+    """Draw one metric over the epochs.
+
+    Args:
+        pair: one of what `data` gave.
+        about: whose training it is.
+        unit: of the metric.
+    """
+    metric, epochs = pair["metric"], pair["epoch"]
+    skipped = pair["epochs"] - len(epochs)
+    drawn = theme.blank(
+        f"Learning curve: {theme.escaped(metric)}",
+        about,
+        x=f"epoch (the first {skipped} of {pair['epochs']} left out)" if skipped else "epoch",
+        y=theme.escaped(metric if unit is None else f"{metric} ({unit})"),
+    )
+    for name, color in (("train", theme.BLUE), ("evaluation", theme.ORANGE)):
+        if pair[name] is not None:
+            drawn.add_scatter(x=epochs, name=name, **theme.series(pair[name], color))
+    shown = [*pair["train"], *(pair["evaluation"] or [])]
+    if not any(math.isfinite(value) for value in shown):
+        drawn.add_annotation(text="no value is finite: the model diverged", showarrow=False)
+    drawn.update_layout(showlegend=True, hovermode="x unified")
+    dtick = 1 if len(epochs) <= FEW_EPOCHS else None
+    drawn.update_xaxes(tickformat=",d", dtick=dtick)  # there is no epoch 1.5
+    return drawn

@@ -1,0 +1,251 @@
+"""Every model of a Queue: loss against score, a point for each split."""
+
+from __future__ import annotations
+
+import math
+import operator
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core import counts
+from aiqc_core.errors import SelectionError
+from aiqc_core.stages.evaluate.ranking import lower_is_better
+from aiqc_core.stages.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import plotly.graph_objects as go
+
+HEIGHT = 560
+LINKED_MODELS = 20
+NAMED_MODELS = 5
+LOG_RATIO = 100.0
+
+
+def data(
+    models: Sequence[Mapping[str, Any]],
+    score_type: str,
+    *,
+    max_loss: float | None = None,
+    min_score: float | None = None,
+) -> dict[str, Any]:
+    """Choose the models to show.
+
+    A model is shown when the loss and the score of all its splits keep to the limits; NaN keeps to
+    none. Without limits only the points that are NaN are left out; where the score of every model
+    is NaN, as r2 of a constant target, the points are the losses, and `undefined` says why.
+
+    Args:
+        models: of each its `predictor_id`, `about` (for people) and `metrics`,
+            `{split: {metric: value}}` with `loss` and the score; `reasons`, `{split: {metric:
+            why it is undefined}}`, where they are known.
+        score_type: which metric is the score.
+        max_loss: no split may have a higher loss.
+        min_score: no split may have a worse score: a lower one, of an error a higher one.
+
+    Returns:
+        `points`, a dict for each split of each model with `predictor_id, about, split, loss,
+        score`, `notes`, what was left out and why, and `undefined`, why no model has a score;
+        None where one has.
+
+    Raises:
+        SelectionError: an unknown metric, or no model keeps to the limits.
+    """
+    if not models:
+        raise SelectionError("models: none are given; train some first.")
+    _refuse_unknown(models, score_type)
+    for name, limit in (("max_loss", max_loss), ("min_score", min_score)):
+        if limit is not None:
+            counts.real(name, limit, lambda _: True, "a number, or None for no limit")
+    falls = lower_is_better(score_type)
+    kept: list[dict[str, Any]] = []
+    without_score: list[dict[str, Any]] = []
+    beyond, undefined, not_drawn = 0, [], []
+    for model in models:
+        points = [
+            {
+                "predictor_id": model["predictor_id"],
+                "about": model["about"],
+                "split": split,
+                "loss": values["loss"],
+                "score": values[score_type],
+            }
+            for split, values in model["metrics"].items()
+        ]
+        finite = [p for p in points if math.isfinite(p["loss"]) and math.isfinite(p["score"])]
+        limited = _limits(points, max_loss, min_score, falls=falls)
+        if any(math.isnan(value) for value, _ in limited):
+            undefined.append(model["predictor_id"])
+        elif not all(holds for _, holds in limited):
+            beyond += 1
+        else:
+            kept += finite
+            without_score += points
+            if len(finite) < len(points):
+                not_drawn.append(model["predictor_id"])
+    if not without_score:
+        raise SelectionError(
+            _none_left(models, score_type, max_loss=max_loss, min_score=min_score)
+        )
+    reason = None if kept else _why_undefined(models, score_type)
+    shown = kept or [p for p in without_score if math.isfinite(p["loss"])]
+    notes = _notes(beyond, undefined, not_drawn if kept else [])
+    found = {"score_type": score_type, "points": shown, "undefined": reason}
+    return found | {"notes": notes if reason is None else [reason, *notes]}
+
+
+def figure(
+    found: Mapping[str, Any],
+    about: str = "",
+    *,
+    height: int | None = None,
+    units: Mapping[str, str] | None = None,
+) -> go.Figure:
+    """Draw loss against score; where no model has one, the losses, a line a model.
+
+    Args:
+        found: what `data` gave.
+        about: whose models these are.
+        height: in pixels; 560 by default.
+        units: `{metric: unit}` for the titles of the axes.
+    """
+    points, score_type, known = found["points"], found["score_type"], units or {}
+    drawn = theme.blank(
+        "Performance of each model",
+        " · ".join([about, *found["notes"]] if about else found["notes"]),
+        x=_titled("loss", known),
+        y=_titled(score_type, known) + ("" if found["undefined"] is None else ": undefined"),
+        height=HEIGHT if height is None else height,
+    )
+    if not points:
+        drawn.add_annotation(text="no model has a finite loss", showarrow=False)
+        return drawn
+    losses = [p["loss"] for p in points]
+    if min(losses) > 0 and max(losses) > LOG_RATIO * min(losses):
+        drawn.update_xaxes(type="log")
+    height_of = _heights(found)
+    scores = {p["score"] for p in points}
+    if len(scores) == 1 and found["undefined"] is None:
+        (only,) = scores  # plotly would show a whole unit above and below
+        drawn.update_yaxes(range=[only - 0.1, only + 0.1])
+    if len({p["predictor_id"] for p in points}) <= LINKED_MODELS:
+        _link(drawn, points, height_of)
+    for split in dict.fromkeys(p["split"] for p in points):
+        of_it = [p for p in points if p["split"] == split]
+        drawn.add_scatter(
+            x=[p["loss"] for p in of_it],
+            y=[height_of(p) for p in of_it],
+            mode="markers",
+            name=theme.escaped(split),
+            marker=theme.marker(split) | {"opacity": 0.85, "size": 9},
+            text=[_hover(p, score_type) for p in of_it],
+            hovertemplate="%{text}<extra></extra>",
+        )
+    return drawn
+
+
+def _heights(found: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
+    """Return what places a point on the y axis: its score, or its model where there is none."""
+    if found["undefined"] is None:
+        return lambda point: point["score"]
+    return lambda point: f"Predictor {point['predictor_id']}"
+
+
+def _why_undefined(models: Sequence[Mapping[str, Any]], score_type: str) -> str:
+    reasons = dict.fromkeys(
+        told[score_type]
+        for model in models
+        for told in model.get("reasons", {}).values()
+        if score_type in told
+    )
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return f"{score_type} is undefined for every model{why}"
+
+
+def _refuse_unknown(models: Sequence[Mapping[str, Any]], score_type: str) -> None:
+    known = {name for model in models for values in model["metrics"].values() for name in values}
+    scores = sorted(known - {"loss"})
+    if score_type not in known:
+        close = get_close_matches(str(score_type), scores, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise SelectionError(f"score_type: {score_type!r}; choose among {scores}.{hint}")
+
+
+def _limits(
+    points: Sequence[Mapping[str, Any]],
+    max_loss: float | None,
+    min_score: float | None,
+    *,
+    falls: bool,
+) -> list[tuple[float, bool]]:
+    """Return each value that has a limit, and whether it keeps to it, which of an error falls."""
+    losses = [] if max_loss is None else [(p["loss"], p["loss"] <= max_loss) for p in points]
+    if min_score is None:
+        return losses
+    keeps = operator.le if falls else operator.ge
+    return losses + [(p["score"], keeps(p["score"], min_score)) for p in points]
+
+
+def _notes(beyond: int, undefined: list[int], not_drawn: list[int]) -> list[str]:
+    notes = [f"{beyond} beyond the limits"] if beyond else []
+    if undefined:
+        notes.append(f"left out for NaN: {_named(undefined)}")
+    if not_drawn:
+        notes.append(f"splits without a finite loss and score: {_named(not_drawn)}")
+    return notes
+
+
+def _named(ids: list[int]) -> str:
+    more = f" and {len(ids) - NAMED_MODELS} more" if len(ids) > NAMED_MODELS else ""
+    return f"Predictor {', '.join(map(str, ids[:NAMED_MODELS]))}{more}"
+
+
+def _none_left(
+    models: Sequence[Mapping[str, Any]],
+    score_type: str,
+    *,
+    max_loss: float | None,
+    min_score: float | None,
+) -> str:
+    def best(metric: str, *, falls: bool) -> float:
+        of_each = [[values[metric] for values in m["metrics"].values()] for m in models]
+        finite = [of for of in of_each if all(map(math.isfinite, of))]
+        return min(map(max, finite), default=nan) if falls else max(map(min, finite), default=nan)
+
+    nan, falls = math.nan, lower_is_better(score_type)
+    loss, score = best("loss", falls=True), best(score_type, falls=falls)
+    return (
+        f"max_loss={max_loss}, min_score={min_score}: none of {len(models)} models is left. In "
+        f"all its splits one has a loss of at most {theme.number(loss)}, another a {score_type} "
+        f"of at {'most' if falls else 'least'} {theme.number(score)}; NaN keeps to no limit. "
+        "Widen the limits, or leave them out."
+    )
+
+
+def _titled(metric: str, units: Mapping[str, str]) -> str:
+    return f"{metric} ({units[metric]})" if metric in units else metric
+
+
+def _link(
+    drawn: go.Figure,
+    points: Sequence[Mapping[str, Any]],
+    height_of: Callable[[Mapping[str, Any]], Any],
+) -> None:
+    """Join the splits of each model by a thin line."""
+    x: list[float | None] = []
+    y: list[Any] = []
+    for idx in dict.fromkeys(p["predictor_id"] for p in points):
+        of_it = [p for p in points if p["predictor_id"] == idx]
+        x += [*(p["loss"] for p in of_it), None]
+        y += [*(height_of(p) for p in of_it), None]
+    line = {"color": theme.GREY, "width": 0.6}
+    drawn.add_scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
+
+
+def _hover(point: Mapping[str, Any], score_type: str) -> str:
+    return (
+        f"<b>Predictor {point['predictor_id']}</b><br>{theme.escaped(point['about'])}"
+        f"<br>split: {theme.escaped(point['split'])}<br>loss: {theme.number(point['loss'])}"
+        f"<br>{score_type}: {theme.number(point['score'])}"
+    )

@@ -1,0 +1,80 @@
+"""What a regression predicts beside what is true, in the label's own units."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.stages.plots import theme
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import plotly.graph_objects as go
+    from numpy.typing import ArrayLike
+
+MOST_POINTS = 4000
+
+
+def data(
+    true: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]
+) -> list[dict[str, Any]]:
+    """Return the pairs of each split; those that are not finite are left out.
+
+    Args:
+        true: `{split: values}`, `(samples,)` or one column.
+        predicted: the same splits and shapes.
+
+    Returns:
+        `split, true, predicted`, of more than 4000 pairs as many, evenly, and `count` of all.
+    """
+    return [_pairs(split, true[split], predicted[split]) for split in true]
+
+
+def figure(
+    pairs: Sequence[Mapping[str, Any]],
+    about: str = "",
+    *,
+    name: str,
+    unit: str | None = None,
+    scores: Mapping[str, float] | None = None,
+) -> go.Figure:
+    """Draw a point for each sample, and the diagonal on which both are equal.
+
+    Args:
+        pairs: what `data` gave.
+        about: whose predictions these are.
+        name: of the label's column.
+        unit: of its values.
+        scores: `{split: r2}` for the legend.
+    """
+    titled = theme.escaped(name if unit is None else f"{name} ({unit})")
+    drawn = theme.blank("Predicted and true", about, x=f"true {titled}", y=f"predicted {titled}")
+    every = [value for pair in pairs for value in (*pair["true"], *pair["predicted"])]
+    if every:
+        ends = [min(every), max(every)]
+        theme.chance_line(drawn, "predicted = true", ends, ends)
+    for pair in pairs:
+        split = pair["split"]
+        score = "" if scores is None else f" (r2 {theme.number(scores[split])})"
+        drawn.add_scatter(
+            x=pair["true"],
+            y=pair["predicted"],
+            mode="markers",
+            name=theme.escaped(split) + score,
+            marker=theme.marker(split) | {"opacity": 0.6, "size": 7},
+        )
+    drawn.update_layout(showlegend=True)
+    return drawn
+
+
+def _pairs(split: str, true: ArrayLike, predicted: ArrayLike) -> dict[str, Any]:
+    both = np.stack([np.ravel(true), np.ravel(predicted)]).astype(np.float64)
+    both = both[:, np.isfinite(both).all(axis=0)]
+    count = both.shape[1]
+    if count > MOST_POINTS:
+        both = both[:, np.linspace(0, count - 1, MOST_POINTS).round().astype(int)]
+    return {"split": split, "true": both[0].tolist(), "predicted": both[1].tolist()} | {
+        "count": count
+    }

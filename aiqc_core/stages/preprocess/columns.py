@@ -1,0 +1,120 @@
+"""Which columns a filter of dtypes and names matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pandas.api import types
+
+from aiqc_core.errors import SelectionError
+from aiqc_core.stages.ingest.selection import checked_columns, listed, repeated
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a filter matched, and what it left.
+
+    Attributes:
+        matching: matched columns, in the order of the feature.
+        leftover: columns that neither this nor an earlier coder takes.
+        leftover_dtypes: their dtypes, each once, in order.
+    """
+
+    matching: list[str]
+    leftover: list[str]
+    leftover_dtypes: list[str]
+
+
+def select(
+    available: Mapping[str, str],
+    *,
+    include: bool = True,
+    dtypes: Sequence[str] | str | None = None,
+    columns: Sequence[str] | str | None = None,
+    taken: Collection[str] = (),
+) -> Selection:
+    """Match columns by dtype and by name.
+
+    Args:
+        available: `{column: dtype}` of the whole feature, in order.
+        include: whether the filter names what is matched, or what is left out. Without any filter
+            both mean all columns that are not taken.
+        dtypes: dtypes of the filter, or their names.
+        columns: columns of the filter, beside those of `dtypes`.
+        taken: columns that earlier coders took.
+
+    Raises:
+        SelectionError: an unknown or repeated name, a column that `dtypes` has already matched or
+            that an earlier coder took, or no match.
+
+    >>> select({"a": "float64", "b": "str"}, dtypes=["float64"]).matching
+    ['a']
+    >>> select({"a": "float64", "b": "str"}, include=False, columns=["a"]).matching
+    ['b']
+    """
+    free = {name: dtype for name, dtype in available.items() if name not in taken}
+    by_dtype = [] if dtypes is None else _by_dtype(available, free, dtypes)
+    by_name = [] if columns is None else _by_name(available, free, columns, by_dtype)
+    named = {*by_dtype, *by_name}
+    everything = dtypes is None and columns is None
+    matching = [name for name in free if everything or (name in named) == include]
+    if not matching:
+        gone = [name for name in available if name in taken]
+        raise SelectionError(
+            f"include={include}, dtypes={dtypes}, columns={columns}: no column matches; free are "
+            f"{free or 'none'}, earlier coders took {gone or 'none'}."
+        )
+    leftover = [name for name in free if name not in set(matching)]
+    return Selection(matching, leftover, list(dict.fromkeys(free[name] for name in leftover)))
+
+
+def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
+    """Return the names of dtypes that were given as names or as types; None for no filter.
+
+    >>> dtype_names([float, "str"])
+    ['float64', 'str']
+    """
+    if dtypes is None:
+        return None
+    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in listed(dtypes) or []]
+
+
+def _by_dtype(
+    available: Mapping[str, str], free: Mapping[str, str], dtypes: Sequence[str] | str
+) -> list[str]:
+    wanted = dtype_names(dtypes)
+    if not wanted or repeated(wanted):
+        raise SelectionError(f"dtypes: {wanted}; name at least one, and each once.")
+    unknown = [dtype for dtype in wanted if dtype not in available.values()]
+    if unknown:
+        there = list(dict.fromkeys(available.values()))
+        raise SelectionError(f"dtypes: no column is of {unknown}; there are {there}.")
+    return [name for name, dtype in free.items() if dtype in wanted]
+
+
+def dtype_written(dtype: Any) -> str | None:
+    """Return how a dtype is written; None of what is none."""
+    try:
+        return None if dtype is None else str(types.pandas_dtype(dtype))
+    except (TypeError, ValueError):
+        return None
+
+
+def _by_name(
+    available: Mapping[str, str],
+    free: Mapping[str, str],
+    columns: Sequence[str] | str,
+    by_dtype: list[str],
+) -> list[str]:
+    names = checked_columns("columns", columns, list(available))
+    again = [name for name in names if name not in free]
+    if again:
+        raise SelectionError(f"columns: an earlier coder took {again}; a column is encoded once.")
+    doubled = [name for name in names if name in by_dtype]
+    if doubled:
+        raise SelectionError(f"columns: {doubled} are matched by dtypes already; name them once.")
+    return names

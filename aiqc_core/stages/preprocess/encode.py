@@ -1,0 +1,299 @@
+"""scikit-learn encoders as a fit that gives a state, and functions that apply and invert it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from aiqc_core import frames
+from aiqc_core.errors import PreprocessError
+from aiqc_core.stages.ingest.selection import SHOWN, checked_columns
+from aiqc_core.stages.preprocess import degenerate, naming, unknown
+from aiqc_core.stages.preprocess.encoders import (
+    COLUMN_CATEGORIES,
+    TARGET_ENCODERS,
+    checked,
+    has_inverse,
+    is_a,
+    is_categorical,
+    known_categories,
+)
+from aiqc_core.stages.preprocess.values import (
+    INFINITE,
+    MISSING,
+    not_finite,
+    plain,
+    refuse_not_finite,
+    table,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
+
+MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
+NOT_FINITE = {MISSING: "NaN", INFINITE: "infinity"}  # as scikit-learn calls them
+DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
+TABLE_AXES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class FittedEncoder:
+    """What an encoder learned.
+
+    Attributes:
+        encoders: one for all columns, or one a column.
+        dimension: how it takes columns: `'2D_multiColumn'`, `'2D_singleColumn'` or `'1D'`.
+        columns: the columns it was fitted on, in order.
+        output_columns: a name for each column it makes.
+        widths: how many columns each of `encoders` makes.
+        groups: for each input column the positions of the output columns that follow from it.
+    """
+
+    encoders: tuple[Any, ...]
+    dimension: str
+    columns: tuple[str, ...]
+    output_columns: tuple[str, ...]
+    widths: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
+
+
+def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> FittedEncoder:
+    """Fit an encoder on rows; columns it can make nothing of are warned about.
+
+    Args:
+        frame: the columns to encode, `(samples, columns)`.
+        encoder: what `checked` gave; it is cloned for each fit.
+        dimension: how it takes columns; None tries all at once, then each as `(samples, 1)`, then
+            each as `(samples,)`.
+
+    Raises:
+        PreprocessError: it takes them no way; the message holds each way's reason.
+
+    >>> from sklearn import preprocessing
+    >>> fit(pd.DataFrame({"a": ["x", "y"]}), checked(preprocessing.OneHotEncoder())).output_columns
+    ('a_x', 'a_y')
+    """
+    reasons: dict[str, str] = {}
+    cause: Exception | None = None
+    for tried in DIMENSIONS if dimension is None else (dimension,):
+        if tried == MULTI_COLUMN and is_a(encoder, *TARGET_ENCODERS):
+            continue  # they would take (samples, columns) for a multi-label target
+        try:
+            return _fit(frame, encoder, tried)
+        except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
+            reasons[tried] = (frames.message_of(error) or repr(error)).splitlines()[
+                0
+            ] + frames.place(error)
+            cause = error
+    _refuse_not_finite(frame, encoder, reasons.values())
+    dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
+    ways = "; ".join(f"as {tried}: {reason}" for tried, reason in reasons.items())
+    raise PreprocessError(
+        f"sklearn_preprocess: {encoder!r} cannot be fitted on the columns {dtypes}: {ways}. "
+        "Choose columns or dtypes that it takes, or another encoder."
+    ) from cause
+
+
+def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
+    """Encode rows: `(samples, output columns)`, dense and numeric.
+
+    Args:
+        fitted: what `fit` learned.
+        frame: has its columns by name, among others in any order.
+
+    Raises:
+        PreprocessError: a category that the fit did not see, where the encoder does not allow it.
+        SelectionError: a column is missing.
+
+    >>> from sklearn import preprocessing
+    >>> rows = pd.DataFrame({"a": [1.0, 3.0]})
+    >>> apply(fit(rows, checked(preprocessing.StandardScaler())), rows).tolist()
+    [[-1.0], [1.0]]
+    """
+    rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
+    if is_a(fitted.encoders[0], "LabelBinarizer"):
+        _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
+    try:
+        # What overflows is infinite, and refused as such.
+        with unknown.told_by_us(), np.errstate(all="ignore"):
+            blocks = list(_blocks(fitted, rows))
+            encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+    except Exception as error:  # a FunctionTransformer raises what its user wrote
+        _refuse_unseen(fitted, rows)
+        _refuse_not_finite(rows, fitted.encoders[0], [str(error)])
+        raise PreprocessError(
+            f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}"
+            f"{frames.place(error)}."
+        ) from error
+    if encoded.dtype.kind not in "iuf" or encoded.shape[1] != len(fitted.output_columns):
+        raise PreprocessError(
+            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} gives {encoded.shape[1]} "
+            f"columns of {encoded.dtype}; numbers in {len(fitted.output_columns)} columns are "
+            "needed, as when it was fitted."
+        )
+    return encoded
+
+
+def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
+    """Turn encoded rows `(samples, output columns)` back into the original columns.
+
+    Values that the inverse is not defined for, as beyond a power transform's range, are NaN, and
+    warned about.
+
+    Raises:
+        PreprocessError: the encoder has no true inverse, or a code that stands for nothing.
+
+    >>> rows = pd.DataFrame({"a": ["x", "y"]})
+    >>> fitted = fit(rows, checked(preprocessing.OrdinalEncoder()))
+    >>> invert(fitted, np.array([[1.0], [0.0]]))["a"].tolist()
+    ['y', 'x']
+    """
+    if not has_inverse(fitted.encoders[0]):
+        raise PreprocessError(
+            f"{fitted.encoders[0]!r} has no true inverse, so its values cannot be decoded. Use "
+            "another encoder (FunctionTransformer: give inverse_func)."
+        )
+    splits = np.cumsum(fitted.widths)[:-1]
+    try:
+        with degenerate.told_by_us(), np.errstate(all="ignore"):  # what overflows is found below
+            parts = [
+                _inverted(encoder, part, fitted.dimension)
+                for encoder, part in zip(
+                    fitted.encoders, np.split(values, splits, axis=1), strict=True
+                )
+            ]
+    except Exception as error:
+        raise PreprocessError(
+            f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} cannot decode: {error}"
+            f"{frames.place(error)}."
+        ) from error
+    frame = pd.DataFrame(np.hstack(parts), columns=list(fitted.columns)).infer_objects()
+    _warn_undefined(fitted, values, frame)
+    return frame
+
+
+def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
+    from sklearn.base import clone
+    from sklearn.exceptions import DataConversionWarning
+
+    columns = tuple(map(str, frame.columns))
+    parts = list(_parts(frame, encoder, dimension))
+    with degenerate.told_by_us(), np.errstate(all="ignore"):
+        warnings.simplefilter("error", DataConversionWarning)  # it wants another dimension
+        clones: list[Any] = [clone(encoder) for _ in parts]
+        encoders = [each.fit(part) for each, part in zip(clones, parts, strict=True)]
+        draft = FittedEncoder(tuple(encoders), dimension, columns, (), (), ())
+        widths = tuple(block.shape[1] for block in _blocks(draft, frame.head(2)))
+    learned = [value for each in encoders for value in vars(each).values()]
+    if any(
+        isinstance(v, np.ndarray) and v.dtype.kind == "f" and np.isinf(v).any() for v in learned
+    ):
+        raise OverflowError("what it learns overflows to infinity")
+    names, groups = _named(draft, widths)
+    named = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
+    for fitted, inputs, part in zip(encoders, named, parts, strict=True):
+        degenerate.settle(fitted, inputs, part)
+    return FittedEncoder(
+        draft.encoders, dimension, columns, tuple(naming.unique(names)), widths, tuple(groups)
+    )
+
+
+def _named(
+    draft: FittedEncoder, widths: tuple[int, ...]
+) -> tuple[list[str], list[tuple[int, ...]]]:
+    if draft.dimension == MULTI_COLUMN:
+        return naming.of_columns(draft.columns, draft.encoders[0], widths[0])
+    names: list[str] = []
+    groups: list[tuple[int, ...]] = []
+    for column, encoder, width in zip(draft.columns, draft.encoders, widths, strict=True):
+        groups.append(tuple(range(len(names), len(names) + width)))
+        names += naming.of_column(column, encoder, width)
+    return names, groups
+
+
+def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]:
+    parts = _parts(rows, fitted.encoders[0], fitted.dimension)
+    for encoder, part in zip(fitted.encoders, parts, strict=True):
+        block: Any = encoder.transform(part)
+        dense = block.toarray() if hasattr(block, "toarray") else np.asarray(block)  # sparse
+        dense = dense.reshape(-1, 1) if dense.ndim == 1 else dense
+        if dense.ndim != TABLE_AXES or len(dense) != len(rows):
+            raise ValueError(f"it makes shape {dense.shape} of {len(rows)} rows")
+        yield dense.astype(np.int8) if dense.dtype == bool else dense
+
+
+def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray[Any]]:
+    """Yield what each clone of an encoder takes."""
+    if dimension == MULTI_COLUMN:
+        yield table(rows, exact=is_a(encoder, *COLUMN_CATEGORIES))
+    else:
+        for name in rows.columns:
+            values = plain(rows.loc[:, name])
+            yield values.reshape(-1, 1) if dimension == SINGLE_COLUMN else values
+
+
+def _inverted(encoder: Any, part: NDArray[Any], dimension: str) -> NDArray[Any]:
+    """Return the original columns of one encoder, `(samples, columns)`."""
+    codes = part
+    if is_a(encoder, "LabelEncoder"):
+        codes = np.rint(part.ravel()).astype(np.int64)
+    elif dimension == ONE_DIMENSION and part.shape[1] == 1:
+        codes = part.ravel()
+    back = np.asarray(encoder.inverse_transform(codes))
+    return back.reshape(len(part), -1)
+
+
+def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataFrame) -> None:
+    sound = np.isfinite(values.astype(float)).all(axis=1)
+    for name, column in frame.items():
+        if types.is_float_dtype(column.dtype):
+            undefined = int((~np.isfinite(column.to_numpy()) & sound).sum())
+            if undefined:
+                warnings.warn(
+                    f"column {name!r}: {undefined} of {len(frame)} values lie where the inverse "
+                    f"of {fitted.encoders[0]!r} is not defined; they are decoded to NaN or inf. "
+                    "Use StandardScaler() or MinMaxScaler() to decode any value.",
+                    stacklevel=3,
+                )
+
+
+def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
+    """Refuse missing or infinite values by column, where an encoder gave them as its reason."""
+    reason = " ".join(reasons)
+    refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
+    if "NaN" in reason:  # what takes no NaN takes no infinite value either
+        refused = list(NOT_FINITE)
+    found = not_finite(rows) if refused else {}
+    called = {MISSING: f"{MISSING} (NaN)", INFINITE: INFINITE}
+    refuse_not_finite(repr(encoder), [(called[kind], found[kind]) for kind in refused])
+
+
+def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:
+    """Refuse categories that the fit did not see, by column.
+
+    Raises:
+        PreprocessError: there are some, and the encoder does not handle them.
+    """
+    if getattr(fitted.encoders[0], "handle_unknown", "error") != "error":
+        return
+    known = [each for encoder in fitted.encoders for each in known_categories(encoder) or []]
+    unseen: dict[str, list[Any]] = {}
+    for name, categories in zip(fitted.columns, known, strict=False):
+        present = pd.Index(pd.unique(plain(rows.loc[:, name])))
+        new = present[~present.isin(categories)].tolist()
+        if new:
+            unseen[name] = new[:SHOWN]
+    if unseen:
+        raise PreprocessError(
+            f"values that {fitted.encoders[0]!r} did not see when it was fitted, by column: "
+            f"{unseen}. Leave these rows out, or fit it again on data that holds them."
+        )

@@ -1,0 +1,57 @@
+"""The codes that a model means by the numbers it gives: whole, and ones that there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.stages.preprocess.encoders import is_a
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.preprocess.encode import FittedEncoder
+
+
+def nearest_codes(steps: Sequence[FittedEncoder], values: NDArray[Any]) -> NDArray[Any]:
+    """Return encoded rows with each ordinal code set to the nearest that stands for something.
+
+    A model that learns an ordinal code gives 1.9 for 2 and, now and then, 3.1 where 2 is the last
+    code. The inverses of scikit-learn cut the one off to 1 and raise for the other.
+
+    Args:
+        steps: the encoders that gave them, in order; further columns stay as they are.
+        values: `(samples, output columns)`, finite; they are not changed.
+
+    >>> import pandas as pd
+    >>> from sklearn import preprocessing
+    >>> from aiqc_core.stages.preprocess import encode
+    >>> step = encode.fit(pd.DataFrame({"a": ["x", "y", "z"]}), preprocessing.OrdinalEncoder())
+    >>> nearest_codes([step], np.array([[1.9], [3.1], [-0.6]])).ravel().tolist()
+    [2.0, 2.0, 0.0]
+    """
+    snapped = np.array(values)
+    start = 0
+    for step in steps:
+        for encoder, width in zip(step.encoders, step.widths, strict=True):
+            counts = _code_counts(encoder)
+            if counts is not None:
+                block = snapped[:, start : start + width]
+                np.clip(np.rint(block), 0, np.asarray(counts) - 1, out=block)
+            start += width
+    return snapped
+
+
+def _code_counts(encoder: Any) -> Sequence[int] | None:
+    """Return how many codes each output column has; None where they are no ordinal codes."""
+    fitted: Any = encoder  # so that pyright does not ask whether it is fitted
+    if is_a(encoder, "OrdinalEncoder"):
+        return [len(categories) for categories in fitted.categories_]
+    if is_a(encoder, "LabelEncoder"):
+        return [len(fitted.classes_)]
+    if is_a(encoder, "KBinsDiscretizer") and fitted.encode == "ordinal":
+        return fitted.n_bins_.tolist()
+    return None

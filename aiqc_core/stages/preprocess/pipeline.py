@@ -1,0 +1,313 @@
+"""A feature's or a label's whole preprocessing: fitted on train, applied to any rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.errors import PreprocessError
+from aiqc_core.stages.ingest.selection import SHOWN, checked_columns
+from aiqc_core.stages.preprocess import classes as class_order
+from aiqc_core.stages.preprocess import encode, naming
+from aiqc_core.stages.preprocess.values import LARGEST, not_finite, refuse_not_finite, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.preprocess.encode import FittedEncoder
+
+LEAST_CLASSES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderStep:
+    """One encoder and its columns, before it is fitted.
+
+    Attributes:
+        columns: what it encodes.
+        encoder: an unfitted scikit-learn transformer.
+        dimension: how it takes columns, see `encode.fit`.
+        fit_on_all: whether it is fitted on all rows: categorical encoders are.
+    """
+
+    columns: tuple[str, ...]
+    encoder: Any
+    dimension: str
+    fit_on_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturePlan:
+    """What is done to a feature's columns."""
+
+    columns: tuple[str, ...]
+    steps: tuple[EncoderStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFeature:
+    """What was learned from a feature's training rows.
+
+    Attributes:
+        columns: the feature's columns.
+        encoders: the fitted encoders, in order.
+        leftover: the columns that none encodes; they follow the encoded ones, as they are.
+        output_columns: a name for each column of the result.
+    """
+
+    columns: tuple[str, ...]
+    encoders: tuple[FittedEncoder, ...]
+    leftover: tuple[str, ...]
+    output_columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedLabel:
+    """What was learned from a label.
+
+    Attributes:
+        columns: its columns.
+        encoder: the fitted encoder, if any.
+        classes: the classes in the order of their codes; None for a continuous label.
+        positive: which of two classes metrics are of; None is the one of code 1. It is of the
+            Label, not of the fit: who scores sets it.
+    """
+
+    columns: tuple[str, ...]
+    encoder: FittedEncoder | None
+    classes: tuple[Any, ...] | None
+    positive: Any = None
+
+    @property
+    def positive_code(self) -> int:
+        """The code of the positive class, 1 unless another was chosen."""
+        chosen = getattr(self, "positive", None)  # a fit of an earlier version has none
+        if chosen is None:
+            return 1
+        return list(map(str, self.classes or ())).index(str(chosen))  # a time is kept as text
+
+
+def fit_feature(
+    frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64] | None
+) -> FittedFeature:
+    """Fit a feature's encoders.
+
+    Args:
+        frame: all rows of the feature.
+        plan: what to do to which columns.
+        train: positions of the training rows; nothing else teaches, except categorical encoders,
+            which see all rows. None when the frame holds the training rows alone.
+
+    Raises:
+        PreprocessError: an encoder that cannot be fitted.
+        SelectionError: a column of the plan is missing.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> fit_feature(rows, FeaturePlan(("a",)), np.array([0])).output_columns
+    ('a',)
+    """
+    checked_columns("columns", list(plan.columns), list(frame.columns))
+    encoded = {name for step in plan.steps for name in step.columns}
+    leftover = tuple(name for name in plan.columns if name not in encoded)
+    fitted: list[FittedEncoder] = []
+    names = list(leftover)
+    for step in plan.steps:
+        encoder = _fit_step(frame, step, train)
+        own = naming.unique(encoder.output_columns, taken=names)
+        names += own
+        fitted.append(replace(encoder, output_columns=tuple(own)))
+    ordered = (*names[len(leftover) :], *leftover)
+    return FittedFeature(plan.columns, tuple(fitted), leftover, ordered)
+
+
+def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
+    """Return a feature's rows as numbers, `(samples, output columns)`.
+
+    The encoded columns come first, coder by coder, then the columns that none encodes.
+
+    Raises:
+        PreprocessError: a column that is neither numeric nor encoded, or a value that is missing,
+            or infinite in float32, in which models compute.
+        SelectionError: a column is missing.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> apply_feature(fit_feature(rows, FeaturePlan(("a",)), np.array([0])), rows).tolist()
+    [[1.0], [2.0]]
+    """
+    checked_columns("columns", list(fitted.columns), list(frame.columns))
+    blocks = [encode.apply(encoder, frame) for encoder in fitted.encoders]
+    if fitted.leftover:
+        blocks.append(_numbers(frame.loc[:, list(fitted.leftover)]))
+    values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
+    _refuse_not_finite(values, fitted, frame)
+    return values
+
+
+def invert_feature(fitted: FittedFeature, values: NDArray[Any]) -> NDArray[Any]:
+    """Turn encoded rows back into a feature's own columns, in its own units.
+
+    Args:
+        fitted: what `fit_feature` returned.
+        values: `(samples, output columns)`.
+
+    Returns:
+        `(samples, columns)`, in the order of the feature's columns.
+
+    Raises:
+        PreprocessError: an encoder without a true inverse.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
+    >>> fitted = fit_feature(rows, FeaturePlan(("a",)), np.array([0]))
+    >>> invert_feature(fitted, np.array([[3.0]])).tolist()
+    [[3.0]]
+    """
+    columns: dict[str, Any] = {}
+    start = 0
+    for encoder in fitted.encoders:
+        stop = start + len(encoder.output_columns)
+        back = encode.invert(encoder, values[:, start:stop])
+        columns |= {str(name): column for name, column in back.items()}
+        start = stop
+    for offset, name in enumerate(fitted.leftover):
+        columns[name] = values[:, start + offset]
+    return pd.DataFrame({name: columns[name] for name in fitted.columns}).to_numpy()
+
+
+def column_groups(fitted: FittedFeature) -> dict[str, tuple[int, ...]]:
+    """Return for each original column the positions of the output columns that follow from it.
+
+    >>> rows = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]})
+    >>> column_groups(fit_feature(rows, FeaturePlan(("b", "a")), np.array([0])))
+    {'b': (0,), 'a': (1,)}
+    """
+    groups: dict[str, tuple[int, ...]] = {}
+    start = 0
+    for encoder in fitted.encoders:
+        for name, positions in zip(encoder.columns, encoder.groups, strict=True):
+            groups[name] = tuple(start + position for position in positions)
+        start += len(encoder.output_columns)
+    for offset, name in enumerate(fitted.leftover):
+        groups[name] = (start + offset,)
+    return {name: groups[name] for name in fitted.columns}
+
+
+def fit_label(
+    frame: pd.DataFrame,
+    step: EncoderStep | None,
+    train: NDArray[np.int64],
+    *,
+    classes: Sequence[Any] | None,
+) -> FittedLabel:
+    """Fit a label's encoder.
+
+    Args:
+        frame: all rows of the label.
+        step: its encoder, if any.
+        train: positions of the training rows.
+        classes: its sorted classes, or its one-hot columns; None when it is continuous.
+
+    Raises:
+        PreprocessError: a missing value, or a single class.
+
+    >>> fit_label(pd.DataFrame({"y": [0, 1]}), None, np.array([0]), classes=[0, 1]).classes
+    (0, 1)
+    """
+    _refuse_missing_label(frame)
+    if classes is not None and len(classes) < LEAST_CLASSES:
+        raise PreprocessError(
+            f"label: the columns {list(frame.columns)} hold one class, {list(classes)}; there is "
+            "nothing to tell apart. Give rows of another class, or another label."
+        )
+    encoder = None if step is None else _fit_step(frame, step, train)
+    named = None if classes is None else tuple(classes)
+    ordered = class_order.by_code(encoder, frame, named)
+    return FittedLabel(tuple(frame.columns), encoder, ordered or named)
+
+
+def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
+    """Return a label's rows as numbers, `(samples, width)`.
+
+    Raises:
+        PreprocessError: a value that the fit did not see, text without an encoder, or a missing
+            value.
+        SelectionError: a column is missing.
+
+    >>> rows = pd.DataFrame({"y": [True, False]})
+    >>> fitted = fit_label(rows, None, np.array([0]), classes=[False, True])
+    >>> apply_label(fitted, rows).tolist()
+    [[1], [0]]
+    """
+    rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
+    _refuse_missing_label(rows)
+    encoder = fitted.encoder
+    if encoder is None:
+        whole = FittedFeature(fitted.columns, (), fitted.columns, fitted.columns)
+    else:
+        whole = FittedFeature(fitted.columns, (encoder,), (), encoder.output_columns)
+    return apply_feature(whole, rows)
+
+
+def _fit_step(
+    frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64] | None
+) -> FittedEncoder:
+    rows = frame.loc[:, list(step.columns)]
+    taught = rows if step.fit_on_all or train is None else rows.iloc[train]
+    return encode.fit(taught, step.encoder, dimension=step.dimension)
+
+
+def _numbers(frame: pd.DataFrame) -> NDArray[Any]:
+    foreign = {
+        str(name): str(column.dtype)
+        for name, column in frame.items()
+        if column.dtype.kind not in "biuf" or isinstance(column.dtype, pd.CategoricalDtype)
+    }
+    if foreign:
+        raise PreprocessError(
+            f"columns {foreign} are not numeric and no coder encodes them. Attach a FeatureCoder "
+            "or LabelCoder, or leave them out."
+        )
+    values = table(frame)
+    return values.astype(np.int8) if values.dtype == bool else values
+
+
+def _refuse_missing_label(frame: pd.DataFrame) -> None:
+    for name, column in frame.items():
+        rows = np.flatnonzero(column.isna())
+        if len(rows):
+            raise PreprocessError(
+                f"label: column {name!r} is missing in {len(rows)} rows, the first are "
+                f"{rows[:SHOWN].tolist()}. Fill them or leave them out."
+            )
+
+
+def _refuse_not_finite(values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame) -> None:
+    if values.dtype.kind == "f" and not (
+        values.max(initial=0) <= LARGEST and values.min(initial=0) >= -LARGEST
+    ):
+        refuse_not_finite("a model", _not_finite(values, fitted, rows))
+
+
+def _not_finite(
+    values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield where values are not finite: as they were given, else as an encoder makes them."""
+    parts: list[Any] = [(each.columns, each.output_columns, each) for each in fitted.encoders]
+    start = 0
+    for columns, names, step in [*parts, (fitted.leftover, fitted.leftover, None)]:
+        part = values[:, start : start + len(names)]
+        start += len(names)
+        left = pd.DataFrame(~(np.abs(part) <= LARGEST), columns=names)
+        lacking = left.any(axis=1).to_numpy()
+        given = not_finite(rows.loc[lacking, list(columns)])
+        yield from (
+            (f"{kind} are left after preprocessing", where) for kind, where in given.items()
+        )
+        if step is not None:
+            sound = ~np.hstack(list(given.values())).any(axis=1)
+            made = f"NaN or infinity that {step.encoders[0]!r} makes of other values"
+            yield made, left.iloc[np.flatnonzero(lacking)[sound]]

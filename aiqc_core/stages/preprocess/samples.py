@@ -1,0 +1,265 @@
+"""From a feature's values to the samples of each split: fill, encode, window, reshape.
+
+What is fitted comes from the rows of the training split alone. Tables are filled split by split,
+sequences and images table by table; encoders see rows `(…, columns)` whatever the number of axes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from aiqc_core.stages.preprocess import interpolate, pipeline, reshape
+from aiqc_core.stages.preprocess.nearest import nearest_codes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.preprocess.window import Windows
+
+    Splits = Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, slots=True)
+class FillStep:
+    """One interpolater and its columns.
+
+    Attributes:
+        columns: floating columns.
+        kwargs: as `interpolate.checked_kwargs` returns them.
+        process_separately: see `interpolate.fill_splits`.
+    """
+
+    columns: tuple[str, ...]
+    kwargs: Mapping[str, Any]
+    process_separately: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureRecipe:
+    """All that is done to a feature.
+
+    Attributes:
+        plan: which columns, and how they are encoded.
+        fills: interpolaters, in order.
+        windows: how rows become windows, if they do.
+        reshape_indices: the last step, if any; see `reshape.plan`.
+    """
+
+    plan: pipeline.FeaturePlan
+    fills: tuple[FillStep, ...] = ()
+    windows: Windows | None = None
+    reshape_indices: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A feature that was filled and fitted, ready to give the samples of any split.
+
+    Attributes:
+        fitted: what its encoders learned.
+        recipe: what is done to it.
+        splits: positions of samples a split; of windows where there are some.
+        rows: positions of rows a split.
+        filled: the rows of each split, in the order of `rows`.
+    """
+
+    fitted: pipeline.FittedFeature
+    recipe: FeatureRecipe
+    splits: Splits
+    rows: Splits
+    filled: Mapping[str, Any]
+
+    def samples(self, split: str, *, shifted: bool = False) -> NDArray[Any]:
+        """Return the samples of a split, `(samples, …)`, numeric.
+
+        Args:
+            split: which.
+            shifted: whether the windows wanted are the shifted ones, the targets of a forecast.
+        """
+        encoded = _encoded(self.fitted, self.filled[split])
+        windows = self.recipe.windows
+        if windows is not None:
+            starts = windows.start(0, shifted=shifted) + self.splits[split] * windows.size_shift
+            first = np.searchsorted(self.rows[split], starts)
+            encoded = _runs(encoded, first, windows.size_window)
+        indices = self.recipe.reshape_indices
+        return encoded if indices is None else reshape.apply(encoded, indices)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an unsupervised model learns: samples of a feature itself.
+
+    Attributes:
+        fitted: what the feature's encoders learned.
+        shape: of the samples before they were reshaped, `(samples, …, columns)`.
+        reshape_indices: the reshape, if any.
+    """
+
+    fitted: pipeline.FittedFeature
+    shape: tuple[int, ...]
+    reshape_indices: tuple[Any, ...] | None
+
+    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Turn what a model gives back into the feature's own units, `(samples, …, columns)`.
+
+        Of objects where a column holds words; samples that are not finite are NaN.
+        """
+        if self.reshape_indices is not None:
+            values = reshape.restore(values, self.shape, self.reshape_indices)
+        rows = values.reshape(-1, values.shape[-1])
+        finite = np.isfinite(rows).all(axis=1)
+        back = np.full((len(rows), len(self.fitted.columns)), np.nan)
+        if finite.any():
+            meant = nearest_codes(self.fitted.encoders, rows[finite])
+            found = pipeline.invert_feature(self.fitted, meant)
+            back = back if found.dtype.kind in "biuf" else back.astype(object)
+            back[finite] = found
+        return back.reshape(*values.shape[:-1], len(self.fitted.columns))
+
+
+def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
+    """Fill and fit a feature.
+
+    Args:
+        values: all rows of its columns: a DataFrame, or an array `(rows, …, columns)`.
+        recipe: what to do.
+        splits: positions of samples a split; the first is the one that trains.
+
+    Raises:
+        PreprocessError: see `interpolate`, `pipeline` and `reshape`.
+
+    >>> frame = pd.DataFrame({"a": [0.0, None, 2.0, 3.0]})
+    >>> fill = FillStep(("a",), {"method": "linear"}, process_separately=True)
+    >>> recipe = FeatureRecipe(pipeline.FeaturePlan(("a",)), (fill,))
+    >>> prepare(frame, recipe, {"train": np.arange(3)}).samples("train").ravel().tolist()
+    [0.0, 1.0, 2.0]
+    """
+    rows = _rows(recipe, splits)
+    first = next(iter(rows))
+    array = None if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
+    filled = _filled(values if array is None else array, recipe, rows)
+    if not any(step.fit_on_all for step in recipe.plan.steps):
+        train = filled[first]
+        taught = train if array is None else _table(train, recipe.plan.columns)
+        fitted = pipeline.fit_feature(taught, recipe.plan, None)
+    elif array is None:
+        taught = with_filled(values, rows, filled) if recipe.fills else values
+        fitted = pipeline.fit_feature(taught, recipe.plan, rows[first])
+    else:
+        taught = _table(array, recipe.plan.columns)
+        train = _flat_positions(rows[first], array.shape)
+        fitted = pipeline.fit_feature(taught, recipe.plan, train)
+    return Prepared(fitted, recipe, dict(splits), rows, filled)
+
+
+def prepare_as(
+    values: Any, recipe: FeatureRecipe, fitted: pipeline.FittedFeature, splits: Splits
+) -> Prepared:
+    """Prepare new values as earlier ones were: filled among themselves, encoded by that fit.
+
+    Args:
+        values: all rows of the fitted columns, in their order.
+        recipe: what was done to the earlier values, with the windows of these.
+        fitted: what was learned then.
+        splits: positions of samples a split.
+    """
+    rows = _rows(recipe, splits)
+    whole = values if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
+    return Prepared(fitted, recipe, dict(splits), rows, _filled(whole, recipe, rows))
+
+
+def _filled(whole: Any, recipe: FeatureRecipe, rows: Splits) -> dict[str, Any]:
+    """Return the rows of each split: of a table filled here, of an array that is filled."""
+    if isinstance(whole, pd.DataFrame):
+        return fill_rows(whole, recipe.fills, rows)
+    return {split: whole[positions] for split, positions in rows.items()}
+
+
+def _rows(recipe: FeatureRecipe, splits: Splits) -> dict[str, NDArray[np.int64]]:
+    """Return the rows under the samples of each split."""
+    windows = recipe.windows
+    return dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
+
+
+def fill_rows(frame: pd.DataFrame, fills: Sequence[FillStep], rows: Splits) -> dict[str, Any]:
+    """Return the rows of each split of a table, with its interpolaters applied."""
+    parts = {s: frame.iloc[positions].reset_index(drop=True) for s, positions in rows.items()}
+    for fill in fills:
+        chosen = list(fill.columns)
+        filled = interpolate.fill_splits(
+            frame.loc[:, chosen], rows, chosen, fill.kwargs,
+            process_separately=fill.process_separately,
+        )  # fmt: skip
+        for split, part in filled.items():
+            parts[split] = parts[split].assign(**{name: part[name] for name in chosen})
+    return parts
+
+
+def trial_rows(values: Any, columns: Sequence[str], fills: Sequence[FillStep]) -> pd.DataFrame:
+    """Return the rows `(samples × …, columns)` that an encoder is tried on, all filled at once.
+
+    Args:
+        values: all rows of these columns: a DataFrame, or an array `(rows, …, columns)`.
+        columns: their names.
+        fills: interpolaters; what they fill of other columns is left out.
+    """
+    own = [replace(f, columns=tuple(c for c in f.columns if c in columns)) for f in fills]
+    if isinstance(values, pd.DataFrame):
+        return fill_rows(values, own, {"all": np.arange(len(values))})["all"]
+    recipe = FeatureRecipe(pipeline.FeaturePlan(tuple(columns)), tuple(own))
+    return _table(_filled_tables(values, recipe), columns)
+
+
+def with_filled(frame: pd.DataFrame, rows: Splits, filled: Mapping[str, Any]) -> pd.DataFrame:
+    """Return all rows of a table, the filled ones in their places; training values win."""
+    whole = frame.copy(deep=False)  # what is written to is copied then, as always in pandas 3
+    for split in reversed(list(rows)):
+        for name in frame.columns:
+            column = filled[split][name]
+            if bool(whole[name].hasnans):
+                whole.iloc[rows[split], whole.columns.get_loc(name)] = column.array
+    return whole
+
+
+def _runs(array: NDArray[Any], first: NDArray[np.int64], length: int) -> NDArray[Any]:
+    """Return the runs of rows that start at some positions, `(runs, length, …)`.
+
+    Runs that start at equal distances are a strided view, which takes no memory of its own.
+    """
+    every = np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, length, axis=0), -1, 1)
+    steps = np.unique(np.diff(first))
+    if len(steps) == 1 and steps[0] > 0:
+        return every[first[0] :: steps[0]][: len(first)]
+    return every[first]
+
+
+def _filled_tables(array: NDArray[Any], recipe: FeatureRecipe) -> NDArray[Any]:
+    names = list(recipe.plan.columns)
+    for fill in recipe.fills:
+        positions = [names.index(name) for name in fill.columns]
+        array = interpolate.fill_tables(array, positions, fill.kwargs, names=names)
+    return array
+
+
+def _encoded(fitted: pipeline.FittedFeature, part: Any) -> NDArray[Any]:
+    if isinstance(part, pd.DataFrame):
+        return pipeline.apply_feature(fitted, part)
+    rows = pipeline.apply_feature(fitted, _table(part, fitted.columns))
+    return rows.reshape(*part.shape[:-1], rows.shape[-1])
+
+
+def _table(array: NDArray[Any], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(array.reshape(-1, array.shape[-1]), columns=list(columns), copy=False)
+
+
+def _flat_positions(positions: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return where the rows of some samples lie once all axes but the last are flattened."""
+    inner = int(np.prod(shape[1:-1]))
+    return (positions[:, None] * inner + np.arange(inner)).ravel()

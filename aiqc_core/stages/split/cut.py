@@ -1,0 +1,184 @@
+"""Samples cut into splits and folds, in one call."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.counts import flag, whole
+from aiqc_core.errors import SplitError
+from aiqc_core.stages.split import folds, ordered, stratify
+from aiqc_core.stages.split.draw import generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Which samples go where.
+
+    Attributes:
+        splits: `{"train", "validation", "test"}`, those asked for, as sorted positions.
+        folds: for each fold, the positions of train that train and those that are left out.
+        bin_count: quantiles by which it was stratified; None for classes, or not stratified.
+    """
+
+    splits: dict[str, Positions]
+    folds: list[tuple[Positions, Positions]]
+    bin_count: int | None
+
+    def fold_splits(self, idx: int) -> dict[str, Positions]:
+        """Return the splits of one fold: its two parts of train, then the others as they are."""
+        train, left_out = self.folds[idx]
+        others = {name: rows for name, rows in self.splits.items() if name != "train"}
+        return {"folds_train_combined": train, "fold_validation": left_out} | others
+
+
+def cut(  # noqa: PLR0913 - what Splitset.make can be told
+    samples: int,
+    *,
+    stratify_by: stratify.Basis | None = None,
+    size_test: float | None = None,
+    size_validation: float | None = None,
+    bin_count: int | None = None,
+    fold_count: int | None = None,
+    groups: NDArray[Any] | None = None,
+    time_ordered: bool = False,
+    gap: int = 0,
+    seed: int,
+) -> Cut:
+    """Cut samples; warn of classes that a split lacks.
+
+    Args:
+        samples: how many.
+        stratify_by: what each sample is stratified by; without, the cut is purely random. Cuts
+            in order or by groups are not stratified, and use it for the warning only.
+        size_test: share for test, in (0, 1).
+        size_validation: share of the whole for validation, in (0, 1).
+        bin_count: see `stratify.strata`.
+        fold_count: number of folds cut from train; None makes none.
+        groups: the group of each sample; none is in two splits or folds.
+        time_ordered: cut by position: train first, then validation, then test.
+        gap: samples left out between the parts of a cut in order.
+        seed: of every draw.
+
+    Raises:
+        SplitError: arguments that exclude each other, or a split that cannot be.
+    """
+    generator(seed)  # refuses what is no seed, whether or not this cut draws
+    refuse_arguments(
+        bin_count=bin_count, groups=groups, time_ordered=time_ordered, gap=gap,
+        has_basis=bool(stratify_by),
+    )  # fmt: skip
+    is_stratified = not time_ordered and groups is None
+    strata = _strata(stratify_by, bin_count, is_stratified=is_stratified)
+    sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}
+    if time_ordered:
+        splits = ordered.split_in_order(samples, **sizes, gap=gap)
+        fold = partial(ordered.fold_in_order, gap=gap)
+    elif groups is not None:
+        splits = ordered.split_groups(groups, **sizes, seed=seed)
+        fold = partial(ordered.fold_groups, groups=groups, seed=seed)
+    else:
+        splits = stratify.split(samples, strata=strata, **sizes, seed=seed)
+        fold = partial(folds.fold, strata=strata, seed=seed)
+    parts = [] if fold_count is None else fold(splits["train"], fold_count=fold_count)
+    if strata is not None:
+        _warn_of_absent(strata, splits, parts)
+    return Cut(splits, parts, None if strata is None else strata.bin_count)
+
+
+def refuse_arguments(
+    *, bin_count: int | None, groups: object, time_ordered: object, gap: int, has_basis: bool
+) -> None:
+    """Refuse arguments of a cut that exclude each other, whatever the samples are.
+
+    Raises:
+        SplitError: naming them.
+    """
+    _refuse_together(groups, gap, time_ordered=time_ordered)
+    is_stratified = not time_ordered and groups is None
+    _refuse_bins_of_nothing(bin_count, is_stratified=is_stratified, has_basis=has_basis)
+
+
+def per_sample(values: NDArray[Any]) -> NDArray[Any]:
+    """Return one value a sample to stratify by: the median of numbers, else the commonest value.
+
+    >>> per_sample(np.array([[1.0, 5.0, 3.0], [2.0, 2.0, 9.0]])).tolist()
+    [3.0, 2.0]
+    >>> per_sample(np.array([["b", "a", "b"]])).tolist()
+    ['b']
+    """
+    rows = values.reshape(len(values), -1)
+    if rows.shape[1] == 1:
+        return rows[:, 0]
+    if rows.dtype.kind in "biuf":
+        return np.median(rows, axis=1)
+    commonest: list[Any] = []
+    for row in rows:
+        found, counts = np.unique(row, return_counts=True)
+        commonest.append(found[counts.argmax()])
+    return np.array(commonest)
+
+
+def _refuse_together(groups: object, gap: int, *, time_ordered: object) -> None:
+    flag("time_ordered", time_ordered)
+    whole("gap", gap, least=0)
+    if groups is not None and time_ordered:
+        raise SplitError("groups and time_ordered: give one of the two, not both.")
+    if gap and not time_ordered:
+        raise SplitError(
+            f"gap: {gap} without time_ordered=True; a gap lies between ordered parts."
+        )
+
+
+def _refuse_bins_of_nothing(
+    bin_count: int | None, *, is_stratified: bool, has_basis: bool
+) -> None:
+    if bin_count is None or (is_stratified and has_basis):
+        return
+    why = (
+        "there is no Label and no unsupervised_stratify_col"
+        if is_stratified
+        else "cuts by time_ordered or groups are not stratified"
+    )
+    raise SplitError(
+        f"bin_count: {bin_count}, but nothing is cut by quantiles: {why}. Leave it out."
+    )
+
+
+def _strata(
+    basis: stratify.Basis | None, bin_count: int | None, *, is_stratified: bool
+) -> stratify.Strata | None:
+    """Return what to stratify by; for a cut that does not stratify, the classes to look for."""
+    if basis is None:
+        return None
+    has_classes = basis.values.ndim > 1 or basis.values.dtype.kind != "f"
+    if not (is_stratified or has_classes):
+        return None
+    return stratify.strata(
+        basis.values, bin_count=bin_count, names=basis.names, argument=basis.argument
+    )
+
+
+def _warn_of_absent(
+    strata: stratify.Strata,
+    splits: dict[str, Positions],
+    parts: list[tuple[Positions, Positions]],
+) -> None:
+    named = dict(splits)
+    for idx, (train, left_out) in enumerate(parts):
+        named |= {f"folds_train_combined {idx}": train, f"fold_validation {idx}": left_out}
+    for split, class_name in stratify.absent(strata, named):
+        warnings.warn(
+            f"Splitset.make: the split {split!r} has no sample of class {class_name!r}; its "
+            "metrics for that class will be NaN. Use more samples or larger splits.",
+            stacklevel=4,
+        )

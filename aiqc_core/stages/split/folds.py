@@ -1,0 +1,70 @@
+"""Cutting the training samples into cross-validation folds."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aiqc_core import counts
+from aiqc_core.errors import SplitError
+from aiqc_core.stages.split.draw import generator, refuse_small_classes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.split.stratify import Strata
+
+LEAST_FOLDS = 2
+
+
+def fold(
+    train: NDArray[np.int64], *, fold_count: int, strata: Strata | None = None, seed: int
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Cut training positions into folds, stratified where strata are given.
+
+    The samples of one class after the other, shuffled within it, are dealt to the folds in turn:
+    folds differ by at most one sample, in all and of each class.
+
+    Args:
+        train: positions of the samples that train.
+        fold_count: how many folds, at least 2.
+        strata: of all samples, not only of these.
+        seed: of the draw.
+
+    Returns:
+        For each fold the positions that train and those that are left out, sorted. The left-out
+        parts partition `train`.
+
+    Raises:
+        SplitError: fewer than 2 folds, or more folds than samples or than the smallest class.
+
+    >>> [left.tolist() for _, left in fold(np.arange(4), fold_count=2, seed=0)]
+    [[1, 3], [0, 2]]
+    """
+    rows = np.sort(np.asarray(train, dtype=np.int64))
+    _refuse_count(fold_count, len(rows))
+    codes = np.zeros(len(rows), dtype=np.int64)
+    if strata is not None and len(strata.names) > 1:
+        codes = strata.codes[rows]
+        refuse_small_classes(f"fold_count={fold_count}", codes, strata.names, fold_count)
+    dealt = np.lexsort((generator(seed).random(len(rows)), codes))
+    fold_of = np.empty(len(rows), dtype=np.int64)
+    fold_of[dealt] = np.arange(len(rows)) % fold_count
+    return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]
+
+
+def _refuse_count(fold_count: int, samples: int) -> None:
+    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
+    if fold_count > samples:
+        raise SplitError(
+            f"fold_count: {fold_count} folds of {samples} training samples would leave folds "
+            f"empty; give at most {samples}."
+        )
+    if samples % fold_count:
+        warnings.warn(
+            f"fold_count: {samples} training samples do not divide by {fold_count}; "
+            f"{samples % fold_count} of the folds are one sample larger.",
+            stacklevel=3,
+        )

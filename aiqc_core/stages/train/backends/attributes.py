@@ -1,0 +1,87 @@
+"""What a model holds beside its weights, compared between the trained and the loaded one."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.stages.train.backends.arrays import as_array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+PLAIN = str | bytes | bool | int | float | complex | type(None) | np.generic
+SHOWN = 40
+
+
+def changed(trained: Mapping[str, Any], loaded: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the attributes of an object that differ, as `'scale' (1.0, trained -5.0)`.
+
+    Values of kinds that cannot be compared count as equal.
+    """
+    for name in sorted({*trained, *loaded}):
+        if name not in loaded:
+            yield f"{name!r} (set in training)"
+        elif name not in trained:
+            yield f"{name!r} (deleted in training)"
+        elif not equal(trained[name], loaded[name]):
+            yield f"{name!r} ({_shown(loaded[name])}, trained {_shown(trained[name])})"
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Say whether two values are equal; True for kinds that cannot be compared."""
+    if one is other:
+        return True
+    if type(one).__qualname__ != type(other).__qualname__:
+        return False
+    for kind, rule in _RULES:
+        if isinstance(one, kind):
+            return rule(one, other)
+    if hasattr(one, "state_dict") or hasattr(one, "get_weights"):  # a layer in a list, say
+        return _same_weights(one, other)
+    return _same_numbers(one, other)
+
+
+def _same_mapping(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
+    return list(one) == list(other) and all(equal(v, other[k]) for k, v in one.items())
+
+
+def _same_sequence(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return len(one) == len(other) and all(map(equal, one, other))
+
+
+def _same_value(one: Any, other: Any) -> bool:
+    missing = one != one and other != other  # noqa: PLR0124 - NaN
+    return bool(one == other or missing)
+
+
+def _same_weights(one: Any, other: Any) -> bool:
+    read = "state_dict" if hasattr(one, "state_dict") else "get_weights"
+    return equal(getattr(one, read)(), getattr(other, read)())
+
+
+def _same_numbers(one: Any, other: Any) -> bool:
+    if not (isinstance(one, np.ndarray) or hasattr(one, "numpy")):
+        return True
+    try:
+        return np.array_equal(as_array(one), as_array(other), equal_nan=True)
+    except Exception:  # noqa: BLE001 - texts, or a symbol without a value
+        return True
+
+
+_RULES: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
+    (PLAIN | set | frozenset, _same_value),
+    (Mapping, _same_mapping),
+    (list | tuple, _same_sequence),
+    (types.FunctionType, lambda one, other: one.__code__ == other.__code__),
+)
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, PLAIN) and (hasattr(value, "shape") or hasattr(value, "parameters")):
+        return f"a {type(value).__name__}"
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"

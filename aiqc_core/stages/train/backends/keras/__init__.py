@@ -1,0 +1,1 @@
+"""Keras: fit, callbacks, memory, saved state."""

@@ -1,0 +1,119 @@
+"""What a Keras model gives: that it is outputs at all, and what its last activation is."""
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import keras` for the file keras.py beside this one)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.stages.train.backends import last_step
+from aiqc_core.stages.train.backends.arrays import as_array
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+class _UnknownStep(Exception):  # noqa: N818 - a layer of the user's, or one without a graph
+    pass
+
+
+def checked(model: Any, output: Any, samples: int) -> NDArray[Any]:
+    """Return the output of a model as an array, or say what is wrong with it.
+
+    Raises:
+        TrainingError: it is no tensor, or has not a row a sample.
+    """
+    name = type(model).__name__
+    if output is None or isinstance(output, dict | list | tuple):
+        given = "None" if output is None else f"a {type(output).__name__} of {len(output)}"
+        raise TrainingError(
+            f"the model ({name}) gives {given}. Let it have one output: a tensor (samples, …). "
+            "Several can be joined by keras.layers.Concatenate; return_state=True of a layer "
+            "gives its state beside its output."
+        )
+    array = as_array(output)
+    if array.ndim == 0 or len(array) != samples:
+        shape = "a single number" if array.ndim == 0 else f"outputs {array.shape}"
+        raise TrainingError(
+            f"the model ({name}) gives {shape} for {samples} samples. Let it give a row a sample, "
+            "(samples, …); a mean over all samples is for the loss."
+        )
+    return array
+
+
+def last_activation(model: Any, features: Sequence[Any]) -> str | None:
+    """Return what the last steps of a model say of its outputs; see `last_step.said`.
+
+    Layers are asked first; where they cannot tell, as in a class with a `call` of its own, the
+    graph of its operations.
+    """
+    try:
+        return last_step.said(_output(model), _step)
+    except _UnknownStep:
+        return _traced(model, features)
+
+
+def _output(model: Any) -> Any:
+    """Return the output of a model whose layers are known by their order."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs or not hasattr(outputs[0], "_keras_history"):
+        raise _UnknownStep
+    return outputs[0]
+
+
+def _step(tensor: Any) -> tuple[str, Sequence[Any]]:
+    """Return what made a tensor, a layer by its activation, and the tensors before it."""
+    operation, index, _ = tensor._keras_history  # noqa: SLF001 - the graph of a model
+    inputs = operation._inbound_nodes[index].input_tensors  # noqa: SLF001
+    before = [each for each in inputs if "float" in each.dtype]
+    if hasattr(operation, "layers"):
+        return "identity", [_output(operation)]
+    if type(operation).__name__ == "TimeDistributed":
+        operation = operation.layer
+    kind, activation = type(operation).__name__, getattr(operation, "activation", None)
+    name = getattr(activation, "__name__", type(activation).__name__).lower()
+    if activation is not None and name != "linear":
+        kind, operation = name, activation
+    module = getattr(operation, "__module__", "")
+    if not module.startswith("keras.") or kind in {"Lambda", "InputLayer", "function"}:
+        raise _UnknownStep
+    return kind.lower(), before
+
+
+def _traced(model: Any, features: Sequence[Any]) -> str | None:
+    """Return what the last steps of TensorFlow's graph say; None on another backend."""
+    import keras  # noqa: PLC0415 - loaded by whoever made the model
+
+    if keras.backend.backend() == "torch":
+        return _of_torch(model, features)
+    import tensorflow as tf  # noqa: PLC0415 - loaded with Keras
+
+    given = [tf.convert_to_tensor(feature[:2]) for feature in features]
+    whole = given[0] if len(given) == 1 else given
+    try:
+        graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(whole)
+        return last_step.said(graph.outputs[0].op, _operation)
+    except Exception:  # noqa: BLE001 - one that takes no graph: then the values tell
+        return None
+
+
+def _operation(step: Any) -> tuple[str, list[Any]]:
+    constant = {"Const", "ReadVariableOp"}
+    inputs = [i.op for i in step.inputs if i.dtype.is_floating and i.op.type not in constant]
+    return step.type.lower(), inputs
+
+
+def _of_torch(model: Any, features: Sequence[Any]) -> str | None:
+    import torch  # noqa: PLC0415 - the backend of Keras
+
+    from aiqc_core.stages.train.backends.torch import outputs as torch_outputs  # noqa: PLC0415 - it loads torch
+
+    given = [torch.as_tensor(feature[:2]) for feature in features]
+    try:
+        output = model(given[0] if len(given) == 1 else given, training=False)
+    except Exception:  # noqa: BLE001 - the values tell
+        return None
+    return torch_outputs.last_activation(output) if isinstance(output, torch.Tensor) else None

@@ -1,0 +1,103 @@
+"""A Keras training in the middle of it as bytes, which load without running code."""
+# pyright: reportAttributeAccessIssue=false
+# (pyright takes `import keras` for the file keras.py beside this one)
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.stages.train.backends.arrays import as_array
+from aiqc_core.stages.train.backends.keras.backend import (
+    keras,  # imported there, with its settings
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a training had become.
+
+    Attributes:
+        history: the scores of each epoch that was done.
+        arrays: the values of the model's and the optimizer's variables, in their order.
+        generators: the states of the generators of Python and numpy.
+    """
+
+    history: list[dict[str, float]]
+    arrays: list[NDArray[Any]]
+    generators: dict[str, Any]
+
+
+def pack(model: keras.Model, history: Sequence[dict[str, float]]) -> bytes:
+    """Return the variables of a model and its optimizer, the generators and the history."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - user code draws from this one
+    said = {
+        "history": [{name: float(value) for name, value in epoch.items()} for epoch in history],
+        "python": random.getstate(),
+        "numpy": [kind, np.asarray(keys).tolist(), *rest],
+    }
+    arrays: dict[str, Any] = {
+        f"variable_{i}": as_array(v) for i, v in enumerate(_variables(model))
+    }
+    buffer = io.BytesIO()
+    np.savez(buffer, said=np.frombuffer(json.dumps(said).encode(), dtype=np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def unpack(model: keras.Model, data: bytes) -> State | None:
+    """Read what `pack` wrote; None where it is of a model with other variables."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        said = json.loads(stored["said"].tobytes())
+        arrays = [stored[f"variable_{i}"] for i in range(len(stored.files) - 1)]
+    if [v.shape for v in arrays] != [tuple(v.shape) for v in _variables(model)]:
+        return None
+    generators = {"python": said["python"], "numpy": said["numpy"]}
+    return State(said["history"], arrays, generators)
+
+
+def restore(model: keras.Model, state: State) -> None:
+    """Set the variables and the generators to what they were."""
+    for variable, value in zip(_variables(model), state.arrays, strict=True):
+        variable.assign(value)
+    version, inner, gauss = state.generators["python"]
+    random.setstate((version, tuple(inner), gauss))
+    kind, keys, *rest = state.generators["numpy"]
+    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+
+
+def skipping(model: keras.Model) -> Callable[[Iterator[Any]], dict[str, float]]:
+    """Return a train function that takes its batches and learns nothing from them.
+
+    The first is scored, as callbacks ask the model for metrics that it makes when it is first
+    called; the scores themselves are dropped.
+    """
+    pending = type(model).train_step is keras.Model.train_step
+
+    def skip(iterator: Iterator[Any]) -> dict[str, float]:
+        nonlocal pending
+        for _ in range(model.steps_per_execution):
+            batch = next(iterator)
+            if pending:
+                model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+                pending = False
+        return {}
+
+    return skip
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Return all variables that training changes, those of generators (dropout) included."""
+    optimizer = model.optimizer
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    return [*model.variables, *optimizer.variables]

@@ -1,0 +1,1 @@
+"""PyTorch: fit, loop, loss, saved state."""

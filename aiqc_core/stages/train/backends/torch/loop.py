@@ -1,0 +1,184 @@
+"""One training of `utils.pytorch.fit`: epochs, scores, when it stops and where it goes on."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from aiqc_core.stages.train.backends.torch import state
+from aiqc_core.stages.train.backends.torch.loss import loss_of, measure
+from aiqc_core.stages.train.backends.torch.outputs import called
+from aiqc_core.stages.train.hooks import checkpoint, observer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+    from torchmetrics import Metric
+
+    from aiqc_core.stages.train.backends.torch.batches import Samples
+    from aiqc_core.stages.train.backends.torch.callbacks import Callback
+    from aiqc_core.stages.train.backends.torch.loss import Loss
+    from aiqc_core.stages.train.hooks.checkpoint import Checkpoint
+    from aiqc_core.stages.train.hooks.observer import Observer
+
+logger = logging.getLogger(__name__)
+
+SCORING_BATCH = 4096
+
+
+@dataclass(slots=True)
+class Training:
+    """All of one training, and how far it is.
+
+    Attributes:
+        splits: `{"": training samples, "val_": evaluation samples}`, the latter where given.
+        bounds: start and stop of each batch of an epoch, from 0 without gaps.
+        metrics: `{name in the history: metric}`, this training's own.
+        onlooker: who is told of every epoch, and may stop the training.
+        kept: where the state is kept in case the process is killed.
+        history: `{name: a value an epoch}`, filled as it goes.
+        evaluates: whether the optimizer's step takes a function that evaluates the loss.
+    """
+
+    model: nn.Module
+    loser: Loss
+    optimizer: Optimizer
+    splits: dict[str, Samples]
+    epochs: int
+    bounds: list[tuple[int, int]]
+    metrics: dict[str, Metric]
+    callbacks: Sequence[Callback]
+    onlooker: Observer | None = field(default_factory=observer.active)
+    kept: Checkpoint | None = field(default_factory=checkpoint.active)
+    history: dict[str, list[float]] = field(default_factory=dict)
+    evaluates: bool = False
+
+    @property
+    def batch_size(self) -> int:
+        """Samples of every batch but the last."""
+        return self.bounds[0][1]
+
+    def run(self) -> None:
+        """Train to the end, from the checkpoint of a killed Job where there is one."""
+        kept = self.kept
+        if kept is not None:
+            self._resume(kept.read())
+        while len(self.history.get("loss", ())) < self.epochs:
+            self._epoch()
+            if self.ends_with(self._scores()):
+                return
+            if kept is not None and kept.due():
+                kept.write(state.pack(self))
+
+    def ends_with(self, scores: dict[str, float]) -> bool:
+        """Note an epoch's scores; say whether a callback or the pruner stops the training."""
+        for name, value in scores.items():
+            self.history.setdefault(name, []).append(value)
+        # All are asked, as each may want to hear of every epoch.
+        stops = [callback.epoch(self.history) for callback in self.callbacks]
+        stopped = any(stops)
+        if self.onlooker is None:
+            return stopped
+        is_last = len(self.history["loss"]) >= self.epochs
+        pruned = self.onlooker.epoch(self.history, is_last=is_last, by_callback=stopped)
+        return pruned or stopped
+
+    def forget(self) -> None:
+        """Take back what `ends_with` noted, so that the training can begin anew."""
+        self.history.clear()
+        if self.onlooker is not None:
+            self.onlooker.forget()
+
+    def measured(self, prefix: str, loss: float, output: Tensor) -> dict[str, float]:
+        """Return the scores of a split by their names in the history."""
+        scores = {"loss": loss} | measure(self.metrics, output, self.splits[prefix].label)
+        return {prefix + name: value for name, value in scores.items()}
+
+    def _resume(self, data: bytes | None) -> None:
+        if data is not None and not state.unpack(self, data):
+            logger.warning("The checkpoint is of another training: this one begins anew.")
+
+    def _epoch(self) -> None:
+        model, loser, train = self.model, self.loser, self.splits[""]
+        model.train()
+        # Drawn on the CPU on every device, so that the order is the same everywhere.
+        order = torch.randperm(len(train))[: self.bounds[-1][1]].to(train.label.device)
+        clear = _clearing(self.optimizer)
+        for *features, label in train.batches(self.batch_size, order):
+
+            def learn(features: list[Tensor] = features, label: Tensor = label) -> Tensor:
+                clear()
+                loss = loss_of(loser, _forward(model, features), label)
+                loss.backward()
+                return loss
+
+            self._step(learn)
+
+    def _step(self, learn: Callable[[], Tensor]) -> None:
+        """Learn from a batch; an optimizer that evaluates the loss itself, as LBFGS, is let to."""
+        if not self.evaluates:
+            learn()
+            try:
+                self.optimizer.step()
+            except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+                if "closure" not in str(error).lower():
+                    raise
+                self.evaluates = True
+        if self.evaluates:
+            self.optimizer.step(learn)  # type: ignore[arg-type] # torch takes tensors too
+
+    def _scores(self) -> dict[str, float]:
+        outputs = {p: whole_output(self.model, samples) for p, samples in self.splits.items()}
+        losses = {p: split_loss(self.loser, o, self.splits[p]) for p, o in outputs.items()}
+        numbers = torch.stack(list(losses.values())).tolist()  # the device is asked once an epoch
+        scores: dict[str, float] = {}
+        for (prefix, output), loss in zip(outputs.items(), numbers, strict=True):
+            scores |= self.measured(prefix, loss, output)
+        return scores
+
+
+def whole_output(model: nn.Module, samples: Samples) -> Tensor:
+    """Return the model's output for all samples, in eval mode and without gradients."""
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [called(model, features) for *features, _ in samples.batches(SCORING_BATCH)]
+    model.train(was_training)
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def split_loss(loser: Loss, output: Tensor, samples: Samples) -> Tensor:
+    """Return the loss over all samples at once: a mean of means would weigh classes wrongly."""
+    with torch.no_grad():
+        return loss_of(loser, output, samples.label).mean()
+
+
+def _clearing(optimizer: Optimizer) -> Callable[[], None]:
+    """Return what `optimizer.zero_grad` does, without the checks it repeats at every step."""
+    own = getattr(optimizer.zero_grad, "__func__", None)
+    if own is not torch.optim.Optimizer.zero_grad:
+        return optimizer.zero_grad
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def clear() -> None:
+        for parameter in parameters:
+            parameter.grad = None
+
+    return clear
+
+
+def _forward(model: nn.Module, features: list[Tensor]) -> Tensor:
+    try:
+        return called(model, features)
+    except ValueError as error:
+        if len(features[0]) > 1:
+            raise
+        raise ValueError(
+            f"the last batch has one sample, which the model cannot train on: {error}. "
+            "Use allow_singleSample=False, or another batch_size."
+        ) from error

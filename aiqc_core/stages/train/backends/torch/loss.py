@@ -1,0 +1,196 @@
+"""What losses and metrics compare: labels and outputs in equal shapes, never broadcast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.stages.train.backends.arrays import as_array
+from aiqc_core.stages.train.backends.torch.outputs import last_activation
+from aiqc_core.stages.train.outputs import (
+    LOGITS,
+    LOGS,
+    PROBABILITIES,
+    SHARES,
+    are_distributions,
+    in_unit_interval,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+    from torchmetrics import Metric
+
+    Loss = Callable[[Tensor, Tensor], Tensor]
+
+CLASS_INDEX_LOSSES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+NUMERIC_LOSSES = (  # which take no whole numbers, as labels that the user made may be
+    nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HuberLoss, nn.KLDivLoss, nn.L1Loss,
+    nn.MSELoss, nn.SmoothL1Loss,
+)  # fmt: skip
+SMALLEST = 1e-7
+APART = 0.05  # from a sum of 1, beyond the rounding of every type
+
+
+class CategoricalLoss(nn.Module):
+    """Cross-entropy over probabilities or logits, whichever the model gives.
+
+    Which of them is what `outputs` says; else what the model's last operation says; else rows in
+    [0, 1] that sum to 1 are probabilities. Sigmoids count as probabilities, each divided by their
+    sum. The label is ordinal `(samples, 1)` or one-hot `(samples, classes)`.
+
+    Args:
+        outputs: `'probabilities'`, `'logits'` or `'log-probabilities'`, where it is known.
+    """
+
+    takes_class_index = True
+
+    def __init__(self, outputs: str | None = None) -> None:
+        """Remember what is known of the outputs."""
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, output: Tensor, label: Tensor) -> Tensor:
+        """Return the mean loss of a batch."""
+        target = label.argmax(dim=1) if label.shape == output.shape else label.reshape(len(label))
+        target = target.long()
+        if kind_of(output, self.outputs) != PROBABILITIES:  # the softmax undoes a logarithm too
+            return nn.functional.cross_entropy(output, target)
+        found = nn.functional.nll_loss(output.clamp(min=SMALLEST).log(), target)
+        totals = output.sum(dim=1)
+        if ((totals.detach() - 1).abs() > APART).any():
+            found = found + totals.clamp(min=SMALLEST).log().mean()
+        return found
+
+
+def kind_of(output: Tensor, known: str | None = None) -> str:
+    """Return what outputs `(samples, classes)` mean.
+
+    Args:
+        output: what the model gave.
+        known: what was stated or seen before. A model may give probabilities in eval mode only, so
+            a last layer without activation is not taken for them.
+    """
+    last = last_activation(output)
+    if known is not None and not (known == PROBABILITIES and last == LOGITS):
+        return known
+    return kind_by_values(output, last)
+
+
+def kind_by_values(output: Tensor, last: str | None) -> str:
+    """Return what outputs mean, where nothing is known of them but the model's last steps."""
+    if last in {PROBABILITIES, LOGS}:
+        return last
+    values = as_array(output).reshape(-1, output.shape[-1])
+    likely = in_unit_interval(values) if last == SHARES else are_distributions(values)
+    return PROBABILITIES if likely else LOGITS
+
+
+def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
+    """Return the label in the shape that the loss compares with the output.
+
+    Raises:
+        ValueError: the shapes differ in more than axes of length 1: a loss would broadcast them.
+    """
+    if _takes_class_index(loser) and _is_ordinal(output, label):
+        return label.reshape(len(label)).long()
+    if isinstance(loser, torch.nn.NLLLoss) and output.shape == label.shape:
+        return label.argmax(dim=1)  # one-hot, which CrossEntropyLoss takes as it is
+    if output.shape == label.shape:
+        return label
+    if [n for n in output.shape if n != 1] == [n for n in label.shape if n != 1]:
+        return label.reshape(output.shape)
+    raise ValueError(
+        f"the model's output has shape {tuple(output.shape)}, the label {tuple(label.shape)}: a "
+        "loss would broadcast them silently. Let the model end with label_shape outputs."
+    )
+
+
+def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
+    """Return the loss of outputs; NaN for a model that diverged, where the loss would raise.
+
+    Raises:
+        ValueError: label and output have shapes that would broadcast, or outputs are no
+            probabilities where the loss takes such.
+        TrainingError: the loss takes more than these two, or gives no tensor.
+    """
+    paired_label = paired(output, label, loser)
+    if isinstance(loser, NUMERIC_LOSSES) and paired_label.shape == output.shape:
+        paired_label = paired_label.to(torch.promote_types(output.dtype, paired_label.dtype))
+    if output.dtype != paired_label.dtype and paired_label.is_floating_point():
+        wide = torch.promote_types(output.dtype, paired_label.dtype)
+        output, paired_label = output.to(wide), paired_label.to(wide)
+    try:
+        found = loser(output, paired_label)
+    except TypeError as error:
+        if "positional argument" not in str(error):
+            raise
+        raise TrainingError(
+            f"the loss ({_name(loser)}) is called with (output, label): {error}. Let fn_lose "
+            "return a function of these two."
+        ) from error
+    except RuntimeError as error:
+        if output.isnan().any():  # BCELoss refuses NaN, though nothing but divergence is wrong
+            return output.sum()
+        if not isinstance(loser, torch.nn.BCELoss) or (output.min() >= 0 and output.max() <= 1):
+            raise
+        raise ValueError(
+            f"BCELoss takes probabilities, and the model gives values in [{output.min():.4g}, "
+            f"{output.max():.4g}]. End the model with nn.Sigmoid(), or let fn_lose return "
+            "nn.BCEWithLogitsLoss()."
+        ) from error
+    if not isinstance(found, torch.Tensor):
+        raise TrainingError(
+            f"the loss ({_name(loser)}) gives {type(found).__name__}. Let it return a tensor of "
+            "one number, through which gradients flow: no float, tuple or array."
+        )
+    return found
+
+
+def _name(loser: object) -> str:
+    return getattr(loser, "__name__", type(loser).__name__)
+
+
+def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[str, float]:
+    """Return each metric over all samples of a split; nothing of an earlier split is kept.
+
+    Raises:
+        ValueError: a metric that gives several numbers.
+    """
+    values: dict[str, float] = {}
+    for name, metric in metrics.items():
+        metric.reset()
+        metric.update(*_for_metric(metric, output, label))
+        value = metric.compute()
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            raise ValueError(
+                f"metrics: {name} gives {value}, where history takes one number an epoch. Use "
+                "another average, or a metric of one number."
+            )
+        values[name] = float(value)
+    return values
+
+
+def _takes_class_index(loser: object) -> bool:
+    return isinstance(loser, CLASS_INDEX_LOSSES) or getattr(loser, "takes_class_index", False)
+
+
+def _is_ordinal(output: Tensor, label: Tensor) -> bool:
+    return output.ndim > 1 and output.shape[1] > 1 and label.numel() == len(label)
+
+
+def _for_metric(metric: Metric, output: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+    """Return output and label as a metric takes them: classes as whole numbers."""
+    if not type(metric).__module__.startswith("torchmetrics.classification"):
+        return output, paired(output, label, None)
+    if output.ndim > 1 and output.shape[1] > 1:
+        one_hot = label.ndim > 1 and label.shape[1] > 1
+        multilabel = "Multilabel" in type(metric).__name__
+        if multilabel:
+            return output, label.long()
+        return output, (label.argmax(dim=1) if one_hot else label.reshape(len(label))).long()
+    return output.reshape(-1), label.reshape(-1).long()

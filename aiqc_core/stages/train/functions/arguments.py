@@ -1,0 +1,56 @@
+"""Whether hyperparameters go with the arguments of the functions that are to take them."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import AlgorithmError
+from aiqc_core.stages.train.functions.capture import SIGNATURES, takes_model_first
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def refuse_unfit(functions: Mapping[str, Any], hyperparameters: Collection[str]) -> None:
+    """Refuse hyperparameters with which no call of the functions can succeed.
+
+    Args:
+        functions: the user's by role; None where the default is used.
+        hyperparameters: their names.
+
+    Raises:
+        AlgorithmError: one has the name of an argument that each call gives by position
+            (`model`) or none, or a function needs one that is not there.
+    """
+    if nameless := [name for name in hyperparameters if not name.strip()]:
+        message = f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
+        raise AlgorithmError(message)
+    for role, function in functions.items():
+        if isinstance(function, types.FunctionType) and "**hp" in SIGNATURES[role]:
+            _refuse_for(role, function, hyperparameters)
+
+
+def _refuse_for(role: str, function: types.FunctionType, hyperparameters: Collection[str]) -> None:
+    given = len(SIGNATURES[role]) - 1
+    if role == "fn_optimize" and takes_model_first(function):
+        given = 1
+    parameters = list(inspect.signature(function).parameters.values())
+    filled = [p for p in parameters if p.kind in POSITIONAL][:given]
+    for parameter in filled:
+        if parameter.name in hyperparameters and parameter.kind is not parameter.POSITIONAL_ONLY:
+            raise AlgorithmError(
+                f"hyperparameters: {parameter.name!r} is an argument of {role} that is given "
+                "already, so each call would fail. Choose another name."
+            )
+    for parameter in parameters:
+        is_needed = parameter.default is parameter.empty and parameter.kind not in OPEN
+        if is_needed and parameter not in filled and parameter.name not in hyperparameters:
+            raise AlgorithmError(
+                f"hyperparameters: {role} takes {parameter.name!r}, which is not among "
+                f"{sorted(hyperparameters)}. Add it, or give the argument a default."
+            )

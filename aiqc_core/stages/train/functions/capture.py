@@ -1,0 +1,160 @@
+"""Functions of users as bytes: captured by value, so that they run anywhere and years later."""
+
+from __future__ import annotations
+
+import inspect
+import platform
+import types
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.errors import AlgorithmError
+from aiqc_core.stages.train.functions.source import show_lines, source_of
+from aiqc_core.usercode import byvalue
+from aiqc_core.usercode.found import IN_DOUBT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SIGNATURES = {
+    "fn_build": ("features_shape", "label_shape", "**hp"),
+    "fn_train": (
+        "model", "loser", "optimizer", "train_features", "train_label", "eval_features",
+        "eval_label", "**hp",
+    ),
+    "fn_predict": ("model", "features"),
+    "fn_lose": ("**hp",),
+    "fn_optimize": ("**hp",),
+}  # fmt: skip
+_ALSO = {"fn_optimize": " or, for PyTorch, fn_optimize(model, **hp)"}
+
+
+class StoredCode(bytes):
+    """The bytes of a function, with the version of Python that stored them where it is known."""
+
+    python: str | None = None
+
+    @classmethod
+    def of(cls, payload: bytes, python: str | None) -> StoredCode:
+        """Note the version beside the bytes."""
+        made = cls(payload)
+        made.python = python
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedFunction:
+    """A function as bytes, and its source text where that is known."""
+
+    payload: StoredCode
+    source: str | None
+
+
+def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
+    """Pickle a function by value, with the helpers, constants and import aliases that it uses.
+
+    The function's own module, and modules that are not installed (a file beside a notebook), go
+    with it, those too that it imports when it runs; installed packages and `aiqc_core` are
+    imported where it runs. More than 10 MB of bytes are warned about, and what may change unseen:
+    an object with a state that cannot be read, such as an open file, and code that is found by a
+    text, as by `globals()[name]`.
+
+    Args:
+        role: a key of `SIGNATURES`.
+        fn: made by `def` or `lambda`.
+
+    Raises:
+        AlgorithmError: it is no function, has other arguments than its role asks for, uses a name
+            that nothing defines (in a helper too), or holds what cannot be stored.
+    """
+    refuse_no_function(role, fn)
+    payload = byvalue.packed(role, fn, AlgorithmError)
+    return CapturedFunction(StoredCode.of(payload, platform.python_version()), source_of(fn))
+
+
+def refuse_no_function(role: str, fn: Any) -> None:
+    """Refuse what is no function, or takes other arguments than its role asks for.
+
+    Args:
+        role: a key of `SIGNATURES`.
+        fn: made by `def` or `lambda`.
+
+    Raises:
+        AlgorithmError: it is not.
+    """
+    if not isinstance(fn, types.FunctionType):
+        message = (
+            f"{role}: {fn!r} is a {type(fn).__name__}; give a function made by def or lambda. "
+            f"Wrap it: def {_wanted(role)}: …"
+        )
+        raise AlgorithmError(message)
+    _refuse_other_arguments(role, fn)
+
+
+def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
+    """Return the function that `capture` stored; what it finds by a text is warned about.
+
+    Unpickling runs code: the caller has checked where the bytes come from.
+
+    Args:
+        payload: the captured bytes; as `StoredCode` they tell which Python stored them.
+        source: the captured text; with it, tracebacks show the lines of the function.
+
+    Raises:
+        AlgorithmError: another version of Python stored it, or it cannot be unpickled.
+    """
+    stored = getattr(payload, "python", None)
+    name = _called(source)
+    if byvalue.of_another_python(stored):  # whose bytecode may end this process
+        raise AlgorithmError(byvalue.unreadable(name, stored))
+    try:
+        function = byvalue.restored(payload)
+    except Exception as error:
+        raise AlgorithmError(byvalue.unreadable(name, stored, error)) from error
+    doubts = getattr(function, "__globals__", {}).get(IN_DOUBT)
+    if doubts:
+        warnings.warn(
+            f"{name} finds code by a text, {', '.join(doubts)}: it runs the code that is there "
+            "now, which may not be what it was stored with.",
+            stacklevel=3,
+        )
+    if source is not None:
+        show_lines(function, source)
+    return function
+
+
+def takes_model_first(fn_optimize: Callable[..., Any]) -> bool:
+    """Say whether `fn_optimize` takes the model before its hyperparameters."""
+    parameters = inspect.signature(fn_optimize).parameters.values()
+    return any(p.kind in {p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD} for p in parameters)
+
+
+def _wanted(role: str) -> str:
+    return f"{role}({', '.join(SIGNATURES[role])})"
+
+
+def _refuse_other_arguments(role: str, fn: types.FunctionType) -> None:
+    signature = inspect.signature(fn)
+    names = [name for name in SIGNATURES[role] if name != "**hp"]
+    takes_hp = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    wants_hp = len(names) < len(SIGNATURES[role])
+    try:
+        # A parameter beyond those of the role may be a hyperparameter, given by its name.
+        (signature.bind_partial if wants_hp else signature.bind)(*names)
+        positional_only = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        fits = (takes_hp or not wants_hp) and len(positional_only) <= len(names)
+    except TypeError:
+        fits = False
+    if not fits:
+        message = f"{role}: takes {signature}; wanted is {_wanted(role)}{_ALSO.get(role, '')}."
+        raise AlgorithmError(message)
+
+
+def _called(source: str | None) -> str:
+    """Return what to call a function that cannot be read."""
+    lines = (line.strip() for line in (source or "").splitlines())
+    found = next(
+        (line for line in lines if line.startswith(("def ", "async def ", "lambda"))), None
+    )
+    return f"the stored function {found!r}" if found else "a stored function"

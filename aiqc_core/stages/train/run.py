@@ -1,0 +1,403 @@
+"""One training from its specification to its outcome; it needs no database and never raises."""
+
+from __future__ import annotations
+
+import logging
+import platform
+import time
+import traceback
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core import frames
+from aiqc_core.config import timezone_now
+from aiqc_core.devices import devices, faults, nvml
+from aiqc_core.errors import TrainingError
+from aiqc_core.seeds import derive
+from aiqc_core.stages.evaluate import decode, metrics
+from aiqc_core.stages.evaluate.importance import permutation_importance
+from aiqc_core.stages.train import storing
+from aiqc_core.stages.train.backends import process_state
+from aiqc_core.stages.train.backends.base import Backend, get_backend
+from aiqc_core.stages.train.functions import capture
+from aiqc_core.stages.train.history import plain_history
+from aiqc_core.stages.train.hooks import checkpoint, memory, observer
+from aiqc_core.stages.train.hooks.thread_guard import refuse_left_threads
+from aiqc_core.stages.train.spec import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
+from aiqc_core.stages.train.trained_model import Judge, StoredModel, loser_of, makers, restored
+from aiqc_core.storage import cache
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+    from aiqc_core.stages.train.outputs import Meaning
+
+logger = logging.getLogger(__name__)
+
+
+def run(spec: JobSpec) -> JobOutcome:
+    """Train one model and judge it on every split.
+
+    Whatever the user's functions do, `sys.exit` included, becomes a recorded failure; a
+    `KeyboardInterrupt` passes.
+    """
+    started, clock = timezone_now(), time.perf_counter()
+    outcome = JobOutcome(spec.job_id, spec.repeat_index, started, started)
+    memory.reset_peak()
+    device = devices.own()
+    with nvml.watched(device.uuid) as seen:
+        try:
+            backend = get_backend(spec.library)
+            with backend.isolated(spec.threads):
+                _attempt(spec, backend, outcome)
+        except Exception as error:  # noqa: BLE001 - a library that is not installed, say
+            outcome.failure = _failure(spec, error)
+    outcome.device = _told(outcome, device, seen)
+    # Not the clock of the day, which may have been set back in between.
+    outcome.time_succeeded = started + timedelta(seconds=time.perf_counter() - clock)
+    outcome.peak_memory_mb = memory.peak_mb()
+    return outcome
+
+
+def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
+    training: _Training | None = None
+    try:
+        training = _Training(spec, backend, outcome)
+        training.run()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - SystemExit of user code too
+        outcome.failure = _failure(
+            spec, error, kept=training and training.kept(), hint=backend.advice(error)
+        )
+        outcome.model = None
+        # What the frames of the failure hold (a model, a batch too large) is freed with them.
+        training = None
+        traceback.clear_frames(error.__traceback__)
+
+
+def load_model(
+    library: str,
+    payloads: Mapping[str, bytes | None],
+    model: bytes,
+    features_shapes: Any,
+    label_shape: tuple[int, ...],
+    hyperparameters: Mapping[str, Any],
+    *,
+    seed: int = 0,
+) -> Any:
+    """Give back a trained model on the CPU.
+
+    `fn_build` is seeded as it was in training, for what it draws and does not store; the
+    generators of the process are left as they were.
+
+    Returns:
+        The compiled Keras model; for PyTorch `(model, optimizer)`, the model in eval mode.
+    """
+    backend = get_backend(library)
+    user = restored(payloads)
+    with backend.drawing(seed):
+        make = makers(backend, user, features_shapes, label_shape, hyperparameters)
+        return backend.load(model, *make)
+
+
+class _Training:
+    """The phases of one training, in order; each fills in its part of the outcome."""
+
+    def __init__(self, spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
+        self.spec = spec
+        self.backend = backend
+        self.outcome = outcome
+        self.before = process_state.ProcessState(backend.SETTINGS)
+        self.user = restored(spec.functions, spec.sources)
+        self.is_trained = False
+
+    def run(self) -> None:
+        """Run every phase."""
+        with self.phase("load"):
+            self.load()
+        with self.phase("build"):
+            self.build()
+        with self.phase("train"):
+            self.train()
+        with self.phase("evaluate"):
+            self.evaluate()
+        with self.phase("permute"):
+            self.permute()
+        with self.phase("save"):
+            self.save()
+
+    @contextmanager
+    def phase(self, name: str) -> Generator[None]:
+        """Measure a phase with a clock that never goes back."""
+        before = time.perf_counter()
+        try:
+            with observer.heeding_interrupts():
+                yield
+        finally:
+            self.outcome.seconds[name] = time.perf_counter() - before
+
+    def load(self) -> None:
+        """Map the cached arrays; a label that cannot be decoded is refused before training."""
+        names = [f"feature_{i}" for i in range(self.spec.feature_count)]
+        self.arrays = {
+            split: [cache.load(folder, name) for name in names]
+            for split, folder in self.spec.samples.items()
+        }
+        self.labels = {s: cache.load(folder, "label") for s, folder in self.spec.samples.items()}
+        if self.spec.analysis_type != REGRESSION:
+            for encoded in self.labels.values():
+                decode.refuse_other_codes(encoded, self.class_count())
+
+    def kept(self) -> Path | None:
+        """Keep the weights of a Job's model that is trained, as something after that failed."""
+        if not self.is_trained or self.spec.checkpoint is None:
+            return None
+        return storing.keep(self.backend, self.model, self.spec.name)
+
+    def features(self, split: str) -> list[Any]:
+        """Copy a split's features: each reader has its own, as user code may change them."""
+        return self.backend.from_arrays(self.arrays[split])
+
+    def target(self, split: str) -> Any:
+        """Copy a split's encoded label."""
+        return self.backend.from_arrays([self.labels[split]])[0]
+
+    def build(self) -> None:
+        """Make the model, the loss and the optimizer."""
+        spec, shapes = self.spec, [a.shape[1:] for a in self.arrays[self.spec.key_train]]
+        self.outcome.features_shapes = shapes[0] if len(shapes) == 1 else shapes
+        self.outcome.label_shape = self.label_shape()
+        self.backend.seed(spec.seed)
+        self.model = self.build_model()
+        self.outcome.device = {"device": self.backend.device_kind(self.model)}
+        loser = loser_of(
+            self.backend, self.user["fn_lose"], spec.analysis_type,
+            self.labels[spec.key_train].shape[1], spec.hyperparameters, spec.outputs,
+        )  # fmt: skip
+        self.loser = self.backend.placed(loser)
+        self.optimizer = self.make_optimizer(self.model)
+        self.sizes = self.backend.sizes(self.model)
+        storing.rehearse(
+            self.backend, spec, self.label_shape(),
+            (self.model, self.optimizer, self.loser), self.arrays[spec.key_train],
+        )  # fmt: skip
+
+    def label_shape(self) -> tuple[int, ...]:
+        """Return the shape of what the model must give for one sample."""
+        if self.spec.analysis_type == BINARY:
+            return (1,)
+        if self.spec.analysis_type == MULTI:
+            return (self.class_count(),)
+        return self.labels[self.spec.key_train].shape[1:]
+
+    def class_count(self) -> int:
+        """Return how many classes the label has."""
+        return len(getattr(self.spec.label, "classes", None) or ())
+
+    def build_model(self) -> Any:
+        """Call the user's `fn_build`."""
+        model = self.user["fn_build"](
+            self.outcome.features_shapes, self.outcome.label_shape, **self.spec.hyperparameters
+        )
+        if not self.backend.is_model(model):
+            raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
+        shapes = [a.shape[1:] for a in self.arrays[self.spec.key_train]]
+        return self.backend.placed(self.backend.prepared(model, shapes))
+
+    def make_optimizer(self, model: Any) -> Any:
+        """Call the user's `fn_optimize`, or take the default."""
+        return self.backend.optimizer(self.user["fn_optimize"], model, self.spec.hyperparameters)
+
+    def train(self) -> None:
+        """Call the user's `fn_train`, watched, and take its history as plain numbers."""
+        spec, pruner = self.spec, self.spec.pruner
+        looking_on = observer.Observer(
+            spec.name, None if pruner is None else capture.restore(pruner), spec.rivals
+        )
+        folder, seconds = spec.checkpoint, spec.checkpoint_seconds
+        kept = None if folder is None else checkpoint.Checkpoint(folder, seconds)
+        moving = storing.Sketch.of(self.backend.learning(self.model, self.optimizer))
+        with refuse_left_threads(), observer.opened(looking_on), checkpoint.opened(kept):
+            returned = self.call_train()
+        if returned is None:
+            raise TrainingError("fn_train: returned None; return the model, or (history, model).")
+        returned, history = self.backend.model_and_history(returned)
+        given, self.model = self.model, self.backend.unwrapped(returned, self.model)
+        self.note("weights", storing.untrained(self.backend, moving, given, self.model))
+        self.is_trained = True
+        self.outcome.history = plain_history(history)
+        self.outcome.pruned = looking_on.pruned
+        by_callback = observer.CALLBACK if self.backend.stopped_early(self.model) else None
+        self.outcome.stopped = looking_on.stopped or by_callback
+
+    def call_train(self) -> Any:
+        """Call `fn_train`, seeded apart so that its draws do not follow from those of building."""
+        spec, judged_on = self.spec, self.spec.key_evaluation
+        self.backend.seed(derive(spec.seed, "train"))
+        return self.user["fn_train"](
+            self.model,
+            self.loser,
+            self.optimizer,
+            *self.samples(spec.key_train),
+            *((None, None) if judged_on is None else self.samples(judged_on)),
+            **spec.hyperparameters,
+        )
+
+    def samples(self, split: str) -> tuple[Any, Any]:
+        """Copy a split's features and encoded label to where the model is."""
+        given = [*self.features(split), self.target(split)]
+        *features, target = self.backend.beside(self.model, given)
+        return _bare(features), target
+
+    def evaluate(self) -> None:
+        """Judge the model on every split."""
+        outcome, scored = self.outcome, {}
+        judge = self.judge = Judge(
+            self.backend, self.model, self.loser, self.user["fn_predict"],
+            self.spec.analysis_type, self.spec.label, self.spec.outputs,
+        )  # fmt: skip
+        for split in self.spec.samples:
+            scored[split] = found = judge.score([self.arrays[split]], self.labels[split])
+            if found.notes:
+                outcome.metric_notes.setdefault(split, {}).update(found.notes)
+        outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
+        outcome.metrics = {s: scores.values for s, scores in scored.items()}
+        outcome.metrics_aggregate = metrics.aggregate(outcome.metrics)
+        probabilities = {s: p.probabilities for s, p in scored.items()}
+        if all(p is not None for p in probabilities.values()):
+            outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
+        outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
+        outcome.diverged = self.has_diverged()
+        self.note_meaning(judge.meaning)
+
+    def note_meaning(self, found: Meaning | None) -> None:
+        """Record what the outputs were taken for; a guess is noted beside the metrics."""
+        if found is None or found.kind is None:
+            return
+        self.outcome.outputs = {"kind": found.kind, "how": found.how}
+        self.note("outputs", found.note)
+
+    def note(self, name: str, said: str | None, level: int = logging.WARNING) -> None:
+        """Record what the user should know of the model, beside the metrics of what trained it."""
+        if said is None:
+            return
+        self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = said
+        logger.log(level, "%s: %s", self.spec.name, said)
+
+    def has_diverged(self) -> bool:
+        """Say whether a loss or a prediction is not finite."""
+        outcome = self.outcome
+        losses = [*outcome.history.get("loss", []), *outcome.history.get("val_loss", [])]
+        losses += [values["loss"] for values in outcome.metrics.values()]
+        said = (outcome.probabilities or outcome.predictions).values()
+        numeric = [values for values in said if values.dtype.kind == "f"]
+        return not (np.isfinite(losses).all() and all(np.isfinite(v).all() for v in numeric))
+
+    def permute(self) -> None:
+        """Measure what each column matters to the loss on the training split."""
+        spec, split = self.spec, self.spec.key_train
+        if spec.permute_count == 0:
+            return
+        target = self.target(split)
+        self.outcome.feature_importance = permutation_importance(
+            self.arrays[split],
+            spec.column_groups,
+            lambda arrays: self.backend.loss(
+                self.model, self.loser, self.backend.from_arrays(arrays), target
+            ),
+            permute_count=spec.permute_count,
+            seed=derive(spec.seed, "permute"),
+        )
+
+    def save(self) -> None:
+        """Store the model, and make sure that it can be loaded again."""
+        outcome = self.outcome
+        outcome.model = storing.stored(
+            self.backend, (self.model, self.optimizer), self.sizes, self.verify
+        )
+        outcome.versions = {"python": platform.python_version(), "numpy": np.__version__}
+        outcome.versions |= self.backend.versions()
+
+    def verify(self, data: bytes) -> None:
+        """Load a stored model as it will be for predictions, and compare on a few rows."""
+        outside = self.before.changed()
+        with process_state.kept(self.backend.SETTINGS, during=self.before):
+            self.note("predictions", self.compared(data, outside), logging.INFO)
+
+    def compared(self, data: bytes, outside: list[str]) -> str | None:
+        """Return a note on what is loaded, against what was scored; `outside` is what was set."""
+        spec, outcome = self.spec, self.outcome
+        loaded = StoredModel(
+            library=spec.library,
+            analysis_type=spec.analysis_type,
+            functions=spec.functions,
+            hyperparameters=spec.hyperparameters,
+            seed=spec.seed,
+            model=data,
+            features_shapes=outcome.features_shapes,
+            label_shape=self.label_shape(),
+            label=spec.label,
+            sources=spec.sources,
+            outputs=outcome.outputs,
+        ).load()
+        loaded.model = self.backend.placed(loaded.model)
+        split = spec.key_train
+        scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
+        return storing.refuse_other(
+            self.backend, self.judge, loaded, self.arrays[split], scored, self.label_shape(),
+            outside,
+        )  # fmt: skip
+
+
+def _bare(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else parts
+
+
+def _told(outcome: JobOutcome, device: devices.Device, seen: dict[str, float]) -> dict[str, Any]:
+    """Return what is recorded of the device: what the model was on, what the process had."""
+    cpu = devices.CPU.label
+    kind = (outcome.device or {}).get("device", cpu)
+    on_own = cpu not in {kind, device.label}
+    # Frameworks number the devices that they see from 0; the label is that of the machine.
+    told: dict[str, Any] = {"device": device.label if on_own else kind}
+    if device.label != cpu:
+        told["slot"] = device.label
+    if on_own and device.name:
+        told |= {"name": device.name, "uuid": device.uuid}
+    return told | seen
+
+
+def _failure(
+    spec: JobSpec, error: BaseException, kept: Path | None = None, hint: str | None = None
+) -> Failure:
+    if isinstance(error, SystemExit):
+        kind, reason = "exit", f"user code called sys.exit({error.code})"
+    elif lost := faults.loss(error):
+        faults.note_lost(lost)
+        kind, reason = "device_lost", lost
+    elif memory.ran_out(error):
+        faults.note_spoilt()
+        kind, reason = "out_of_memory", f"out of memory: {error}"
+    elif isinstance(error, TrainingError):
+        kind, reason = "bad_result", frames.message_of(error) or "TrainingError"
+    else:
+        kind, reason = "exception", frames.said(error)
+    if faults.is_spoilt(error):
+        faults.note_spoilt()
+    where = frames.place(error)
+    if where and where not in reason:  # an encoder's function is named by the encoder
+        reason = f"{reason.rstrip('.')}{where}"
+    more = [] if hint is None or kind != "exception" else [f"{hint.rstrip('.')}."]
+    if kept is not None:
+        more.append(f"What was trained is kept in {kept}, as weights.")
+    if more:
+        reason = " ".join([f"{reason.rstrip('.')}.", *more])
+    chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
+    message = f"{reason} (hyperparameters: {chosen or 'none'})"
+    logger.warning("%s failed: %s", spec.name, message)
+    return Failure(kind, message, "".join(traceback.format_exception(error)), error)

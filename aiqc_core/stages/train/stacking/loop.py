@@ -1,0 +1,123 @@
+"""Several trainings of `utils.pytorch.fit` as one: what `Training.run` does, for all at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from aiqc_core.stages.train.backends.torch.loop import SCORING_BATCH
+from aiqc_core.stages.train.stacking import verify
+from aiqc_core.stages.train.stacking.data import StackedSamples
+from aiqc_core.stages.train.stacking.loss import losses
+from aiqc_core.stages.train.stacking.model import Stack
+from aiqc_core.stages.train.stacking.optimizers import Stepper, write_state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from aiqc_core.stages.train.backends.torch.loop import Training
+    from aiqc_core.stages.train.stacking.model import Row
+
+
+def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> list[Tensor]:
+    """Train models of one architecture together, each as it would train by itself.
+
+    Models, optimizers and gradients are written only at the end, when nothing can fail any more;
+    until then only the histories are.
+
+    Args:
+        trainings: that `stacked_rules.apart` finds alike.
+        states: of torch's random generator in each Job.
+
+    Returns:
+        The states of the generators after it.
+
+    Raises:
+        NotAlikeError: the models do not compute when stacked what each does by itself.
+        RuntimeError: an operation that cannot be stacked.
+    """
+    together = _Together(trainings, states)
+    verify.prove(together.stack, trainings, together.data[""])
+    for _ in range(trainings[0].epochs):
+        together.epoch()
+        together.note(together.scores())
+        if not together.live:
+            break
+    verify.no_state_of_its_own(together.stack, trainings[0].model)
+    return together.finish()
+
+
+class _Together:
+    """The live part of the stack; a training that is stopped leaves it."""
+
+    def __init__(self, trainings: Sequence[Training], states: Sequence[Tensor]) -> None:
+        self.trainings = trainings
+        self.stack = Stack([t.model for t in trainings], [t.optimizer for t in trainings], states)
+        self.stepper = Stepper([t.optimizer for t in trainings], self.stack.flat)
+        self.data = {
+            prefix: StackedSamples([t.splits[prefix] for t in trainings])
+            for prefix in trainings[0].splits
+        }
+        self.gradient = torch.zeros_like(self.stack.flat)
+        self.live = list(range(len(trainings)))
+        self.ended: dict[int, tuple[Row, dict[str, Any]]] = {}
+
+    def epoch(self) -> None:
+        """Pass once over the training samples, each model in its own order."""
+        first, data, stack = self.trainings[0], self.data[""], self.stack
+        stack.base.train()
+        count = first.bounds[-1][1]
+        each = stack.generators.each
+        orders = torch.stack([torch.randperm(data.count, generator=g)[:count] for g in each])
+        for *features, label in data.batches(orders, first.batch_size):
+            found = losses(first.loser, stack(*features), label)
+            (self.gradient,) = torch.autograd.grad(found.sum(), stack.flat)
+            self.stepper.step(self.gradient)
+
+    def scores(self) -> list[dict[str, float]]:
+        """Return the scores of each live model on every split."""
+        first, count = self.trainings[0], len(self.live)
+        scores: list[dict[str, float]] = [{} for _ in self.live]
+        self.stack.base.eval()
+        for prefix, data in self.data.items():
+            size = max(1, SCORING_BATCH // count)
+            with torch.no_grad():
+                parts = [self.stack(*x, shared=data.shared) for x in data.in_order(size)]
+                outputs = torch.cat(parts, dim=1)
+                found = losses(first.loser, outputs, data.labels(count)).tolist()
+            for position, index in enumerate(self.live):
+                training = self.trainings[index]
+                scores[position] |= training.measured(prefix, found[position], outputs[position])
+        return scores
+
+    def note(self, scores: list[dict[str, float]]) -> None:
+        """Note the scores of an epoch, and let those leave that are to stop."""
+        stops = [
+            self.trainings[index].ends_with(own)
+            for index, own in zip(self.live, scores, strict=True)
+        ]
+        if any(stops):
+            self._end([k for k, stop in enumerate(stops) if stop])
+
+    def finish(self) -> list[Tensor]:
+        """Give every model and optimizer what it has become."""
+        self._end(list(range(len(self.live))))
+        for index, training in enumerate(self.trainings):
+            row, state = self.ended[index]
+            self.stack.write(training.model, row)
+            write_state(training.optimizer, state, self.stack.views)
+        return [self.ended[index][0].generator for index in range(len(self.trainings))]
+
+    def _end(self, leaving: list[int]) -> None:
+        for k in leaving:
+            self.ended[self.live[k]] = self.stack.row(k, self.gradient), self.stepper.row(k)
+        staying = [k for k in range(len(self.live)) if k not in leaving]
+        self.live = [self.live[k] for k in staying]
+        self.gradient = self.gradient[staying]
+        self.stack.keep(staying)
+        self.stepper.keep(staying, self.stack.flat)
+        for data in self.data.values():
+            data.keep(staying)

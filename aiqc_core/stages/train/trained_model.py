@@ -1,0 +1,257 @@
+"""A model with all that turns what it gives into predictions, just trained or loaded again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aiqc_core.errors import TrainingError
+from aiqc_core.stages.train import scoring
+from aiqc_core.stages.train.backends.base import Backend, get_backend
+from aiqc_core.stages.train.functions import capture as functions
+from aiqc_core.stages.train.outputs import STATED, Meaning, meaning
+from aiqc_core.stages.train.spec import REGRESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from aiqc_core.stages.preprocess.pipeline import FittedLabel
+    from aiqc_core.stages.preprocess.samples import Target
+    from aiqc_core.stages.train.scoring import SplitScores
+
+    # The samples part by part, each part an array a feature; it is walked more than once.
+    Parts = Iterable[list[NDArray[Any]]]
+
+
+@dataclass(slots=True)
+class Judge:
+    """A model in use.
+
+    Attributes:
+        backend: its framework.
+        model: the model.
+        loser: the algorithm's own loss.
+        fn_predict: the user's function; None for the default.
+        analysis_type: what was learned.
+        label: what was fitted on the label, or on the feature that is its own target.
+        stated: what the user says that the outputs are; None where nothing was said.
+        meaning: what they are. Where it is not given, the first samples that are predicted decide.
+    """
+
+    backend: Backend
+    model: Any
+    loser: Any
+    fn_predict: Callable[..., Any] | None
+    analysis_type: str
+    label: FittedLabel | Target
+    stated: str | None = None
+    meaning: Meaning | None = None
+
+    def score(self, parts: Parts, encoded: NDArray[Any]) -> SplitScores:
+        """Return predictions and how right they are.
+
+        Args:
+            parts: the samples, in order.
+            encoded: their label as the model sees it, `(samples, …)`.
+
+        Raises:
+            TrainingError: what the model gives is no prediction.
+            ValueError: label and output have shapes that would broadcast.
+        """
+        output = self._outputs(parts)
+        (target,) = self.backend.from_arrays([encoded])
+        self.backend.inform(self.loser, self._kind(parts, output))
+        loss = self.backend.loss_of(self.model, self.loser, output, target)
+        raw = self._predictions(parts, lambda: output)
+        return scoring.score(self.analysis_type, self.label, raw, encoded, loss)
+
+    def predict(self, parts: Parts, label_shape: tuple[int, ...]) -> SplitScores:
+        """Return predictions of samples whose label is not known; there are no metrics.
+
+        Args:
+            parts: the samples, in order.
+            label_shape: of what the model gives for one sample.
+        """
+        raw = self._predictions(parts, lambda: self._outputs(parts))
+        return scoring.unjudged(self.analysis_type, self.label, raw, label_shape)
+
+    def _outputs(self, parts: Parts) -> NDArray[Any]:
+        given = [self.backend.outputs(self.model, features) for features in self._copies(parts)]
+        return given[0] if len(given) == 1 else np.concatenate(given)
+
+    def _predictions(self, parts: Parts, outputs: Callable[[], NDArray[Any]]) -> tuple[Any, Any]:
+        with self.backend.in_use(self.model):
+            return scoring.predict(
+                self.analysis_type,
+                self.fn_predict,
+                self.model,
+                (
+                    b
+                    for part in self._copies(parts)
+                    for b in self.backend.batches(self.model, part)
+                ),
+                outputs,
+                kind=lambda output: self._kind(parts, output),
+            )
+
+    def _kind(self, parts: Parts, output: NDArray[Any]) -> str | None:
+        """Return what the outputs mean; see `meaning`."""
+        if self.meaning is None:
+            last = None
+            if self.analysis_type != REGRESSION and self.stated is None:
+                last = self.backend.last_activation(self.model, next(self._copies(parts)))
+            self.meaning = meaning(
+                self.analysis_type,
+                output,
+                stated=self.stated,
+                said=last,
+                taken=self.backend.loss_takes(self.loser),
+            )
+        return self.meaning.kind
+
+    def _copies(self, parts: Parts) -> Iterator[list[Any]]:
+        """Yield copies: each reader has its own, as user code may change them."""
+        return map(self.backend.from_arrays, parts)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """All that it takes to use a model that was trained earlier; no database beside it.
+
+    Attributes:
+        library: `'keras'` or `'pytorch'`.
+        analysis_type: what was learned.
+        functions: `{role: payload of functions.capture}`, None where the default is used.
+        hyperparameters: what the functions get.
+        seed: of the training; `fn_build` draws the weights that the stored ones replace.
+        model: the model as `Backend.save` gave it.
+        features_shapes: of one sample, of each feature when there are several.
+        label_shape: of what the model gives for one sample.
+        label: what was fitted on the label, or on the feature that is its own target.
+        sources: the text of the functions, so that tracebacks show their lines.
+        threads: of the framework, as in training, so that sums come out the same.
+        outputs: what the training found that they are: `{kind, how}`; None of earlier versions.
+    """
+
+    library: str
+    analysis_type: str
+    functions: Mapping[str, bytes | None]
+    hyperparameters: Mapping[str, Any]
+    seed: int
+    model: bytes
+    features_shapes: Any
+    label_shape: tuple[int, ...]
+    label: FittedLabel | Target
+    sources: Mapping[str, str | None] = field(default_factory=dict)
+    threads: int = 1
+    outputs: Mapping[str, Any] | None = None
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shape of one sample of each feature."""
+        return shapes_of(self.features_shapes)
+
+    def load(self) -> Judge:
+        """Load the model, on the CPU."""
+        backend = get_backend(self.library)
+        user = restored(self.functions, self.sources)
+        backend.seed(self.seed)
+        loaded = backend.load(
+            self.model,
+            *makers(backend, user, self.features_shapes, self.label_shape, self.hyperparameters),
+        )
+        model = loaded if backend.is_model(loaded) else loaded[0]
+        known = None if self.outputs is None else Meaning(**self.outputs)
+        loser = loser_of(
+            backend, user["fn_lose"], self.analysis_type, width_of(self.label),
+            self.hyperparameters, None if known is None or known.how != STATED else known.kind,
+        )  # fmt: skip
+        if known is not None:
+            backend.inform(loser, known.kind)
+        return Judge(
+            backend, model, loser, user["fn_predict"], self.analysis_type, self.label,
+            meaning=known,
+        )  # fmt: skip
+
+    def score(
+        self, parts: Parts, encoded: NDArray[Any] | None = None, judge: Judge | None = None
+    ) -> SplitScores:
+        """Predict samples, and judge the predictions where their label is known.
+
+        The process is left as it was: generators, thread counts, memory.
+
+        Args:
+            parts: the samples, in order.
+            encoded: their label as the model sees it, None when it is not known.
+            judge: the model, when it is loaded already.
+        """
+        with get_backend(self.library).isolated(self.threads):
+            used = judge or self.load()
+            if encoded is None:
+                return used.predict(parts, self.label_shape)
+            return used.score(parts, encoded)
+
+
+def shapes_of(features_shapes: Any) -> list[tuple[int, ...]]:
+    """Return the shape of one sample of each feature, as a list of one feature too."""
+    if isinstance(features_shapes, list):
+        return [tuple(shape) for shape in features_shapes]
+    return [tuple(features_shapes)]
+
+
+def restored(
+    payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
+) -> dict[str, Any]:
+    """Return the user's functions by role; None where the default is used."""
+    texts = sources or {}
+    return {
+        role: None if payload is None else functions.restore(payload, texts.get(role))
+        for role, payload in payloads.items()
+    }
+
+
+def makers(
+    backend: Backend, user: Mapping[str, Any], features_shapes: Any, label_shape: tuple[int, ...],
+    hyperparameters: Mapping[str, Any],
+) -> tuple[Callable[[], Any], Callable[[Any], Any]]:  # fmt: skip
+    """Return what makes the model again, ready for stored weights, and what its optimizer."""
+    return (
+        lambda: backend.rebuilt(
+            user["fn_build"](features_shapes, label_shape, **hyperparameters),
+            shapes_of(features_shapes),
+        ),
+        lambda model: backend.optimizer(user["fn_optimize"], model, hyperparameters),
+    )
+
+
+def loser_of(
+    backend: Backend,
+    fn_lose: Callable[..., Any] | None,
+    analysis_type: str,
+    label_width: int,
+    hyperparameters: Mapping[str, Any],
+    stated: str | None = None,
+) -> Any:
+    """Return the user's loss, or the default one for what the outputs are stated to be."""
+    if fn_lose is None:
+        return backend.default_lose(analysis_type, label_width, stated)
+    loser = fn_lose(**hyperparameters)
+    if not backend.is_loss(loser):
+        given = f"the class {loser.__name__}" if isinstance(loser, type) else repr(loser)[:60]
+        raise TrainingError(
+            f"fn_lose: returned {given}; return the loss, a function, or an object as "
+            "nn.BCELoss() or keras.losses.MeanSquaredError()."
+        )
+    return loser
+
+
+def width_of(label: FittedLabel | Target) -> int:
+    """Return how many columns an encoded label has."""
+    encoder = getattr(label, "encoder", None)
+    if encoder is not None:
+        return len(encoder.output_columns)
+    return len(getattr(label, "columns", ())) or 1

@@ -1,0 +1,1 @@
+"""Arrays of samples and objects, on a disk or in a bucket."""

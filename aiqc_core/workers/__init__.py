@@ -1,0 +1,1 @@
+"""Processes that stay warm and run one call after another."""

@@ -1,0 +1,113 @@
+"""What runs in a worker process of `aiqc_core.workers.pool`: take a task, perform it, answer.
+
+Kept apart and light: a worker imports this module and then only what its tasks name.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import importlib
+import os
+import pickle
+import queue
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+READY = b""  # from the worker: it has started
+TAKEN = b"taken"  # from the worker: it begins the task; before this, another may have it
+STOP = b""  # to the worker: no more tasks
+LEASE_VARIABLE = "AIQC_LEASE"  # to the worker: the open files that hold its device slot
+_WATCH_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The value of a task, or the fault that took its place.
+
+    `lost` says why the worker's device is gone, and `spoilt` that the worker has to be replaced;
+    see `device_faults`.
+    """
+
+    value: object = None
+    fault: str | None = None
+    traceback: str = ""
+    lost: str | None = None
+    spoilt: bool = False
+
+
+def describe(fault: BaseException) -> str:
+    """Return the last line or lines of a traceback: the type and the message."""
+    return "".join(traceback.format_exception_only(fault)).strip()
+
+
+def serve(descriptor: int, parent: int) -> None:
+    """Perform tasks until told to stop; the whole life of a worker process.
+
+    Args:
+        descriptor: The open socket to the pool.
+        parent: Process id of the pool's process; the worker does not outlive it.
+    """
+    lease = [int(file) for file in os.environ.pop(LEASE_VARIABLE, "").split(",") if file]
+    for inherited in (descriptor, *lease):  # what this process starts holds neither
+        os.set_inheritable(inherited, False)  # noqa: FBT003 - positional only
+    del sys.argv[1:]
+    with contextlib.suppress(Exception):  # stderr may be closed
+        faulthandler.enable()  # a crash in compiled code leaves a trace on stderr
+    pipe = Connection(descriptor)
+    inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(pipe, inbox, parent), daemon=True).start()
+    pipe.send_bytes(READY)
+    with contextlib.suppress(KeyboardInterrupt):  # asked to end between two tasks
+        while payload := inbox.get():
+            pipe.send_bytes(TAKEN)
+            pipe.send_bytes(_perform(payload))
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """Exit without taking the frameworks down piece by piece: half a second that nobody needs."""
+    with contextlib.suppress(Exception):
+        atexit._run_exitfuncs()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+    _flush()
+    os._exit(0)
+
+
+def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes], parent: int) -> None:
+    """Take in tasks at once, so that the end of the parent shows in the middle of one."""
+    with contextlib.suppress(EOFError, OSError):
+        while os.getppid() == parent:  # a fork of the parent may hold its end of the pipe open
+            if pipe.poll(_WATCH_SECONDS):
+                inbox.put(pipe.recv_bytes())
+    os.killpg(0, signal.SIGKILL)  # this process and those it started: it leads its own group
+
+
+def _perform(payload: bytes) -> bytes:
+    try:
+        target, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
+        module, _, function = target.partition(":")
+        value = getattr(importlib.import_module(module), function)(*arguments)
+        message = pickle.dumps(Answer(value, **_noted()))
+    except BaseException as fault:  # noqa: BLE001 - SystemExit too: a task never ends its worker
+        answer = Answer(None, describe(fault), traceback.format_exc(), **_noted())
+        message = pickle.dumps(answer)
+    _flush()
+    return message
+
+
+def _noted() -> dict[str, Any]:
+    """Return what the task noted of the worker's device; it has loaded the module if it did."""
+    faults = sys.modules.get("aiqc_core.devices.faults")
+    return {} if faults is None else asdict(faults.taken())
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # a task may have closed or replaced it
+            stream.flush()

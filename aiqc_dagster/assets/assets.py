@@ -1,0 +1,127 @@
+"""The assets of an experiment."""
+
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
+from typing import Any
+
+import dagster as dg
+
+from aiqc_core.experiment import Experiment, workflow
+from aiqc_dagster.assets import partitions, stages
+from aiqc_dagster.assets.stages import Stage, asset_key
+from aiqc_dagster.build import stores
+from aiqc_dagster.jobs.job_sources import NotebookWork
+from aiqc_dagster.jobs.training import TrainingOps
+
+PREDICTOR_DESCRIPTION = (
+    "The trained models: a cell is one Job, a combination of hyperparameters on a fold of a "
+    "snapshot. Materialising trains what is missing and reports what is there."
+)
+
+NOTEBOOK_DESCRIPTION = (
+    "The models of Queues that were made outside of a declared experiment, such as in a "
+    "notebook: a cell is one Job, q12_f0_c3 that of Queue 12, Fold 0 and combination 3. The job "
+    "run_queue adds the cells of a Queue; materialising some trains what is missing of them."
+)
+
+# A person who turns the automation sensor on wants the data prepared when a snapshot is added, but
+# decides on trainings and promotions alone, or leaves them to the schedule.
+FOLLOWS = {"feature", "label", "splitset", "samples"}
+
+
+def build(experiment: Experiment, training: TrainingOps) -> list[dg.AssetsDefinition]:
+    """Return every asset of an experiment; `training` is shared with its job."""
+    stage_assets = [_stage_asset(experiment, s) for s in stages.of(experiment).values()]
+    return [*stage_assets, _predictor(experiment, training)]
+
+
+def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=stage.key(experiment),
+        deps=[_dependency(experiment, stage, name) for name in stage.upstream],
+        partitions_def=_partitions(experiment, stage.dimension),
+        group_name=experiment.name,
+        kinds=set(stage.kinds),
+        owners=[experiment.owner],
+        description=stage.description,
+        code_version=workflow.code_version(experiment, stage.name),
+        automation_condition=dg.AutomationCondition.eager() if stage.name in FOLLOWS else None,
+        required_resource_keys={"metastore", "cache"},
+    )
+    def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        stores.claim(context.instance, experiment)
+        key = context.partition_key
+        if stage.dimension == partitions.COMBO:
+            return stage.materialise(experiment, "", key).as_result()
+        if stage.dimension is None:
+            return stage.materialise(experiment, partitions.checked_snapshot(key), "").as_result()
+        return stage.materialise(
+            experiment, *partitions.split_cell(key, stage.dimension)
+        ).as_result()
+
+    return materialise
+
+
+def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefinition:
+    plan_jobs, train_job, finish_queue = training
+
+    @dg.graph_asset(
+        key=asset_key(experiment, "predictor"),
+        ins={
+            "samples": dg.AssetIn(
+                asset_key(experiment, "samples"),
+                partition_mapping=partitions.same_snapshot(),
+                dagster_type=dg.Nothing,
+            ),
+            "hyperparamcombo": dg.AssetIn(
+                asset_key(experiment, "hyperparamcombo"),
+                partition_mapping=dg.AllPartitionMapping(),
+                dagster_type=dg.Nothing,
+            ),
+        },
+        partitions_def=partitions.jobs(experiment),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name=experiment.name,
+        kinds={experiment.training.library.replace("keras", "tensorflow")},
+        owners=[experiment.owner],
+        description=PREDICTOR_DESCRIPTION,
+        code_version=workflow.code_version(experiment, "predictor"),
+    )
+    def predictor(samples: Any, hyperparamcombo: Any) -> Any:
+        selection, missing = plan_jobs(upstream=[samples, hyperparamcombo])
+        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+
+    return predictor
+
+
+def notebook(training: TrainingOps) -> dg.AssetsDefinition:
+    """Return `notebook/predictor`: the models of Queues that a notebook made."""
+    plan_jobs, train_job, finish_queue = training
+
+    @dg.graph_asset(
+        key=NotebookWork.asset,
+        partitions_def=partitions.notebook_jobs(),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        group_name="notebook",
+        description=NOTEBOOK_DESCRIPTION,
+    )
+    def predictor() -> Any:
+        selection, missing = plan_jobs()
+        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+
+    return predictor
+
+
+def _partitions(experiment: Experiment, dimension: str | None) -> dg.PartitionsDefinition:
+    if dimension == partitions.FOLD:
+        return partitions.folds(experiment)
+    if dimension == partitions.COMBO:
+        return partitions.combos(experiment)
+    return partitions.snapshots(experiment)
+
+
+def _dependency(experiment: Experiment, stage: Stage, upstream: str) -> dg.AssetDep:
+    across = stage.dimension == partitions.FOLD or upstream == "predictor"
+    return dg.AssetDep(
+        asset_key(experiment, upstream),
+        partition_mapping=partitions.snapshot_to_cells() if across else None,
+    )

@@ -1,0 +1,185 @@
+"""Partition keys and the rows behind them: the one place that knows the format.
+
+| dimension | kind    | key               | stands for                                     |
+|-----------|---------|-------------------|------------------------------------------------|
+| snapshot  | dynamic | `2026-11-25`      | the data as of; added by jobs, people, sensors |
+| fold      | static  | `f0`, `nofold`    | `Experiment.fold_keys`                         |
+| combo     | static  | `1a2b3c4d`        | the hash of a combination's content            |
+| job       | static  | `f0_1a2b3c4d`     | `Job.key`                                      |
+| batch     | dynamic | `2026-11-25_north`| new data to predict; added by `predict_<e>`    |
+| notebook  | dynamic | `q12_f0_c3`       | a Job of a Queue that a notebook made          |
+
+Static keys follow from the declaration, so that the UI shows each cell before it is trained, and
+come from content, so that an edited grid keeps the cells that stay the same.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_dagster.build import stores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from aiqc_core.experiment import Experiment
+
+SNAPSHOT, FOLD, COMBO, JOB = "snapshot", "fold", "combo", "job"
+NOTEBOOK = "notebook_job"
+NOTEBOOK_KEY = re.compile(r"q(\d+)_(f\d+|nofold)_(c\d+|default)")
+CHUNK = 500  # Dagster writes all keys of a call in one statement
+SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+def snapshots(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
+    """Return the snapshots of an experiment."""
+    return dg.DynamicPartitionsDefinition(name=snapshots_name(experiment.name))
+
+
+def snapshots_name(experiment: str) -> str:
+    """Return what Dagster calls the snapshots of an experiment."""
+    return f"{experiment}_snapshot"
+
+
+def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
+    """Return the batches of new data that an experiment's champion predicts."""
+    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_batch")
+
+
+def combos(experiment: Experiment) -> dg.StaticPartitionsDefinition:
+    """Return the combinations of an experiment."""
+    return dg.StaticPartitionsDefinition(experiment.combo_keys())
+
+
+def folds(experiment: Experiment) -> dg.MultiPartitionsDefinition:
+    """Return snapshot × fold."""
+    fold = dg.StaticPartitionsDefinition(experiment.fold_keys())
+    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), FOLD: fold})
+
+
+def jobs(experiment: Experiment) -> dg.MultiPartitionsDefinition:
+    """Return snapshot × job."""
+    job = dg.StaticPartitionsDefinition(experiment.job_keys())
+    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), JOB: job})
+
+
+def cell(snapshot: str, **dimension: str) -> str:
+    """Return the key of one cell: of a snapshot alone, or of a snapshot and one more dimension."""
+    if not dimension:
+        return snapshot
+    return dg.MultiPartitionKey({SNAPSHOT: snapshot, **dimension})
+
+
+def split_cell(key: str, dimension: str) -> tuple[str, str]:
+    """Return the snapshot and the other dimension's key of a cell.
+
+    Dagster joins the keys in the order of their dimensions' names; it hands some cells over as
+    plain text.
+    """
+    if isinstance(key, dg.MultiPartitionKey):
+        parts = key.keys_by_dimension
+        return parts[SNAPSHOT], parts[dimension]
+    values = dict(zip(sorted((SNAPSHOT, dimension)), key.split("|"), strict=True))
+    return values[SNAPSHOT], values[dimension]
+
+
+def checked_snapshot(key: str) -> str:
+    """Return the key of a snapshot, or refuse what cannot be one.
+
+    Raises:
+        Failure: the run fails at once, saying which characters are allowed.
+    """
+    if not SNAPSHOT_KEY.fullmatch(key):
+        message = (
+            f"snapshot: {key!r} cannot be a partition key; use 1 to 100 letters, digits, '-' and "
+            "'_', beginning with a letter or digit, such as 2026-11-25."
+        )
+        raise dg.Failure(message, allow_retries=False)
+    return key
+
+
+def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
+    """Make a snapshot known to Dagster; one that is known already stays.
+
+    Raises:
+        Failure: the experiment is another store's.
+    """
+    stores.claim(instance, experiment)
+    _add(instance, snapshots(experiment), key)
+
+
+def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
+    """Make a batch known to Dagster; one that is known already stays.
+
+    Raises:
+        Failure: the experiment is another store's.
+    """
+    stores.claim(instance, experiment)
+    _add(instance, batches(experiment), key)
+
+
+def _add(instance: dg.DagsterInstance, defined: dg.DynamicPartitionsDefinition, key: str) -> None:
+    name = defined.name
+    if name is not None and not instance.has_dynamic_partition(name, key):
+        instance.add_dynamic_partitions(name, [key])
+
+
+def notebook_jobs() -> dg.DynamicPartitionsDefinition:
+    """Return the Jobs of Queues that notebooks made."""
+    return dg.DynamicPartitionsDefinition(name=NOTEBOOK)
+
+
+def notebook_job(queue_id: int, fold: int | None, combo: int | None) -> str:
+    """Return the key of a Job: its Queue, the index of its Fold, and that of its combination."""
+    part = "nofold" if fold is None else f"f{fold}"
+    return f"q{queue_id}_{part}_{'default' if combo is None else f'c{combo}'}"
+
+
+def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
+    """Return the Queue's id and the indices of Fold and combination; None where there is none.
+
+    Raises:
+        Failure: it is no such key.
+    """
+    found = NOTEBOOK_KEY.fullmatch(key)
+    if found is None:
+        message = f"partition: {key!r} is no Job of a Queue; such a key looks like q12_f0_c3."
+        raise dg.Failure(message, allow_retries=False)
+    queue_id, fold, combo = found.groups()
+    return (
+        int(queue_id),
+        None if fold == "nofold" else int(fold[1:]),
+        None if combo == "default" else int(combo[1:]),
+    )
+
+
+def add_notebook_jobs(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
+    """Make Jobs known to Dagster, in chunks; those that are known stay.
+
+    Raises:
+        Failure: the notebook's cells are another store's.
+    """
+    stores.claim(instance, stores.NOTEBOOK)
+    known = set(instance.get_dynamic_partitions(NOTEBOOK))
+    new = [key for key in keys if key not in known]
+    for start in range(0, len(new), CHUNK):
+        instance.add_dynamic_partitions(NOTEBOOK, new[start : start + CHUNK])
+
+
+def same_snapshot() -> dg.MultiPartitionMapping:
+    """Map a cell to every cell of the same snapshot."""
+    same = dg.DimensionPartitionMapping(SNAPSHOT, dg.IdentityPartitionMapping())
+    return dg.MultiPartitionMapping({SNAPSHOT: same})
+
+
+def snapshot_to_cells() -> dg.MultiToSingleDimensionPartitionMapping:
+    """Map a snapshot to its cells, either way."""
+    return dg.MultiToSingleDimensionPartitionMapping(SNAPSHOT)
+
+
+def mapping_key(names: Iterable[str]) -> str:
+    """Join names to a key of a mapped step, which may hold letters, digits and `_` only."""
+    return re.sub(r"[^A-Za-z0-9_]", "_", "_".join(names))

@@ -1,0 +1,237 @@
+"""The stages of an experiment's chain, each said once: as an asset and as a step of a job.
+
+A stage turns one cell of an asset into rows and says what to show. `assets.py` wraps it for people
+who materialise cells, `ops.py` for jobs that walk the whole chain in one run; both emit the same
+events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from aiqc_core.experiment import workflow
+from aiqc_core.orm import Hyperparamcombo
+from aiqc_core.orm.results import leaderboard
+from aiqc_core.orm.store.fields import digest_of
+from aiqc_dagster.assets import partitions
+from aiqc_dagster.ui import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiqc_core.experiment import Experiment
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What materialising one cell gave.
+
+    Attributes:
+        metadata: what the UI shows.
+        data_version: a digest of the content: what did not change is not stale.
+    """
+
+    metadata: dict[str, Any]
+    data_version: str
+
+    def as_result(self) -> dg.MaterializeResult[Any]:
+        """Return it as an asset's result."""
+        return dg.MaterializeResult(
+            metadata=self.metadata, data_version=dg.DataVersion(self.data_version)
+        )
+
+    def as_event(self, key: dg.AssetKey, partition: str) -> dg.AssetMaterialization:
+        """Return it as an event that a job's step logs."""
+        return dg.AssetMaterialization(
+            asset_key=key,
+            partition=partition,
+            metadata=self.metadata,
+            tags={"dagster/data_version": self.data_version},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One asset of the chain.
+
+    Attributes:
+        name: the last part of its asset key.
+        upstream: the stages it reads.
+        dimension: beside the snapshot, the other dimension of its partitions; for `combo`, which
+            no snapshot touches, the only one.
+        kinds: icons of the UI.
+        description: what a partition means.
+        materialise: `(experiment, snapshot, key of the dimension) -> Cell`.
+    """
+
+    name: str
+    upstream: tuple[str, ...]
+    dimension: str | None
+    kinds: frozenset[str]
+    description: str
+    materialise: Callable[[Experiment, str, str], Cell]
+
+    def key(self, experiment: Experiment) -> dg.AssetKey:
+        """Return the asset key of this stage in an experiment."""
+        return asset_key(experiment, self.name)
+
+    def dimension_keys(self, experiment: Experiment) -> list[str]:
+        """Return the keys of the other dimension; one empty key where there is none."""
+        if self.dimension == partitions.FOLD:
+            return experiment.fold_keys()
+        return experiment.combo_keys() if self.dimension == partitions.COMBO else [""]
+
+    def cell_key(self, snapshot: str, key: str) -> str:
+        """Return the partition key of one of its cells."""
+        if self.dimension == partitions.COMBO:
+            return key
+        return partitions.cell(snapshot, **({self.dimension: key} if self.dimension else {}))
+
+
+def asset_key(experiment: Experiment, name: str) -> dg.AssetKey:
+    """Return `<experiment>/<name>`."""
+    return dg.AssetKey([experiment.name, name])
+
+
+def _dataset(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row = workflow.dataset(experiment, snapshot)
+    return Cell(metadata.of_dataset(row), row.sha256_hexdigest)
+
+
+def _feature(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row = workflow.feature(experiment, snapshot)
+    return Cell(metadata.of_feature(row), f"feature_{row.id}")
+
+
+def _label(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row = workflow.label(experiment, snapshot)
+    return Cell(metadata.of_label(row), f"label_{row.id}")
+
+
+def _splitset(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row = workflow.splitset(experiment, snapshot)
+    return Cell(metadata.of_splitset(row), str(digest_of(row, "samples")))
+
+
+def _samples(experiment: Experiment, snapshot: str, fold_key: str) -> Cell:
+    splitset, folder = workflow.samples(experiment, snapshot, fold_key)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    shown = {"splitset_id": splitset.id, "path": dg.MetadataValue.path(str(folder)), "bytes": size}
+    return Cell(shown, f"{folder.parent.name}_{folder.name}")
+
+
+def _hyperparamcombo(experiment: Experiment, _: str, combo_key: str) -> Cell:
+    hyperparamset = workflow.hyperparamset(experiment)
+    if hyperparamset is None:
+        return Cell({"hyperparameters": {}}, combo_key)
+    if experiment.is_adaptive:
+        shown = {"search": experiment.training.search, "space": hyperparamset.hyperparameters}
+        return Cell(shown, f"{hyperparamset.id}_{combo_key}")
+    row = hyperparamset.hyperparamcombos.where(Hyperparamcombo.key == combo_key).get()
+    shown = {"hyperparamcombo_id": row.id, "hyperparameters": row.hyperparameters}
+    return Cell(shown, combo_key)
+
+
+def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    queue = workflow.queue_of(experiment, snapshot)
+    board = leaderboard.Board.of(queue, experiment.leading_metric)
+    if not board.trained:
+        message = f"{experiment.name}/leaderboard: no Job of Queue {queue.id} is trained yet."
+        raise dg.Failure(message, allow_retries=False)
+    newest = max(entry.predictor_id for entry in board.trained)
+    shown = metadata.of_standings(
+        experiment.name, queue, board.ranked, board.measure.metric, board.undefined
+    )
+    return Cell(shown, f"{queue.id}_{newest}")
+
+
+def _champion(experiment: Experiment, snapshot: str, _: str) -> Cell:
+    row, result = workflow.crown(experiment, snapshot)
+    return Cell(metadata.of_champion(row, result), f"champion_{row.predictor_id}")
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "dataset",
+            (),
+            None,
+            frozenset({"table"}),
+            "The source's content as of a snapshot, registered in the metastore; equal content is "
+            "one version.",
+            _dataset,
+        ),
+        Stage(
+            "feature",
+            ("dataset",),
+            None,
+            frozenset({"numpy"}),
+            "The columns that models learn from as of a snapshot, with their encoders.",
+            _feature,
+        ),
+        Stage(
+            "label",
+            ("dataset",),
+            None,
+            frozenset({"numpy"}),
+            "The column that models learn to predict as of a snapshot, with its encoder.",
+            _label,
+        ),
+        Stage(
+            "splitset",
+            ("feature", "label"),
+            None,
+            frozenset({"scikitlearn"}),
+            "Which samples of a snapshot train, validate and test, and the folds.",
+            _splitset,
+        ),
+        Stage(
+            "samples",
+            ("splitset",),
+            partitions.FOLD,
+            frozenset({"numpy"}),
+            "The preprocessed samples of one fold of a snapshot: encoders fitted on its training "
+            "rows, arrays cached on disk.",
+            _samples,
+        ),
+        Stage(
+            "hyperparamcombo",
+            (),
+            partitions.COMBO,
+            frozenset({"json"}),
+            "One combination of hyperparameters, keyed by a hash of its content.",
+            _hyperparamcombo,
+        ),
+        Stage(
+            "leaderboard",
+            ("predictor",),
+            None,
+            frozenset({"table"}),
+            "The comparison of all models of a snapshot, ranked by the split that judges them.",
+            _leaderboard,
+        ),
+        Stage(
+            "champion",
+            ("leaderboard",),
+            None,
+            frozenset({"trophy"}),
+            "The model in use. Materialising lets the best model of a snapshot challenge it, on "
+            "the champion's own samples; by the declaration's rule it takes the place or not.",
+            _champion,
+        ),
+    )
+}
+
+
+def of(experiment: Experiment) -> dict[str, Stage]:
+    """Return the stages of an experiment by name; without a label there is no stage for one."""
+    without = set() if experiment.pipeline.label_columns else {"label"}
+    return {
+        name: replace(stage, upstream=tuple(up for up in stage.upstream if up not in without))
+        for name, stage in STAGES.items()
+        if name not in without
+    }

@@ -1,0 +1,1 @@
+"""Definitions from declarations; a faulty one is shown by itself."""

@@ -1,0 +1,98 @@
+"""Whose an experiment is on a Dagster instance: the store's that filled it first.
+
+Dagster keeps partitions, events and runs by name. Two projects on one instance, each with an
+experiment of one name, would take the other's snapshots for their own.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from aiqc_core import config
+from aiqc_core.orm.store import signing
+
+if TYPE_CHECKING:
+    from aiqc_core.experiment import Experiment
+
+NOTEBOOK = "notebook"
+_NOTED = "aiqc/store/{}"  # under which the instance keeps it
+
+
+def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
+    """Note that an experiment is this store's, or refuse it as another's.
+
+    A store that was moved is known by its key, one that was made again by its place.
+
+    Args:
+        instance: where its partitions and events are.
+        experiment: which, or its name.
+
+    Raises:
+        Failure: another store has filled it; the message names both and the settings.
+    """
+    name = experiment if isinstance(experiment, str) else experiment.name
+    own, other = _this_store(), _noted(instance, name)
+    if not (_is_same(own, other) or _is_gone(own, other)):
+        raise dg.Failure(_refusal(instance, name, own, other), allow_retries=False)
+    if own != other:
+        instance.run_storage.set_cursor_values({_NOTED.format(name): json.dumps(own)})
+
+
+def is_own(instance: dg.DagsterInstance, name: str) -> bool:
+    """Say whether no other store has filled an experiment."""
+    return _is_same(_this_store(), _noted(instance, name))
+
+
+def _noted(instance: dg.DagsterInstance, name: str) -> dict[str, str]:
+    """Return the store that has filled an experiment; nothing where none has."""
+    noted = _NOTED.format(name)
+    return json.loads(instance.run_storage.get_cursor_values({noted}).get(noted, "{}"))
+
+
+def _this_store() -> dict[str, str]:
+    return {
+        "key": signing.fingerprint(), "place": config.shown_store(), "host": config.host_id(),
+    }  # fmt: skip
+
+
+def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:
+    """Say whether two descriptions are of one store, or there is no other.
+
+    Two stores may share a key: a copy of a folder has it too, and `AIQC_STORE_KEY` gives it to
+    many. So the places decide where both can be compared, and the key where they cannot: the disk
+    of another host, or a store that went from a file to a database.
+    """
+    if not other:
+        return True
+    same_key, same_host = own["key"] == other["key"], own["host"] == other["host"]
+    if own["place"] == other["place"]:
+        return same_key or same_host
+    places = Path(own["place"]), Path(other["place"])
+    if not any(place.is_absolute() for place in places):  # databases; a server has many names
+        return same_key and places[0].name == places[1].name
+    if same_host and all(place.is_absolute() for place in places) and places[1].exists():
+        return places[0].exists() and places[0].samefile(places[1])
+    return same_key
+
+
+def _is_gone(own: dict[str, str], other: dict[str, str]) -> bool:
+    """Say whether the other store was a file of this host that is deleted."""
+    place = Path(other["place"])
+    return own["host"] == other["host"] and place.is_absolute() and not place.exists()
+
+
+def _refusal(
+    instance: dg.DagsterInstance, name: str, own: dict[str, str], other: dict[str, str]
+) -> str:
+    home = instance.root_directory if instance.is_persistent else "this one"
+    return (
+        f"{name}: its snapshots and cells on this Dagster instance belong to another store, "
+        f"{other['place']} on {other['host']}; this process uses {own['place']}. Give each "
+        f"project a DAGSTER_HOME of its own (now {home}), or point AIQC_HOME (or "
+        f"{config.DATABASE_VARIABLE}) at that store, or give the experiment another name. A copy "
+        "takes that store's place when that one is moved away."
+    )

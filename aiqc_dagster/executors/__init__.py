@@ -1,0 +1,1 @@
+"""Where a step runs: warm pool, GPU workers, Celery, Kubernetes."""

@@ -1,0 +1,216 @@
+"""`AIQC_EXECUTOR=celery`: steps run in Celery workers, on this machine or on others.
+
+As in `warm_pool`, scheduling stays with Dagster's `StepDelegatingExecutor`, which follows the
+event log. dagster-celery's own executor follows Celery's results instead, and so waits for good
+for a worker that was killed, stops all other steps when a child process is lost, and lets steps
+run on that were cancelled.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import dagster as dg
+from dagster._core.execution.retries import RetryMode
+from dagster._core.executor.step_delegating import (
+    CheckStepHealthResult,
+    StepDelegatingExecutor,
+    StepHandler,
+    StepHandlerContext,
+)
+from dagster._serdes import serialize_value
+from dagster._utils.interrupts import check_captured_interrupt
+
+from aiqc_core.errors import TrainingError
+from aiqc_dagster.executors import versions
+from aiqc_dagster.executors.celery import app
+from aiqc_dagster.executors.celery.watch import OUTAGES, Watch, broker_fault, patience
+from aiqc_dagster.executors.gpu import DEFAULT_QUEUE, QUEUE_TAG, TIME_LIMIT_TAG
+from aiqc_dagster.executors.run_cleanup import slots_given_back
+from aiqc_dagster.executors.warm_pool import attempt_key, config_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from celery import Celery
+    from dagster._core.execution.context.system import PlanOrchestrationContext
+    from dagster._core.execution.plan.plan import ExecutionPlan
+
+_SLEEP_SECONDS = 0.1  # between two looks at the event log, which is PostgreSQL as a rule
+_HEALTH_SECONDS = 1
+_GRACE_SECONDS = 5.0  # between asking a step to end and killing its process
+_RESEND_SECONDS = 1.0
+# One more attempt, for the connection at hand may be of a broker that was started anew.
+_ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+
+logger = logging.getLogger(__name__)
+
+
+@dg.executor(
+    name="celery",
+    config_schema=config_schema(
+        "The most steps in the broker at a time; by default what the pools admit."
+    ),
+    requirements=dg.multiple_process_executor_requirements(),
+)
+def celery_executor(init_context: dg.InitExecutorContext) -> CeleryStepExecutor:
+    """Execute the steps of a run in Celery workers; the broker is named by the environment."""
+    config: dict[str, Any] = dict(init_context.executor_config)
+    return CeleryStepExecutor(
+        max_concurrent=config.get("max_concurrent"),
+        retries=RetryMode.from_config(config["retries"]) or RetryMode.ENABLED,
+        tag_concurrency_limits=config.get("tag_concurrency_limits"),
+    )
+
+
+class CeleryStepExecutor(StepDelegatingExecutor):
+    """Dagster's delegating executor around one Celery application."""
+
+    def __init__(
+        self,
+        max_concurrent: int | None,
+        retries: RetryMode,
+        tag_concurrency_limits: list[dict[str, Any]] | None = None,
+    ) -> None:
+        """Set up; the broker is asked first when a run is executed."""
+        self._handler = _CeleryStepHandler()
+        super().__init__(
+            self._handler,
+            retries=retries,
+            sleep_seconds=_SLEEP_SECONDS,
+            check_step_health_interval_seconds=_HEALTH_SECONDS,
+            max_concurrent=max_concurrent,
+            tag_concurrency_limits=tag_concurrency_limits,
+        )
+
+    def execute(
+        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+    ) -> Generator[dg.DagsterEvent]:
+        """Run the plan; steps that were terminated have ended when this returns or raises.
+
+        Raises:
+            TrainingError: the broker does not answer.
+        """
+        self._handler.open()
+        with slots_given_back(plan_context.instance, plan_context.run_id):
+            try:
+                yield from super().execute(plan_context, execution_plan)
+            finally:
+                self._handler.close()
+
+
+class _CeleryStepHandler(StepHandler):
+    """Sends steps to the broker and says what became of those that fell silent."""
+
+    _app: Celery
+    _watch: Watch
+
+    def __init__(self) -> None:
+        self._suspects: set[str] = set()
+        self._terminated = False
+
+    @property
+    def name(self) -> str:
+        return "Celery workers"
+
+    def open(self) -> None:
+        """Connect; a broker that is not there is told at once, before anything is sent."""
+        self._app = app.make_app()
+        # Only here: a worker waits for its next step on a connection that is rightly silent.
+        self._app.conf.update(
+            redis_socket_timeout=app.ANSWER_SECONDS,
+            broker_transport_options={
+                "socket_connect_timeout": app.CONNECT_SECONDS,
+                "socket_timeout": app.ANSWER_SECONDS,
+            },
+        )
+        self._watch = Watch(self._app, patience())
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=app.CONNECT_SECONDS)
+            self._app.backend.get_task_meta("probe")
+        except OUTAGES as error:
+            # Without its cause, which is fifty lines of Celery's retries around the same sentence.
+            raise TrainingError(broker_fault(error)) from None
+
+    def close(self) -> None:
+        """Wait until terminated steps have ended, so that nothing trains on after the run."""
+        if self._terminated:
+            deadline = time.monotonic() + 2 * _GRACE_SECONDS
+            while self._watch.running() and time.monotonic() < deadline:
+                time.sleep(_SLEEP_SECONDS)
+                self._watch.look(at_once=True)
+            if self._watch.running():
+                logger.warning(
+                    "Celery did not say within %g s that all steps ended", _GRACE_SECONDS
+                )
+        self._app.close()
+
+    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
+        arguments = step_handler_context.execute_step_args
+        (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
+        tags = step_handler_context.step_tags[step_key]
+        queue, limit = tags.get(QUEUE_TAG, DEFAULT_QUEUE), tags.get(TIME_LIMIT_TAG)
+        payload = [step_key, serialize_value(arguments), versions.of_this_process()]
+        task_id = self._send(payload, queue, float(limit) if limit else None)
+        self._watch.add(attempt_key(step_handler_context), task_id, queue)
+        yield from ()
+
+    def _send(self, payload: list[Any], queue: str, time_limit: float | None) -> str:
+        """Send a step, waiting a while for a broker that went away."""
+        deadline = time.monotonic() + patience()
+        while True:
+            try:
+                task: Any = self._app.send_task(
+                    app.RUN_STEP,
+                    args=payload,
+                    queue=queue,
+                    time_limit=time_limit,
+                    retry_policy=_ONE_MORE,
+                )
+            except OUTAGES as error:
+                if time.monotonic() > deadline or check_captured_interrupt():
+                    raise TrainingError(broker_fault(error)) from None
+                time.sleep(_RESEND_SECONDS)
+            else:
+                return cast("str", task.id)
+
+    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
+        """Report a step that is over or lost although the event log shows no end of it.
+
+        As in `warm_pool` the second look counts: the log may hold the end, still unread.
+        """
+        key = attempt_key(step_handler_context)
+        try:
+            reason = self._watch.end_of(key)
+        except KeyError:
+            reason = "It was sent by an earlier run worker."
+        if reason is None:
+            self._suspects.discard(key)
+            return CheckStepHealthResult.healthy()
+        if key not in self._suspects:
+            self._suspects.add(key)
+            return CheckStepHealthResult.healthy()
+        return CheckStepHealthResult.unhealthy(reason)
+
+    def terminate_step(
+        self, step_handler_context: StepHandlerContext
+    ) -> Iterator[dg.DagsterEvent]:
+        """End all steps of the run: Dagster terminates them only together."""
+        del step_handler_context
+        if not self._terminated:
+            self._terminated = True
+            self._end_all(self._watch.running())
+        yield from ()
+
+    def _end_all(self, task_ids: list[str]) -> None:
+        try:
+            self._app.control.revoke(task_ids)  # those that wait
+            for task_id in task_ids:
+                self._app.control.broadcast(
+                    app.END_STEP, arguments={"task_id": task_id, "grace": _GRACE_SECONDS}
+                )
+        except OUTAGES as error:
+            logger.warning("The steps could not be told to end. %s", broker_fault(error))

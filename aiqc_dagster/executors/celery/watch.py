@@ -1,0 +1,224 @@
+"""What became of the steps that were sent to Celery, asked of the broker and of the workers.
+
+Celery itself never says that a worker was killed together with the step it had, that a broker
+came back without what had waited in it, or that nobody listens to a queue: the result stays
+pending for good. `Watch` finds each of these out, and waits no longer than its patience.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celery import states
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from aiqc_core.errors import TrainingError
+from aiqc_dagster.executors.celery import app as celery_app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celery import Celery
+
+PATIENCE_VARIABLE = "AIQC_CELERY_PATIENCE"
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 2.0  # between two looks at what is running
+PEEK_SECONDS = 5.0  # how long nothing moves in a queue before broker and workers are asked why
+REPLY_SECONDS = 2.0  # how long the workers have to answer
+OUTAGES = (OperationalError, RedisError, OSError)
+
+
+def patience() -> float:
+    """Return how many seconds a run waits for a broker, a worker or a queue that is silent.
+
+    Raises:
+        TrainingError: the variable holds no number above 0.
+    """
+    given = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        message = f"{PATIENCE_VARIABLE}={given!r}: give a number of seconds above 0."
+        raise TrainingError(message)
+    return seconds
+
+
+def broker_fault(error: BaseException) -> str:
+    """Return in words that the broker does not answer, and what to do."""
+    return (
+        f"The Celery broker at {celery_app.shown(celery_app.broker_url())} "
+        f"({celery_app.BROKER_VARIABLE}) does not answer: {str(error).rstrip('.')}. Start Redis "
+        "there (`make up-celery` starts one on this machine) or correct the variable, then run "
+        "the same command again: what is recorded is not trained twice."
+    )
+
+
+@dataclass(slots=True)
+class Sent:
+    """A step on its way: when there last was a sign of it, and who has it."""
+
+    task_id: str
+    queue: str
+    sign: float
+    worker: str = ""
+    lost: bool = False
+
+
+class Watch:
+    """Follows steps from the broker to their end.
+
+    Args:
+        app: the application that sends.
+        patience: seconds without a sign after which a step counts as lost.
+    """
+
+    def __init__(self, app: Celery, patience: float) -> None:
+        """Set up; nothing is asked before there is a step."""
+        self._app, self._patience = app, patience
+        self._peek = min(PEEK_SECONDS, patience / 2)
+        self._sent: dict[str, Sent] = {}
+        self._ended: dict[str, dict[str, Any]] = {}
+        self._looked = self._answered = time.monotonic()
+        self._outage: BaseException | None = None
+        self._idle: dict[str, str] = {}  # why nothing moves in a queue
+
+    def add(self, key: str, task_id: str, queue: str) -> None:
+        """Follow a step that was sent just now."""
+        self._sent[key] = Sent(task_id, queue, time.monotonic())
+
+    def running(self) -> list[str]:
+        """Return the ids of the tasks that are not known to have ended."""
+        return [sent.task_id for key, sent in self._sent.items() if key not in self._ended]
+
+    def end_of(self, key: str) -> str | None:
+        """Return what ended a step, in words; None while it waits or runs.
+
+        Raises:
+            KeyError: no such step was added.
+        """
+        sent = self._sent[key]
+        self.look()
+        if key in self._ended:
+            return _reason(self._ended[key], sent)
+        now = time.monotonic()
+        if self._outage is not None:
+            silent = now - self._answered > self._patience
+            return broker_fault(self._outage) if silent else None
+        if sent.lost:
+            return (
+                f"The Celery worker {sent.worker} no longer has this step: it was killed or "
+                "started anew. Run the job again: what is recorded is not trained twice."
+            )
+        if now - sent.sign <= self._patience:
+            return None
+        if sent.worker:
+            return f"The Celery worker {sent.worker} has been silent for {self._patience:g} s."
+        return self._idle.get(sent.queue, "The Celery broker no longer has this step.")
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Ask for news, unless that was done a moment ago."""
+        now = time.monotonic()
+        if not at_once and now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            self._read_results()
+            self._ask_workers()
+            self._ask_idle_queues()
+        except OUTAGES as error:
+            self._outage = error
+            return
+        if self._outage is not None:  # workers need a moment, too, to find the broker again
+            for sent in self._sent.values():
+                sent.sign = time.monotonic()
+        self._answered, self._outage = time.monotonic(), None
+
+    def _open(self) -> list[tuple[str, Sent]]:
+        return [(key, sent) for key, sent in self._sent.items() if key not in self._ended]
+
+    def _read_results(self) -> None:
+        for key, sent in self._open():
+            meta = self._app.backend.get_task_meta(sent.task_id)
+            if meta["status"] in states.READY_STATES:
+                self._ended[key] = meta
+            elif meta["status"] == states.STARTED and not sent.worker:
+                sent.worker, sent.sign = meta["result"]["hostname"], time.monotonic()
+
+    def _ask_workers(self) -> None:
+        """Ask those that have steps whether they still do; one started anew knows nothing."""
+        started = [sent for _, sent in self._open() if sent.worker]
+        workers = sorted({sent.worker for sent in started})
+        if not workers:
+            return
+        inspect = self._app.control.inspect(destination=workers, timeout=REPLY_SECONDS)
+        replies = inspect.query_task(*[sent.task_id for sent in started]) or {}
+        now = time.monotonic()
+        for sent in started:
+            if sent.worker in replies:
+                sent.sign = now
+                sent.lost = sent.task_id not in replies[sent.worker] and not self._is_over(sent)
+
+    def _is_over(self, sent: Sent) -> bool:
+        """Say whether it ended since its result was read; a worker stores that, then forgets."""
+        meta = self._app.backend.get_task_meta(sent.task_id)
+        return meta["status"] in states.READY_STATES
+
+    def _ask_idle_queues(self) -> None:
+        """Find out why nothing moves; a queue whose steps run is only full."""
+        now = time.monotonic()
+        waiting = [sent for _, sent in self._open() if not sent.worker]
+        busy = {sent.queue for _, sent in self._open() if sent.worker and not sent.lost}
+        for sent in waiting:
+            if sent.queue in busy:
+                sent.sign = now
+        still = {sent.queue for sent in waiting if now - sent.sign > self._peek}
+        if not still:
+            return
+        listeners = self._listeners()
+        for queue in still:
+            self._idle[queue] = self._why_idle(queue, listeners)
+            if not self._idle[queue]:  # others' steps are in front of ours
+                for sent in waiting:
+                    sent.sign = now if sent.queue == queue else sent.sign
+
+    def _why_idle(self, queue: str, listeners: Iterable[str]) -> str:
+        if queue not in listeners:
+            return (
+                f"No Celery worker listens to the queue {queue!r} of "
+                f"{celery_app.shown(celery_app.broker_url())}. Start one, with the code and the "
+                f"settings of this run: celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
+            )
+        if self._depth(queue) == 0:
+            return (
+                f"The Celery broker lost a step of the queue {queue!r}; was it started anew? Run "
+                "the job again: what is recorded is not trained twice."
+            )
+        return ""
+
+    def _listeners(self) -> set[str]:
+        replies = self._app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
+        return {queue["name"] for queues in replies.values() for queue in queues}
+
+    def _depth(self, queue: str) -> int:
+        with self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            return channel.queue_declare(queue=queue, passive=True).message_count
+
+
+def _reason(meta: dict[str, Any], sent: Sent) -> str:
+    """Return why a task is over whose step has no end in the event log."""
+    if meta["status"] == states.SUCCESS:
+        return "The Celery worker ended the step without recording a success or a failure."
+    if meta["status"] == states.REVOKED:
+        return "The Celery task was revoked."
+    fault = meta["result"]
+    if isinstance(fault, TrainingError):  # ours says all there is to say
+        return str(fault)
+    at = f" on {sent.worker}" if sent.worker else ""
+    return f"Its Celery task failed{at}: {type(fault).__name__}: {fault}"

@@ -1,0 +1,80 @@
+"""How steps run, chosen in one place by `AIQC_EXECUTOR`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from aiqc_core.errors import TrainingError
+from aiqc_dagster.executors import kubernetes
+from aiqc_dagster.executors.gpu import EXECUTOR_VARIABLE
+from aiqc_dagster.executors.warm_pool import warm_pool_executor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PRELOADED = ["aiqc_dagster.build.experiment", "sklearn.preprocessing"]
+
+
+def chosen() -> dg.ExecutorDefinition:
+    """Return the executor that the environment names; warm worker processes by default.
+
+    Raises:
+        TrainingError: an unknown name, or an executor whose package is not installed.
+    """
+    name = os.environ.get(EXECUTOR_VARIABLE) or "warm_pool"
+    if name not in EXECUTORS:
+        message = f"{EXECUTOR_VARIABLE}={name!r} is none of {', '.join(EXECUTORS)}."
+        raise TrainingError(message)
+    return EXECUTORS[name]()
+
+
+def _celery() -> dg.ExecutorDefinition:
+    return _installed("aiqc_dagster.executors.celery.executor", "celery_executor", "celery")
+
+
+def _k8s() -> dg.ExecutorDefinition:
+    executor = _installed("dagster_k8s", "k8s_job_executor", "k8s")
+    environment = kubernetes.executor_config()
+    return _with_defaults(executor, "k8s", environment) if environment else executor
+
+
+def _multiprocess() -> dg.ExecutorDefinition:
+    # A step's process is a fork of a server that has imported our own packages, and no user's
+    # code, instead of an interpreter that imports all of them again.
+    server = {"forkserver": {"preload_modules": _PRELOADED}}
+    return _with_defaults(dg.multiprocess_executor, "multiprocess", {"start_method": server})
+
+
+def _with_defaults(
+    executor: dg.ExecutorDefinition, name: str, defaults: dict[str, Any]
+) -> dg.ExecutorDefinition:
+    # By a function, so that run config can still say what it wants, and wins.
+    return executor.configured(
+        lambda given: defaults | given,
+        config_schema=executor.config_schema.as_field(),
+        name=name,
+    )
+
+
+def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition:
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        message = (
+            f"{EXECUTOR_VARIABLE}={extra!r} needs {error.name}, which is not installed. Run: "
+            f"pip install 'aiqc-dagster[{extra}]'"
+        )
+        raise TrainingError(message) from error
+
+
+EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
+    "warm_pool": lambda: warm_pool_executor,
+    "in_process": lambda: dg.in_process_executor,
+    "multiprocess": _multiprocess,
+    "celery": _celery,
+    "k8s": _k8s,
+}

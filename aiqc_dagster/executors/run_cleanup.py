@@ -1,0 +1,88 @@
+"""Runs that end in any way hold no slot of a pool, and are not shown as running for good.
+
+Dagster frees a slot when its step ends. Of a run that is cancelled, steps end unheard; of one that
+is killed, so does the run itself. Its daemon frees the slots of runs that ended, some time later,
+and fails killed runs, if it launched them. Without a daemon, or after `dagster job execute`, a
+pool of one slot would be blocked for good. So a run gives back what it holds when it ends, and
+looks for killed ones when it begins.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+
+from aiqc_core.orm.training import process_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+logger = logging.getLogger(__name__)
+
+PROCESS = "aiqc/process"  # of an event in a run's log: which process executes the run
+FIRST_EVENTS = 200  # among which it is
+_GOING_ON = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+
+
+@contextmanager
+def slots_given_back(instance: dg.DagsterInstance, run_id: str) -> Generator[None]:
+    """Execute a run in the block: killed runs are ended first, and its own slots freed after.
+
+    The process is noted in the run's own log: a tag would show in the list of all runs, and be
+    inherited by a run that is executed again.
+    """
+    end_killed_runs(instance)
+    owner = process_identity.this_process()
+    instance.report_engine_event(
+        f"Process {owner['pid']} on {owner['host']} executes this run.",
+        instance.get_run_by_id(run_id),
+        EngineEventData(metadata={PROCESS: dg.MetadataValue.json(owner)}),
+    )
+    try:
+        yield
+    finally:
+        free_slots(instance, run_id)
+
+
+def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> list[str]:
+    """Record the end of runs whose process is gone, and free their slots; return their ids.
+
+    A process on another machine, or in another container, is not visible and counts as alive.
+    """
+    ended: list[str] = []
+    for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_GOING_ON)):
+        owner = _process_of(instance, run.run_id)
+        if owner is None or process_identity.is_alive(owner):
+            continue
+        told = f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, told)
+        else:
+            instance.report_run_failed(run, told)
+        free_slots(instance, run.run_id)
+        logger.warning("The run %s had not ended. %s", run.run_id, told)
+        ended.append(run.run_id)
+    return ended
+
+
+def _process_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any] | None:
+    """Return which process executes a run; None where no executor of ours noted it."""
+    found = instance.get_records_for_run(
+        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=FIRST_EVENTS
+    )
+    for record in found.records:
+        event = record.event_log_entry.dagster_event
+        noted: Any = None if event is None else event.engine_event_data.metadata.get(PROCESS)
+        if noted is not None:
+            return noted.value
+    return None
+
+
+def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Free what a run that executes no more still holds in pools."""
+    if instance.event_log_storage.supports_global_concurrency_limits:
+        instance.event_log_storage.free_concurrency_slots_for_run(run_id)
