@@ -29,6 +29,7 @@ KEY_BYTES = 32
 LOCAL_SCHEMES = ("file", "local")
 POSTGRESQL = ("postgresql", "postgres")
 LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
+SLOT_VARIABLE = "AIQC_LEASE"  # to a worker process: the open files that hold its device slot
 HOST_VARIABLE = "AIQC_HOST_ID"
 OOM_RETRY_VARIABLE = "AIQC_OOM_RETRY"
 LEASE_SECONDS = 300

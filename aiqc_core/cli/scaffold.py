@@ -131,7 +131,5 @@ def _next_steps(name: str, folder: Path, *, in_project: bool) -> str:
     if in_project:
         steps += [f"  dagster job execute -m aiqc_dagster.definitions -j retrain_{name}"]
     else:
-        steps += [
-            f'  python -c "from aiqc_core.experiment.declaration import load; load({file!r}).run()"'
-        ]
+        steps += [f'  python -c "from aiqc_core.declaration import load; load({file!r}).run()"']
     return "\n".join([*steps, f"  aiqc leaderboard {name}"])

@@ -21,9 +21,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aiqc_core.config import SLOT_VARIABLE
 from aiqc_core.devices import devices
 from aiqc_core.errors import TrainingError
-from aiqc_core.workers.process import LEASE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ class Lease:
     def environment(self) -> dict[str, str]:
         """Return the variables of the worker that inherits the lease."""
         files = ",".join(map(str, self.descriptors))
-        return devices.environment(self.slot) | {LEASE_VARIABLE: files}
+        return devices.environment(self.slot) | {SLOT_VARIABLE: files}
 
     def hand_to(self, pid: int) -> None:
         """Leave the lease to a child that has inherited it, and note who that is."""

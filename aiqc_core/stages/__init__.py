@@ -1,1 +1,1 @@
-"""What is done with arrays: read, preprocess, split, train, evaluate, plot. No stage knows a row."""
+"""Work on arrays: read, preprocess, split, train, evaluate, plot. No stage knows a row."""

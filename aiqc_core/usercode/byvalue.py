@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 
     from aiqc_core.errors import AIQCError
 
+MOVED = {  # modules whose classes stores of earlier versions name
+    "aiqc_core.orm.sampling": "aiqc_core.orm.samples.cache",
+    "aiqc_core.train.outcome": "aiqc_core.stages.train.spec",
+    "aiqc_core.train.history": "aiqc_core.stages.train.history",
+}
+
 _CACHED = type(functools.lru_cache(len))
 _registry = threading.RLock()  # cloudpickle's list of modules is one for the whole process
 # Classes by their identity: those of the user's that were stored here, and those made from bytes.
@@ -95,7 +101,7 @@ def sent(value: Any) -> bytes:
 
 def restored(data: bytes) -> Any:
     """Return what `dumps` pickled. Unpickling runs code: the caller knows where it comes from."""
-    return pickle.loads(data)  # noqa: S301 - see above
+    return _Unpickler(io.BytesIO(data)).load()
 
 
 def is_own(value: Any, home: str | None = None) -> bool:
@@ -133,6 +139,15 @@ def _dumped(value: Any, identity: Identity) -> bytes:
     with _registry, _Pickler.over(stream, identity) as pickler:
         pickler.dump(value)
     return stream.getvalue()
+
+
+class _Unpickler(pickle.Unpickler):
+    """Finds classes of ours that stores of earlier versions name by an earlier module."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("aiqc_core.preprocess."):
+            module = module.replace(".preprocess.", ".stages.preprocess.")
+        return super().find_class(MOVED.get(module, module), name)
 
 
 class _Checker(pickle.Unpickler):

@@ -20,10 +20,11 @@ from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
+from aiqc_core.config import SLOT_VARIABLE
+
 READY = b""  # from the worker: it has started
 TAKEN = b"taken"  # from the worker: it begins the task; before this, another may have it
 STOP = b""  # to the worker: no more tasks
-LEASE_VARIABLE = "AIQC_LEASE"  # to the worker: the open files that hold its device slot
 _WATCH_SECONDS = 1.0
 
 
@@ -54,7 +55,7 @@ def serve(descriptor: int, parent: int) -> None:
         descriptor: The open socket to the pool.
         parent: Process id of the pool's process; the worker does not outlive it.
     """
-    lease = [int(file) for file in os.environ.pop(LEASE_VARIABLE, "").split(",") if file]
+    lease = [int(file) for file in os.environ.pop(SLOT_VARIABLE, "").split(",") if file]
     for inherited in (descriptor, *lease):  # what this process starts holds neither
         os.set_inheritable(inherited, False)  # noqa: FBT003 - positional only
     del sys.argv[1:]

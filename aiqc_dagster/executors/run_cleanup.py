@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.events import EngineEventData
 
-from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.store import process_identity
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from aiqc_core import frames
 from aiqc_core.orm import Job, Predictor
-from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.store import process_identity
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.run import train_one
 from aiqc_dagster.assets import partitions

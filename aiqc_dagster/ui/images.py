@@ -1,7 +1,8 @@
 """Plotly figures as pictures in Markdown, for Dagster's UI shows pictures and runs no scripts.
 
 Drawn by matplotlib, for plotly's own exporter needs a Chrome on the machine that trains. Lines,
-markers, bars, heat maps and their titles are drawn: what the figures of `aiqc_core.stages.plots` have.
+markers, bars, heat maps and their titles are drawn: what the figures of
+`aiqc_core.stages.plots` have.
 """
 
 from __future__ import annotations

@@ -192,7 +192,8 @@ class Watch:
             return (
                 f"No Celery worker listens to the queue {queue!r} of "
                 f"{celery_app.shown(celery_app.broker_url())}. Start one, with the code and the "
-                f"settings of this run: celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
+                "settings of this run: "
+                f"celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
             )
         if self._depth(queue) == 0:
             return (

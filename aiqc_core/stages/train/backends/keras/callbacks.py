@@ -1,6 +1,7 @@
 """Callbacks for Keras: stop at thresholds, be watched, go on after a kill."""
 # pyright: reportAttributeAccessIssue=false, reportUntypedBaseClass=false
-# (pyright takes `import keras` for the file keras.py beside this one)
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+# (Keras sets `model` before it calls)
 
 from __future__ import annotations
 
