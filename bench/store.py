@@ -89,7 +89,7 @@ def recording(queue: Any, outcome: Any, rounds: int) -> float:
 
     def record() -> None:
         job = next(jobs)
-        job.record(job.claim(0), outcome)
+        record(job, job.claim(0), outcome)
 
     record()
     seconds = typical(record, rounds)

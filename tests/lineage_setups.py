@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from inference_setups import flat_build
 
 from aiqc_core.orm import Algorithm, Queue
+from aiqc_core.orm.training.record import record
+from aiqc_core.orm.training.spec import spec_of
 from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def recorded(splitset: Splitset, repeat_count: int = 1) -> Queue:
     for job in queue.jobs:
         for index in range(repeat_count):
             attempt = job.claim(index)
-            job.record(attempt, replace(_outcome(job), job_id=job.id, repeat_index=index))
+            record(job, attempt, replace(_outcome(job), job_id=job.id, repeat_index=index))
     return queue
 
 
@@ -46,6 +48,6 @@ _kept: dict[str, JobOutcome] = {}
 
 def _outcome(job: Any) -> JobOutcome:
     if not _kept:
-        _kept["any"] = run.run(job.spec(0))
+        _kept["any"] = run.run(spec_of(job, 0))
         assert _kept["any"].failure is None
     return _kept["any"]

@@ -214,7 +214,7 @@ def test_a_store_that_another_process_has_open_is_not_replaced(
 
 
 def test_a_store_that_trains_is_not_replaced(saved: Path, store: Path) -> None:
-    from aiqc_core.orm.training import process_identity
+    from aiqc_core.orm.store import process_identity
 
     owner = process_identity.this_process()
     small_store.change(store, small_store.ATTEMPT.format(json.dumps(owner)))

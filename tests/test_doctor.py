@@ -15,8 +15,7 @@ from aiqc_core import config
 from aiqc_core.cli.app import app
 from aiqc_core.orm import SCHEMA_VERSION, Dataset, Queue, metastore
 from aiqc_core.orm.admin import backup, doctor, doctor_environment, readonly
-from aiqc_core.orm.store import blobs
-from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.store import blobs, process_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiqc_core.orm.samples.cache import clear_cache_all
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.store.signing import trust
@@ -20,7 +21,7 @@ from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.tables.schema import SCHEMA_VERSION
 from aiqc_core.orm.tables.shaper import FeatureShaper
 from aiqc_core.orm.tables.snapshot import Declared, Snapshot
-from aiqc_core.orm.tables.splitset import Fold, Splitset, clear_cache_all
+from aiqc_core.orm.tables.splitset import Fold, Splitset
 from aiqc_core.orm.tables.window import Window
 from aiqc_core.stages.train.search.pruning import MedianPruner
 

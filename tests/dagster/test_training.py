@@ -11,7 +11,7 @@ from small_experiment import declare
 from aiqc_core import frames
 from aiqc_core.experiment import workflow
 from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot
-from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.store import process_identity
 from aiqc_core.orm.training.run import train_one
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.build import experiment as bundle

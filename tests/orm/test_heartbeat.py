@@ -17,8 +17,10 @@ import pytest
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm import Attempt, Predictor, metastore
+from aiqc_core.orm.store import heartbeat, process_identity
 from aiqc_core.orm.tables.job import heart
-from aiqc_core.orm.training import heartbeat, process_identity
+from aiqc_core.orm.training.record import record
+from aiqc_core.orm.training.spec import spec_of
 from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
@@ -140,12 +142,12 @@ def test_a_holder_whose_claim_was_taken_over_records_nothing(
     """Neither its model, nor its failure over what the other one did."""
     row = job()
     slow = claimed_elsewhere(row, heartbeat.now() - 400)
-    outcome = run.run(row.spec(0))
+    outcome = run.run(spec_of(row, 0))
     quick = row.claim(0)
-    assert row.record(slow, outcome) is None
+    assert record(row, slow, outcome) is None
     assert Predictor.select().count() == 0
-    recorded = row.record(quick, outcome)
-    assert row.record(slow, outcome) == recorded
+    recorded = record(row, quick, outcome)
+    assert record(row, slow, outcome) == recorded
     assert not slow.finish("failed", "too late")
     assert [attempt.status for attempt in Attempt.select()] == ["lost", "succeeded"]
     assert Predictor.select().count() == 1

@@ -20,7 +20,8 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
 )
-from aiqc_core.orm.training import process_identity
+from aiqc_core.orm.store import process_identity
+from aiqc_core.orm.training.spec import spec_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +110,7 @@ def test_only_what_may_go_better_another_time_keeps_its_checkpoint(home: Path) -
 def test_a_training_is_named_by_ids_and_content(home: Path) -> None:
     job = queue("works").jobs[0]
     assert job.training_name(3) == f"q{job.queue.id}_nofold_{job.combo_key}_r3"
-    spec = job.spec(0, checkpoint_seconds=5, rivals=[{"loss": [1.0]}])
+    spec = spec_of(job, 0, checkpoint_seconds=5, rivals=[{"loss": [1.0]}])
     assert spec.checkpoint == str(config.checkpoint_path(job.file_name(0)))
     assert (spec.checkpoint_seconds, spec.rivals) == (5, ({"loss": [1.0]},))
 

@@ -204,7 +204,7 @@ def test_nothing_of_a_prediction_is_stored_when_it_cannot_be_written_whole(
     def full(*_: Any, **__: Any) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Prediction, "record_inference", full)
+    monkeypatch.setattr("aiqc_core.orm.inference.predict.record_inference", full)
     with pytest.raises(OSError, match="No space left"):
         predictor.predict(setups.rows(5)[COLUMNS], store=True)
     assert row_counts() == before

@@ -30,7 +30,8 @@ from aiqc_core.orm import (
     Splitset,
     metastore,
 )
-from aiqc_core.orm.training import process_identity, run
+from aiqc_core.orm.store import process_identity
+from aiqc_core.orm.training import run
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.progress import Progress, RunSummary
 from aiqc_core.orm.training.run import train_one

@@ -31,6 +31,7 @@ from aiqc_core.orm import (
     metastore,
 )
 from aiqc_core.orm.training import run
+from aiqc_core.orm.training.record import recover
 
 SAMPLES = 40
 
@@ -208,7 +209,7 @@ def test_a_file_of_another_seed_is_left_alone(home: Path, caplog: Any) -> None:
     make_writable()
     row.seed += 1
     row.save()
-    assert Queue.get_by_id(row.id).jobs[0].recover(0) is None
+    assert recover(Queue.get_by_id(row.id).jobs[0], 0) is None
     assert "of another training" in caplog.text
     assert len(kept(home / "spill")) == 1
 
@@ -221,7 +222,7 @@ def test_ctrl_c_while_it_is_recorded_loses_nothing(
 
     row = queue(pragma=[""])
     with monkeypatch.context() as patched:
-        patched.setattr(Predictor, "record", interrupted)
+        patched.setattr("aiqc_core.orm.training.record._write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             row.run_jobs(progress=False)
     assert [attempt.status for attempt in Attempt.select()] == ["lost"]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError, TrainingError
 from aiqc_core.experiment.workflow.training import queue_of
 from aiqc_core.orm import Champion, Predictor, Queue, Snapshot
-from aiqc_core.orm.results import frames, leaderboard
+from aiqc_core.orm.results import leaderboard
 from aiqc_core.orm.results.paired_evaluation import compare
 from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.training import job_queries
 from aiqc_core.stages.evaluate.checks import PASSED, WARNING, Finding
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def promote(
 
 
 def _named(queue: Queue, predictor_id: int, snapshot: str) -> Predictor:
-    of_it = {row.id: row for row in frames.predictors_of(queue)}
+    of_it = {row.id: row for row in job_queries.predictors_of(queue)}
     if predictor_id not in of_it:
         message = f"predictor: {predictor_id} is none of snapshot {snapshot!r}: {list(of_it)}."
         raise NotFoundError(message)

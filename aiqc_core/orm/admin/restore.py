@@ -22,11 +22,10 @@ from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm.admin import backup, readonly
 from aiqc_core.orm.admin.backup import KEY_ENDING, NOTE, Copy, Seen
-from aiqc_core.orm.store import signing
+from aiqc_core.orm.store import process_identity, signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.job import RUNNING, Attempt
 from aiqc_core.orm.tables.schema import SCHEMA_VERSION, StoreInfo, tables
-from aiqc_core.orm.training import process_identity
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.orm.inference.load import stored_model
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -121,7 +123,7 @@ def detached(predictor: Predictor | Detached) -> Detached:
         classes=predictor.classes,
         features_shapes=predictor.features_shapes,
         fitted_preprocessing=fitted,
-        model=predictor.stored(),
+        model=stored_model(predictor),
         feature=_Feature(feature.id, feature.columns, about, feature.get_dtypes(), rules, recipe),
         label_columns=[] if label is None else label.columns,
         splits=(job.fold or splitset).positions() if recipe.fills else {},

@@ -11,7 +11,7 @@ import pandas as pd
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.inference import row_forms
-from aiqc_core.orm.inference.batches import Offer
+from aiqc_core.orm.samples.new_data import Offer
 from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.stages.ingest import content
 from aiqc_core.stages.ingest.content import Content, Source

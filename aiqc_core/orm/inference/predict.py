@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.orm.inference import batches, infer, row_forms, schema_match
+from aiqc_core.orm.inference import infer, row_forms
+from aiqc_core.orm.inference.infer import record_inference
 from aiqc_core.orm.inference.inputs import Given, as_label, take_as
+from aiqc_core.orm.samples import new_data, schema_match
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
+from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.orm.tables.window import Window
 from aiqc_core.stages.preprocess import naming
@@ -33,9 +36,52 @@ TABLE_AXES = 2
 
 
 def predict(
-    predictor: Predictor, features: Any, label: Any, *, store: bool, carry: bool = False
+    predictor: Predictor,
+    features: Any,
+    label: Any = None,
+    *,
+    store: bool = False,
+    carry: bool = False,
 ) -> Any:
-    """Predict values; see `Predictor.predict`."""
+    """Predict new data in one call, by the preprocessing that the training fitted.
+
+    Columns are matched by name, in any order, and what training did not know is left out; an
+    array has its columns in the order of training. Rows that an interpolater fills are
+    filled among themselves, in their order. Data is read batch by batch: one row or a million.
+
+    Args:
+        features: a DataFrame, an array, the path of a file or folder, or a Dataset; a list of
+            them for a Predictor of several Features, in their order. Of a table also a dict, a
+            Series or a list for one row, a dict of lists, a list or an iterator of rows for
+            several, a tensor, or a table of Arrow; of a sequence one sample,
+            `(rows, columns)`; of images one, as Pillow, a file or an array, or a list of such.
+            Where training had a Window, rows: each window of them is a sample, and the last
+            ends with the last row, so that a forecast of what comes next is the last one.
+        label: the truth, when it is known: a DataFrame, a Series, an array, a list, a dict, a
+            value for one row, or a path.
+        store: whether data and Prediction are written to the store.
+        carry: whether the table ends with the columns of `features` that are neither features
+            nor label, such as an id, so that rows can be joined without their index. A name
+            that is taken gets a number; of a window it is the value of the last row. The files
+            of `predict_<experiment>` are this table.
+
+    Returns:
+        A DataFrame under the index of `features`, with the predictions in a column named as
+        the label (as the feature's columns without a label, `prediction` where a label is
+        one-hot), and for a classification `probability_<class>` of each class.
+        `frame.attrs["metrics"]` holds the metrics, where they can be measured, and
+        `frame.attrs["positive"]` of two classes the one that precision, recall and f1 are of.
+        An array `(samples, …, columns)` in the original units where that is no table: windows
+        `(windows, size_window, columns)`, sequences `(samples, rows, columns)`, images
+        `(samples, channels, rows, columns)`.
+        With `store` the Prediction, whose Splitset holds the new data.
+
+    Raises:
+        SelectionError: columns are missing or incompatible, or windows, rows or channels
+            differ; the message lists all of them.
+        PreprocessError: a category or class that training did not see, by column and value,
+            or blanks.
+    """
     given, truth = matched(predictor, features, label)
     scores, notes = _scored(predictor, given, truth)
     if store:
@@ -100,7 +146,7 @@ def table_of(prediction: Prediction) -> Any:
         prediction.metric_notes.get(split, {}), None,
     )  # fmt: skip
     offers = [
-        replace(batches.of_row(row), dtypes=row.dataset.get_dtypes())
+        replace(new_data.of_row(row), dtypes=row.dataset.get_dtypes())
         for row in {row.dataset_id: row for row in splitset.features}.values()
     ]
     return as_table(prediction.predictor, scores, scores.notes, None, beside=offers)
@@ -111,7 +157,7 @@ def as_table(
     scores: SplitScores,
     notes: dict[str, str],
     index: pd.Index | None,
-    beside: Sequence[batches.Offer] = (),
+    beside: Sequence[new_data.Offer] = (),
 ) -> Any:
     """Return predictions as a DataFrame, or as an array where they are no table.
 
@@ -149,7 +195,7 @@ def _names(predictor: Predictor, width: int) -> list[str]:
 
 
 def _carried(
-    predictor: Predictor, beside: Sequence[batches.Offer]
+    predictor: Predictor, beside: Sequence[new_data.Offer]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     """Yield the columns that are neither features nor label; of a window, its last row's."""
     trained = predictor.job.queue.splitset
@@ -208,5 +254,4 @@ def _stored(
             columns = list(truth.offer.dtypes)
             label_id = Label.from_dataset(truth.register().id, columns).id
         splitset = Splitset.make(feature_ids, label_id, predictor_id=predictor.id)
-        table = type(predictor).predictions.rel_model
-        return table.record_inference(splitset, scores, notes, force=False)
+        return record_inference(splitset, scores, notes, force=False)

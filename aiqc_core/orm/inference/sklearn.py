@@ -17,6 +17,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.inference import predict as predicting
 from aiqc_core.orm.inference.detached import Detached, detached
+from aiqc_core.orm.inference.load import stored_model
+from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.train.backends.base import get_backend
 
@@ -34,6 +36,22 @@ FROZEN = (
 )
 # The loaded model of each estimator, beside it: to predict changes no attribute.
 _loaded: WeakKeyDictionary[_Trained, tuple[Any, Judge]] = WeakKeyDictionary()
+
+
+def as_estimator(predictor: Predictor) -> Any:
+    """Return the Predictor with the face of a fitted scikit-learn estimator.
+
+    It has `predict`, `predict_proba`, `classes_` (sorted, as scikit-learn has them),
+    `feature_names_in_` and `score`, and works with `sklearn.inspection`, `sklearn.metrics` and
+    in a fitted Pipeline. It is frozen: `fit` and `clone` refuse, and so do `cross_val_score`
+    and `GridSearchCV`; `sklearn.frozen.FrozenEstimator` around it serves
+    `CalibratedClassifierCV` and the like. `joblib.dump` writes all that it predicts with, so
+    that its file works anywhere.
+
+    Raises:
+        SelectionError: several Features, or no Label.
+    """
+    return estimator_of(predictor)
 
 
 class _Trained(BaseEstimator):
@@ -79,7 +97,7 @@ class _Trained(BaseEstimator):
     def _scores(self, X: Any) -> SplitScores:
         used, judge = _loaded.get(self, (None, None))
         if judge is None or used is not self.predictor:
-            stored = self.predictor.stored()
+            stored = stored_model(self.predictor)
             with get_backend(stored.library).isolated(stored.threads):
                 judge = stored.load()
             _loaded[self] = self.predictor, judge

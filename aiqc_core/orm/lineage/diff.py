@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import AlgorithmError, MetastoreError
 from aiqc_core.orm.lineage import facts as lineage
 from aiqc_core.orm.lineage import preprocessing_facts
-from aiqc_core.orm.samples import cache
 from aiqc_core.orm.store import signing
-from aiqc_core.orm.store.fields import digest_of
+from aiqc_core.orm.store.fields import digest_of, raw
 from aiqc_core.orm.tables.algorithm import ROLES
+from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train.backends.weights import weights_of
 from aiqc_core.stages.train.functions import capture
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from aiqc_core.orm.tables.predictor import Predictor
 
 ABSENT = "none"
 DEFAULT = "the default"
@@ -81,26 +80,38 @@ class _Fact:
     shown: Any = field(compare=False)
 
 
-def diff(left: Predictor, right: Predictor) -> Diff:
-    """Compare two Predictors; see `Predictor.diff`."""
+def diff(predictor: Predictor, other: Predictor | int) -> Diff:
+    """Compare with another Predictor, ancestor by ancestor in the order in which data flows.
+
+    Source, dtypes, columns, interpolaters, encoders, window, shape, split, fold, fit, code,
+    hyperparameters, seed, library versions, weights: by content, never by id or time.
+
+    Args:
+        other: a Predictor, or its id.
+
+    Returns:
+        `first`, the first ancestor that differs, with both values; all `differences`; what is
+        the `same`.
+    """
+    right = other if isinstance(other, Predictor) else Predictor.get_by_id(other)
     differences: list[Difference] = []
     same: list[str] = []
     for stage, facts in STAGES.items():
-        found = list(_unlike(stage, facts(left), facts(right)))
+        found = list(_unlike(stage, facts(predictor), facts(right)))
         if stage == "code":
-            compared = [_code_difference(left, right, d) for d in found]
+            compared = [_code_difference(predictor, right, d) for d in found]
             found = [d for d in compared if d is not None]
-        if stage == "fit" and found and _learned_the_same(left, right):
+        if stage == "fit" and found and _learned_the_same(predictor, right):
             found = []
         differences += found
         if not found:
             same.append(stage)
-    weights = _weights(left, right)
+    weights = _weights(predictor, right)
     if weights is None:
         same.append("weights")
     else:
         differences.append(weights)
-    return Diff(left.id, right.id, differences, same)
+    return Diff(predictor.id, right.id, differences, same)
 
 
 def _unlike(stage: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
@@ -164,7 +175,7 @@ def _sizes(positions: dict[str, NDArray[Any]]) -> dict[str, Any]:
 
 def _fit(predictor: Predictor) -> dict[str, str]:
     """Return the hash of what the encoders learned; what made them is told by the versions."""
-    learned = signing.unseal(cache.raw(predictor, "fitted_preprocessing"))
+    learned = signing.unseal(raw(predictor, "fitted_preprocessing"))
     return {"": lineage.sha256(learned)}
 
 

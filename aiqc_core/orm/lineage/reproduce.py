@@ -17,8 +17,11 @@ from aiqc_core import counts
 from aiqc_core.errors import AIQCError, TrainingError
 from aiqc_core.orm.lineage import facts, verify
 from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.training.spec import spec_over
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train import retrain as again
+from aiqc_core.stages.train.compare import TOLERANCE
 from aiqc_core.storage import cache
 from aiqc_core.workers.pool import WarmPool
 
@@ -87,8 +90,24 @@ class Reproduction:
         return self.verdict != DIFFERENT
 
 
-def reproduce(predictor: Predictor, *, tolerance: float = compare.TOLERANCE) -> Reproduction:
-    """Train a Predictor again; see `Predictor.reproduce`."""
+def reproduce(predictor: Predictor, tolerance: float = TOLERANCE) -> Reproduction:
+    """Train again in a new process, from what is stored, and say whether the same comes out.
+
+    Sources are hashed, samples cut, preprocessing fitted, samples built, code and seed checked
+    again; then the model is trained and weights and predictions are compared. The store is
+    only read, and the samples lie in a folder for temporary files.
+
+    Args:
+        tolerance: how far numbers may be apart, times their size (1 for smaller ones).
+
+    Returns:
+        `verdict`: `'bit-equal'`, `'equal within tolerance'` with the `largest` difference of
+        two weights, or `'different'` with the `first_difference`, the stage; each stage; and
+        the library versions that moved since.
+
+    Raises:
+        TrainingError: a tolerance out of range.
+    """
     counts.real("tolerance", tolerance, lambda most: 0 <= most < 1, "a number from 0 to below 1")
     with tempfile.TemporaryDirectory(prefix="aiqc-reproduce-") as folder:
         work = _Work(predictor, Path(folder), tolerance)
@@ -200,8 +219,8 @@ class _Work:
     def train(self) -> None:
         """Train in a new interpreter, and compare weights and predictions."""
         predictor = self.predictor
-        spec = predictor.job.spec_over(
-            predictor.repeat_index, self.folder / "samples", _known(self.fitted)
+        spec = spec_over(
+            predictor.job, predictor.repeat_index, self.folder / "samples", _known(self.fitted)
         )
         prediction = predictor.prediction
         stored = again.Stored(

@@ -11,6 +11,7 @@ from peewee import JOIN
 from aiqc_core.orm.lineage.facts import experiments_of
 from aiqc_core.orm.lineage.trace import checked_row
 from aiqc_core.orm.tables.champion import Champion
+from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.job import Job
@@ -93,8 +94,8 @@ class Sighting:
         return [model for model in self.models if model.role == TRAINED]
 
 
-def seen(dataset: Dataset, row: int) -> Sighting:
-    """Return which models saw a row; see `Dataset.seen`."""
+def seen(dataset: Dataset, row: int) -> Any:
+    """Return which models trained on a row, by its position; see `seeing.Sighting`."""
     count = dataset.shape["samples"]
     row = checked_row(f"Dataset {dataset.id}", row, count, "rows")
     table = type(dataset)

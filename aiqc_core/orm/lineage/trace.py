@@ -9,6 +9,7 @@ import numpy as np
 
 from aiqc_core.errors import IngestError, MetastoreError, SelectionError
 from aiqc_core.orm.lineage import facts, preprocessing_facts
+from aiqc_core.orm.tables.prediction import Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -105,8 +106,25 @@ class Trace:
     code: list[Code]
 
 
-def trace(prediction: Prediction, row: int, split: str | None, *, look: bool = True) -> Trace:
-    """Return a predicted sample with its ancestors; see `Prediction.trace`."""
+def trace(
+    prediction: Prediction, row: int, split: str | None = None, check_source: bool = True
+) -> Trace:
+    """Return one predicted sample with all that it follows from.
+
+    Args:
+        row: the sample's position among those of the Splitset, which without a Window is the
+            row of its Dataset; with `split` its place in that split, as in
+            `predictions[split]`.
+        split: which split `row` counts in; None finds the split that the sample is in.
+        check_source: read the files that the Datasets came from, to see if they still match.
+
+    Returns:
+        What was predicted and what is true, the rows under the sample, the training samples,
+        the model with seed and versions, sources, preprocessing and code.
+
+    Raises:
+        SelectionError: no such split or sample, or the sample lies in a gap.
+    """
     predictor = prediction.predictor
     job = predictor.job
     trained: Splitset = job.queue.splitset
@@ -131,7 +149,7 @@ def trace(prediction: Prediction, row: int, split: str | None, *, look: bool = T
         rows=rows_of(predicted_of, sample),
         training=_training(trained, key, trained_by[key]),
         model=facts.model_of(predictor),
-        sources=facts.sources_of(trained, look=look),
+        sources=facts.sources_of(trained, look=check_source),
         interpolaters=preprocessing_facts.interpolaters_of(trained),
         coders=preprocessing_facts.coders_of(trained),
         learned=preprocessing_facts.learned_by(fitted),

@@ -9,6 +9,9 @@ import numpy as np
 from aiqc_core import counts
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.results import frames
+from aiqc_core.orm.tables.prediction import Prediction
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.stages.evaluate.ranking import OF_POSITIVE, leading_metric
 from aiqc_core.stages.plots import (
@@ -218,6 +221,135 @@ def about_predictor(predictor: Predictor) -> str:
     repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
     fold = None if job.fold is None else job.fold.idx
     return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
+
+
+def plot_performance(
+    queue: Queue,
+    call_display: bool = True,
+    max_loss: float | None = None,
+    min_score: float | None = None,
+    score_type: str | None = None,
+    height: int | None = None,
+) -> go.Figure | None:
+    """Plot loss against score of every model, a point for each split.
+
+    Args:
+        call_display: display the figure, else return it.
+        max_loss: leave out models of which a split has a higher loss, or NaN.
+        min_score: leave out models of which a split has a worse score (a lower one; of an
+            error, such as mse, a higher one), or NaN.
+        score_type: a metric; by default that of the Queue. Where that is the loss, which the
+            other axis shows already, it is accuracy, or r2 for a regression.
+        height: in pixels; 560 by default.
+
+    Raises:
+        TrainingError: nothing is trained yet.
+        SelectionError: an unknown metric, or no model is left.
+    """
+    drawn = of_queue(queue, max_loss, min_score, score_type, height)
+    return given(drawn, call_display)
+
+
+def plot_learning_curve(
+    predictor: Predictor, skip_head: bool = True, call_display: bool = True
+) -> list[go.Figure] | None:
+    """Plot the history over the epochs, a figure for each train-evaluation pair of metrics.
+
+    Args:
+        skip_head: leave out the first 15 % of the epochs, whose losses hide the rest.
+        call_display: display the figures, else return a list of them.
+
+    Raises:
+        TrainingError: the training returned no history.
+    """
+    return given(learning_curves(predictor, skip_head), call_display)
+
+
+def plot_feature_importance(
+    prediction: Prediction,
+    call_display: bool = True,
+    top_n: int | None = 10,
+    height: int | None = None,
+    margin_left: int | None = None,
+) -> list[go.Figure] | None:
+    """Plot the importance of the columns, a figure for each Feature.
+
+    Args:
+        call_display: display the figures, else return a list of them.
+        top_n: how many columns; all where there are fewer, or for None.
+        height: in pixels; by default as high as the columns need.
+        margin_left: pixels for the columns' names; by default as wide as the longest.
+
+    Raises:
+        TrainingError: no importance was calculated.
+        SelectionError: `top_n` below 1.
+    """
+    drawn = importances(prediction, top_n, height, margin_left)
+    return given(drawn, call_display)
+
+
+def plot_roc_curve(prediction: Prediction, call_display: bool = True) -> go.Figure | None:
+    """Plot the receiver operating curves of every split, of several classes a line each.
+
+    Args:
+        call_display: display the figure, else return it.
+
+    Raises:
+        SelectionError: a regression, or no split has a curve.
+    """
+    return given(roc(prediction), call_display)
+
+
+def plot_precision_recall(prediction: Prediction, call_display: bool = True) -> go.Figure | None:
+    """Plot precision over recall of every split, of several classes a line each.
+
+    Args:
+        call_display: display the figure, else return it.
+
+    Raises:
+        SelectionError: a regression, or no split has a curve.
+    """
+    return given(precision_and_recall(prediction), call_display)
+
+
+def plot_confusion_matrix(
+    prediction: Prediction, call_display: bool = True
+) -> list[go.Figure] | None:
+    """Plot the confusion matrix of each split: rows true, columns predicted.
+
+    Classes stand in the order of the label coder's codes: sorted, unless the coder was given
+    an order of its own, such as `OrdinalEncoder(categories=[["low", "mid", "high"]])`.
+
+    Args:
+        call_display: display the figures, else return a list of them.
+
+    Raises:
+        SelectionError: a regression, or no split has a label.
+    """
+    return given(confusion_matrices(prediction), call_display)
+
+
+def plot_confidence(
+    prediction: Prediction,
+    prediction_index: int = 0,
+    height: int = 175,
+    call_display: bool = True,
+    split_name: str | None = None,
+) -> go.Figure | None:
+    """Plot the probability of each class for one sample.
+
+    Args:
+        prediction_index: which sample of the split, from 0.
+        height: in pixels.
+        call_display: display the figure, else return it.
+        split_name: which split; by default the first of `probabilities`.
+
+    Raises:
+        SelectionError: a regression, no such split, or the index is out of range.
+        TrainingError: the model gives no probabilities.
+    """
+    drawn = confidence_of(prediction, prediction_index, split_name, height)
+    return given(drawn, call_display)
 
 
 def _about_curves(prediction: Prediction) -> str:

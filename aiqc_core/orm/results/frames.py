@@ -8,6 +8,11 @@ import pandas as pd
 from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
+from aiqc_core.orm.tables.job import Job
+from aiqc_core.orm.tables.prediction import Prediction
+from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.tables.splitset import Fold
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.stages.evaluate.compare import Candidate, Comparison, best_two, why_undefined
 from aiqc_core.stages.ingest.selection import listed
@@ -16,18 +21,9 @@ from aiqc_core.stages.train.hooks.observer import CALLBACK, PRUNER
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from peewee import Field
-
     from aiqc_core.orm.tables.queue import Queue
 
 STATISTICS = ("mean", "median", "pstdev", "minimum", "maximum")
-
-
-def predictors_of(queue: Queue) -> Any:
-    """Return the query for the Predictors of a Queue, in the order they were recorded."""
-    job = type(queue).jobs.rel_model
-    predictor = job.predictors.rel_model
-    return predictor.select().join(job).where(job.queue == queue).order_by(predictor.id)
 
 
 def metrics(
@@ -118,23 +114,97 @@ def trained(queue: Queue) -> list[dict[str, Any]]:
         combo_key, hyperparameters, seconds, time_succeeded, metrics, metric_notes, stopped,
         is_diverged`.
     """
-    job, _, predictor, prediction, combo = _tables(queue)
     query = _joined(
         queue,
-        combo.key.alias("combo_key"),
-        combo.hyperparameters,
-        predictor.seconds,
-        predictor.time_succeeded,
-        prediction.metrics,
-        prediction.metric_notes,
-        predictor.stopped,
-        predictor.is_diverged,
+        Hyperparamcombo.key.alias("combo_key"),
+        Hyperparamcombo.hyperparameters,
+        Predictor.seconds,
+        Predictor.time_succeeded,
+        Prediction.metrics,
+        Prediction.metric_notes,
+        Predictor.stopped,
+        Predictor.is_diverged,
     )
-    rows = list(query.order_by(job.id, predictor.repeat_index).dicts())
+    rows = list(query.order_by(Job.id, Predictor.repeat_index).dicts())
     for row in rows:
         if row["combo_key"] is None:  # the Queue has no hyperparameters
             row |= {"combo_key": "default", "hyperparameters": {}}
     return rows
+
+
+def metrics_df(
+    queue: Queue,
+    selected_metrics: Sequence[str] | None = None,
+    sort_by: str | None = None,
+    ascending: bool = False,
+    hyperparameters: bool = True,
+) -> pd.DataFrame:
+    """Return the metrics of each split of each Predictor, a row each.
+
+    Of a binary analysis the column `positive`, and `frame.attrs`, say which class precision,
+    recall and f1 are of.
+
+    Args:
+        selected_metrics: only these metrics.
+        sort_by: a column; NaN comes last both ways.
+        ascending: from low to high.
+        hyperparameters: also a column for each hyperparameter that differs between the
+            Queue's combinations, before the metrics; `hyperparameter_<name>` where its own
+            name is another column's.
+
+    Returns:
+        `hyperparamcombo_id`, `fold_index` (with Folds), `job_id`, `repeat_index` (with
+        repeats), `predictor_id`, `split`, the hyperparameters, and the metrics. Where a
+        training did not run to its end, also `ended` before the metrics: `'pruned'`,
+        `'own rule'` (MetricCutoff, EarlyStopping) or `'diverged'`, else empty.
+
+    Raises:
+        TrainingError: nothing is trained yet.
+        SelectionError: an unknown metric or column.
+    """
+    return metrics(
+        queue, selected_metrics, sort_by, ascending=ascending, hyperparameters=hyperparameters
+    )
+
+
+def metricsAggregate_df(
+    queue: Queue,
+    ascending: bool = False,
+    selected_metrics: Sequence[str] | None = None,
+    selected_stats: Sequence[str] | None = None,
+    sort_by: str | None = None,
+    hyperparameters: bool = True,
+) -> pd.DataFrame:
+    """Return mean, median, pstdev, minimum and maximum over splits, a row a metric.
+
+    The arguments are those of `metrics_df`; `selected_stats` chooses among the statistics.
+    The column `positive` is as there.
+    """
+    return aggregates(
+        queue, selected_metrics, selected_stats, sort_by, ascending=ascending,
+        hyperparameters=hyperparameters,
+    )  # fmt: skip
+
+
+def compare_best(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
+    """Say whether the best combination beats the second, or whether that may be chance.
+
+    Both are compared on the Folds that they share, on the split that judges training, by the
+    corrected resampled t-test of Nadeau & Bengio (2003).
+
+    Args:
+        metric: what ranks them; by default that of the Queue.
+        level: of the interval; 1 - level is the p-value below which the best counts as better.
+
+    Returns:
+        The difference with its error, t, p and interval, and `verdict`, a sentence; where
+        nothing can be told (one combination, no Folds) it begins "Cannot tell because".
+
+    Raises:
+        TrainingError: nothing is trained yet.
+        SelectionError: an unknown metric, or a level out of range.
+    """
+    return paired(queue, metric, level)
 
 
 def _test_share(queue: Queue) -> float:
@@ -155,32 +225,23 @@ def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
     }
 
 
-def _tables(queue: Queue) -> tuple[Any, Any, Any, Any, Any]:
-    """Return the tables below a Queue: Job, Fold, Predictor, Prediction, Hyperparamcombo."""
-    job = type(queue).jobs.rel_model
-    predictor = job.predictors.rel_model
-    combo = job.hyperparamcombo.rel_model
-    return job, job.fold.rel_model, predictor, predictor.predictions.rel_model, combo
-
-
-def _joined(queue: Queue, *columns: Field) -> Any:
+def _joined(queue: Queue, *columns: Any) -> Any:
     """Return the query of what names each Predictor of a Queue, and of further columns."""
-    job, fold, predictor, prediction, combo = _tables(queue)
     return (
-        prediction.select(
-            job.hyperparamcombo.alias("hyperparamcombo_id"),
-            fold.idx.alias("fold_index"),
-            job.id.alias("job_id"),
-            predictor.repeat_index,
-            predictor.id.alias("predictor_id"),
+        Prediction.select(
+            Job.hyperparamcombo.alias("hyperparamcombo_id"),
+            Fold.idx.alias("fold_index"),
+            Job.id.alias("job_id"),
+            Predictor.repeat_index,
+            Predictor.id.alias("predictor_id"),
             *columns,
         )
-        .join(predictor)
-        .join(job)
-        .join(fold, JOIN.LEFT_OUTER)
-        .switch(job)
-        .join(combo, JOIN.LEFT_OUTER)
-        .where(job.queue == queue, prediction.splitset.is_null())  # none of new data
+        .join(Predictor)
+        .join(Job)
+        .join(Fold, JOIN.LEFT_OUTER)
+        .switch(Job)
+        .join(Hyperparamcombo, JOIN.LEFT_OUTER)
+        .where(Job.queue == queue, Prediction.splitset.is_null())  # none of new data
     )
 
 
@@ -198,9 +259,10 @@ def _positive(queue: Queue) -> dict[str, Any]:
 
 def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
     """Return of each Predictor what names it, how it ended, and one column of its Prediction."""
-    _, _, predictor, prediction, combo = _tables(queue)
-    wanted = getattr(prediction, column), predictor.stopped, predictor.is_diverged
-    rows = list(_joined(queue, *wanted, combo.hyperparameters).order_by(predictor.id).dicts())
+    wanted = getattr(Prediction, column), Predictor.stopped, Predictor.is_diverged
+    rows = list(
+        _joined(queue, *wanted, Hyperparamcombo.hyperparameters).order_by(Predictor.id).dicts()
+    )
     if not rows:
         raise TrainingError(_untrained(queue))
     return rows

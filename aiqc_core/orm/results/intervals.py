@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 
 from aiqc_core import counts
-from aiqc_core.errors import SelectionError
+from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.samples import cache as sampling
 from aiqc_core.orm.samples.split_inputs import grouped_by
+from aiqc_core.orm.tables.prediction import Prediction
+from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.seeds import derive
 from aiqc_core.stages.evaluate import bootstrap, rescoring
+from aiqc_core.stages.evaluate.importance import ranked
 from aiqc_core.stages.train import importance as permuting
 from aiqc_core.storage import cache
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from aiqc_core.stages.train.spec import JobSpec
 
 logger = logging.getLogger(__name__)
+
+
+IMPORTANCE_COLUMNS = ("feature_id", "column", "median", "mean", "pstdev")
 
 
 def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
@@ -49,7 +55,7 @@ def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
 def spec_of(prediction: Prediction) -> JobSpec:
     """Return what the Predictor was trained by, with its samples in the cache."""
     predictor = prediction.predictor
-    return predictor.job.spec(predictor.repeat_index)
+    return training_spec.spec_of(predictor.job, predictor.repeat_index)
 
 
 def importance(
@@ -81,6 +87,69 @@ def importance(
     return {str(feature_ids[index]): columns for index, columns in found.items()}
 
 
+def calc_featureImportance(
+    prediction: Prediction, permute_count: int, split_name: str | None = None
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measure how much the loss of the stored model grows when a column is permuted.
+
+    The encoded columns of a column move together; of sequences and windows a column's whole
+    series moves between samples. Images have no columns: they are left out, which the log
+    says. The same call gives the same numbers: permutations follow from the Predictor's seed.
+
+    Args:
+        permute_count: permutations of each column; the importance is the median over them.
+        split_name: whose samples are permuted; by default those that trained, as during
+            training, and only these are stored in `feature_importance`.
+
+    Returns:
+        `{feature id: {column: {median, loss_impacts}}}`; positive matters.
+
+    Raises:
+        AlgorithmError: not a whole number of at least 1.
+        SelectionError: no such split.
+    """
+    count = counts.whole("permute_count", permute_count, least=1)
+    found = importance(prediction, split_name, count)
+    trained_on = prediction.predictor.job.queue.splitset.key_train
+    if found and split_name in {None, trained_on}:
+        prediction.feature_importance, prediction.permute_count = found, count
+        prediction.save(only=["feature_importance", "permute_count", "time_updated"])
+    return found
+
+
+def importance_df(
+    prediction: Prediction, top_n: int | None = None, feature_id: int | None = None
+) -> pd.DataFrame:
+    """Return the columns by importance, the highest median first.
+
+    Args:
+        top_n: only so many columns.
+        feature_id: only those of this Feature.
+
+    Returns:
+        `feature_id, column, median, mean, pstdev` (of the loss impacts).
+
+    Raises:
+        TrainingError: no importance was measured.
+        SelectionError: no such Feature among those that were measured, or `top_n` below 1.
+    """
+    if not prediction.feature_importance:
+        message = (
+            f"Prediction {prediction.id} has no feature importance: its Queue's permute_count was "
+            "0, or no Feature has columns. Run prediction.calc_featureImportance(3)."
+        )
+        raise TrainingError(message)
+    known = [int(key) for key in prediction.feature_importance]
+    if feature_id is not None and str(feature_id) not in prediction.feature_importance:
+        message = f"feature_id: {feature_id!r}; importance was measured of Features {known}."
+        raise SelectionError(message)
+    if top_n is not None:
+        counts.whole("top_n", top_n, least=1)
+    wanted = known if feature_id is None else [feature_id]
+    chosen = {key: prediction.feature_importance[str(key)] for key in wanted}
+    return pd.DataFrame(ranked(chosen)[:top_n], columns=list(IMPORTANCE_COLUMNS))
+
+
 def _refuse_new(prediction: Prediction) -> None:
     if prediction.splitset is not None:
         message = (
@@ -92,13 +161,34 @@ def _refuse_new(prediction: Prediction) -> None:
 
 def metrics_interval(
     prediction: Prediction,
-    split_name: str | None,
-    *,
-    level: float,
-    resamples: int,
-    seed: int | None,
+    split_name: str | None = None,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int | None = None,
 ) -> pd.DataFrame:
-    """Return a row for each metric of each split; see `Prediction.metrics_interval`."""
+    """Return how sure each metric is: its bootstrap interval, from what is stored.
+
+    Samples are drawn again with replacement; where the Splitset has `groups`, whole groups;
+    where it is ordered by time or windowed, runs of neighbours, which wrap around. The
+    interval runs between percentiles of the metric over these (Efron & Tibshirani 1993,
+    section 13.3). It says what another draw of samples would change, not another training.
+
+    Args:
+        split_name: one split; all by default.
+        level: the share of intervals that hold the truth in the long run.
+        resamples: how many draws; more make the ends steadier.
+        seed: of the draws; by default it follows from the Predictor's.
+
+    Returns:
+        A row for each metric of each split: `split, metric, value, low, high, level,
+        resamples` (over how many it is), `undefined` (how many more gave NaN: a class was not
+        drawn), `note` (why there is no interval, say) and `drawn` (what was drawn). The loss
+        has none, since the model's outputs are not stored. Of a binary analysis `positive`,
+        the last column, is the class that precision, recall and f1 are of.
+
+    Raises:
+        SelectionError: no such split, or a level or count out of range.
+    """
     bootstrap.checked(level, resamples)
     splits = splits_of(prediction, split_name)
     spec = spec_of(prediction)

@@ -12,6 +12,7 @@ from pandas.api import types
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.stages.evaluate import decode, rescoring, units, weighted
 from aiqc_core.stages.evaluate.contest import Contest, contest
 from aiqc_core.stages.evaluate.ranking import DECODED
@@ -194,7 +195,7 @@ def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
 
 
 def _spec(predictor: Predictor) -> JobSpec:
-    return predictor.job.spec(predictor.repeat_index)
+    return training_spec.spec_of(predictor.job, predictor.repeat_index)
 
 
 def _truth(spec: JobSpec, split: str) -> NDArray[Any]:

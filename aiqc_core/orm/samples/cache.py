@@ -18,11 +18,12 @@ import pandas as pd
 
 from aiqc_core import config
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.orm.inference import batches as newdata
 from aiqc_core.orm.samples import cache_replica
+from aiqc_core.orm.samples import new_data as newdata
 from aiqc_core.orm.store import blobs, signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import PositionsField, digest_of
+from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.preprocess import pipeline, samples
 from aiqc_core.stages.preprocess.values import row_major
 from aiqc_core.stages.train.backends.base import get_backend
@@ -52,11 +53,6 @@ class Fitted:
 
     features: tuple[pipeline.FittedFeature, ...]
     label: pipeline.FittedLabel | None
-
-
-def raw(row: Any, field: str) -> bytes:
-    """Return the bytes of a row's blob column, undecoded."""
-    return blobs.get(digest_of(row, field))
 
 
 def folder_of(splitset: Splitset, fold: Fold | None = None) -> Path:
@@ -133,17 +129,62 @@ def send_positions_ahead(made: Cut) -> None:
         PositionsField().send_ahead(rows)
 
 
-def clear_all() -> None:
+def clear_cache_all() -> None:
     """Delete the samples of all Splitsets, here and on the object store."""
     shutil.rmtree(config.samples_path(), ignore_errors=True)
     cache_replica.withdraw(config.samples_path())
 
 
-def clear(splitset: Splitset) -> None:
-    """Delete the samples of a Splitset, here and on the object store."""
+def clear_cache(splitset: Splitset) -> None:
+    """Delete the cached samples; the next `fetch_cache` or Job builds them again."""
     folder = folder_of(splitset)
     cache.remove(folder)
     cache_replica.withdraw(folder)
+
+
+def fetch_cache(
+    splitset: Splitset,
+    split: str,
+    label_features: str,
+    fold_id: int | None = None,
+    library: str | None = None,
+) -> object:
+    """Return preprocessed samples, building them where they are missing.
+
+    Args:
+        split: `'train'`, `'validation'`, `'test'`, or `'folds_train_combined'` and
+            `'fold_validation'` with a Fold.
+        label_features: `'label'` or `'features'`.
+        fold_id: the Fold's id; needed where there are Folds.
+        library: `'pytorch'` for float32 tensors; arrays otherwise.
+
+    Returns:
+        A read-only array `(samples, …)`; for `'features'` a list of them when the Splitset
+        has several.
+
+    Raises:
+        SelectionError: no such split, Fold or part.
+    """
+    fold = _checked_fold(splitset, fold_id)
+    known = list((fold or splitset).positions())
+    if split not in known:
+        message = f"split: {split!r} is none of {known}."
+        raise SelectionError(message)
+    if label_features not in ("label", "features"):
+        message = f"label_features: {label_features!r}; give 'label' or 'features'."
+        raise SelectionError(message)
+    folder = ensure(splitset, fold) / split
+    return fetch(folder, label_features, len(splitset.feature_ids), library)
+
+
+def cache_path(splitset: Splitset) -> str:
+    """The folder of this Splitset's samples: it follows from their content and recipe."""
+    return str(folder_of(splitset))
+
+
+def cache_hot(splitset: Splitset) -> bool:
+    """Whether the samples of every split and Fold are in the cache, with their full size."""
+    return all(cache.is_whole(folder_of(splitset, fold)) for fold in splitset.parts())
 
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int, Any]) -> None:
@@ -302,3 +343,12 @@ def _coder_key(coder: Any) -> list[object]:
         coder.encoding_dimension,
         coder.only_fit_train,
     ]
+
+
+def _checked_fold(splitset: Splitset, fold_id: int | None) -> Fold | None:
+    ids = {fold.id: fold for fold in splitset.ordered_folds}
+    if (fold_id is None) == bool(ids) or (fold_id is not None and fold_id not in [*ids]):
+        wanted = f"one of {sorted(ids)}" if ids else "None, this Splitset has no Folds"
+        message = f"fold_id: {fold_id!r}; give {wanted}."
+        raise SelectionError(message)
+    return None if fold_id is None else ids[fold_id]

@@ -18,6 +18,7 @@ from pandas.api import types
 
 from aiqc_core.orm.samples import cache
 from aiqc_core.orm.store import order
+from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.split import answers, leaks, near
 
 if TYPE_CHECKING:
@@ -224,6 +225,18 @@ def codes_of(frame: pd.DataFrame) -> NDArray[np.float64]:
         for _, column in frame.items()
     ]
     return np.column_stack(columns)
+
+
+def leak_report(splitset: Splitset) -> dict[str, Any]:
+    """What train has in common with the other splits, and what gives the label away.
+
+    `shared_rows`: for windows, by split (and by Fold, where there are some) how many rows it
+    shares and their share of train; None without windows. `near_duplicates`: by split how
+    many of its rows equal one of train after rounding to 6 digits; None before
+    `cache_samples`, and for data that is no table. The others: see `leaking`.
+    """
+    kept = {"shared_rows": splitset.shared_rows, "near_duplicates": splitset.near_duplicates}
+    return kept | shown(splitset.given_away)
 
 
 def _answers(values: Any, feature: Feature, target: pd.DataFrame) -> list[Report]:

@@ -190,6 +190,11 @@ def digest_of(row: Any, field: str) -> Any:
     return row.__data__.get(field)
 
 
+def raw(row: Any, field: str) -> bytes:
+    """Return the bytes of a row's blob column, undecoded."""
+    return blobs.get(digest_of(row, field))
+
+
 def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()

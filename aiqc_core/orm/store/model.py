@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
+import pkgutil
 from types import MethodType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
 from peewee import (
@@ -29,37 +41,99 @@ from aiqc_core.orm.store.database import metastore
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+Row = TypeVar("Row")
+P = ParamSpec("P")
+R = TypeVar("R")
 STORABLE = range(-(2**63), 2**63)
 after_cascade: list[Callable[[], None]] = []  # of tables that name rows without a key
 TIME_FORMAT = "%Y%b%d_%H:%M:%S"
 
 
-class rowmethod:  # noqa: N801 - reads as `@property` and `@classmethod` do
+def _resolved(place: Any) -> Any:
+    """Return a function, imported where it is named, that checks its flags and texts."""
+    return counts.as_annotated(pkgutil.resolve_name(place) if isinstance(place, str) else place)
+
+
+class operation(Generic[Row, P, R]):  # noqa: N801 - reads as `@property` and `@classmethod` do
     """A method that is called on a row, or on its class with the row's id first.
 
-    `queue.run_jobs()` and `Queue.run_jobs(7)` run the same body.
+    `queue.run_jobs()` and `Queue.run_jobs(7)` run the same function. It stands either in the body
+    of the class, as `@operation`, or in the module that does the work, named by
+    `"module:function"`: that module imports the tables, and is imported when it is first used.
     """
 
-    def __init__(self, body: Callable[..., Any]) -> None:
-        body = counts.as_annotated(body)
+    @overload
+    def __init__(self, body: Callable[Concatenate[Row, P], R]) -> None: ...
+    @overload
+    def __init__(self, body: str) -> None: ...
+    def __init__(self, body: Callable[Concatenate[Row, P], R] | str) -> None:
+        self._place = body
 
-        @functools.wraps(body)
-        def on_row(row: BaseModel, /, *args: Any, **kwargs: Any) -> Any:
+    @functools.cached_property
+    def body(self) -> Callable[Concatenate[Row, P], R]:
+        """The function, with the signature and the docstring that users see."""
+        return _resolved(self._place)
+
+    @functools.cached_property
+    def _on_row(self) -> Callable[..., R]:
+        @functools.wraps(self.body)
+        def on_row(row: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
             row.refuse_absent()
-            return body(row, *args, **kwargs)
+            return self.body(row, *args, **kwargs)
 
-        self._body, self._on_row = body, on_row
-        functools.update_wrapper(self, body)  # type: ignore[arg-type]
+        return on_row
 
-    def __get__(self, row: BaseModel | None, table: type[BaseModel]) -> Callable[..., Any]:
+    @overload
+    def __get__(self, row: None, table: type[BaseModel]) -> Callable[Concatenate[int, P], R]: ...
+    @overload
+    def __get__(self, row: BaseModel, table: type[BaseModel]) -> Callable[P, R]: ...
+    def __get__(self, row: BaseModel | None, table: type[BaseModel]) -> Callable[..., R]:
         if row is not None:
             return MethodType(self._on_row, row)
 
-        @functools.wraps(self._body)
-        def by_id(id: int, *args: Any, **kwargs: Any) -> Any:  # noqa: A002 - the reference's name
-            return self._body(table.get_by_id(id), *args, **kwargs)
+        @functools.wraps(self.body)
+        def by_id(id: int, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: A002 - the reference's
+            row: Any = table.get_by_id(id)
+            return self.body(row, *args, **kwargs)
 
+        _, *rest = inspect.signature(self.body).parameters.values()
+        first = inspect.Parameter("id", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="int")
+        by_id.__signature__ = inspect.Signature([first, *rest])  # type: ignore[attr-defined]
         return by_id
+
+
+class maker(Generic[P, R]):  # noqa: N801 - see `operation`
+    """A function called on a class, such as `Queue.from_algorithm`, that stands elsewhere."""
+
+    def __init__(self, body: Callable[P, R] | str) -> None:
+        self._place = body
+
+    @functools.cached_property
+    def body(self) -> Callable[P, R]:
+        """The function, with the signature and the docstring that users see."""
+        return _resolved(self._place)
+
+    def __get__(self, row: BaseModel | None, table: type[BaseModel]) -> Callable[P, R]:
+        return self.body
+
+
+class derived(Generic[Row, R]):  # noqa: N801 - see `operation`
+    """A property of a row that is computed elsewhere."""
+
+    def __init__(self, body: Callable[[Row], R] | str) -> None:
+        self._place = body
+
+    @functools.cached_property
+    def body(self) -> Callable[[Row], R]:
+        """The function that computes it."""
+        return _resolved(self._place)
+
+    @overload
+    def __get__(self, row: None, table: type[BaseModel]) -> Self: ...
+    @overload
+    def __get__(self, row: BaseModel, table: type[BaseModel]) -> R: ...
+    def __get__(self, row: Any, table: type[BaseModel]) -> Self | R:
+        return self if row is None else self.body(row)
 
 
 class IdField(AutoField):
@@ -286,23 +360,23 @@ class BaseModel(Model):
                 f"{', '.join(cls._meta.sorted_field_names)}."
             )
 
-    @rowmethod
+    @operation
     def created_at(self) -> str:
         """Return when the row was made, as `2022Jun23_07:13:14` in the local zone."""
         return self.time_created.astimezone().strftime(TIME_FORMAT)
 
-    @rowmethod
+    @operation
     def updated_at(self) -> str:
         """Return when the row was last changed, in the format of `created_at`."""
         return self.time_updated.astimezone().strftime(TIME_FORMAT)
 
-    @rowmethod
+    @operation
     def flip_star(self) -> None:
         """Mark the row as a favourite, or unmark it."""
         self.is_starred = not self.is_starred
         self.save(only=["is_starred", "time_updated"])
 
-    @rowmethod
+    @operation
     def set_info(self, name: str | None = None, description: str | None = None) -> None:
         """Say what the row is; what is left out stays as it was."""
         if name is not None:

@@ -11,7 +11,7 @@ from aiqc_core.errors import AlgorithmError
 from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField, JSONField, digest_of
-from aiqc_core.orm.store.model import BaseModel, rowmethod
+from aiqc_core.orm.store.model import BaseModel, operation
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.outputs import STATABLE
 from aiqc_core.stages.train.spec import REGRESSION
@@ -105,7 +105,7 @@ class Algorithm(BaseModel):
                 **stored,
             )
 
-    @rowmethod
+    @operation
     def get_code(self) -> dict[str, str | None]:
         """Return the source text of each function as it was when the Algorithm was made.
 

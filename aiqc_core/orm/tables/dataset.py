@@ -10,10 +10,11 @@ from peewee import BooleanField, CharField, IntegerField
 
 from aiqc_core import counts
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.orm.store import blobs, numbering
+from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.database import checkpoint_later, metastore
 from aiqc_core.orm.store.fields import BlobField, JSONField, PickleField, digest_of
-from aiqc_core.orm.store.model import BaseModel, rowmethod
+from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.tables import numbering
 from aiqc_core.stages.ingest import arrays, content, external, images
 from aiqc_core.stages.ingest.content import Content, Sealed, Source
 from aiqc_core.stages.ingest.selection import checked_columns, listed
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from numpy.typing import NDArray
+
+    from aiqc_core.orm.lineage import row_usage
 
     # `Dataset.Sequence` hides the name of the abstract class inside the table.
     Names = Sequence[str]
@@ -301,7 +304,7 @@ class Dataset(BaseModel):
             raise IngestError(message)
         return next((v for v in versions if v.sha256_hexdigest == sealed.sha256), None)
 
-    @rowmethod
+    @operation
     def set_info(self, name: str | None = None, description: str | None = None) -> None:
         """Say what the Dataset is; its name is its versions' key and stays once it is set.
 
@@ -320,7 +323,7 @@ class Dataset(BaseModel):
     def _called(self) -> str:
         return f"version {self.version} of {self.name!r}" if self.name else "without a name"
 
-    @rowmethod
+    @operation
     def to_df(self, columns: Names | None = None, samples: Positions | None = None) -> Any:
         """Return samples as a DataFrame under a default RangeIndex.
 
@@ -340,7 +343,7 @@ class Dataset(BaseModel):
             return values
         return arrays.to_frames(values, self._checked_columns(columns))
 
-    @rowmethod
+    @operation
     def to_arr(
         self, columns: Names | None = None, samples: Positions | None = None
     ) -> NDArray[Any]:
@@ -348,7 +351,7 @@ class Dataset(BaseModel):
         values = self.load(columns, samples)
         return values.to_numpy() if self.typ == content.TABULAR else values
 
-    @rowmethod
+    @operation
     def to_pillow(self, samples: Positions | None = None) -> list[Any]:
         """Return images as Pillow's, with the pixels that went in.
 
@@ -363,7 +366,7 @@ class Dataset(BaseModel):
             raise SelectionError(message)
         return images.to_pillow(self.load(None, samples))
 
-    @rowmethod
+    @operation
     def get_dtypes(self, columns: Names | None = None) -> dict[str, str]:
         """Return `{column: dtype}` for the columns asked for, all by default."""
         chosen = self._checked_columns(columns)
@@ -372,12 +375,10 @@ class Dataset(BaseModel):
         dtype: str = self.dtypes
         return dict.fromkeys(chosen, dtype)
 
-    @rowmethod
-    def seen(self, row: int) -> Any:
-        """Return which models trained on a row, by its position; see `seeing.Sighting`."""
-        from aiqc_core.orm.lineage import row_usage  # noqa: PLC0415 - it reads tables below
-
-        return row_usage.seen(self, row)
+    if TYPE_CHECKING:
+        seen = operation(row_usage.seen)
+    else:
+        seen = operation("aiqc_core.orm.lineage.row_usage:seen")
 
     def load(self, columns: Names | None, samples: Positions | None) -> Any:
         """Return the values of a selection: a DataFrame of a table, else an array."""

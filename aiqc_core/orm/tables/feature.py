@@ -8,7 +8,7 @@ from peewee import ForeignKeyField
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.store.fields import JSONField
-from aiqc_core.orm.store.model import BaseModel, rowmethod
+from aiqc_core.orm.store.model import BaseModel, operation
 from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess.pipeline import FeaturePlan
@@ -63,14 +63,14 @@ class Feature(BaseModel):
         excluded = [name for name in dataset.columns if name not in columns]
         return cls.create(columns=columns, columns_excluded=excluded or None, dataset=dataset)
 
-    @rowmethod
+    @operation
     def to_df(
         self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
     ) -> pd.DataFrame:
         """Return rows of the Feature's columns, or of some of them; see `Dataset.to_df`."""
         return self.dataset.to_df(self._checked_columns(columns), samples)
 
-    @rowmethod
+    @operation
     def to_arr(
         self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
     ) -> NDArray[np.generic]:
@@ -81,7 +81,7 @@ class Feature(BaseModel):
         """Return the rows of all samples `(samples × …, columns)`, filled, to try a coder on."""
         return trial_rows(self.dataset.load(columns, None), columns, self.recipe().fills)
 
-    @rowmethod
+    @operation
     def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Return `{column: dtype}` of the Feature's columns."""
         return self.dataset.get_dtypes(self._checked_columns(columns))

@@ -4,34 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeException, TextField
 
 from aiqc_core import config
-from aiqc_core.config import checkpoint_path, timezone_now
-from aiqc_core.errors import MetastoreError, UnrecordedError
-from aiqc_core.orm.samples import cache
+from aiqc_core.config import timezone_now
+from aiqc_core.errors import MetastoreError
+from aiqc_core.orm.store import heartbeat, process_identity
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import JSONField, TimeField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.tables.splitset import Fold
-from aiqc_core.orm.training import heartbeat, outbox, process_identity
 from aiqc_core.seeds import derive
-from aiqc_core.stages.preprocess import pipeline
-from aiqc_core.stages.preprocess.samples import Target
-from aiqc_core.stages.train.spec import JobSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from aiqc_core.orm.samples.cache import Fitted
-    from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.train.spec import JobOutcome
 
 logger = logging.getLogger(__name__)
@@ -85,7 +74,7 @@ class Job(BaseModel):
         with metastore.atomic():
             if repeat_index not in self.missing():
                 return None
-            for attempt in self._running(repeat_index):
+            for attempt in self.running(repeat_index):
                 if attempt.is_alive():
                     return None
                 attempt.finish(LOST, attempt.epitaph())
@@ -121,138 +110,10 @@ class Job(BaseModel):
         made = hashlib.sha256(self.queue.time_created.isoformat().encode()).hexdigest()
         return f"{self.training_name(repeat_index)}_{made[:8]}"
 
-    def spec(
-        self,
-        repeat_index: int,
-        *,
-        checkpoint_seconds: float | None = None,
-        pruner: bytes | None = None,
-        rivals: Sequence[dict[str, list[float]]] = (),
-    ) -> JobSpec:
-        """Return all that training needs, as a value that another process can take.
-
-        Args:
-            repeat_index: which of the Job's trainings.
-            checkpoint_seconds: between two checkpoints; None writes none, but a training that was
-                killed goes on from the one that it left.
-            pruner: the captured function that may stop a training early.
-            rivals: the histories that the pruner compares with.
-        """
-        splitset, fold = self.queue.splitset, self.fold
-        folder = cache.ensure(splitset, fold)
-        fitted: Any = (fold or splitset).fitted
-        return replace(
-            self.spec_over(repeat_index, folder, fitted),
-            checkpoint=str(checkpoint_path(self.file_name(repeat_index))),
-            checkpoint_seconds=checkpoint_seconds,
-            pruner=pruner,
-            rivals=tuple(rivals),
-        )
-
-    def spec_over(self, repeat_index: int, folder: Path, fitted: Fitted) -> JobSpec:
-        """Return what training needs over samples that lie anywhere, without a checkpoint.
-
-        Args:
-            repeat_index: which of the Job's trainings.
-            folder: holds a folder of samples for each split.
-            fitted: the preprocessing that made them.
-        """
-        queue, splitset = self.queue, self.queue.splitset
-        positions = (self.fold or splitset).positions()
-        return JobSpec(
-            job_id=self.id,
-            repeat_index=repeat_index,
-            name=self.training_name(repeat_index),
-            library=queue.algorithm.library,
-            analysis_type=queue.algorithm.analysis_type,
-            functions=queue.algorithm.payloads(),
-            hyperparameters=self.hyperparameters,
-            seed=self.seed(repeat_index),
-            samples={split: str(folder / split) for split in positions},
-            key_train=splitset.key_train or "",
-            key_evaluation=splitset.key_evaluation,
-            feature_count=len(fitted.features),
-            label=target_of(splitset, fitted),
-            feature_columns=tuple(feature.output_columns for feature in fitted.features),
-            column_groups=_column_groups(splitset, fitted),
-            permute_count=queue.permute_count,
-            sources=queue.algorithm.sources,
-            outputs=queue.algorithm.outputs,
-        )
-
-    def record(self, attempt: Attempt, outcome: JobOutcome) -> BaseModel | None:
-        """Store what came of a training: a Predictor with its Prediction, or the failure.
-
-        One transaction, and idempotent: a Predictor that is there already stays. A claim that
-        another process has taken over meanwhile records nothing. The training's checkpoint goes,
-        unless memory or the device was at fault, which may go better another time.
-
-        Returns:
-            The Predictor; None of a failure, or where another process trains in this one's place.
-
-        Raises:
-            UnrecordedError: what was trained cannot be written (a full disk, a read-only store).
-                It is kept in a file that the error names, and `recover` records it later.
-        """
-        if outcome.failure is not None:
-            attempt.finish(
-                FAILED, outcome.failure.message, outcome.failure.traceback,
-                kind=outcome.failure.kind, peak_memory_mb=outcome.peak_memory_mb,
-                device=outcome.device,
-            )  # fmt: skip
-            if outcome.failure.kind not in {MEMORY, DEVICE_LOST}:
-                self._forget_checkpoint(outcome.repeat_index)
-            return None
-        try:
-            predictor = self._record_trained(outcome, attempt)
-        except BaseException as error:
-            kept = outbox.keep(self, outcome, error)
-            if not isinstance(error, Exception):
-                raise  # Ctrl-C: the next run finds the file
-            attempt.release(f"could not be recorded and is kept in {kept}")
-            raise UnrecordedError(outbox.describe(self, outcome, error, kept)) from error
-        self._forget_checkpoint(outcome.repeat_index)
-        return predictor
-
-    def recover(self, repeat_index: int) -> JobOutcome | None:
-        """Record what was trained already but could not be recorded then; None where nothing was.
-
-        Raises:
-            UnrecordedError: it still cannot be written; the file stays.
-        """
-        found = outbox.find(self, repeat_index)
-        if found is None:
-            return None
-        path, outcome = found
-        try:
-            self._record_trained(outcome)
-        except Exception as error:
-            raise UnrecordedError(outbox.describe(self, outcome, error, path)) from error
-        outbox.forget(path)
-        self._forget_checkpoint(repeat_index)
-        logger.info("Job %d (%s): recorded what was kept in %s.", self.id, self.key, path)
-        return outcome
-
-    def _record_trained(
-        self, outcome: JobOutcome, attempt: Attempt | None = None
-    ) -> BaseModel | None:
-        """Write the Predictor, where the claim is still held, and end the attempts at it."""
-        table = type(self).predictors.rel_model
-        table.send_ahead(outcome)
-        with metastore.atomic():
-            if attempt is not None and not attempt.succeed(outcome):
-                return self.predictors.where(table.repeat_index == outcome.repeat_index).first()
-            for left in self._running(outcome.repeat_index):
-                left.succeed(outcome)
-            found = [p for p in self.predictors if p.repeat_index == outcome.repeat_index]
-            return found[0] if found else table.record(self, outcome)
-
-    def _running(self, repeat_index: int) -> list[Attempt]:
+    def running(self, repeat_index: int) -> list[Attempt]:
+        """Return the attempts at one training that nobody ended."""
         of_this = (Attempt.job == self) & (Attempt.repeat_index == repeat_index)
         return list(Attempt.select().where(of_this, Attempt.status == RUNNING))
-
-    def _forget_checkpoint(self, repeat_index: int) -> None:
-        shutil.rmtree(checkpoint_path(self.file_name(repeat_index)), ignore_errors=True)
 
 
 class Attempt(BaseModel):
@@ -356,31 +217,3 @@ class Attempt(BaseModel):
 
 
 heart = heartbeat.Heart(Attempt, RUNNING)
-
-
-def target_of(splitset: Splitset, fitted: Fitted) -> pipeline.FittedLabel | Target:
-    """Return what was fitted on the Label, with its positive class, or on what is its own."""
-    if fitted.label is None or splitset.label is None:
-        return own_target(splitset, fitted)
-    return replace(fitted.label, positive=splitset.label.positive)
-
-
-def own_target(splitset: Splitset, fitted: Fitted) -> Target:
-    """Return what a Splitset without a Label learns: its Feature itself."""
-    (feature,) = splitset.features
-    recipe = feature.recipe()
-    shape = (*feature.preprocessed_shape()[:-1], len(fitted.features[0].output_columns))
-    return Target(fitted.features[0], shape, recipe.reshape_indices)
-
-
-def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] | None, ...]:
-    """Return which encoded columns follow from which column; None where none can be permuted.
-
-    Images have no columns of meaning, and a reshape moves columns away from the last axis.
-    """
-    return tuple(
-        None
-        if feature.dataset.typ == "image" or list(feature.featureshapers)
-        else pipeline.column_groups(fit)
-        for feature, fit in zip(splitset.features, fitted.features, strict=True)
-    )

@@ -11,7 +11,7 @@ from peewee import ForeignKeyField, IntegerField
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.store.fields import JSONField
-from aiqc_core.orm.store.model import BaseModel, rowmethod
+from aiqc_core.orm.store.model import BaseModel, operation
 from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess import classes as class_order
@@ -83,21 +83,21 @@ class Label(BaseModel):
             dataset=dataset,
         )
 
-    @rowmethod
+    @operation
     def to_df(
         self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
     ) -> pd.DataFrame:
         """Return rows of the Label's columns; see `Dataset.to_df`."""
         return self.dataset.to_df(self._checked_columns(columns), samples)
 
-    @rowmethod
+    @operation
     def to_arr(
         self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
     ) -> NDArray[np.generic]:
         """Return rows as an array, always `(samples, columns)`; see `Dataset.to_arr`."""
         return self.dataset.to_arr(self._checked_columns(columns), samples)
 
-    @rowmethod
+    @operation
     def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
         """Return `{column: dtype}` of the Label's columns."""
         return self.dataset.get_dtypes(self._checked_columns(columns))

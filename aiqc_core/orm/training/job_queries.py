@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.job import Job
+from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.orm.tables.queue import Queue
 
 if TYPE_CHECKING:
@@ -69,3 +70,8 @@ def _combos(queue: Queue, ids: set[int]) -> dict[int, Hyperparamcombo]:
         else Hyperparamcombo.select().where(Hyperparamcombo.id.in_(ids))
     )
     return {combo.id: combo for combo in query}
+
+
+def predictors_of(queue: Queue) -> Any:
+    """Return the query for the Predictors of a Queue, in the order they were recorded."""
+    return Predictor.select().join(Job).where(Job.queue == queue).order_by(Predictor.id)

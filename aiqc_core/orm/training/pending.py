@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.orm.tables.job import PRUNED, Attempt, Job
 from aiqc_core.orm.tables.predictor import Predictor
-from aiqc_core.orm.training.job_queries import jobs_of
+from aiqc_core.orm.training.job_queries import jobs_of, predictors_of
 from aiqc_core.stages.train.hooks.observer import PRUNER
 
 if TYPE_CHECKING:
@@ -17,12 +17,6 @@ def skipped_of(queue: Queue) -> Any:
     """Return the query for the trainings of a Queue that a pruner stopped before they began."""
     pruned = (Job.queue == queue) & (Attempt.status == PRUNED)
     return Attempt.select().join(Job).where(pruned)
-
-
-def pruned_of(queue: Queue) -> int:
-    """Count the trainings that a pruner stopped, before they began or after some epochs."""
-    cut_short = (Job.queue == queue) & (Predictor.stopped == PRUNER)
-    return skipped_of(queue).count() + Predictor.select().join(Job).where(cut_short).count()
 
 
 def lacking(queue: Queue) -> list[tuple[Job, int]]:
@@ -36,3 +30,22 @@ def lacking(queue: Queue) -> list[tuple[Job, int]]:
     if not any(wanted.values()):
         return []
     return [(job, index) for job in jobs_of(queue) for index in wanted[job.id]]
+
+
+def runs_completed(queue: Queue) -> int:
+    """How many Predictors are recorded."""
+    return predictors_of(queue).count()
+
+
+def runs_skipped(queue: Queue) -> int:
+    """How many runs a pruner stopped before they began; they count as done."""
+    return skipped_of(queue).count()
+
+
+def runs_pruned(queue: Queue) -> int:
+    """How many runs a pruner stopped: before they began, or after some of their epochs.
+
+    The latter have a Predictor, marked `stopped='pruner'`, and so are among those completed.
+    """
+    cut_short = (Job.queue == queue) & (Predictor.stopped == PRUNER)
+    return skipped_of(queue).count() + Predictor.select().join(Job).where(cut_short).count()

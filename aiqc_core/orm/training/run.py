@@ -9,24 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, keras_backend
 from aiqc_core.devices import leases
-from aiqc_core.errors import UnrecordedError
+from aiqc_core.errors import TrainingError, UnrecordedError
 from aiqc_core.orm.tables.job import DEVICE_LOST, FAILED, MEMORY, SUCCEEDED, Attempt, Job
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.pending import lacking
 from aiqc_core.orm.training.progress import JobFailure, Progress, RunSummary
+from aiqc_core.orm.training.record import record, recover
 from aiqc_core.orm.training.scheduler import Schedule
+from aiqc_core.orm.training.spec import spec_of
 from aiqc_core.stages.train import run as runner
+from aiqc_core.stages.train.search import pruning
 from aiqc_core.workers.pool import WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from aiqc_core.orm.tables.queue import Queue
+    from aiqc_core.stages.train.search.pruning import Pruner
     from aiqc_core.stages.train.spec import Failure, JobOutcome
     from aiqc_core.workers.pool import Finished
 
-__all__ = ["JobFailure", "Options", "RunSummary", "pending", "run", "train_one"]
+__all__ = ["JobFailure", "Options", "RunSummary", "pending", "run", "run_jobs", "train_one"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +39,59 @@ TRAIN = "aiqc_core.stages.train.run:run"
 TRAIN_STACK = "aiqc_core.stages.train.stacking.run:run_stacked"
 
 
+def run_jobs(
+    queue: Queue,
+    workers: int | None = None,
+    *,
+    raise_on_error: bool = True,
+    progress: bool = True,
+    time_limit: float | None = None,
+    checkpoint_seconds: float | None = None,
+    stack: bool = False,
+    pruner: Pruner | None = None,
+) -> RunSummary:
+    """Train what has no Predictor yet; a finished Queue trains nothing and says so.
+
+    Ctrl-C records what is done and gives the rest back; the next call goes on with it.
+
+    Args:
+        queue: the Queue; `Queue.run_jobs(7)` takes its id.
+        workers: processes that train side by side; `None` or 1 trains in this process. Where
+            there are GPUs (`AIQC_DEVICES`), training is always in processes of their own,
+            one a device slot: `None` is all slots, and more workers than slots wait.
+        raise_on_error: raise at the end when a Job failed, else return the summary.
+        progress: show a bar with the best score so far.
+        time_limit: seconds that one training may take; then it has failed. Training is then
+            in a process of its own, with one worker too.
+        checkpoint_seconds: keep the state of each training that often (0: after each epoch),
+            so that it goes on from there when it was killed.
+        stack: train together what differs only in numbers (PyTorch); the log says why where
+            that cannot be. The results equal those of training alone within rounding.
+        pruner: stops what will not win, a training after an epoch and a combination after a
+            fold, such as `MedianPruner()`. See `train.pruning`.
+
+    Returns:
+        How many were trained, found, pruned and failed.
+
+    Raises:
+        TrainingError: an argument is out of range, before anything is written; or at the end,
+            when Jobs failed: it lists each with its reason. The others are recorded, and the
+            next call tries the failed ones again.
+    """
+    options = Options.checked(
+        workers=workers, raise_on_error=raise_on_error, progress=progress,
+        time_limit=time_limit,
+        checkpoint_seconds=checkpoint_seconds, stack=stack,
+        pruner=pruning.steered(pruner, queue.metric),
+    )  # fmt: skip
+    summary = run(queue, options)
+    if summary.failures and raise_on_error:
+        raise TrainingError(summary.describe()) from summary.cause()
+    return summary
+
+
 def run(queue: Queue, options: Options) -> RunSummary:
-    """Train what a Queue lacks; see `Queue.run_jobs`."""
+    """Train what a Queue lacks; see `run_jobs`."""
     todo = pending(queue)
     summary = RunSummary(
         queue.id,
@@ -62,7 +117,7 @@ def pending(queue: Queue) -> list[tuple[Job, int]]:
     todo = lacking(queue)
     if not any(folder.is_dir() for folder in config.spill_paths()):
         return todo  # as nearly always: ten thousand Jobs need not look one by one
-    return [(job, index) for job, index in todo if job.recover(index) is None]
+    return [(job, index) for job, index in todo if recover(job, index) is None]
 
 
 def train_one(
@@ -75,7 +130,7 @@ def train_one(
         repeat_index: which of its trainings.
         checkpoint_seconds: between two checkpoints; None writes none.
     """
-    recovered = job.recover(repeat_index)
+    recovered = recover(job, repeat_index)
     if recovered is not None:
         return recovered
     _refuse_other_backend(job.queue.algorithm.library)
@@ -84,8 +139,8 @@ def train_one(
     if attempt is None:
         return None
     with _released_when_interrupted([attempt]):
-        outcome = runner.run(job.spec(repeat_index, checkpoint_seconds=checkpoint_seconds))
-        job.record(attempt, outcome)
+        outcome = runner.run(spec_of(job, repeat_index, checkpoint_seconds=checkpoint_seconds))
+        record(job, attempt, outcome)
     return outcome
 
 
@@ -194,12 +249,12 @@ class _Run:
     def record(self, claim: _Claim, outcome: JobOutcome) -> None:
         """Record one outcome; where the store cannot be written, nothing more is begun."""
         if outcome.failure is not None and self.tries_again(claim, outcome.failure):
-            claim.job.record(claim.attempt, outcome)
+            record(claim.job, claim.attempt, outcome)
             self.attempts.remove(claim.attempt)
             self.schedule.again([(claim.job, claim.repeat_index)])
             return
         try:
-            claim.job.record(claim.attempt, outcome)
+            record(claim.job, claim.attempt, outcome)
         except UnrecordedError as error:
             self.progress.failed(claim.job, str(error))
             self.schedule.stop()  # what is in flight ends, and is kept as this one is

@@ -11,6 +11,7 @@ from aiqc_core.orm.tables.job import PRUNED
 from aiqc_core.orm.training import search
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.scores import Scores, histories
+from aiqc_core.orm.training.spec import spec_of
 from aiqc_core.stages.train.search import pruning
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class Schedule:
 
     def spec(self, job: Job, repeat_index: int) -> JobSpec:
         """Return the specification of a training, with its rivals up to now."""
-        return job.spec(
+        return spec_of(
+            job,
             repeat_index,
             checkpoint_seconds=self._options.checkpoint_seconds,
             pruner=self._options.captured_pruner,

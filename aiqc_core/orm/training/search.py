@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import fn
 
-from aiqc_core.orm.store import numbering
 from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.tables import numbering
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo, Hyperparamset
 from aiqc_core.orm.tables.job import FAILED, PRUNED, Attempt, Job
+from aiqc_core.orm.training.create_queue import add_jobs
 from aiqc_core.orm.training.job_queries import jobs_of
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.scores import Scores
@@ -131,7 +132,7 @@ def _written(queue: Queue, chosen: dict[str, Any], number: int) -> list[Job] | N
         if len(trial_ids(queue)) != number:
             return None
         combo = _combo(hyperparamset, chosen)
-        queue.add_jobs([combo.id])
+        add_jobs(queue, [combo.id])
         return jobs_of(queue, combos=[combo.id])
 
 

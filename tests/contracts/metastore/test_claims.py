@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import lines
 
 from aiqc_core.orm import Attempt
+from aiqc_core.orm.store import heartbeat
 from aiqc_core.orm.tables.job import heart
-from aiqc_core.orm.training import heartbeat
 
 if TYPE_CHECKING:
     import pytest

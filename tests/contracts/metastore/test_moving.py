@@ -16,10 +16,9 @@ from aiqc_core.cli import app
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm import Attempt, Dataset, Queue, Snapshot, metastore
 from aiqc_core.orm.admin import transfer
-from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store import blobs, process_identity
 from aiqc_core.orm.store.postgres import PostgresStore
 from aiqc_core.orm.tables.schema import tables
-from aiqc_core.orm.training import process_identity
 
 if TYPE_CHECKING:
     from pathlib import Path

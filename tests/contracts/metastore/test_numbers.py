@@ -21,7 +21,7 @@ from aiqc_core.orm import (
     Splitset,
     metastore,
 )
-from aiqc_core.orm.store import numbering
+from aiqc_core.orm.tables import numbering
 
 FRAME = pd.DataFrame({"a": range(40), "b": range(40), "c": range(40)}, dtype="float64")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pandas.api import types
 
 from aiqc_core.errors import SelectionError, SplitError
-from aiqc_core.orm.inference.batches import Offer, of_row
+from aiqc_core.orm.samples.new_data import Offer, of_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,94 @@
+"""All that one training needs, as a value that another process can take."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aiqc_core.config import checkpoint_path
+from aiqc_core.orm.samples import cache
+from aiqc_core.orm.samples.target import target_of
+from aiqc_core.stages.preprocess import pipeline
+from aiqc_core.stages.train.spec import JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from aiqc_core.orm.samples.cache import Fitted
+    from aiqc_core.orm.tables.job import Job
+    from aiqc_core.orm.tables.splitset import Splitset
+
+
+def spec_of(
+    job: Job,
+    repeat_index: int,
+    *,
+    checkpoint_seconds: float | None = None,
+    pruner: bytes | None = None,
+    rivals: Sequence[dict[str, list[float]]] = (),
+) -> JobSpec:
+    """Return all that training needs, as a value that another process can take.
+
+    Args:
+        repeat_index: which of the Job's trainings.
+        checkpoint_seconds: between two checkpoints; None writes none, but a training that was
+            killed goes on from the one that it left.
+        pruner: the captured function that may stop a training early.
+        rivals: the histories that the pruner compares with.
+    """
+    splitset, fold = job.queue.splitset, job.fold
+    folder = cache.ensure(splitset, fold)
+    fitted: Any = (fold or splitset).fitted
+    return replace(
+        spec_over(job, repeat_index, folder, fitted),
+        checkpoint=str(checkpoint_path(job.file_name(repeat_index))),
+        checkpoint_seconds=checkpoint_seconds,
+        pruner=pruner,
+        rivals=tuple(rivals),
+    )
+
+
+def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobSpec:
+    """Return what training needs over samples that lie anywhere, without a checkpoint.
+
+    Args:
+        repeat_index: which of the Job's trainings.
+        folder: holds a folder of samples for each split.
+        fitted: the preprocessing that made them.
+    """
+    queue, splitset = job.queue, job.queue.splitset
+    positions = (job.fold or splitset).positions()
+    return JobSpec(
+        job_id=job.id,
+        repeat_index=repeat_index,
+        name=job.training_name(repeat_index),
+        library=queue.algorithm.library,
+        analysis_type=queue.algorithm.analysis_type,
+        functions=queue.algorithm.payloads(),
+        hyperparameters=job.hyperparameters,
+        seed=job.seed(repeat_index),
+        samples={split: str(folder / split) for split in positions},
+        key_train=splitset.key_train or "",
+        key_evaluation=splitset.key_evaluation,
+        feature_count=len(fitted.features),
+        label=target_of(splitset, fitted),
+        feature_columns=tuple(feature.output_columns for feature in fitted.features),
+        column_groups=_column_groups(splitset, fitted),
+        permute_count=queue.permute_count,
+        sources=queue.algorithm.sources,
+        outputs=queue.algorithm.outputs,
+    )
+
+
+def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] | None, ...]:
+    """Return which encoded columns follow from which column; None where none can be permuted.
+
+    Images have no columns of meaning, and a reshape moves columns away from the last axis.
+    """
+    return tuple(
+        None
+        if feature.dataset.typ == "image" or list(feature.featureshapers)
+        else pipeline.column_groups(fit)
+        for feature, fit in zip(splitset.features, fitted.features, strict=True)
+    )
