@@ -46,18 +46,18 @@ input()
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from aiqc_core.orm import copies, restoring
+from aiqc_core.orm.admin import backup, restore
 
 def seen(what, done, total):
     if what == sys.argv[2] and done:
         os.kill(os.getpid(), signal.SIGKILL)
 
 path = Path(sys.argv[3])
-copies.STEP_PAGES = 4
+backup.STEP_PAGES = 4
 if sys.argv[1] == "backup":
-    copies.backup(path, seen=seen)
+    backup.backup(path, seen=seen)
 else:
-    restoring.restore(path, force=True, seen=seen)
+    restore.restore(path, force=True, seen=seen)
 """
 
 

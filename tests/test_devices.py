@@ -179,7 +179,7 @@ def test_a_folder_that_is_not_ours_is_refused(folder: Path, tmp_path: Path) -> N
 
 HOLD = """
 import sys, time
-from aiqc_core import leases
+from aiqc_core.devices import leases
 leases.lease_for_this_process()
 import os
 print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)

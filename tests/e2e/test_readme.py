@@ -37,7 +37,10 @@ def test_the_notebook_example_trains_and_prints_metrics(home: Path, tmp_path: Pa
 
 
 def test_the_experiment_to_add_trains(home: Path, tmp_path: Path) -> None:
-    run(tmp_path, f"{EXPERIMENT}\nfrom aiqc_core import chain\n\nchain.run(EXPERIMENT)\n")
+    run(
+        tmp_path,
+        f"{EXPERIMENT}\nfrom aiqc_core.experiment import workflow\n\nworkflow.run(EXPERIMENT)\n",
+    )
     accuracies = [p.predictions[0].metrics["test"]["accuracy"] for p in Predictor.select()]
     assert len(accuracies) == 2
     assert max(accuracies) > 0.8

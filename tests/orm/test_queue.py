@@ -365,14 +365,15 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 import test_queue
-from aiqc_core.orm import Queue, running
+from aiqc_core.orm import Queue
+from aiqc_core.orm.training import run
 
-record = running.Job.record
+record = run.record
 def record_then_die(job, attempt, outcome):
     record(job, attempt, outcome)
     if Queue.get_by_id({queue}).runs_completed == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-running.Job.record = record_then_die
+run.record = record_then_die
 Queue.get_by_id({queue}).run_jobs(progress=False)
 """
 

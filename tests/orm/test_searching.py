@@ -159,7 +159,8 @@ def test_with_two_workers_the_sequence_does_not_depend_on_who_is_faster(home: Pa
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
-from aiqc_core.orm import Queue, running, searching
+from aiqc_core.orm import Queue
+from aiqc_core.orm.training import run, search
 
 calls = 0
 def dying(function, times, *, before):
@@ -178,10 +179,10 @@ def dying(function, times, *, before):
 Queue.get_by_id({queue}).run_jobs(progress=False)
 """
 MOMENTS = (
-    "searching._written = dying(searching._written, 2, before=False)  # asked, not begun",
-    "running.Job.record = dying(running.Job.record, 2, before=True)  # trained, not recorded",
-    "running.Job.record = dying(running.Job.record, 5, before=False)  # recorded",
-    "searching.tpe.suggest = dying(searching.tpe.suggest, 2, before=False)  # not yet written",
+    "search._written = dying(search._written, 2, before=False)  # asked, not begun",
+    "run.record = dying(run.record, 2, before=True)  # trained, not recorded",
+    "run.record = dying(run.record, 5, before=False)  # recorded",
+    "search.tpe.suggest = dying(search.tpe.suggest, 2, before=False)  # not yet written",
 )
 
 

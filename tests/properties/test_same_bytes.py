@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # Builders meet at a line on stdin, once a round; each notes every folder that it builds.
 BUILD = """
 import os, sys
-from aiqc_core import cache
+from aiqc_core.storage import cache
 from aiqc_core.orm import Splitset
 write, log = cache.write, os.open(sys.argv[2], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 def noted(folder, splits, files):

@@ -42,10 +42,10 @@ def keras_build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
 MEASURED = """
 import dataclasses, json, pickle
 import psutil
-from aiqc_core.stages.train import runner
+from aiqc_core.stages.train import run
 spec, resident = pickle.load(open("spec", "rb")), []
 for number in range(int(open("jobs").read())):
-    outcome = runner.run(dataclasses.replace(spec, seed=number))
+    outcome = run.run(dataclasses.replace(spec, seed=number))
     assert outcome.failure is None, outcome.failure.traceback
     del outcome
     resident.append(psutil.Process().memory_info().rss / 2**20)

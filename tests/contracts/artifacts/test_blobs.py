@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LARGE = os.urandom(3 * OBJECT_BYTES)
 
 PUT = """
-from aiqc_core.orm import blobs
+from aiqc_core.orm.store import blobs
 for index in range(20):
     print(blobs.put(bytes([index]) * 50_000))
 """

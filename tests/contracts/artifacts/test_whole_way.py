@@ -40,11 +40,12 @@ if TYPE_CHECKING:
 
 SAMPLES = 1500
 ON_ANOTHER_MACHINE = """
-from aiqc_core.orm import Prediction, Predictor, Splitset, sampling
+from aiqc_core.orm import Prediction, Predictor, Splitset
+from aiqc_core.orm.samples import cache
 
-build, sampling._build = sampling._build, None
+build, cache._build = cache._build, None
 Splitset.get_by_id(1).cache_samples()
-sampling._build = build
+cache._build = build
 new = Splitset.make([1], 1, predictor_id=1)
 print(new.infer().metrics["infer_0"]["loss"], len(Predictor.get_by_id(1).model_file))
 """
