@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+import os
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -13,11 +13,10 @@ from aiqc_core.errors import NotFoundError
 from aiqc_core.orm import Champion, Dataset, clear_cache_all
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
 
-class MetastoreResource(dg.ConfigurableResource[Any]):
+class MetastoreResource(dg.ConfigurableResource[None]):
     """The store in which every row lies; its processes find it by `AIQC_HOME`.
 
     An asset of your own asks it for the model in use:
@@ -33,12 +32,11 @@ class MetastoreResource(dg.ConfigurableResource[Any]):
         "empty.",
     )
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Self]:
-        """Point this process, and those it starts, to the store while the run lasts."""
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Point this process, and those it starts, to the store."""
         del context
-        with config.use_folder(config.HOME_VARIABLE, self.home):
-            yield self
+        if self.home:
+            os.environ[config.HOME_VARIABLE] = self.home
 
     def champion(self, experiment: str) -> Champion:
         """Return the promotion that is in force in an experiment.
@@ -66,7 +64,7 @@ class MetastoreResource(dg.ConfigurableResource[Any]):
         return found
 
 
-class CacheResource(dg.ConfigurableResource[Any]):
+class CacheResource(dg.ConfigurableResource[None]):
     """The folder of preprocessed samples; its processes find it by `AIQC_CACHE`."""
 
     folder: str = Field(
@@ -75,12 +73,11 @@ class CacheResource(dg.ConfigurableResource[Any]):
         "be deleted: samples are built again.",
     )
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator[Self]:
-        """Point this process, and those it starts, to the cache while the run lasts."""
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Point this process, and those it starts, to the cache."""
         del context
-        with config.use_folder(config.CACHE_VARIABLE, self.folder):
-            yield self
+        if self.folder:
+            os.environ[config.CACHE_VARIABLE] = self.folder
 
     def path(self) -> Path:
         """Return where the samples of all Splitsets lie."""

@@ -276,7 +276,7 @@ def test_a_task_within_its_time_limit_leaves_none_for_the_next(pool: WarmPool) -
 
 @pytest.mark.parametrize("limit", [0, -1.0, True, "5", float("nan")])
 def test_a_time_limit_that_is_no_positive_number_is_refused(pool: WarmPool, limit: Any) -> None:
-    with pytest.raises(TrainingError, match="time_limit="):
+    with pytest.raises(TrainingError, match="time_limit: "):
         pool.submit("key", "os:getpid", time_limit=limit)
     assert pool.busy == []
 

@@ -224,7 +224,7 @@ def test_a_task_on_a_whole_device_waits_for_all_its_slots(
 
 
 LOSE = (
-    "__import__('aiqc_core.devices.faults').device_faults.note_lost('it fell off') "
+    "__import__('aiqc_core.devices.faults').devices.faults.note_lost('it fell off') "
     f"if {SEEN} == '0' else __import__('time').sleep(.3)"
 )
 
@@ -259,7 +259,7 @@ def test_when_no_device_is_left_the_error_says_so(
 
 
 def test_a_worker_that_a_fault_has_spoilt_is_replaced_and_keeps_its_device(pool: WarmPool) -> None:
-    spoil = "__import__('aiqc_core.devices.faults').device_faults.note_spoilt()"
+    spoil = "__import__('aiqc_core.devices.faults').devices.faults.note_spoilt()"
     before = value(pool, PID)
     assert value(pool, spoil) is None
     assert value(pool, f"({SEEN}, {PID} != {before})") == ("0", True)

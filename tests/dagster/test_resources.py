@@ -66,26 +66,3 @@ def test_the_cache_lies_where_it_is_configured_and_can_be_cleared(
     cache.clear()
     assert cache.size_bytes() == 0
     assert not queue.splitset.cache_hot
-
-
-def test_a_store_and_a_cache_of_a_resource_are_those_of_its_run_alone(
-    home: Path, tmp_path: Path
-) -> None:
-    seen: list[Path] = []
-
-    @dg.op(required_resource_keys={"metastore", "cache"})
-    def look() -> None:
-        seen.extend((config.home(), config.samples_path()))
-
-    @dg.job(
-        resource_defs={
-            "metastore": MetastoreResource(home=str(tmp_path / "own")),
-            "cache": CacheResource(folder=str(tmp_path / "fast")),
-        }
-    )
-    def own() -> None:
-        look()
-
-    own.execute_in_process()
-    assert seen == [tmp_path / "own", tmp_path / "fast" / "samples"]
-    assert (config.home(), config.samples_path()) == (home, home / "cache" / "samples")

@@ -312,7 +312,7 @@ def test_many_rows_take_little_memory_beside_their_own(
     code = """
 import sys, numpy, pandas, psutil
 from aiqc_core.orm import Predictor
-from aiqc_core.stages.train import memory
+from aiqc_core.stages.train.hooks import memory
 predictor = Predictor.get_by_id(int(sys.argv[1]))
 def rows(count):
     x = numpy.random.default_rng(0).normal(size=(count, 2))

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.orm.inference.load import stored_model
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -123,7 +121,7 @@ def detached(predictor: Predictor | Detached) -> Detached:
         classes=predictor.classes,
         features_shapes=predictor.features_shapes,
         fitted_preprocessing=fitted,
-        model=stored_model(predictor),
+        model=predictor.stored(),
         feature=_Feature(feature.id, feature.columns, about, feature.get_dtypes(), rules, recipe),
         label_columns=[] if label is None else label.columns,
         splits=(job.fold or splitset).positions() if recipe.fills else {},

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, frames
 from aiqc_core.errors import SplitError
-from aiqc_core.orm.inference.load import stored_model
 from aiqc_core.orm.samples import new_data as newdata
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.prediction import Prediction
@@ -109,7 +108,7 @@ def predicted(
     All of it is encoded before the model is loaded, so that what cannot be predicted is refused
     before anything is.
     """
-    stored = stored_model(predictor)
+    stored = predictor.stored()
     batches = newdata.batches(predictor, features)
     parts = batches.checked(stored.shapes)
     encoded = newdata.truth(predictor, batches, label)

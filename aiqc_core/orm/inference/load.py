@@ -31,7 +31,7 @@ def get_model(predictor: Predictor) -> Any:
     )
 
 
-def stored_model(predictor: Predictor) -> StoredModel:
+def stored(predictor: Predictor) -> StoredModel:
     """Return all that it takes to predict with this model, as a value."""
     queue = predictor.job.queue
     fitted: Any = predictor.fitted_preprocessing

@@ -17,7 +17,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.inference import predict as predicting
 from aiqc_core.orm.inference.detached import Detached, detached
-from aiqc_core.orm.inference.load import stored_model
 from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.train.backends.base import get_backend
@@ -97,7 +96,7 @@ class _Trained(BaseEstimator):
     def _scores(self, X: Any) -> SplitScores:
         used, judge = _loaded.get(self, (None, None))
         if judge is None or used is not self.predictor:
-            stored = stored_model(self.predictor)
+            stored = self.predictor.stored()
             with get_backend(stored.library).isolated(stored.threads):
                 judge = stored.load()
             _loaded[self] = self.predictor, judge

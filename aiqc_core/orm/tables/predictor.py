@@ -64,6 +64,7 @@ class Predictor(BaseModel):
 
     if TYPE_CHECKING:
         get_model = operation(load.get_model)
+        stored = operation(load.stored)
         predict = operation(predict_.predict)
         plot_learning_curve = operation(figures.plot_learning_curve)
         diff = operation(diff_.diff)
@@ -71,6 +72,7 @@ class Predictor(BaseModel):
         as_estimator = operation(sklearn.as_estimator)
     else:
         get_model = operation("aiqc_core.orm.inference.load:get_model")
+        stored = operation("aiqc_core.orm.inference.load:stored")
         predict = operation("aiqc_core.orm.inference.predict:predict")
         plot_learning_curve = operation("aiqc_core.orm.results.figures:plot_learning_curve")
         diff = operation("aiqc_core.orm.lineage.diff:diff")
