@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from aiqc_core.experiment import declaration
 from aiqc_core.experiment.declaration import unread
-from aiqc_dagster.build import experiment as bundle
 from aiqc_dagster.build import invalid
+from aiqc_dagster.build.experiment import of_experiment
 
 
 class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -59,4 +59,4 @@ class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
         if experiment is None or faults:
             key = invalid.key_of(folder, context.defs_module_path, document)
             return invalid.build(key, faults)
-        return bundle.of_experiment(experiment)
+        return of_experiment(experiment)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from aiqc_core.errors import NotFoundError
 from aiqc_core.experiment import declaration
 from aiqc_dagster import defs as declared
-from aiqc_dagster.build import experiment as bundle
 from aiqc_dagster.build import loader
+from aiqc_dagster.build.experiment import whole
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -34,4 +34,4 @@ def experiment(name: str) -> Experiment:
     return found[name]
 
 
-defs = bundle.whole(*loader.load(declared))
+defs = whole(*loader.load(declared))

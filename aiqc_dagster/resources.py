@@ -1,4 +1,4 @@
-"""What assets and ops need from outside: the store, and the cache of samples."""
+"""Resources of assets and ops: the store, and the cache of samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class MetastoreResource(dg.ConfigurableResource[None]):
-    """The store in which every row lies; its processes find it by `AIQC_HOME`.
+    """The store of all rows; its processes find it by `AIQC_HOME`.
 
     An asset of your own asks it for the model in use:
 
@@ -80,7 +80,7 @@ class CacheResource(dg.ConfigurableResource[None]):
             os.environ[config.CACHE_VARIABLE] = self.folder
 
     def path(self) -> Path:
-        """Return where the samples of all Splitsets lie."""
+        """Return the folder of the samples of all Splitsets."""
         return config.samples_path()
 
     def size_bytes(self) -> int:
@@ -93,10 +93,9 @@ class CacheResource(dg.ConfigurableResource[None]):
 
 
 def handed_on() -> dict[str, dg.FilesystemIOManager]:
-    """Return where steps leave what they hand on: beside the artifacts, if those are shared.
+    """Return the IO manager of step outputs: beside the artifacts, where these are shared.
 
-    Steps of one run on several machines have no folder in common. What they hand on is small,
-    names of Jobs and ids of rows; the default, a folder of Dagster's home, serves one machine.
+    Steps on several machines share no folder. Outputs are small: names of Jobs and ids of rows.
     """
     artifacts = config.artifacts_url()
     if artifacts is None:

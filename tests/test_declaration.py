@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import DeclarationError, NotFoundError
-from aiqc_core.experiment.declaration import discover, examine, load, told
+from aiqc_core.experiment.declaration import Found, discover, examine, load
 from aiqc_core.usercode.identity import fingerprint
 
 SMALL = """\
@@ -310,12 +310,17 @@ def test_a_source_may_lie_in_the_users_home(
     assert f"no file '~/no.csv' at {tmp_path / 'home'}" in fault.message
 
 
+def lines(found: Found) -> str:
+    """Return the faults of a declaration as lines."""
+    return "\n".join(map(str, found.faults))
+
+
 def test_two_experiments_of_one_name_are_told_apart(tmp_path: Path) -> None:
     write(tmp_path / "a", SMALL)
     write(tmp_path / "b", SMALL)
     first, second = discover(tmp_path)
     assert first.faults == ()
-    assert f"'updown' is the name of the experiment at {first.file}:1 too" in told(second.faults)
+    assert f"'updown' is the name of the experiment at {first.file}:1 too" in lines(second)
 
 
 def test_python_and_yaml_are_found_side_by_side(tmp_path: Path) -> None:
@@ -327,9 +332,9 @@ def test_python_and_yaml_are_found_side_by_side(tmp_path: Path) -> None:
     write(tmp_path / "e", "import sys\nsys.exit(3)\n", "experiment.py")
     found = {one.folder.name: one for one in discover(tmp_path)}
     assert {key for key, one in found.items() if not one.faults} == {"a", "b"}
-    assert "experiment.py:2: name: 'No' should be up to 60" in told(found["c"].faults)
-    assert "defines no EXPERIMENT" in told(found["d"].faults)
-    assert "SystemExit: 3" in told(found["e"].faults)
+    assert "experiment.py:2: name: 'No' should be up to 60" in lines(found["c"])
+    assert "defines no EXPERIMENT" in lines(found["d"])
+    assert "SystemExit: 3" in lines(found["e"])
 
 
 def test_a_path_that_is_not_there_is_refused(tmp_path: Path) -> None:

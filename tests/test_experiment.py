@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from aiqc_core.errors import AlgorithmError, DeclarationError, TrainingError
 from aiqc_core.experiment import Promotion
 from aiqc_core.experiment.model.automation import CRON_FIELDS, checked_cron
-from aiqc_core.experiment.model.experiment import metrics_of
 from aiqc_core.stages.evaluate import metrics
+from aiqc_core.stages.evaluate.ranking import metrics_of
 
 
 def changed(**training: Any) -> dict[str, Any]:

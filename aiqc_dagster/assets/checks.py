@@ -1,8 +1,7 @@
-"""The asset checks of an experiment, each said once: for people who materialise, and for jobs.
+"""The asset checks of an experiment, defined once for assets and for jobs.
 
-A check belongs to a stage and judges one cell of its asset. Beside an asset it runs whenever that
-is materialised, or alone from the tab "Checks"; a job's step that walks the stage reports the same
-check on the cell that it has just made.
+A check belongs to a stage and judges one cell of its asset. It runs when the asset is
+materialised, or alone from the tab "Checks"; a job's step reports it on the cell it has made.
 """
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
@@ -82,10 +81,10 @@ def definition(
     """Return a check as Dagster has it.
 
     Args:
-        experiment: whose.
-        check: which.
-        cells: of its asset.
-        named: what the key of a cell is called, where it has one part.
+        experiment: the declaration.
+        check: which check.
+        cells: the partitions of its asset.
+        named: the name of a cell's key, where it has one part.
     """
     dimension = STAGES[check.stage].dimension if check.stage in STAGES else None
 
@@ -109,20 +108,19 @@ def definition(
 
 
 def judged(check: Check, experiment: Experiment, snapshot: str, key: str) -> Finding:
-    """Return what a check finds; what it cannot judge is a verdict too and does not end the run.
+    """Return what a check finds; only a store that cannot be read raises.
 
-    Where nothing was materialised, or the data are not as the check expects them, it is amber; a
-    check that stops what follows is red then, as it vouches for nothing. Only a store that cannot
-    be read raises.
+    Where nothing was materialised, or the check cannot judge the data, the verdict is amber, and
+    red for a blocking check.
     """
     try:
         return check.examine(experiment, snapshot, key)
     except Exception as error:
         if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
             raise  # the store is at fault, not the data
-        told = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
+        cause = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
         verdict = FAILED if check.blocking else WARNING
-        return Finding(verdict, f"{check.name} cannot judge this: {told}")
+        return Finding(verdict, f"{check.name} cannot judge this: {cause}")
 
 
 def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:

@@ -13,9 +13,8 @@ from aiqc_dagster.build import stores
 from aiqc_dagster.ui import metadata
 
 DESCRIPTION = (
-    "What the champion says of new data: a cell is one batch, which predict_{0} adds. "
-    "Materialising one again shows its Prediction; with a path in the launchpad it is predicted "
-    "anew."
+    "What the champion predicts from new data: a cell is one batch, which predict_{0} adds. "
+    "Materialising one again shows its Prediction; a path in the launchpad predicts it again."
 )
 
 

@@ -1,8 +1,7 @@
-"""The stages of an experiment's chain, each said once: as an asset and as a step of a job.
+"""The stages of an experiment, defined once for assets and for the steps of jobs.
 
-A stage turns one cell of an asset into rows and says what to show. `assets.py` wraps it for people
-who materialise cells, `ops.py` for jobs that walk the whole chain in one run; both emit the same
-events.
+A stage turns one cell of an asset into rows and metadata. `assets.py` wraps it as an asset,
+`stage_ops.py` as a step of the job that runs the whole chain; both emit the same events.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whom to tell when a run failed: a webhook, which chat systems and incident systems take."""
+"""Notify a webhook of failed runs, as chat systems and incident systems accept it."""
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 import json
@@ -58,7 +58,7 @@ class NotifierResource(dg.ConfigurableResource[None]):
 
 
 def on_failure() -> dg.SensorDefinition:
-    """Return the sensor that tells of each run that failed; a person turns it on."""
+    """Return the sensor that reports each failed run; a person turns it on."""
 
     @dg.run_failure_sensor(
         name="notify_failure",
@@ -67,7 +67,7 @@ def on_failure() -> dg.SensorDefinition:
     )
     def notify_failure(context: dg.RunFailureSensorContext, notifier: NotifierResource) -> Any:
         run, event = context.dagster_run, context.failure_event
-        told = {
+        report = {
             "event": "run_failed",
             "job": run.job_name,
             "run_id": run.run_id,
@@ -79,7 +79,7 @@ def on_failure() -> dg.SensorDefinition:
                 for step in context.get_step_failure_events()
             ],
         }
-        if not notifier.send(told):
+        if not notifier.send(report):
             return dg.SkipReason(f"No url: set {URL_VARIABLE}.")
         return None
 

@@ -1,4 +1,4 @@
-"""Requests for a run of `retrain_<e>`: each is made once, whatever Dagster has seen before."""
+"""Request runs of `retrain_<e>`, each once, whatever Dagster has seen before."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def retrain(
     to fill it, it is named by date and time. Without `when` it is named by date and time.
 
     Args:
-        instance: which gets to know the snapshot.
-        experiment: whose.
+        instance: gets the snapshot's key.
+        experiment: the declaration.
         found: what is due, if anything.
         when: the time of a schedule's tick.
         run_key: under which Dagster runs the request once.

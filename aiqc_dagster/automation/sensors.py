@@ -1,4 +1,4 @@
-"""What watches: a source that changes, a run that failed, and whom to tell."""
+"""Sensors: a source that changed, a run that failed."""
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 import time

@@ -1,4 +1,4 @@
-"""What Dagster gets of experiments, and of the Queues that notebooks made: a code location."""
+"""Definitions of experiments, and of the Queues that notebooks made: a code location."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def of_notebooks() -> dg.Definitions:
 
 
 def of_everything() -> dg.Definitions:
-    """Return what all experiments share: the store, whom to tell, and how steps run."""
+    """Return what all experiments share: resources, notifications, and the executor."""
     return dg.Definitions(
         resources={
             "metastore": MetastoreResource(),

@@ -1,6 +1,6 @@
-"""What is under `defs/`: experiments in YAML or Python, and anything else that Dagster loads.
+"""Load what is under `defs/`: experiments in YAML or Python, and all else that Dagster loads.
 
-Each is loaded by itself, so that one that is wrong is shown and the others work.
+Each part loads by itself: a faulty one is shown and the others work.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dagster.components.core.defs_module import ComponentPath
 from aiqc_core.experiment import declaration
 from aiqc_core.experiment.declaration import FOLDER, MODULE, Fault, Found
 from aiqc_core.experiment.declaration.names import package_of
-from aiqc_dagster.build import experiment as bundle
 from aiqc_dagster.build import invalid
+from aiqc_dagster.build.experiment import of_experiment, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,7 +77,7 @@ class _Place:
         self._taken: set[dg.AssetKey] = set()
 
     def load(self) -> list[dg.Definitions]:
-        """Return the parts, of which one that cannot stand beside the others says so instead."""
+        """Return the parts; a fault replaces one that clashes with the others."""
         files = dict.fromkeys(one.file for one in self._found)
         wholes = [one for one in self._found if one.kind.endswith(FOLDER) and self._is_whole(one)]
         parts = [
@@ -104,7 +104,7 @@ class _Place:
             if one.faults:
                 yield self._faulty(one.place, one.faults, one.document)
             elif (experiment := one.experiment) is not None:
-                yield self._guarded(one.place, partial(bundle.of_experiment, experiment))
+                yield self._guarded(one.place, partial(of_experiment, experiment))
             else:
                 at = None if one.kind == MODULE else one.document
                 yield self._guarded(one.place, partial(self._by_dagster, one.place, at))
@@ -123,7 +123,7 @@ class _Place:
         return not nested and all(not one.faults and self._is_dagsters(one) for one in inside)
 
     def _guarded(self, path: Path, make: Callable[[], dg.Definitions]) -> _Part:
-        """Return what is made; whatever it raises is shown, for the others have to load."""
+        """Return what `make` returns; show what it raises, so that the others load."""
         try:
             return _Part(path, make())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
@@ -150,16 +150,16 @@ class _Place:
 
 def _stand_together(parts: Sequence[dg.Definitions]) -> bool:
     try:
-        bundle.whole(*parts).get_repository_def()
+        whole(*parts).get_repository_def()
     except Exception:  # noqa: BLE001 - which of them it is, and why, is looked for next
-        bundle.whole().get_repository_def()  # what is wrong without them is no fault of theirs
+        whole().get_repository_def()  # what is wrong without them is no fault of theirs
         return False
     return True
 
 
 def _beside(kept: Sequence[dg.Definitions], part: _Part) -> dg.Definitions:
     """Return a part that can stand beside those kept."""
-    bundle.whole(*kept, part.definitions).get_repository_def()
+    whole(*kept, part.definitions).get_repository_def()
     return part.definitions
 
 

@@ -1,7 +1,7 @@
-"""Whose an experiment is on a Dagster instance: the store's that filled it first.
+"""Bind an experiment on a Dagster instance to the store that filled it first.
 
-Dagster keeps partitions, events and runs by name. Two projects on one instance, each with an
-experiment of one name, would take the other's snapshots for their own.
+Dagster keeps partitions, events and runs by name. Without this, two projects on one instance with
+an experiment of the same name would share snapshots.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _NOTED = "aiqc/store/{}"  # under which the instance keeps it
 
 
 def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
-    """Note that an experiment is this store's, or refuse it as another's.
+    """Note that an experiment belongs to this store, or refuse it as another's.
 
-    A store that was moved is known by its key, one that was made again by its place.
+    The key identifies a store that was moved, the place one that was made again.
 
     Args:
-        instance: where its partitions and events are.
-        experiment: which, or its name.
+        instance: holds its partitions and events.
+        experiment: the declaration, or its name.
 
     Raises:
         Failure: another store has filled it; the message names both and the settings.

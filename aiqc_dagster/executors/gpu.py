@@ -1,15 +1,14 @@
-"""What a training asks of the machine it runs on, said once for every executor.
+"""What a training requests from its machine, for every executor.
 
-| executor              | what it heeds                                                        |
+| executor              | what it uses                                                         |
 |-----------------------|----------------------------------------------------------------------|
 | warm pool             | a device slot that the worker leases (`AIQC_DEVICES`), and the pool  |
 | in-process, processes | the same; the step's process leases the slot                         |
 | Celery                | the queue `gpu`, to which the workers with a device listen           |
 | Kubernetes            | `nvidia.com/gpu: 1` on the pod of the mapped step, and on no other    |
 
-The pool is `gpu` where trainings ask for a device and `cpu` elsewhere. That of `gpu` is given as
-many slots as there are device slots, unless somebody has set its limit. Where models train without
-an accelerator, `AIQC_GPUS_PER_JOB=0` asks for none.
+The pool is `gpu` where trainings request a device and `cpu` elsewhere. `gpu` gets as many slots
+as there are device slots, unless somebody has set its limit. `AIQC_GPUS_PER_JOB=0` requests none.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What Kubernetes is asked for: the pod of a training, and the settings of the executor.
+"""Configure Kubernetes: the pod of a training, and the executor.
 
-Dagster's K8sRunLauncher and its Helm chart say most of it already: the image of the run, its
-namespace, secrets and environment go on to the pods of its steps. The variables here add to that,
-and say what the pod of the step that trains needs beyond the others.
+Dagster's K8sRunLauncher and its Helm chart pass image, namespace, secrets and environment of the
+run to the pods of its steps. These variables add to that, and to the pod that trains:
 
     AIQC_GPU_NODE_SELECTOR    labels of the nodes with a device: `key=value`, several by commas
     AIQC_GPU_TOLERATION       taints of those nodes: `key[=value][:effect]`, several by commas
@@ -27,7 +26,7 @@ from aiqc_core.errors import TrainingError
 NODE_SELECTOR_VARIABLE = "AIQC_GPU_NODE_SELECTOR"
 TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
 GPU_RESOURCE = "nvidia.com/gpu"
-MOST_JOBS = 5_000  # each pod is told all outcomes before it, in 128 KiB at most: docs/scale.md
+MOST_JOBS = 5_000  # a pod's command holds all earlier outcomes, 128 KiB at most: docs/scale.md
 START_SECONDS = 600  # to pull an image of several GB and import a framework, beside the training
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -68,7 +67,7 @@ def of_training(gpus: int, time_limit: float | None = None) -> dict[str, Any]:
 
 
 def refuse_too_many(jobs: int) -> None:
-    """Refuse to map more Jobs in one run than its pods can be told of.
+    """Refuse to map more Jobs in one run than the command of a pod can hold.
 
     Args:
         jobs: how many the run is to train. Other executors than Kubernetes' take any number.

@@ -1,10 +1,9 @@
-"""Runs that end in any way hold no slot of a pool, and are not shown as running for good.
+"""Release concurrency slots of runs that were cancelled or killed.
 
-Dagster frees a slot when its step ends. Of a run that is cancelled, steps end unheard; of one that
-is killed, so does the run itself. Its daemon frees the slots of runs that ended, some time later,
-and fails killed runs, if it launched them. Without a daemon, or after `dagster job execute`, a
-pool of one slot would be blocked for good. So a run gives back what it holds when it ends, and
-looks for killed ones when it begins.
+Dagster frees a slot when the step ends. A cancelled run does not see its steps end, a killed one
+not even its own end. Dagster's daemon frees slots of ended runs later, and fails killed runs that
+it launched. Without a daemon, or after `dagster job execute`, a pool of one slot would stay
+blocked. So a run frees its slots when it ends, and ends killed runs when it begins.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROCESS = "aiqc/process"  # of an event in a run's log: which process executes the run
+PROCESS = "aiqc/process"  # metadata of an event in a run's log: the process that executes it
 FIRST_EVENTS = 200  # among which it is
 _GOING_ON = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 
@@ -58,13 +57,15 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
         owner = _process_of(instance, run.run_id)
         if owner is None or process_identity.is_alive(owner):
             continue
-        told = f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."
+        reason = (
+            f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."
+        )
         if run.status == dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run, told)
+            instance.report_run_canceled(run, reason)
         else:
-            instance.report_run_failed(run, told)
+            instance.report_run_failed(run, reason)
         free_slots(instance, run.run_id)
-        logger.warning("The run %s had not ended. %s", run.run_id, told)
+        logger.warning("The run %s had not ended. %s", run.run_id, reason)
         ended.append(run.run_id)
     return ended
 
@@ -83,6 +84,6 @@ def _process_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any] | N
 
 
 def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:
-    """Free what a run that executes no more still holds in pools."""
+    """Free the slots of pools that an ended run still holds."""
     if instance.event_log_storage.supports_global_concurrency_limits:
         instance.event_log_storage.free_concurrency_slots_for_run(run_id)

@@ -1,7 +1,7 @@
-"""Which code and libraries a process runs, so that two of them can tell that they differ.
+"""Compare the code and libraries of two processes.
 
-A step that another machine runs trains with what is installed there. Where that differs, a model
-would differ by the machine that took it, and nothing would say so.
+A step trains with what is installed on its machine. Where that differs, models would differ by
+machine, and nothing would show it.
 """
 
 from __future__ import annotations

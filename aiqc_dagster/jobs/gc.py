@@ -1,4 +1,4 @@
-"""Partitions follow their rows: what was deleted from the store leaves Dagster's lists too."""
+"""Collect garbage: free what no row uses, and drop the partitions of deleted rows."""
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 from typing import Any
@@ -51,10 +51,9 @@ def job() -> dg.JobDefinition:
 
 
 def stale_partitions(instance: dg.DagsterInstance) -> dict[str, list[str]]:
-    """Return the keys of dynamic partitions whose rows are gone, by partitions definition.
+    """Return the keys of dynamic partitions with deleted rows, by partitions definition.
 
-    A snapshot that was added and not materialised yet has no row and is no leftover, and what is
-    another store's is no matter of this one's.
+    Snapshots that are not materialised yet stay, and so do those of another store.
     """
     ids: Any = Queue.select(Queue.id).tuples()
     queues = {queue_id for (queue_id,) in ids}

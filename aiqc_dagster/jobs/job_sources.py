@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 ADAPTIVE = (
     "force: a search that results steer is not trained again by parts; change the experiment's "
-    "seed to search anew."
+    "seed to search again."
 )
 
 

@@ -94,18 +94,18 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
         """Find which of the selected Jobs lack a Predictor; report those that have one."""
         gpu.limit_pool(context.instance)
         selection = work.select(context, target, force=config.force)
-        lacking = 0
+        pending = 0
         for names, job in zip(selection, work.jobs(selection), strict=True):
             if job is None or job.missing():
-                lacking += 1
-                kubernetes.refuse_too_many(lacking)
+                pending += 1
+                kubernetes.refuse_too_many(pending)
                 yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
             elif job.predictors.count():
                 _log_cell(context, work, names, job, BEFORE)
             else:
                 context.log.info("%s: %s was pruned; it has no model to show", work.name, names)
-        context.log.info("%s: %d of %d Jobs are to be trained", work.name, lacking, len(selection))
-        yield dg.Output([*selection, lacking, bool(target)], "selection")
+        context.log.info("%s: %d of %d Jobs are to be trained", work.name, pending, len(selection))
+        yield dg.Output([*selection, pending, bool(target)], "selection")
 
     return plan_jobs
 
@@ -149,9 +149,9 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         """Count what is recorded, and fail when anything that was selected is missing."""
         *cells, planned, is_walk = selection
         pairs = zip(cells, work.jobs(cells), strict=True)
-        lacking = [names for names, job in pairs if job is None or job.missing()]
-        if lacking or len(trained) != planned:
-            raise dg.Failure(_lacking(work, lacking, len(cells)), allow_retries=False)
+        missing = [names for names, job in pairs if job is None or job.missing()]
+        if missing or len(trained) != planned:
+            raise dg.Failure(_missing(work, missing, len(cells)), allow_retries=False)
         context.log.info(_finished(work, trained, len(cells)))
         if is_walk:
             yield dg.Output(None)
@@ -202,10 +202,10 @@ def _line(job: Job, predictor: Predictor) -> str:
     return f"{job.key} {job.hyperparameters}: {metric} {shown}"
 
 
-def _lacking(work: Work, lacking: list[Names], selected: int) -> str:
-    keys = ", ".join(names[-1] for names in lacking[:10]) or "their number differs"
+def _missing(work: Work, missing: list[Names], selected: int) -> str:
+    keys = ", ".join(names[-1] for names in missing[:10]) or "their number differs"
     return (
-        f"{work.name}: {len(lacking)} of {selected} selected Jobs have no Predictor "
+        f"{work.name}: {len(missing)} of {selected} selected Jobs have no Predictor "
         f"({keys}). Materialise them again: what is recorded is not trained twice."
     )
 

@@ -1,4 +1,4 @@
-"""Which figures are shown beside which asset, as pictures."""
+"""The figures beside each asset, as pictures."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Plotly figures as pictures in Markdown, for Dagster's UI shows pictures and runs no scripts.
+"""Plotly figures as pictures in Markdown: Dagster's UI shows pictures and runs no scripts.
 
-Drawn by matplotlib, for plotly's own exporter needs a Chrome on the machine that trains. Lines,
-markers, bars, heat maps and their titles are drawn: what the figures of
-`aiqc_core.stages.plots` have.
+matplotlib draws them, since plotly's exporter needs Chrome on the machine that trains: lines,
+markers, bars, heat maps and titles, as in `aiqc_core.stages.plots`.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import plotly.graph_objects as go
 
 INCHES = (7.2, 4.2)
@@ -34,7 +31,7 @@ def as_markdown(figure: go.Figure, title: str) -> dg.MarkdownMetadataValue:
 
     Args:
         figure: of one pair of axes.
-        title: said to those who cannot see it.
+        title: the alternative text.
     """
     data = base64.b64encode(png(figure)).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")
@@ -81,16 +78,16 @@ def _scatter(axes: Any, trace: Any) -> None:
     x_spread, y_spread = _spread(trace.error_x), _spread(trace.error_y)
     if x_spread is not None or y_spread is not None:
         axes.errorbar(
-            _values(trace.x),
-            _values(trace.y),
+            np.asarray(trace.x),
+            np.asarray(trace.y),
             y_spread,
             x_spread,
             fmt="none",
             **ERRORS["error_kw"],
         )
     axes.plot(
-        _values(trace.x),
-        _values(trace.y),
+        np.asarray(trace.x),
+        np.asarray(trace.y),
         linestyle=style,
         drawstyle="steps-post" if getattr(trace.line, "shape", None) == "hv" else "default",
         marker="o" if "markers" in mode else None,
@@ -104,10 +101,10 @@ def _bar(axes: Any, trace: Any) -> None:
     shown: dict[str, Any] = {"label": _text(trace.name), "color": _color(trace.marker), **ERRORS}
     if trace.orientation == "h":
         names = [_text(str(y)) for y in trace.y]
-        bars = axes.barh(names, _values(trace.x), xerr=_spread(trace.error_x), **shown)
+        bars = axes.barh(names, np.asarray(trace.x), xerr=_spread(trace.error_x), **shown)
     else:
         names = [_text(str(x)) for x in trace.x]
-        bars = axes.bar(names, _values(trace.y), yerr=_spread(trace.error_y), **shown)
+        bars = axes.bar(names, np.asarray(trace.y), yerr=_spread(trace.error_y), **shown)
     if trace.text is not None:
         said = [_text(str(text)) for text in trace.text]
         axes.bar_label(bars, said, padding=3, fontsize="small")
@@ -181,14 +178,5 @@ def _text(text: str | None) -> str:
     return html.unescape(plain).replace("$", r"\$")  # which matplotlib takes for mathematics
 
 
-def _values(values: Any) -> Any:
-    return np.asarray(values)
-
-
 def _or_range(values: Any, count: int) -> Any:
     return range(count) if values is None else values
-
-
-def of_all(figures: Mapping[str, go.Figure]) -> dict[str, dg.MarkdownMetadataValue]:
-    """Return figures as metadata, by their names."""
-    return {name: as_markdown(figure, name) for name, figure in figures.items()}

@@ -1,7 +1,7 @@
-"""Text of others in Markdown: shown letter by letter, whatever it says.
+"""Escape text of others in Markdown.
 
-Dagster's UI strips scripts from Markdown, and still fetches the pictures that it names and lays
-out what looks like a table, a link or a heading.
+Dagster's UI strips scripts from Markdown, but fetches pictures that it names and renders tables,
+links and headings.
 """
 
 from __future__ import annotations

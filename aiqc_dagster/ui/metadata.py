@@ -1,4 +1,4 @@
-"""Rows and figures as what Dagster shows beside an asset."""
+"""Metadata of rows and figures that Dagster shows beside an asset."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def of_standings(
 
     Args:
         experiment: the declaration's name, for the champion in force.
-        queue: whose combinations.
+        queue: the Queue of the combinations.
         ranked: what `leaderboard.standings` gave.
         metric: by which they are ranked.
         undefined: why none leads, where none has a score.
@@ -207,18 +207,18 @@ def _scores_of(predictor: Predictor, metric: str) -> Metadata:
 
 
 def of_prediction(row: Prediction, path: Path | None) -> Metadata:
-    """Show what was said of a batch: how many rows, of which class how many, and how well."""
+    """Show the predictions of a batch: rows, rows of each class, and metrics."""
     (split,) = row.predictions
-    said = row.predictions[split]
+    predicted = row.predictions[split]
     shown: Metadata = {
         "prediction_id": row.id,
         "predictor_id": row.predictor_id,
-        "samples": len(said),
+        "samples": len(predicted),
         **positive(row.predictor.positive_class),
         **numbers(row.metrics),
     }
     if row.probabilities is not None:
-        values, counts = np.unique(said, return_counts=True)
+        values, counts = np.unique(predicted, return_counts=True)
         pairs = zip(values.tolist(), counts.tolist(), strict=True)
         shown["classes"] = table([{"class": str(v), "samples": n} for v, n in pairs])
     if UNSEEN in row.metric_notes.get(split, {}):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aiqc_core.experiment.declaration.discovery import FOLDER, MODULE, Found, discover, survey
-from aiqc_core.experiment.declaration.faults import Fault, told
+from aiqc_core.experiment.declaration.faults import Fault
 from aiqc_core.experiment.declaration.reading import COMPONENT, LOADER, examine, load, of_values
 
 __all__ = [
@@ -18,5 +18,4 @@ __all__ = [
     "load",
     "of_values",
     "survey",
-    "told",
 ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.experiment.declaration import names
 from aiqc_core.experiment.declaration.faults import Fault, of_exception
 from aiqc_core.stages.ingest.tabular import FORMATS
+from aiqc_core.stages.train.functions.capture import SIGNATURES
 from aiqc_core.wording import did_you_mean, dotted
 
 if TYPE_CHECKING:
@@ -19,22 +20,21 @@ if TYPE_CHECKING:
     from aiqc_core.experiment.declaration.text import Document
     from aiqc_core.wording import Place
 
-ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
 NEEDED = ("fn_build", "fn_train")
 IMPORT = "import"
 
 
 @dataclass(slots=True)
 class Builder:
-    """Replaces import paths by what they name, and notes every fault on the way.
+    """Replace import paths by what they name, and note every fault on the way.
 
-    What cannot be found is replaced by something harmless, so that the rest can be looked at.
+    Something harmless replaces what cannot be found, so that the rest can be checked.
 
     Attributes:
-        file: the declaration's file; import paths with a leading dot and files are beside it.
-        document: for the lines.
-        prefix: where the declaration lies in the document.
-        faults: what was found wrong.
+        file: the declaration's file; relative import paths and files are beside it.
+        document: gives the lines.
+        prefix: the place of the declaration in the document.
+        faults: what is wrong.
     """
 
     file: Path
@@ -146,7 +146,7 @@ class Builder:
 
     def _training(self, given: dict[str, Any]) -> dict[str, Any]:
         built = {key: value for key, value in given.items() if key != "functions"}
-        for role in ROLES:
+        for role in SIGNATURES:
             if built.get(role) is not None:
                 built[role] = self._function(("training", role), built[role])
         for role, function in self._from_module(given.get("functions")).items():
@@ -171,7 +171,7 @@ class Builder:
         module = self._imported(place, lambda: names.module(named, self.file.parent))
         if module is None:
             return dict.fromkeys(NEEDED, _nothing)
-        return {role: getattr(module, role) for role in ROLES if hasattr(module, role)}
+        return {role: getattr(module, role) for role in SIGNATURES if hasattr(module, role)}
 
     def _function(self, place: Place, named: Any) -> Callable[..., Any]:
         if not isinstance(named, str):
@@ -192,7 +192,7 @@ class Builder:
             return get()
         except names.UnknownNameError as error:
             self.fault(place, str(error))
-        except Exception as error:  # noqa: BLE001 - a user's module may raise anything; it is told
+        except Exception as error:  # noqa: BLE001 - a user's module may raise anything
             self.fault(place, f"importing raised {type(error).__name__}, see the next fault.")
             self.faults.append(of_exception(error, self.file.parent, self.file))
         return None
@@ -203,4 +203,4 @@ class Builder:
 
 
 def _nothing(*_: Any, **__: Any) -> None:
-    """Stands for a function that was not found; nothing runs where there are faults."""
+    """Stand for a function that was not found; nothing runs where there are faults."""

@@ -1,6 +1,6 @@
-"""What a folder of declarations holds: experiments, and all else that Dagster loads from it.
+"""Find what a folder of declarations holds: experiments, and all else that Dagster loads.
 
-`aiqc check` and the code location both go by `survey`: what one calls faulty the other does too.
+`aiqc check` and the code location both use `survey`, so they report the same faults.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ class Found:
 
     Attributes:
         file: where it is written.
-        experiment: what it declares; None where it cannot be made, or is Dagster's to load.
+        experiment: what it declares; None where it cannot be made, or Dagster loads it.
         faults: all that is wrong; with a fault it must not be run.
-        document: which of the documents of a YAML file.
-        line: where it begins.
+        document: its index in a YAML file.
+        line: its first line.
         kind: the type of its component, or `'module'` for Python that defines assets and the like.
     """
 
@@ -52,12 +52,12 @@ class Found:
 
     @property
     def folder(self) -> Path:
-        """The folder that it is in, which names it where nothing else does."""
+        """The folder that holds the file."""
         return self.file.parent
 
     @property
     def place(self) -> Path:
-        """What names it in Dagster: of a module the file, else the folder."""
+        """The path that names it in Dagster: the file of a module, else the folder."""
         return self.file if self.kind == MODULE else self.folder
 
 
@@ -99,13 +99,13 @@ def survey(path: Path, *, deep: bool = False) -> list[Found]:
         free = [place for place in places if not taken & {place, *place.parents}]
         modules = [file for place in free for file in _modules(place, path)]
         found += _held(modules, path, lambda file: [_read_module(file, path, package)])
-    strange = [
+    misnamed = [
         Found(fault.file, None, (fault,))
         for place in places
         for fault in unread.find(place, read)
         if _as_text(fault.file) == str(fault.file)
     ]
-    return [*_named_once(found), *strange]
+    return [*_named_once(found), *misnamed]
 
 
 def _folders(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
@@ -144,7 +144,7 @@ def _modules(folder: Path, root: Path) -> list[Path]:
 def _held(
     files: Iterable[Path], root: Path, read: Callable[[Path], Iterable[Found]]
 ) -> Iterator[Found]:
-    """Yield what files hold; a name that is no text, as Dagster and JSON need it, is a fault."""
+    """Yield what files hold; a file name that is no UTF-8 text is a fault."""
     for file in dict.fromkeys(files):
         shown = root / _as_text(file.relative_to(root))
         if shown == file:

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aiqc_core import frames
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +27,25 @@ class Fault:
         return f"{place}: {self.message}"
 
 
-def told(faults: Iterable[Fault]) -> str:
-    """Return all faults as lines."""
-    return "\n".join(map(str, faults))
-
-
 def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
-    """Return the fault that an exception of a user's file tells.
+    """Return the fault behind an exception that a user's file raised.
 
     Args:
         error: what the file raised.
-        folder: the line named is the last one of the traceback that lies here.
-        file: named where no line of the traceback does.
+        folder: the fault names the last line of the traceback that is in this folder.
+        file: the fault names this file where no line is.
     """
     found = frames.of_error(error)
     raised = frames.raised_in_users(error)
     text = frames.said(raised)
     if isinstance(raised, SyntaxError) and raised.filename:
-        said = f": `{raised.text.strip()}`" if raised.text else ""
-        message = f"{type(raised).__name__}: {raised.msg}{said}"
+        source = f": `{raised.text.strip()}`" if raised.text else ""
+        message = f"{type(raised).__name__}: {raised.msg}{source}"
         return Fault(Path(raised.filename), raised.lineno, message)
     inside = [frame for frame in found if Path(frame.file).is_relative_to(folder)]
     if not inside:
         return Fault(file, None, f"{text}{frames.place(error)}")
     last = inside[-1]
-    said = f": `{last.text}`" if last.text else ""
+    source = f": `{last.text}`" if last.text else ""
     deeper = f", at {found[-1]}" if found[-1] != last else ""
-    return Fault(Path(last.file), last.line, f"{text}, in {last.function}{said}{deeper}")
+    return Fault(Path(last.file), last.line, f"{text}, in {last.function}{source}{deeper}")

@@ -12,14 +12,14 @@ from pydantic import ValidationError
 from aiqc_core.errors import AIQCError, DeclarationError
 from aiqc_core.experiment import Experiment, FeatureEncoder, Training
 from aiqc_core.experiment.declaration import text
-from aiqc_core.experiment.declaration.building import ROLES, Builder
-from aiqc_core.experiment.declaration.faults import Fault, of_exception, told
+from aiqc_core.experiment.declaration.building import Builder
+from aiqc_core.experiment.declaration.faults import Fault, of_exception
 from aiqc_core.experiment.model import base
 from aiqc_core.experiment.workflow.columns import unknown
 from aiqc_core.experiment.workflow.data import refuse_no_class
 from aiqc_core.stages.ingest.delimited import header_of
 from aiqc_core.stages.ingest.tabular import DELIMITERS, FORMATS
-from aiqc_core.stages.train.functions.capture import capture
+from aiqc_core.stages.train.functions.capture import SIGNATURES, capture
 from aiqc_core.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ ENVELOPE = ("type", ATTRIBUTES, "template_vars_module", "requirements", "post_pr
 def load(file: str | Path, *, document: int = 0) -> Experiment:
     """Read the experiment that a YAML file declares.
 
-    The declaration is the whole document, or lies under `attributes:` as in the `defs.yaml` of an
-    `ExperimentComponent`.
+    The declaration is the whole document, or stands under `attributes:` as in the `defs.yaml` of
+    an `ExperimentComponent`.
 
     Args:
         file: the YAML file.
@@ -51,7 +51,7 @@ def load(file: str | Path, *, document: int = 0) -> Experiment:
     """
     experiment, faults = examine(Path(file), document=document)
     if faults or experiment is None:
-        raise DeclarationError(told(faults))
+        raise DeclarationError("\n".join(map(str, faults)))
     return experiment
 
 
@@ -148,7 +148,11 @@ def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:
 
 def _note(builder: Builder, place: Place, message: str, data: dict[str, Any]) -> None:
     """Note a fault; of a function that a module gives, at the line that names the module."""
-    if place[:1] == ("training",) and place[-1] in ROLES and place[-1] not in data["training"]:
+    if (
+        place[:1] == ("training",)
+        and place[-1] in SIGNATURES
+        and place[-1] not in data["training"]
+    ):
         builder.fault(("training", "functions"), f"{place[-1]}: {message}", at_key=False)
     else:
         builder.fault(_in_file(place, data), message)
@@ -179,7 +183,7 @@ def _check_columns(
             label = features if found.labels is None else list(map(str, found.labels))
         else:
             return
-    except Exception as error:  # noqa: BLE001 - a user's source may raise anything; it is told
+    except Exception as error:  # noqa: BLE001 - a user's source may raise anything
         builder.fault(("source",), f"reading it raised {type(error).__name__}: {error}")
         if callable(source):
             builder.faults.append(of_exception(error, builder.file.parent, builder.file))
@@ -196,7 +200,7 @@ def _check_positive(experiment: Experiment, builder: Builder) -> None:
 
 
 def _check_functions(experiment: Experiment, data: dict[str, Any], builder: Builder) -> None:
-    for role in ROLES:
+    for role in SIGNATURES:
         function = getattr(experiment.training, role)
         if function is None:
             continue

@@ -69,7 +69,7 @@ class Document:
     lines: dict[Place, int] = field(default_factory=dict)
 
     def line(self, place: Place) -> int | None:
-        """Return the line of a place, else that of what it would lie in."""
+        """Return the line of a place, else that of what would hold it."""
         for length in range(len(place), -1, -1):
             if place[:length] in self.lines:
                 return self.lines[place[:length]]
@@ -99,9 +99,9 @@ def read(file: Path) -> tuple[list[Document], list[Fault]]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = None if mark is None else mark.line + 1
-        told = " ".join(part for part in (error.context, error.problem) if part)
+        problem = " ".join(part for part in (error.context, error.problem) if part)
         remedy = "Check indentation, colons and quotes there; tags such as !!python are refused."
-        return [], [*faults, Fault(file, line, f"is no plain YAML: {told}. {remedy}")]
+        return [], [*faults, Fault(file, line, f"is no plain YAML: {problem}. {remedy}")]
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return [], [*faults, Fault(file, None, f"is no plain YAML: {error}.")]
     return documents, faults

@@ -21,12 +21,7 @@ from aiqc_core.experiment.model.automation import Cron, Freshness, Promotion, Ti
 from aiqc_core.experiment.model.base import Declared, shown
 from aiqc_core.experiment.model.pipeline import Pipeline
 from aiqc_core.experiment.model.training import Training
-from aiqc_core.stages.evaluate.ranking import (
-    checked_metric,
-    leading_metric,
-    lower_is_better,
-    metrics_of,
-)
+from aiqc_core.stages.evaluate.ranking import checked_metric, leading_metric, lower_is_better
 from aiqc_core.stages.ingest.content import NDIM
 from aiqc_core.stages.ingest.tabular import read_table
 from aiqc_core.stages.preprocess.encoders import analysis_fault
@@ -34,11 +29,6 @@ from aiqc_core.stages.train.search.grid import combination_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from aiqc_core.orm import Queue
-    from aiqc_core.stages.train.search.pruning import Pruner
-
-__all__ = ["Experiment", "Labelled", "metrics_of"]
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]{0,59}$"
 RESERVED = ("notebook",)
@@ -98,8 +88,8 @@ class Experiment(Declared):
             ranks the same models otherwise, and trains none again.
         seed: from which every random draw of the experiment follows.
         owner: a team (`team:…`) or an e-mail address, shown beside the assets.
-        schedule: when to look for new content, as cron tells it; None for no schedule.
-        timezone: in which the schedule is told.
+        schedule: when to look for new content, in cron's format; None for no schedule.
+        timezone: of the schedule.
         freshness: how old the newest snapshot may become before a check turns red: a timedelta,
             or a number of hours; None does not ask.
         promotion: when a new best model takes the champion's place.
@@ -164,43 +154,7 @@ class Experiment(Declared):
         """Whether the best model has the least of the leading metric, as of a loss."""
         return lower_is_better(self.leading_metric)
 
-    def run(
-        self,
-        workers: int | None = None,
-        snapshot: str | None = None,
-        *,
-        raise_on_error: bool = True,
-        progress: bool = True,
-        time_limit: float | None = None,
-        checkpoint_seconds: float | None = None,
-        stack: bool = False,
-        pruner: Pruner | None = None,
-    ) -> Queue:
-        """Walk the whole chain and train what is missing, as Dagster's `retrain_<name>` does.
-
-        All that `Queue.run_jobs` takes is taken, and means the same.
-
-        Args:
-            workers: processes that train side by side; those of the declaration by default.
-            snapshot: the key of "the data as of"; by default today's date, and the time
-                where that names other content already.
-
-            raise_on_error: raise when a Job failed, else return the Queue as it is.
-            progress: show a bar with the best score so far.
-            time_limit: seconds of one training; that of the declaration by default.
-            checkpoint_seconds: between two checkpoints; those of the declaration by default.
-            stack: train together what differs only in numbers (PyTorch).
-            pruner: stops what will not win, such as `MedianPruner()`.
-
-        Raises:
-            TrainingError: an argument is out of range, before anything is written; or Jobs failed,
-                and the others are recorded.
-        """
-        return workflow.run(
-            self, snapshot=snapshot, workers=workers, raise_on_error=raise_on_error,
-            progress=progress, time_limit=time_limit, checkpoint_seconds=checkpoint_seconds,
-            stack=stack, pruner=pruner,
-        )  # fmt: skip
+    run = workflow.run
 
     def load(self) -> Labelled:
         """Call the source function, or read the source's file.
@@ -256,7 +210,7 @@ class Experiment(Declared):
     def combo_keys(self) -> list[str]:
         """Return the key of each combination: a short hash of its content.
 
-        Of a search that results steer, the number of each suggestion: `t000`, `t001`…
+        An adaptive search has the number of each suggestion instead: `t000`, `t001`…
         """
         if self.is_adaptive:
             return [f"t{number:03d}" for number in range(self.training.plan(self.seed).count)]

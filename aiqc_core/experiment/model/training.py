@@ -27,7 +27,7 @@ class Training(Declared):
         fn_build: see `Algorithm.make`, as are the other functions.
         outputs: what a classifier gives, `'probabilities'` or `'logits'`; None leaves it to the
             model's last activation, see `Algorithm.make`.
-        hyperparameters: `{name: [value, …]}`, or a range as `train.space` tells.
+        hyperparameters: `{name: [value, …]}`, or a range, see `train.space`.
         search: `'grid'`, `'random'` or `'tpe'`, see `train.search.plan`; None draws where a count
             is given.
         search_count: draw so many combinations instead of all.
@@ -88,7 +88,7 @@ class Training(Declared):
 
     @property
     def counts(self) -> dict[str, Any]:
-        """What the search is told beside the hyperparameters."""
+        """The arguments of the search beside the hyperparameters."""
         names = ("search", "search_count", "search_percent")
         return {name: getattr(self, name) for name in names}
 

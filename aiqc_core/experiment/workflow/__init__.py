@@ -25,7 +25,6 @@ from aiqc_core.experiment.workflow.data import (
 )
 from aiqc_core.experiment.workflow.due import Due, due, present_snapshot, source_digest
 from aiqc_core.experiment.workflow.keys import content_of, free_key, newest_snapshot
-from aiqc_core.experiment.workflow.stage import today
 from aiqc_core.experiment.workflow.training import (
     hyperparamset,
     job,
@@ -75,6 +74,5 @@ __all__ = [
     "samples",
     "source_digest",
     "splitset",
-    "today",
     "write_table",
 ]

@@ -110,8 +110,8 @@ def batch_drift(experiment: Experiment, batch: str) -> Finding:
     unseen = next(iter(row.metric_notes.values()), {}).get(UNSEEN)
     if unseen is None:
         return found
-    said = f"Values that training did not see: {unseen}."
-    return joined(found, Finding(WARNING, said, {UNSEEN: unseen}))
+    summary = f"Values that training did not see: {unseen}."
+    return joined(found, Finding(WARNING, summary, {UNSEEN: unseen}))
 
 
 def _label_in(predictor: Predictor, path: str) -> Any:

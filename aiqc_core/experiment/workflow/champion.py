@@ -40,7 +40,7 @@ class Challenge:
 
 
 def candidate(experiment: Experiment, snapshot: str) -> Predictor:
-    """Return the best model of a snapshot: of the best combination, the one that judged best.
+    """Return the best model of a snapshot: the best scored one of the best combination.
 
     Only the split that judges training ranks, never the test split.
 
@@ -55,7 +55,7 @@ def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
     """Return the best model by a metric, or by the loss where that is undefined.
 
     Args:
-        queue: whose models.
+        queue: the Queue of the models.
         none: begins the message where no model can be used.
         metric: by default that of the Queue.
     """
@@ -150,7 +150,7 @@ def promote(
 
     Args:
         experiment: the declaration's name.
-        snapshot: whose model; the newest by default.
+        snapshot: the snapshot of the model; the newest by default.
         predictor_id: which of its models; the best by default.
         reason: why, for those who read the history.
 
@@ -171,8 +171,7 @@ def promote(
         chosen = _best(queue, none, newest.metric)
     else:
         chosen = _named(queue, predictor_id, newest.key)
-    told = f"Promoted by hand. {reason}".strip()
-    return _promoted(experiment, newest.key, chosen, told, {})
+    return _promoted(experiment, newest.key, chosen, f"Promoted by hand. {reason}".strip(), {})
 
 
 def _named(queue: Queue, predictor_id: int, snapshot: str) -> Predictor:
@@ -197,13 +196,13 @@ def _incomparable(
     experiment: Experiment, snapshot: str, champion: Champion, challenger: Predictor, error: Any
 ) -> Finding:
     """Say what keeps two models from being compared, and how one is promoted all the same."""
-    told = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
+    cause = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
     summary = (
         f"The best model of snapshot {snapshot} (Predictor {challenger.id}) cannot be compared "
         f"with the champion of snapshot {champion.snapshot} (Predictor {champion.predictor_id}): "
-        f"{told.rstrip('.')}. {_by_hand(experiment.name, snapshot)}"
+        f"{cause.rstrip('.')}. {_by_hand(experiment.name, snapshot)}"
     )
-    facts = {"champion": champion.predictor_id, "challenger": challenger.id, "reason": told}
+    facts = {"champion": champion.predictor_id, "challenger": challenger.id, "reason": cause}
     return Finding(WARNING, summary, facts)
 
 

@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     """Register the source's present content; unchanged content gives the same row.
 
-    Labels in a table of their own are registered too, as `label_dataset` tells.
+    Labels in a table of their own are registered too, see `label_dataset`.
     """
     about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
     refuse_no_class(experiment)

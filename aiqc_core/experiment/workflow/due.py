@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from aiqc_core.experiment.workflow.keys import content_of, free_key, newest_snapshot
-from aiqc_core.experiment.workflow.stage import today
+from aiqc_core.experiment.workflow.keys import content_of, free_key, newest_snapshot, today
 from aiqc_core.experiment.workflow.versions import is_changed
 from aiqc_core.orm import Queue, Snapshot
 from aiqc_core.stages.ingest import content
@@ -26,9 +25,9 @@ class Due:
     Attributes:
         is_due: whether there is something to train.
         reason: one sentence for the person who looks at the schedule.
-        digest: of the source's present content, and of its labels where they lie apart.
+        digest: of the source's present content, and of its labels where these are apart.
         snapshot: the newest snapshot before now, if any.
-        is_moved: whether the content is another than that snapshot's.
+        is_moved: whether the content differs from that snapshot's.
     """
 
     is_due: bool

@@ -1,4 +1,4 @@
-"""Keys made of the time: one names one state of the data, whatever else happens that day."""
+"""Keys made of the time: each key names one state of the data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def free_key(
     The day's date comes first, then date and time to the second, then that with a number.
 
     Args:
-        experiment: whose snapshots.
+        experiment: the declaration that the snapshots belong to.
         digest: of the source's present content, see `source_digest`.
         when: the present time by default.
         finest: begin with date and time.
@@ -42,6 +42,11 @@ def free_key(
         for key in _names(when or timezone_now(), finest=finest)
         if key not in taken and _is_free(key, experiment, digest, newest)
     )
+
+
+def today() -> str:
+    """Return the key of a snapshot of today's data."""
+    return timezone_now().strftime(DAY)
 
 
 def content_of(snapshot: Snapshot) -> str | None:
@@ -85,11 +90,11 @@ def _names(when: datetime, *, finest: bool) -> Iterator[str]:
 
 
 def free_batch(experiment: Experiment) -> str:
-    """Take a key that no batch has, of date and time; it is this caller's alone."""
+    """Reserve a key of date and time that no batch has."""
     place = batches_of(experiment)
     return next(key for key in _names(timezone_now(), finest=True) if Snapshot.take(place, key))
 
 
 def batches_of(experiment: Experiment) -> str:
-    """Return under which name the batches of an experiment are noted."""
+    """Return the name under which the batches of an experiment are noted."""
     return f"{experiment.name}/batch"

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.config import timezone_now
 from aiqc_core.orm import Declared, Snapshot
 from aiqc_core.wording import spoken
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
-
-FUNCTIONS = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
-
-
-def today() -> str:
-    """Return the key of a snapshot of today's data."""
-    return timezone_now().strftime("%Y-%m-%d")
 
 
 def find_or_make(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import TrainingError
 from aiqc_core.experiment.workflow import data
 from aiqc_core.experiment.workflow.due import present_snapshot
-from aiqc_core.experiment.workflow.stage import FUNCTIONS, find_or_make, row_of
+from aiqc_core.experiment.workflow.stage import find_or_make, row_of
 from aiqc_core.experiment.workflow.versions import note_declaration
 from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
 from aiqc_core.orm.store.database import metastore
@@ -17,12 +17,14 @@ from aiqc_core.orm.training.job_queries import jobs_of, jobs_with_keys
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.reuse import adopt
+from aiqc_core.stages.train.functions.capture import SIGNATURES
 from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from aiqc_core.experiment import Experiment
+    from aiqc_core.stages.train.search.pruning import Pruner
 
 logger = logging.getLogger(__name__)
 
@@ -145,23 +147,48 @@ def prepare(experiment: Experiment, snapshot: str) -> Queue:
     return queue(experiment, snapshot)
 
 
-def run(experiment: Experiment, *, snapshot: str | None = None, **options: Any) -> Queue:
-    """Walk the whole chain and train what is missing; no Dagster needed.
+def run(  # noqa: PLR0913 - a method of Experiment, with the arguments of run_jobs
+    experiment: Experiment,
+    workers: int | None = None,
+    snapshot: str | None = None,
+    *,
+    raise_on_error: bool = True,
+    progress: bool = True,
+    time_limit: float | None = None,
+    checkpoint_seconds: float | None = None,
+    stack: bool = False,
+    pruner: Pruner | None = None,
+) -> Queue:
+    """Walk the whole chain and train what is missing, as Dagster's `retrain_<name>` does.
+
+    The arguments are those of `Queue.run_jobs`, which says what each means. None takes `workers`,
+    `time_limit` and `checkpoint_seconds` from the declaration.
 
     Args:
-        experiment: the declaration.
-        snapshot: the key of "the data as of"; by default today's date, and the time where
-            that names other content already.
-        options: those of `Queue.run_jobs`; what the declaration has too is taken from there where
-            it is None or not given.
+        experiment: the declaration; `Experiment.run` is this function.
+        workers: processes that train side by side.
+        snapshot: the key of "the data as of"; by default today's date, and the time where that
+            names other content already.
+        raise_on_error: raise when a Job failed, else return the Queue as it is.
+        progress: show a bar with the best score so far.
+        time_limit: seconds of one training.
+        checkpoint_seconds: between two checkpoints.
+        stack: train together what differs only in numbers (PyTorch).
+        pruner: stops what will not win, such as `MedianPruner()`.
 
     Raises:
-        TrainingError: an option is out of range, before anything is written; or Jobs failed, and
+        TrainingError: an argument is out of range, before anything is written; or Jobs failed, and
             the others are recorded.
     """
-    for name in ("workers", "time_limit", "checkpoint_seconds"):
-        if options.get(name) is None:
-            options[name] = getattr(experiment.training, name)
+    training = experiment.training
+    options: dict[str, Any] = {
+        "workers": training.workers if workers is None else workers,
+        "time_limit": training.time_limit if time_limit is None else time_limit,
+        "checkpoint_seconds": (
+            training.checkpoint_seconds if checkpoint_seconds is None else checkpoint_seconds
+        ),
+        "raise_on_error": raise_on_error, "progress": progress, "stack": stack, "pruner": pruner,
+    }  # fmt: skip
     Options.checked(**options)
     row = prepare(experiment, snapshot or present_snapshot(experiment))
     row.run_jobs(**options)
@@ -181,8 +208,10 @@ def _ranked_as_declared(experiment: Experiment, snapshot: str, row: Queue) -> Qu
             row.metric = experiment.metric
             row.save(only=[Queue.metric])
     if before != now:
-        told = "Queue %d ranks by %s now, no longer by %s; other snapshots keep their own metric."
-        logger.info(told, row.id, now, before)
+        logger.info(
+            "Queue %d ranks by %s now, no longer by %s; other snapshots keep their own metric.",
+            row.id, now, before,
+        )  # fmt: skip
     return row
 
 
@@ -217,7 +246,7 @@ def _queue(
 
 def _algorithm(experiment: Experiment) -> Algorithm:
     training = experiment.training
-    given = {role: getattr(training, role) for role in FUNCTIONS}
+    given = {role: getattr(training, role) for role in SIGNATURES}
 
     def make() -> Algorithm:
         return Algorithm.make(

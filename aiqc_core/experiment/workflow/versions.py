@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.experiment.workflow.data import encoder_digest, positive_inputs
-from aiqc_core.experiment.workflow.stage import FUNCTIONS
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.tables.snapshot import digest_of_inputs
+from aiqc_core.stages.train.functions.capture import SIGNATURES
 from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def code_version(experiment: Experiment, stage: str) -> str:
         experiment: the declaration.
         stage: the name of an asset, such as `'feature'`.
     """
-    told = json.dumps(STAGES.get(stage, _nothing)(experiment), sort_keys=True, default=str)
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    part = STAGES[stage](experiment) if stage in STAGES else None
+    return digest_of_inputs(part)[:12]
 
 
 def note_declaration(experiment: Experiment, queue: Queue) -> None:
@@ -96,7 +96,7 @@ def _splitset(experiment: Experiment) -> Any:
 
 def _predictor(experiment: Experiment) -> Any:
     training = experiment.training
-    functions = [getattr(training, role) for role in FUNCTIONS]
+    functions = [getattr(training, role) for role in SIGNATURES]
     return [
         training.library, training.analysis_type, training.repeat_count, training.permute_count,
         experiment.seed, [None if fn is None else fingerprint(fn) for fn in functions],
@@ -110,10 +110,6 @@ def _leaderboard(experiment: Experiment) -> Any:
 
 def _champion(experiment: Experiment) -> Any:
     return [experiment.leading_metric, experiment.promotion.model_dump()]
-
-
-def _nothing(_: Experiment) -> Any:
-    return None
 
 
 STAGES = {

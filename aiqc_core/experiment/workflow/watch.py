@@ -62,8 +62,8 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
     gone = [name for name in before.columns if name not in table.columns]
     found = Finding(PASSED, "")
     if gone:
-        said = f"The champion learned from columns {gone}, which snapshot {snapshot} has not."
-        found = Finding(WARNING, said, {"missing_columns": ", ".join(map(str, gone))})
+        summary = f"The champion learned from columns {gone}, which snapshot {snapshot} has not."
+        found = Finding(WARNING, summary, {"missing_columns": ", ".join(map(str, gone))})
     left = before.drop(columns=gone)
     return (
         joined(found, drifting.judged(drifting.compare(left, table)))

@@ -1,9 +1,9 @@
-"""The Celery application: what a worker runs, and how both ends treat a broker that is away.
+"""The Celery application: the task that a worker runs, and the settings of both ends.
 
     celery -A aiqc_dagster.executors.celery.app worker -Q gpu -n gpu@%h --concurrency 1
 
-A worker's child process takes one step after another and stays warm, as one of `warm_pool` does.
-It needs code, `DAGSTER_HOME` and store of the run; `deploy/celery` brings up all of it.
+A worker's child process runs step after step and stays warm, as in `warm_pool`. It needs the
+run's code, `DAGSTER_HOME` and store; `deploy/celery` sets all of it up.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def step_task(task: Any, step: str, arguments: str, sender: dict[str, str]) -> N
 
 @contextmanager
 def _signals_restored() -> Generator[None]:
-    """Give SIGTERM and SIGINT back to Celery: Dagster makes one of what it finds of both."""
+    """Restore Celery's handlers of SIGTERM and SIGINT, which Dagster replaces."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield

@@ -1,9 +1,9 @@
 """`AIQC_EXECUTOR=celery`: steps run in Celery workers, on this machine or on others.
 
 As in `warm_pool`, scheduling stays with Dagster's `StepDelegatingExecutor`, which follows the
-event log. dagster-celery's own executor follows Celery's results instead, and so waits for good
-for a worker that was killed, stops all other steps when a child process is lost, and lets steps
-run on that were cancelled.
+event log. dagster-celery's own executor follows Celery's results instead: it waits for good for
+a killed worker, stops all other steps when a child process is lost, and lets cancelled steps run
+on.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SLEEP_SECONDS = 0.1  # between two looks at the event log, which is PostgreSQL 
 _HEALTH_SECONDS = 1
 _GRACE_SECONDS = 5.0  # between asking a step to end and killing its process
 _RESEND_SECONDS = 1.0
-# One more attempt, for the connection at hand may be of a broker that was started anew.
+# One more attempt: the connection at hand may belong to a broker that has restarted.
 _ONE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class CeleryStepExecutor(StepDelegatingExecutor):
 
 
 class _CeleryStepHandler(StepHandler):
-    """Sends steps to the broker and says what became of those that fell silent."""
+    """Send steps to the broker, and report those that ended without an event."""
 
     _app: Celery
     _watch: Watch
@@ -116,7 +116,7 @@ class _CeleryStepHandler(StepHandler):
         return "Celery workers"
 
     def open(self) -> None:
-        """Connect; a broker that is not there is told at once, before anything is sent."""
+        """Connect; raise at once where the broker does not answer, before anything is sent."""
         self._app = app.make_app()
         # Only here: a worker waits for its next step on a connection that is rightly silent.
         self._app.conf.update(
@@ -213,4 +213,4 @@ class _CeleryStepHandler(StepHandler):
                     app.END_STEP, arguments={"task_id": task_id, "grace": _GRACE_SECONDS}
                 )
         except OUTAGES as error:
-            logger.warning("The steps could not be told to end. %s", broker_fault(error))
+            logger.warning("The steps could not be ended. %s", broker_fault(error))

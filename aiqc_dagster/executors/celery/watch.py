@@ -1,8 +1,8 @@
-"""What became of the steps that were sent to Celery, asked of the broker and of the workers.
+"""Ask broker and workers what happened to the steps that were sent to Celery.
 
-Celery itself never says that a worker was killed together with the step it had, that a broker
-came back without what had waited in it, or that nobody listens to a queue: the result stays
-pending for good. `Watch` finds each of these out, and waits no longer than its patience.
+Celery never reports that a worker was killed with its step, that a broker restarted without the
+steps that waited in it, or that nobody listens to a queue: the result stays pending for good.
+`Watch` detects each of these, and waits no longer than its patience.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster.executors.celery import app as celery_app
+from aiqc_dagster.executors.celery.app import BROKER_VARIABLE, broker_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,22 +38,22 @@ def patience() -> float:
     Raises:
         TrainingError: the variable holds no number above 0.
     """
-    given = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
+    text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        message = f"{PATIENCE_VARIABLE}={given!r}: give a number of seconds above 0."
+        message = f"{PATIENCE_VARIABLE}={text!r}: give a number of seconds above 0."
         raise TrainingError(message)
     return seconds
 
 
 def broker_fault(error: BaseException) -> str:
-    """Return in words that the broker does not answer, and what to do."""
+    """Return the message that the broker does not answer, and what to do."""
     return (
-        f"The Celery broker at {celery_app.shown(celery_app.broker_url())} "
-        f"({celery_app.BROKER_VARIABLE}) does not answer: {str(error).rstrip('.')}. Start Redis "
+        f"The Celery broker at {shown(broker_url())} "
+        f"({BROKER_VARIABLE}) does not answer: {str(error).rstrip('.')}. Start Redis "
         "there (`make up-celery` starts one on this machine) or correct the variable, then run "
         "the same command again: what is recorded is not trained twice."
     )
@@ -61,7 +61,7 @@ def broker_fault(error: BaseException) -> str:
 
 @dataclass(slots=True)
 class Sent:
-    """A step on its way: when there last was a sign of it, and who has it."""
+    """A step that was sent: when it last gave a sign of life, and which worker has it."""
 
     task_id: str
     queue: str
@@ -89,7 +89,7 @@ class Watch:
         self._idle: dict[str, str] = {}  # why nothing moves in a queue
 
     def add(self, key: str, task_id: str, queue: str) -> None:
-        """Follow a step that was sent just now."""
+        """Follow a step that was just sent."""
         self._sent[key] = Sent(task_id, queue, time.monotonic())
 
     def running(self) -> list[str]:
@@ -113,7 +113,7 @@ class Watch:
         if sent.lost:
             return (
                 f"The Celery worker {sent.worker} no longer has this step: it was killed or "
-                "started anew. Run the job again: what is recorded is not trained twice."
+                "restarted. Run the job again: what is recorded is not trained twice."
             )
         if now - sent.sign <= self._patience:
             return None
@@ -151,7 +151,7 @@ class Watch:
                 sent.worker, sent.sign = meta["result"]["hostname"], time.monotonic()
 
     def _ask_workers(self) -> None:
-        """Ask those that have steps whether they still do; one started anew knows nothing."""
+        """Ask workers whether they still have their steps; a restarted one does not."""
         started = [sent for _, sent in self._open() if sent.worker]
         workers = sorted({sent.worker for sent in started})
         if not workers:
@@ -165,12 +165,12 @@ class Watch:
                 sent.lost = sent.task_id not in replies[sent.worker] and not self._is_over(sent)
 
     def _is_over(self, sent: Sent) -> bool:
-        """Say whether it ended since its result was read; a worker stores that, then forgets."""
+        """Return whether a step has ended since; a worker stores that, then forgets it."""
         meta = self._app.backend.get_task_meta(sent.task_id)
         return meta["status"] in states.READY_STATES
 
     def _ask_idle_queues(self) -> None:
-        """Find out why nothing moves; a queue whose steps run is only full."""
+        """Find out why a queue is idle; a queue with running steps is only full."""
         now = time.monotonic()
         waiting = [sent for _, sent in self._open() if not sent.worker]
         busy = {sent.queue for _, sent in self._open() if sent.worker and not sent.lost}
@@ -191,13 +191,13 @@ class Watch:
         if queue not in listeners:
             return (
                 f"No Celery worker listens to the queue {queue!r} of "
-                f"{celery_app.shown(celery_app.broker_url())}. Start one, with the code and the "
+                f"{shown(broker_url())}. Start one, with the code and the "
                 "settings of this run: "
                 f"celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
             )
         if self._depth(queue) == 0:
             return (
-                f"The Celery broker lost a step of the queue {queue!r}; was it started anew? Run "
+                f"The Celery broker lost a step of the queue {queue!r}; was it restarted? Run "
                 "the job again: what is recorded is not trained twice."
             )
         return ""
@@ -213,7 +213,7 @@ class Watch:
 
 
 def _reason(meta: dict[str, Any], sent: Sent) -> str:
-    """Return why a task is over whose step has no end in the event log."""
+    """Return why a task ended although the event log has no end of its step."""
     if meta["status"] == states.SUCCESS:
         return "The Celery worker ended the step without recording a success or a failure."
     if meta["status"] == states.REVOKED:
