@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import (
-    AssetCheckEvaluationTargetMaterializationData as Target,
-)
 
 from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError
 from aiqc_core.experiment import Experiment, workflow
@@ -23,6 +20,9 @@ from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.assets.stages import STAGES, Stage, asset_key
 from aiqc_dagster.build import stores
+from aiqc_dagster.executors._dagster_internals import (
+    AssetCheckEvaluationTargetMaterializationData as Target,
+)
 from aiqc_dagster.ui import metadata
 
 

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.events import EngineEventData
 
 from aiqc_core.orm.store import process_identity
+from aiqc_dagster.executors._dagster_internals import EngineEventData
 
 if TYPE_CHECKING:
     from collections.abc import Generator

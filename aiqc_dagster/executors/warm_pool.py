@@ -16,61 +16,28 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._cli.api import _execute_step_command_body  # pyright: ignore[reportPrivateUsage]
-from dagster._core.execution.plan.step import UnresolvedMappedExecutionStep
-from dagster._core.execution.retries import RetryMode, get_retries_config
-from dagster._core.execution.tags import get_tag_concurrency_limits_config
-from dagster._core.executor.step_delegating import (
-    CheckStepHealthResult,
-    StepDelegatingExecutor,
-    StepHandler,
-    StepHandlerContext,
-)
-from dagster._core.instance import InstanceRef
-from dagster._core.origin import JobPythonOrigin
-from dagster._grpc.types import ExecuteStepArgs
-from dagster._serdes import deserialize_value, serialize_value
-from dagster._utils.hosted_user_process import recon_job_from_origin
-from dagster._utils.interrupts import capture_interrupts
 
+import aiqc_dagster.executors._dagster_internals as internals
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers.pool import Finished, WarmPool
-from aiqc_dagster.executors.gpu import DEVICE_TAG, TIME_LIMIT_TAG, limit_pool
+from aiqc_dagster.executors import delegating
+from aiqc_dagster.executors.gpu import DEVICE_TAG, limit_pool
 from aiqc_dagster.executors.run_cleanup import slots_given_back
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from dagster._core.execution.context.system import PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
-
 WORKERS_VARIABLE = "AIQC_WORKERS"
 _SLEEP_SECONDS = 0.02  # between two rounds of Dagster's loop
 _NEWS_SECONDS = 0.5  # the event log is read that often while no step ends, and when one does
-_HEALTH_SECONDS = 1  # between two looks at the workers
 _PREPARED = 4  # workers started at once when steps are mapped; idle ones cost memory
 _PREPARE = "aiqc_dagster.executors.warm_pool:prepare"
 _RUN_STEP = "aiqc_dagster.executors.warm_pool:run_step"
 
 
-def config_schema(max_concurrent: str) -> dict[str, Any]:
-    """Return what can be configured of an executor.
-
-    Args:
-        max_concurrent: what the most steps at a time are, and are by default.
-    """
-    return {
-        "max_concurrent": dg.Field(
-            dg.Noneable(int), default_value=None, description=max_concurrent
-        ),
-        "tag_concurrency_limits": get_tag_concurrency_limits_config(),
-        "retries": get_retries_config(),
-    }
-
-
 @dg.executor(
     name="warm_pool",
-    config_schema=config_schema(
+    config_schema=delegating.config_schema(
         "The most worker processes, and so steps, at a time. By default the environment"
         f" variable {WORKERS_VARIABLE}, else the number of cores."
     ),
@@ -78,12 +45,8 @@ def config_schema(max_concurrent: str) -> dict[str, Any]:
 )
 def warm_pool_executor(init_context: dg.InitExecutorContext) -> WarmPoolExecutor:
     """Execute the steps of a run in warm worker processes, one step after another in each."""
-    config: dict[str, Any] = dict(init_context.executor_config)
-    return WarmPoolExecutor(
-        max_concurrent=worker_count(config.get("max_concurrent")),
-        retries=RetryMode.from_config(config["retries"]) or RetryMode.ENABLED,
-        tag_concurrency_limits=config.get("tag_concurrency_limits"),
-    )
+    settings = delegating.settings(init_context)
+    return WarmPoolExecutor(worker_count(settings.pop("max_concurrent")), settings)
 
 
 def worker_count(configured: int | None) -> int:
@@ -107,29 +70,20 @@ def worker_count(configured: int | None) -> int:
     return count
 
 
-class WarmPoolExecutor(StepDelegatingExecutor):
+class WarmPoolExecutor(internals.StepDelegatingExecutor):
     """Dagster's delegating executor around one `WarmPool`."""
 
-    def __init__(
-        self,
-        max_concurrent: int,
-        retries: RetryMode,
-        tag_concurrency_limits: list[dict[str, Any]] | None = None,
-    ) -> None:
+    def __init__(self, size: int, settings: dict[str, Any]) -> None:
         """Set up; no process is started before there is a step to run."""
-        self._handler = _WarmStepHandler()
-        self._size = max_concurrent
+        self._handler, self._size = _WarmStepHandler(), size
         super().__init__(
-            self._handler,
-            retries=retries,
-            sleep_seconds=_SLEEP_SECONDS,
-            check_step_health_interval_seconds=_HEALTH_SECONDS,
-            max_concurrent=max_concurrent,
-            tag_concurrency_limits=tag_concurrency_limits,
+            self._handler, sleep_seconds=_SLEEP_SECONDS, max_concurrent=size, **settings
         )
 
     def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+        self,
+        plan_context: internals.PlanOrchestrationContext,
+        execution_plan: internals.ExecutionPlan,
     ) -> Generator[dg.DagsterEvent]:
         """Run the plan; the workers are gone when this returns, raises or is abandoned."""
         limit_pool(plan_context.instance)
@@ -137,7 +91,9 @@ class WarmPoolExecutor(StepDelegatingExecutor):
         with held, WarmPool(self._size) as pool:
             self._handler.pool = pool
             if _maps_steps(execution_plan):
-                origin = serialize_value(plan_context.reconstructable_job.get_python_origin())
+                origin = internals.serialize_value(
+                    plan_context.reconstructable_job.get_python_origin()
+                )
                 for number in range(min(self._size, _PREPARED)):
                     pool.submit(f"prepare {number}", _PREPARE, origin)
             yield from super().execute(plan_context, execution_plan)
@@ -153,84 +109,61 @@ class WarmPoolExecutor(StepDelegatingExecutor):
         return super()._pop_events(instance, run_id, seen_storage_ids)
 
 
-def _maps_steps(plan: ExecutionPlan) -> bool:
-    return any(isinstance(step, UnresolvedMappedExecutionStep) for step in plan.steps)
+def _maps_steps(plan: internals.ExecutionPlan) -> bool:
+    return any(isinstance(step, internals.UnresolvedMappedExecutionStep) for step in plan.steps)
 
 
-class _WarmStepHandler(StepHandler):
-    """Hands steps to the workers and says what became of those that fell silent."""
+class _WarmStepHandler(delegating.DelegatedSteps):
+    """Hand steps to the workers, and report those that ended without an event."""
 
     pool: WarmPool
 
     def __init__(self) -> None:
+        super().__init__()
         self._launched: set[str] = set()
         self._finished: dict[str, Finished] = {}
-        self._suspects: set[str] = set()
 
     @property
     def name(self) -> str:
         return "warm worker pool"
 
-    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
-        key = attempt_key(step_handler_context)
+    def launch_step(
+        self, step_handler_context: internals.StepHandlerContext
+    ) -> Iterator[dg.DagsterEvent]:
+        key = delegating.attempt_key(step_handler_context)
         self._launched.add(key)
-        arguments = step_handler_context.execute_step_args
-        (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
-        tags = step_handler_context.step_tags[step_key]
-        limit = tags.get(TIME_LIMIT_TAG)
+        _, tags, limit = delegating.step_of(step_handler_context)
         self.pool.submit(
             key,
             _RUN_STEP,
-            serialize_value(arguments),
-            time_limit=float(limit) if limit else None,
+            internals.serialize_value(step_handler_context.execute_step_args),
+            time_limit=limit,
             on="slot" if DEVICE_TAG in tags else "cpu",
         )
         yield from ()
 
     def await_news(self, seconds: float) -> None:
         """Wait until a task ends, but not longer than that."""
-        with contextlib.suppress(TrainingError):  # the pool broke: the next health check tells it
+        with contextlib.suppress(TrainingError):  # the next health check reports a broken pool
             self._collect(seconds)
 
     def _collect(self, seconds: float) -> None:
         self._finished |= {finished.key: finished for finished in self.pool.wait(seconds)}
 
-    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """Report a step whose task is over although the event log shows no end of it.
-
-        The log may hold the end unread when the task is first seen to be over. It is read once
-        more before the next check, so the second look is the one that counts.
-        """
-        key = attempt_key(step_handler_context)
+    def end_of(self, key: str) -> str | None:
         if key not in self._launched:
-            return CheckStepHealthResult.unhealthy("Its worker ended with an earlier run worker.")
+            return "Its worker ended with an earlier run worker."
         try:
             self._collect(0)
         except TrainingError as fault:  # the pool broke: no step of this run can end any more
-            return CheckStepHealthResult.unhealthy(
-                f"{fault} {type(fault.__cause__).__name__}: {fault.__cause__}"
-            )
-        if key not in self._finished:
-            return CheckStepHealthResult.healthy()
-        if key not in self._suspects:
-            self._suspects.add(key)
-            return CheckStepHealthResult.healthy()
-        return CheckStepHealthResult.unhealthy(_reason(self._finished[key]))
+            return f"{fault} {type(fault.__cause__).__name__}: {fault.__cause__}"
+        return _reason(self._finished[key]) if key in self._finished else None
 
     def terminate_step(
-        self, step_handler_context: StepHandlerContext
+        self, step_handler_context: internals.StepHandlerContext
     ) -> Iterator[dg.DagsterEvent]:
-        self.pool.cancel(attempt_key(step_handler_context))
+        self.pool.cancel(delegating.attempt_key(step_handler_context))
         yield from ()
-
-
-def attempt_key(context: StepHandlerContext) -> str:
-    """Name one attempt of a step: a retry can start before the pool reports the attempt before."""
-    arguments = context.execute_step_args
-    step_key = ",".join(arguments.step_keys_to_execute or ())  # always one
-    known = arguments.known_state
-    attempts = known.get_retry_state().get_attempt_count(step_key) if known else 0
-    return f"{step_key} attempt {attempts + 1}"
 
 
 def _reason(finished: Finished) -> str:
@@ -249,7 +182,9 @@ def prepare(job_origin: str) -> None:
     Args:
         job_origin: Serialized `JobPythonOrigin`.
     """
-    recon_job_from_origin(deserialize_value(job_origin, JobPythonOrigin)).get_definition()
+    internals.recon_job_from_origin(
+        internals.deserialize_value(job_origin, internals.JobPythonOrigin)
+    ).get_definition()
 
 
 def run_step(arguments: str) -> None:
@@ -261,18 +196,20 @@ def run_step(arguments: str) -> None:
     Args:
         arguments: Serialized `ExecuteStepArgs`.
     """
-    with capture_interrupts():  # SIGTERM interrupts the op, which can still tidy up
-        step = deserialize_value(arguments, ExecuteStepArgs)
-        instance = _instance(serialize_value(step.instance_ref))
+    with internals.capture_interrupts():  # SIGTERM interrupts the op, which can still tidy up
+        step = internals.deserialize_value(arguments, internals.ExecuteStepArgs)
+        instance = _instance(internals.serialize_value(step.instance_ref))
         run = instance.get_run_by_id(step.run_id)
         if run is None:
             raise TrainingError(
                 f"The run {step.run_id} is not in the Dagster instance. Was it deleted?"
             )
-        for _ in _execute_step_command_body(step, instance, run):
+        for _ in internals.execute_step(step, instance, run):
             pass  # events reach the executor through the event log
 
 
 @lru_cache(maxsize=1)
 def _instance(instance_ref: str) -> dg.DagsterInstance:
-    return dg.DagsterInstance.from_ref(deserialize_value(instance_ref, InstanceRef))
+    return dg.DagsterInstance.from_ref(
+        internals.deserialize_value(instance_ref, internals.InstanceRef)
+    )

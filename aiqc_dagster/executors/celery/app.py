@@ -19,10 +19,10 @@ import dagster as dg
 from celery import Celery
 from celery.worker import state as worker_state
 from celery.worker.control import control_command
-from dagster._core.errors import DagsterImportError
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors import versions
+from aiqc_dagster.executors._dagster_internals import DagsterImportError
 from aiqc_dagster.executors.gpu import DEFAULT_QUEUE
 from aiqc_dagster.executors.warm_pool import run_step
 

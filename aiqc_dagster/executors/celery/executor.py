@@ -13,33 +13,21 @@ import time
 from typing import TYPE_CHECKING, Any, cast
 
 import dagster as dg
-from dagster._core.execution.retries import RetryMode
-from dagster._core.executor.step_delegating import (
-    CheckStepHealthResult,
-    StepDelegatingExecutor,
-    StepHandler,
-    StepHandlerContext,
-)
-from dagster._serdes import serialize_value
-from dagster._utils.interrupts import check_captured_interrupt
 
+import aiqc_dagster.executors._dagster_internals as internals
 from aiqc_core.errors import TrainingError
-from aiqc_dagster.executors import versions
+from aiqc_dagster.executors import delegating, versions
 from aiqc_dagster.executors.celery import app
 from aiqc_dagster.executors.celery.watch import OUTAGES, Watch, broker_fault, patience
-from aiqc_dagster.executors.gpu import DEFAULT_QUEUE, QUEUE_TAG, TIME_LIMIT_TAG
+from aiqc_dagster.executors.gpu import DEFAULT_QUEUE, QUEUE_TAG
 from aiqc_dagster.executors.run_cleanup import slots_given_back
-from aiqc_dagster.executors.warm_pool import attempt_key, config_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from celery import Celery
-    from dagster._core.execution.context.system import PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
 
 _SLEEP_SECONDS = 0.1  # between two looks at the event log, which is PostgreSQL as a rule
-_HEALTH_SECONDS = 1
 _GRACE_SECONDS = 5.0  # between asking a step to end and killing its process
 _RESEND_SECONDS = 1.0
 # One more attempt: the connection at hand may belong to a broker that has restarted.
@@ -50,43 +38,28 @@ logger = logging.getLogger(__name__)
 
 @dg.executor(
     name="celery",
-    config_schema=config_schema(
+    config_schema=delegating.config_schema(
         "The most steps in the broker at a time; by default what the pools admit."
     ),
     requirements=dg.multiple_process_executor_requirements(),
 )
 def celery_executor(init_context: dg.InitExecutorContext) -> CeleryStepExecutor:
     """Execute the steps of a run in Celery workers; the broker is named by the environment."""
-    config: dict[str, Any] = dict(init_context.executor_config)
-    return CeleryStepExecutor(
-        max_concurrent=config.get("max_concurrent"),
-        retries=RetryMode.from_config(config["retries"]) or RetryMode.ENABLED,
-        tag_concurrency_limits=config.get("tag_concurrency_limits"),
-    )
+    return CeleryStepExecutor(delegating.settings(init_context))
 
 
-class CeleryStepExecutor(StepDelegatingExecutor):
+class CeleryStepExecutor(internals.StepDelegatingExecutor):
     """Dagster's delegating executor around one Celery application."""
 
-    def __init__(
-        self,
-        max_concurrent: int | None,
-        retries: RetryMode,
-        tag_concurrency_limits: list[dict[str, Any]] | None = None,
-    ) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         """Set up; the broker is asked first when a run is executed."""
         self._handler = _CeleryStepHandler()
-        super().__init__(
-            self._handler,
-            retries=retries,
-            sleep_seconds=_SLEEP_SECONDS,
-            check_step_health_interval_seconds=_HEALTH_SECONDS,
-            max_concurrent=max_concurrent,
-            tag_concurrency_limits=tag_concurrency_limits,
-        )
+        super().__init__(self._handler, sleep_seconds=_SLEEP_SECONDS, **settings)
 
     def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+        self,
+        plan_context: internals.PlanOrchestrationContext,
+        execution_plan: internals.ExecutionPlan,
     ) -> Generator[dg.DagsterEvent]:
         """Run the plan; steps that were terminated have ended when this returns or raises.
 
@@ -101,14 +74,14 @@ class CeleryStepExecutor(StepDelegatingExecutor):
                 self._handler.close()
 
 
-class _CeleryStepHandler(StepHandler):
+class _CeleryStepHandler(delegating.DelegatedSteps):
     """Send steps to the broker, and report those that ended without an event."""
 
     _app: Celery
     _watch: Watch
 
     def __init__(self) -> None:
-        self._suspects: set[str] = set()
+        super().__init__()
         self._terminated = False
 
     @property
@@ -148,14 +121,14 @@ class _CeleryStepHandler(StepHandler):
                 )
         self._app.close()
 
-    def launch_step(self, step_handler_context: StepHandlerContext) -> Iterator[dg.DagsterEvent]:
-        arguments = step_handler_context.execute_step_args
-        (step_key,) = arguments.step_keys_to_execute or ("",)  # always one
-        tags = step_handler_context.step_tags[step_key]
-        queue, limit = tags.get(QUEUE_TAG, DEFAULT_QUEUE), tags.get(TIME_LIMIT_TAG)
-        payload = [step_key, serialize_value(arguments), versions.of_this_process()]
-        task_id = self._send(payload, queue, float(limit) if limit else None)
-        self._watch.add(attempt_key(step_handler_context), task_id, queue)
+    def launch_step(
+        self, step_handler_context: internals.StepHandlerContext
+    ) -> Iterator[dg.DagsterEvent]:
+        step_key, tags, limit = delegating.step_of(step_handler_context)
+        queue = tags.get(QUEUE_TAG, DEFAULT_QUEUE)
+        arguments = internals.serialize_value(step_handler_context.execute_step_args)
+        task_id = self._send([step_key, arguments, versions.of_this_process()], queue, limit)
+        self._watch.add(delegating.attempt_key(step_handler_context), task_id, queue)
         yield from ()
 
     def _send(self, payload: list[Any], queue: str, time_limit: float | None) -> str:
@@ -171,32 +144,20 @@ class _CeleryStepHandler(StepHandler):
                     retry_policy=_ONE_MORE,
                 )
             except OUTAGES as error:
-                if time.monotonic() > deadline or check_captured_interrupt():
+                if time.monotonic() > deadline or internals.check_captured_interrupt():
                     raise TrainingError(broker_fault(error)) from None
                 time.sleep(_RESEND_SECONDS)
             else:
                 return cast("str", task.id)
 
-    def check_step_health(self, step_handler_context: StepHandlerContext) -> CheckStepHealthResult:
-        """Report a step that is over or lost although the event log shows no end of it.
-
-        As in `warm_pool` the second look counts: the log may hold the end, still unread.
-        """
-        key = attempt_key(step_handler_context)
+    def end_of(self, key: str) -> str | None:
         try:
-            reason = self._watch.end_of(key)
+            return self._watch.end_of(key)
         except KeyError:
-            reason = "It was sent by an earlier run worker."
-        if reason is None:
-            self._suspects.discard(key)
-            return CheckStepHealthResult.healthy()
-        if key not in self._suspects:
-            self._suspects.add(key)
-            return CheckStepHealthResult.healthy()
-        return CheckStepHealthResult.unhealthy(reason)
+            return "It was sent by an earlier run worker."
 
     def terminate_step(
-        self, step_handler_context: StepHandlerContext
+        self, step_handler_context: internals.StepHandlerContext
     ) -> Iterator[dg.DagsterEvent]:
         """End all steps of the run: Dagster terminates them only together."""
         del step_handler_context
