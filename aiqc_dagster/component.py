@@ -8,7 +8,6 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, Field
 
 from aiqc_core.experiment import declaration
-from aiqc_core.experiment.declaration import unread
 from aiqc_dagster.build import invalid
 from aiqc_dagster.build.experiment import of_experiment
 
@@ -51,7 +50,7 @@ class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
         file = folder / "defs.yaml"
         if file.is_file():
             experiment, faults = declaration.examine(file, document=document)
-        elif misnamed := list(unread.find(folder)):
+        elif misnamed := list(declaration.find_misnamed(folder)):
             return invalid.build(invalid.key_of(folder, context.defs_module_path), misnamed)
         else:  # made in Python
             given = self.model_dump(exclude_unset=True)

@@ -13,10 +13,9 @@ import dagster as dg
 
 from aiqc_core.errors import AIQCError, MetastoreError, NotFoundError
 from aiqc_core.experiment import Experiment, workflow
-from aiqc_core.experiment.workflow.stage import row_of
+from aiqc_core.experiment.workflow import FAILED, PASSED, WARNING, Finding
 from aiqc_core.orm import Dataset, Fold, Splitset
 from aiqc_core.orm.results import audit
-from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.assets.stages import STAGES, Stage, asset_key
 from aiqc_dagster.build import stores
@@ -154,14 +153,14 @@ def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Targ
 
 def _source_unchanged(experiment: Experiment, snapshot: str, _: str) -> Finding:
     rows = [
-        row_of(experiment, snapshot, Dataset, "dataset"),
+        workflow.row_of(experiment, snapshot, Dataset, "dataset"),
         workflow.label_dataset(experiment, snapshot),
     ]
     return audit.source_unchanged(list({row.id: row for row in rows}.values()))
 
 
 def _splitset(experiment: Experiment, snapshot: str) -> Splitset:
-    return row_of(experiment, snapshot, Splitset, "splitset")
+    return workflow.row_of(experiment, snapshot, Splitset, "splitset")
 
 
 def _part(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Fold | None]:

@@ -14,7 +14,7 @@ import dagster as dg
 from aiqc_core.experiment import workflow
 from aiqc_core.orm import Hyperparamcombo
 from aiqc_core.orm.results import leaderboard
-from aiqc_core.orm.store.fields import digest_of
+from aiqc_core.orm.store import digest_of
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.ui import metadata
 
@@ -141,10 +141,7 @@ def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
         message = f"{experiment.name}/leaderboard: no Job of Queue {queue.id} is trained yet."
         raise dg.Failure(message, allow_retries=False)
     newest = max(entry.predictor_id for entry in board.trained)
-    shown = metadata.of_standings(
-        experiment.name, queue, board.ranked, board.measure.metric, board.undefined
-    )
-    return Cell(shown, f"{queue.id}_{newest}")
+    return Cell(metadata.of_standings(experiment.name, board), f"{queue.id}_{newest}")
 
 
 def _champion(experiment: Experiment, snapshot: str, _: str) -> Cell:

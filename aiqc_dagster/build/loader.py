@@ -18,8 +18,7 @@ from dagster.components.core.decl import build_filesystem_component_decl_from_co
 from dagster.components.core.defs_module import ComponentPath
 
 from aiqc_core.experiment import declaration
-from aiqc_core.experiment.declaration import FOLDER, MODULE, Fault, Found
-from aiqc_core.experiment.declaration.names import package_of
+from aiqc_core.experiment.declaration import FOLDER, MODULE, Fault, Found, package_of
 from aiqc_dagster.build import invalid
 from aiqc_dagster.build.experiment import of_experiment, whole
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from aiqc_core import config
-from aiqc_core.orm.store import signing
+from aiqc_core.orm.store import fingerprint
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -55,7 +55,7 @@ def _noted(instance: dg.DagsterInstance, name: str) -> dict[str, str]:
 
 def _this_store() -> dict[str, str]:
     return {
-        "key": signing.fingerprint(), "place": config.shown_store(), "host": config.host_id(),
+        "key": fingerprint(), "place": config.shown_store(), "host": config.host_id(),
     }  # fmt: skip
 
 

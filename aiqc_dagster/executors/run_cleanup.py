@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from aiqc_core.orm.store import process_identity
+from aiqc_core.orm.store import is_alive, this_process
 from aiqc_dagster.executors._dagster_internals import EngineEventData
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def slots_given_back(instance: dg.DagsterInstance, run_id: str) -> Generator[Non
     inherited by a run that is executed again.
     """
     end_killed_runs(instance)
-    owner = process_identity.this_process()
+    owner = this_process()
     instance.report_engine_event(
         f"Process {owner['pid']} on {owner['host']} executes this run.",
         instance.get_run_by_id(run_id),
@@ -55,7 +55,7 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
     ended: list[str] = []
     for run in instance.get_runs(dg.RunsFilter(job_name=job, statuses=_GOING_ON)):
         owner = _process_of(instance, run.run_id)
-        if owner is None or process_identity.is_alive(owner):
+        if owner is None or is_alive(owner):
             continue
         reason = (
             f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."

@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from aiqc_core.orm import Queue, Snapshot
-from aiqc_core.orm.admin.gc import collect
+from aiqc_core.orm.admin import collect
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.build import stores
 

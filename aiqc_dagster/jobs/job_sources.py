@@ -8,7 +8,7 @@ import dagster as dg
 
 from aiqc_core.experiment import workflow
 from aiqc_core.orm import Queue
-from aiqc_core.orm.training.job_queries import jobs_of, jobs_with_indices
+from aiqc_core.orm.training import jobs_of, jobs_with_indices
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.assets.stages import asset_key
 from aiqc_dagster.build import stores

@@ -14,9 +14,8 @@ from pydantic import Field
 
 from aiqc_core import frames
 from aiqc_core.orm import Job, Predictor
-from aiqc_core.orm.store import process_identity
-from aiqc_core.orm.training.measure import Measure
-from aiqc_core.orm.training.run import train_one
+from aiqc_core.orm.store import working_for
+from aiqc_core.orm.training import Measure, train_one
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.executors import gpu, kubernetes
 from aiqc_dagster.ui import metadata
@@ -122,7 +121,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> str:
         """Train one Job and report its cell the moment it is recorded; return who trained it."""
         job = work.job(names)
-        with process_identity.working_for(context.run_id):
+        with working_for(context.run_id):
             for repeat_index in job.missing():
                 outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
                 _refuse_failure(context, job, outcome)

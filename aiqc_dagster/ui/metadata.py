@@ -12,9 +12,8 @@ import numpy as np
 from pyarrow.parquet import ParquetFile
 
 from aiqc_core.orm import Champion
-from aiqc_core.orm.inference.infer import UNSEEN
-from aiqc_core.orm.training.measure import Measure
-from aiqc_core.stages.evaluate.ranking import lower_is_better
+from aiqc_core.orm.inference import UNSEEN
+from aiqc_core.orm.training import Measure
 from aiqc_dagster.ui import figures
 
 if TYPE_CHECKING:
@@ -29,10 +28,9 @@ if TYPE_CHECKING:
         Label,
         Prediction,
         Predictor,
-        Queue,
         Splitset,
     )
-    from aiqc_core.orm.results.leaderboard import Standing
+    from aiqc_core.orm.results.leaderboard import Board, Standing
 
 Metadata = dict[str, Any]
 SHOWN_ROWS = 5
@@ -127,18 +125,9 @@ def of_predictor(job: Job, predictor: Predictor, trained: str) -> Metadata:
     }
 
 
-def of_standings(
-    experiment: str, queue: Queue, ranked: Sequence[Standing], metric: str, undefined: str | None
-) -> Metadata:
-    """Show the comparison of all combinations, best first.
-
-    Args:
-        experiment: the declaration's name, for the champion in force.
-        queue: the Queue of the combinations.
-        ranked: what `leaderboard.standings` gave.
-        metric: by which they are ranked.
-        undefined: why none leads, where none has a score.
-    """
+def of_standings(experiment: str, board: Board) -> Metadata:
+    """Show the comparison of all combinations, best first, and the champion of the experiment."""
+    queue, ranked, metric = board.queue, board.ranked, board.measure.metric
     short = any(s.pruned for s in ranked)
     names = dict.fromkeys(name for s in ranked for name in s.hyperparameters)
     varied = [name for name in names if _varies(name, ranked)]
@@ -161,8 +150,8 @@ def of_standings(
         "models": sum(s.models for s in ranked),
         "pruned": queue.runs_pruned,
         "metric": metric,
-        "direction": "lower is better" if lower_is_better(metric) else "higher is better",
-        "best": undefined or ranked[0].combo_key,
+        "direction": f"{'lower' if board.measure.lower_is_better else 'higher'} is better",
+        "best": board.undefined or ranked[0].combo_key,
         **({} if in_force is None else {"champion_predictor_id": in_force.predictor_id}),
         **positive(queue.positive_class),
         "leaderboard": table(rows),

@@ -71,6 +71,11 @@ def test_the_contracts_hold() -> None:
         ),
         ("aiqc_core/storage/cache.py", "import aiqc_core.orm", "Commands above experiments"),
         ("aiqc_dagster/__init__.py", "import peewee", "Only the rows speak peewee"),
+        (
+            "aiqc_dagster/__init__.py",
+            "import aiqc_core.orm.store.signing",
+            "Dagster's side enters",
+        ),
         ("aiqc_core/orm/__init__.py", "import torch", "Only train"),
     ],
 )

@@ -25,6 +25,7 @@ from aiqc_core.experiment.workflow.data import (
 )
 from aiqc_core.experiment.workflow.due import Due, due, present_snapshot, source_digest
 from aiqc_core.experiment.workflow.keys import content_of, free_key, newest_snapshot
+from aiqc_core.experiment.workflow.stage import row_of
 from aiqc_core.experiment.workflow.training import (
     hyperparamset,
     job,
@@ -37,42 +38,13 @@ from aiqc_core.experiment.workflow.training import (
 )
 from aiqc_core.experiment.workflow.versions import code_version
 from aiqc_core.experiment.workflow.watch import champion_sound, drift, fresh, jobs_present
+from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 
 __all__ = [
-    "Challenge",
-    "Due",
-    "batch_drift",
-    "candidate",
-    "challenge",
-    "champion",
-    "champion_sound",
-    "code_version",
-    "content_of",
-    "crown",
-    "dataset",
-    "drift",
-    "due",
-    "feature",
-    "free_key",
-    "fresh",
-    "hyperparamset",
-    "job",
-    "jobs",
-    "jobs_present",
-    "label",
-    "label_dataset",
-    "newest_snapshot",
-    "of_batch",
-    "predict",
-    "prepare",
-    "present_snapshot",
-    "promote",
-    "queue",
-    "queue_of",
-    "renew",
-    "run",
-    "samples",
-    "source_digest",
-    "splitset",
-    "write_table",
-]
+    "FAILED", "PASSED", "WARNING", "Challenge", "Due", "Finding", "batch_drift", "candidate",
+    "challenge", "champion", "champion_sound", "code_version", "content_of", "crown",
+    "dataset", "drift", "due", "feature", "free_key", "fresh", "hyperparamset", "job", "jobs",
+    "jobs_present", "label", "label_dataset", "newest_snapshot", "of_batch", "predict",
+    "prepare", "present_snapshot", "promote", "queue", "queue_of", "renew", "row_of", "run",
+    "samples", "source_digest", "splitset", "write_table",
+]  # fmt: skip
