@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aiqc_core.experiment.workflow import inputs
 from aiqc_core.experiment.workflow.columns import refuse_unknown
 from aiqc_core.experiment.workflow.stage import find_or_make, row_of
 from aiqc_core.orm import (
@@ -26,12 +27,10 @@ from aiqc_core.orm import (
 from aiqc_core.orm.samples import cache
 from aiqc_core.orm.tables.label import positive_of
 from aiqc_core.stages.ingest.content import NDIM, SEQUENCE
-from aiqc_core.stages.preprocess import encode
-from aiqc_core.usercode.identity import fingerprint, identity_of
 from aiqc_core.wording import spoken
 
 if TYPE_CHECKING:
-    from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline
+    from aiqc_core.experiment import Experiment, Pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -94,16 +93,9 @@ def feature(experiment: Experiment, snapshot: str) -> Feature:
         _attach(row, pipeline)
         return row
 
-    inputs = [
-        source.id,
-        pipeline.features,
-        held_out,
-        [_coder_inputs(coder) for coder in pipeline.feature_encoders],
-        [fill.model_dump() for fill in pipeline.interpolations],
-        None if pipeline.window is None else pipeline.window.model_dump(),
-        pipeline.reshape_indices,
-    ]
-    return find_or_make(experiment, snapshot, Feature, "feature", inputs, make)
+    coders, fills, shape = inputs.of_feature(pipeline, "key")
+    parts = [source.id, pipeline.features, held_out, coders, fills, *shape]
+    return find_or_make(experiment, snapshot, Feature, "feature", parts, make)
 
 
 def label(experiment: Experiment, snapshot: str) -> Label:
@@ -125,38 +117,23 @@ def label(experiment: Experiment, snapshot: str) -> Label:
                 LabelCoder.from_label(row.id, pipeline.label_encoder)
         return row
 
-    inputs = [
-        source.id,
-        pipeline.label_columns,
-        _coder_key(pipeline.label_encoder),
-        None if fill is None else fill.model_dump(),
-        *positive_inputs(pipeline),
-    ]
-    return find_or_make(experiment, snapshot, Label, "label", inputs, make)
+    coder, filled, positive = inputs.of_label(pipeline, "key")
+    parts = [source.id, pipeline.label_columns, coder, filled, *positive]
+    return find_or_make(experiment, snapshot, Label, "label", parts, make)
 
 
 def splitset(experiment: Experiment, snapshot: str) -> Splitset:
     """Cut the samples into splits and folds."""
     features = row_of(experiment, snapshot, Feature, "feature")
-    pipeline = experiment.pipeline
-    label_id = row_of(experiment, snapshot, Label, "label").id if pipeline.label_columns else None
-    cut: dict[str, Any] = {
-        "size_test": pipeline.size_test,
-        "size_validation": pipeline.size_validation,
-        "bin_count": pipeline.bin_count,
-        "fold_count": pipeline.fold_count,
-        "unsupervised_stratify_col": pipeline.unsupervised_stratify_col,
-        "groups": pipeline.groups,
-        "time_ordered": pipeline.time_ordered,
-        "gap": pipeline.gap,
-        "seed": experiment.seed,
-    }
+    has_label = bool(experiment.pipeline.label_columns)
+    label_id = row_of(experiment, snapshot, Label, "label").id if has_label else None
+    cut = inputs.of_splitset(experiment)
 
     def make() -> Splitset:
         return Splitset.make([features.id], label_id=label_id, **cut)
 
-    inputs = [features.id, label_id, cut]
-    return find_or_make(experiment, snapshot, Splitset, "splitset", inputs, make)
+    parts = [features.id, label_id, cut]
+    return find_or_make(experiment, snapshot, Splitset, "splitset", parts, make)
 
 
 def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Path]:
@@ -175,11 +152,6 @@ def _registered(values: Any, about: dict[str, Any]) -> Dataset:
         return Dataset.Tabular.from_df(values, **about)
     kind = Dataset.Sequence if values.ndim == NDIM[SEQUENCE] else Dataset.Image
     return kind.from_numpy(values, **about)
-
-
-def positive_inputs(pipeline: Pipeline) -> list[object]:
-    """Return what a positive class adds to a label's inputs: nothing where none is declared."""
-    return [] if pipeline.positive is None else ["positive", pipeline.positive]
 
 
 def refuse_no_class(experiment: Experiment) -> None:
@@ -215,16 +187,3 @@ def _attach(row: Feature, pipeline: Pipeline) -> None:
     if pipeline.reshape_indices is not None:
         with spoken("pipeline.reshape_indices"):
             FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
-
-
-def _coder_inputs(coder: FeatureEncoder) -> list[object]:
-    return [_coder_key(coder.encoder), coder.include, coder.dtypes, coder.columns]
-
-
-def _coder_key(encoder: object) -> str | None:
-    return None if encoder is None else identity_of(encode.checked(encoder)).key
-
-
-def encoder_digest(encoder: object) -> str | None:
-    """Return a digest of an encoder's class, parameters and functions; None of none."""
-    return None if encoder is None else fingerprint(encode.checked(encoder))

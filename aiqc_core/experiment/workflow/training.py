@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.experiment.workflow import data
+from aiqc_core.experiment.workflow import data, inputs
 from aiqc_core.experiment.workflow.due import present_snapshot
 from aiqc_core.experiment.workflow.stage import find_or_make, row_of
 from aiqc_core.experiment.workflow.versions import note_declaration
@@ -18,7 +18,6 @@ from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.reuse import adopt
 from aiqc_core.stages.train.functions.capture import SIGNATURES
-from aiqc_core.usercode.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -49,8 +48,8 @@ def hyperparamset(
     def make() -> Hyperparamset:
         return Hyperparamset.from_algorithm(algorithm.id, **search)
 
-    inputs = [algorithm.id, list(training.hyperparameters), search]
-    return Declared.find_or_make(Hyperparamset, experiment.name, "hyperparamset", inputs, make)
+    parts = [algorithm.id, list(training.hyperparameters), search]
+    return Declared.find_or_make(Hyperparamset, experiment.name, "hyperparamset", parts, make)
 
 
 def queue(experiment: Experiment, snapshot: str) -> Queue:
@@ -58,8 +57,8 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
 
     Over an edited grid a new one is made, which takes over what equal Jobs have trained before.
     """
-    make, inputs = _queue(experiment, snapshot, adopt_all_but=())
-    row = find_or_make(experiment, snapshot, Queue, "queue", inputs, make)
+    make, parts = _queue(experiment, snapshot, adopt_all_but=())
+    row = find_or_make(experiment, snapshot, Queue, "queue", parts, make)
     note_declaration(experiment, row)
     return _ranked_as_declared(experiment, snapshot, row)
 
@@ -130,8 +129,8 @@ def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Q
     The others are taken over; nothing of the earlier Queue is lost, and equal snapshots go on with
     the new one.
     """
-    make, inputs = _queue(experiment, snapshot, adopt_all_but=job_keys)
-    row = Declared.replace_row(experiment.name, "queue", inputs, make)
+    make, parts = _queue(experiment, snapshot, adopt_all_but=job_keys)
+    row = Declared.replace_row(experiment.name, "queue", parts, make)
     Snapshot.put(experiment.name, snapshot, "queue", row)
     note_declaration(experiment, row)
     return row
@@ -246,17 +245,15 @@ def _queue(
 
 def _algorithm(experiment: Experiment) -> Algorithm:
     training = experiment.training
-    given = {role: getattr(training, role) for role in SIGNATURES}
+    functions = {role: getattr(training, role) for role in SIGNATURES}
 
     def make() -> Algorithm:
         return Algorithm.make(
-            training.library, training.analysis_type, outputs=training.outputs, **given
+            training.library, training.analysis_type, outputs=training.outputs, **functions
         )
 
-    inputs: list[object] = [
-        training.library,
-        training.analysis_type,
-        {role: None if fn is None else identity_of(fn).key for role, fn in given.items()},
-        *([] if training.outputs is None else [training.outputs]),
-    ]
-    return Declared.find_or_make(Algorithm, experiment.name, "algorithm", inputs, make)
+    parts = [
+        training.library, training.analysis_type, inputs.of_functions(training, "key"),
+        *inputs.of_outputs(training),
+    ]  # fmt: skip
+    return Declared.find_or_make(Algorithm, experiment.name, "algorithm", parts, make)

@@ -11,19 +11,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.experiment.workflow.data import encoder_digest, positive_inputs
+from aiqc_core.experiment.workflow import inputs
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.tables.snapshot import digest_of_inputs
-from aiqc_core.stages.train.functions.capture import SIGNATURES
 from aiqc_core.usercode.identity import fingerprint
 
 if TYPE_CHECKING:
-    from aiqc_core.experiment import Experiment
+    from collections.abc import Callable
 
-CUT = {
-    "size_test", "size_validation", "fold_count", "bin_count", "unsupervised_stratify_col",
-    "groups", "time_ordered", "gap",
-}  # fmt: skip
+    from aiqc_core.experiment import Experiment
 
 TRAINED_FROM = ("feature", "label", "splitset", "predictor")
 NOTED = "declaration"  # the stage under which a Queue's declaration is noted
@@ -42,8 +38,8 @@ def code_version(experiment: Experiment, stage: str) -> str:
 
 def note_declaration(experiment: Experiment, queue: Queue) -> None:
     """Note which declaration led to a Queue."""
-    inputs = [queue.id, declared(experiment)]
-    Declared.find_or_make(Queue, experiment.name, NOTED, inputs, lambda: queue)
+    parts = [queue.id, declared(experiment)]
+    Declared.find_or_make(Queue, experiment.name, NOTED, parts, lambda: queue)
 
 
 def is_changed(experiment: Experiment, queue: Queue) -> bool:
@@ -53,7 +49,7 @@ def is_changed(experiment: Experiment, queue: Queue) -> bool:
 
 
 def declared(experiment: Experiment) -> str:
-    """Return a digest of all in a declaration that what is trained follows from."""
+    """Return a digest of all in a declaration that trained models follow from."""
     training = experiment.training
     parts = [
         *(code_version(experiment, stage) for stage in TRAINED_FROM),
@@ -69,55 +65,35 @@ def _dataset(experiment: Experiment) -> Any:
 
 def _feature(experiment: Experiment) -> Any:
     pipeline = experiment.pipeline
-    return [
-        pipeline.features,
-        pipeline.label_columns,
-        [fill.model_dump() for fill in pipeline.interpolations],
-        [
-            [encoder_digest(c.encoder), c.include, c.dtypes, c.columns]
-            for c in pipeline.feature_encoders
-        ],
-        None if pipeline.window is None else pipeline.window.model_dump(),
-        pipeline.reshape_indices,
-    ]
+    coders, fills, shape = inputs.of_feature(pipeline, "digest")
+    return [pipeline.features, pipeline.label_columns, fills, coders, *shape]
 
 
 def _label(experiment: Experiment) -> Any:
-    pipeline = experiment.pipeline
-    fill = pipeline.label_interpolation
-    filled = None if fill is None else fill.model_dump()
-    coder = encoder_digest(pipeline.label_encoder)
-    return [pipeline.label_columns, filled, coder, *positive_inputs(pipeline)]
+    coder, filled, positive = inputs.of_label(experiment.pipeline, "digest")
+    return [experiment.pipeline.label_columns, filled, coder, *positive]
 
 
 def _splitset(experiment: Experiment) -> Any:
-    return [experiment.pipeline.model_dump(include=CUT), experiment.seed]
+    cut = inputs.of_splitset(experiment)
+    return [{name: cut[name] for name in inputs.CUT}, experiment.seed]
 
 
 def _predictor(experiment: Experiment) -> Any:
     training = experiment.training
-    functions = [getattr(training, role) for role in SIGNATURES]
+    functions = inputs.of_functions(training, "digest")
     return [
         training.library, training.analysis_type, training.repeat_count, training.permute_count,
-        experiment.seed, [None if fn is None else fingerprint(fn) for fn in functions],
-        *([] if training.outputs is None else [training.outputs]),
+        experiment.seed, list(functions.values()), *inputs.of_outputs(training),
     ]  # fmt: skip
 
 
-def _leaderboard(experiment: Experiment) -> Any:
-    return experiment.leading_metric
-
-
-def _champion(experiment: Experiment) -> Any:
-    return [experiment.leading_metric, experiment.promotion.model_dump()]
-
-
-STAGES = {
+STAGES: dict[str, Callable[[Experiment], Any]] = {
     "dataset": _dataset,
     "feature": _feature,
     "label": _label,
     "splitset": _splitset,
     "predictor": _predictor,
-    "leaderboard": _leaderboard,
-    "champion": _champion,
+    "leaderboard": lambda experiment: experiment.leading_metric,
+    "champion": lambda experiment: [experiment.leading_metric, experiment.promotion.model_dump()],
 }
