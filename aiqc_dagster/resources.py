@@ -15,6 +15,8 @@ from aiqc_core.orm import Champion, Dataset, clear_cache_all
 if TYPE_CHECKING:
     from pathlib import Path
 
+REQUIRED = {"metastore", "cache"}  # what a step needs that reads or writes rows
+
 
 class MetastoreResource(dg.ConfigurableResource[None]):
     """The store of all rows; its processes find it by `AIQC_HOME`.

@@ -11,6 +11,7 @@ from aiqc_dagster.assets.stages import Stage, asset_key
 from aiqc_dagster.build import stores
 from aiqc_dagster.jobs.job_sources import NotebookWork
 from aiqc_dagster.jobs.training import TrainingOps
+from aiqc_dagster.resources import REQUIRED
 
 PREDICTOR_DESCRIPTION = (
     "The trained models: a cell is one Job, a combination of hyperparameters on a fold of a "
@@ -40,30 +41,27 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
         deps=[_dependency(experiment, stage, name) for name in stage.upstream],
         partitions_def=_partitions(experiment, stage.dimension),
         group_name=experiment.name,
-        kinds=set(stage.kinds),
+        kinds={stage.kind},
         owners=[experiment.owner],
         description=stage.description,
         code_version=workflow.code_version(experiment, stage.name),
         automation_condition=dg.AutomationCondition.eager() if stage.name in FOLLOWS else None,
-        required_resource_keys={"metastore", "cache"},
+        required_resource_keys=REQUIRED,
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         stores.claim(context.instance, experiment)
-        key = context.partition_key
         if stage.dimension == partitions.COMBO:
-            return stage.materialise(experiment, "", key).as_result()
-        if stage.dimension is None:
-            return stage.materialise(experiment, partitions.checked_snapshot(key), "").as_result()
-        return stage.materialise(
-            experiment, *partitions.split_cell(key, stage.dimension)
-        ).as_result()
+            cell = "", context.partition_key
+        elif stage.dimension is None:
+            cell = partitions.checked_snapshot(context.partition_key), ""
+        else:
+            cell = partitions.split_cell(context.partition_key, stage.dimension)
+        return stage.materialise(experiment, *cell).as_result()
 
     return materialise
 
 
 def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefinition:
-    plan_jobs, train_job, finish_queue = training
-
     @dg.graph_asset(
         key=asset_key(experiment, "predictor"),
         ins={
@@ -87,15 +85,13 @@ def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefini
         code_version=workflow.code_version(experiment, "predictor"),
     )
     def predictor(samples: Any, hyperparamcombo: Any) -> Any:
-        selection, missing = plan_jobs(upstream=[samples, hyperparamcombo])
-        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+        return training.invoke(upstream=[samples, hyperparamcombo])
 
     return predictor
 
 
 def notebook(training: TrainingOps) -> dg.AssetsDefinition:
     """Return `notebook/predictor`: the models of Queues that a notebook made."""
-    plan_jobs, train_job, finish_queue = training
 
     @dg.graph_asset(
         key=NotebookWork.asset,
@@ -105,8 +101,7 @@ def notebook(training: TrainingOps) -> dg.AssetsDefinition:
         description=NOTEBOOK_DESCRIPTION,
     )
     def predictor() -> Any:
-        selection, missing = plan_jobs()
-        return finish_queue(selection=selection, trained=missing.map(train_job).collect())
+        return training.invoke()
 
     return predictor
 

@@ -22,6 +22,7 @@ from aiqc_dagster.build import stores
 from aiqc_dagster.executors._dagster_internals import (
     AssetCheckEvaluationTargetMaterializationData as Target,
 )
+from aiqc_dagster.resources import REQUIRED
 from aiqc_dagster.ui import metadata
 
 
@@ -93,7 +94,7 @@ def definition(
         description=check.description,
         blocking=check.blocking,
         partitions_def=cells,
-        required_resource_keys={"metastore", "cache"},
+        required_resource_keys=REQUIRED,
     )
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stores.claim(context.instance, experiment)

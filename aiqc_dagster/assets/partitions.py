@@ -46,7 +46,12 @@ def snapshots_name(experiment: str) -> str:
 
 def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
     """Return the batches of new data that an experiment's champion predicts."""
-    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_batch")
+    return dg.DynamicPartitionsDefinition(name=batches_name(experiment.name))
+
+
+def batches_name(experiment: str) -> str:
+    """Return what Dagster calls the batches of an experiment."""
+    return f"{experiment}_batch"
 
 
 def combos(experiment: Experiment) -> dg.StaticPartitionsDefinition:
@@ -107,23 +112,17 @@ def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str)
     Raises:
         Failure: the experiment is another store's.
     """
-    stores.claim(instance, experiment)
-    _add(instance, snapshots(experiment), key)
+    _add(instance, experiment, snapshots_name(experiment.name), key)
 
 
 def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
-    """Make a batch known to Dagster; one that is known already stays.
+    """Make a batch known to Dagster, as `add_snapshot` does a snapshot."""
+    _add(instance, experiment, batches_name(experiment.name), key)
 
-    Raises:
-        Failure: the experiment is another store's.
-    """
+
+def _add(instance: dg.DagsterInstance, experiment: Experiment, name: str, key: str) -> None:
     stores.claim(instance, experiment)
-    _add(instance, batches(experiment), key)
-
-
-def _add(instance: dg.DagsterInstance, defined: dg.DynamicPartitionsDefinition, key: str) -> None:
-    name = defined.name
-    if name is not None and not instance.has_dynamic_partition(name, key):
+    if not instance.has_dynamic_partition(name, key):
         instance.add_dynamic_partitions(name, [key])
 
 

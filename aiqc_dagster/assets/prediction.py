@@ -10,6 +10,7 @@ from aiqc_core.experiment import Experiment, workflow
 from aiqc_dagster.assets import checks, partitions
 from aiqc_dagster.assets.stages import Cell, asset_key
 from aiqc_dagster.build import stores
+from aiqc_dagster.resources import REQUIRED
 from aiqc_dagster.ui import metadata
 
 DESCRIPTION = (
@@ -52,7 +53,7 @@ def asset(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"parquet"},
         owners=[experiment.owner],
         description=DESCRIPTION.format(experiment.name),
-        required_resource_keys={"metastore", "cache"},
+        required_resource_keys=REQUIRED,
     )
     def prediction(
         context: dg.AssetExecutionContext, config: BatchConfig
@@ -78,7 +79,7 @@ def job(experiment: Experiment) -> dg.JobDefinition:
     """Return `predict_<e>`: add a batch and predict it, in one run."""
     key = asset_key(experiment, "prediction")
 
-    @dg.op(name=f"{experiment.name}_predict", required_resource_keys={"metastore", "cache"})
+    @dg.op(name=f"{experiment.name}_predict", required_resource_keys=REQUIRED)
     def predict(context: dg.OpExecutionContext, config: NewBatchConfig) -> None:
         """Predict new data, and show it as a cell of the asset."""
         stores.claim(context.instance, experiment)

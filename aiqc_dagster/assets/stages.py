@@ -61,7 +61,7 @@ class Stage:
         upstream: the stages it reads.
         dimension: beside the snapshot, the other dimension of its partitions; for `combo`, which
             no snapshot touches, the only one.
-        kinds: icons of the UI.
+        kind: its icon in the UI.
         description: what a partition means.
         materialise: `(experiment, snapshot, key of the dimension) -> Cell`.
     """
@@ -69,7 +69,7 @@ class Stage:
     name: str
     upstream: tuple[str, ...]
     dimension: str | None
-    kinds: frozenset[str]
+    kind: str
     description: str
     materialise: Callable[[Experiment, str, str], Cell]
 
@@ -153,74 +153,45 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage(
-            "dataset",
-            (),
-            None,
-            frozenset({"table"}),
+            "dataset", (), None, "table",
             "The source's content as of a snapshot, registered in the metastore; equal content is "
-            "one version.",
-            _dataset,
+            "one version.", _dataset,
         ),
         Stage(
-            "feature",
-            ("dataset",),
-            None,
-            frozenset({"numpy"}),
-            "The columns that models learn from as of a snapshot, with their encoders.",
-            _feature,
+            "feature", ("dataset",), None, "numpy",
+            "The columns that models learn from as of a snapshot, with their encoders.", _feature,
         ),
         Stage(
-            "label",
-            ("dataset",),
-            None,
-            frozenset({"numpy"}),
-            "The column that models learn to predict as of a snapshot, with its encoder.",
-            _label,
+            "label", ("dataset",), None, "numpy",
+            "The column that models learn to predict as of a snapshot, with its encoder.", _label,
         ),
         Stage(
-            "splitset",
-            ("feature", "label"),
-            None,
-            frozenset({"scikitlearn"}),
-            "Which samples of a snapshot train, validate and test, and the folds.",
-            _splitset,
+            "splitset", ("feature", "label"), None, "scikitlearn",
+            "Which samples of a snapshot train, validate and test, and the folds.", _splitset,
         ),
         Stage(
-            "samples",
-            ("splitset",),
-            partitions.FOLD,
-            frozenset({"numpy"}),
+            "samples", ("splitset",), partitions.FOLD, "numpy",
             "The preprocessed samples of one fold of a snapshot: encoders fitted on its training "
-            "rows, arrays cached on disk.",
-            _samples,
+            "rows, arrays cached on disk.", _samples,
         ),
         Stage(
-            "hyperparamcombo",
-            (),
-            partitions.COMBO,
-            frozenset({"json"}),
+            "hyperparamcombo", (), partitions.COMBO, "json",
             "One combination of hyperparameters, keyed by a hash of its content.",
             _hyperparamcombo,
         ),
         Stage(
-            "leaderboard",
-            ("predictor",),
-            None,
-            frozenset({"table"}),
+            "leaderboard", ("predictor",), None, "table",
             "The comparison of all models of a snapshot, ranked by the split that judges them.",
             _leaderboard,
         ),
         Stage(
-            "champion",
-            ("leaderboard",),
-            None,
-            frozenset({"trophy"}),
+            "champion", ("leaderboard",), None, "trophy",
             "The model in use. Materialising lets the best model of a snapshot challenge it, on "
             "the champion's own samples; by the declaration's rule it takes the place or not.",
             _champion,
         ),
     )
-}
+}  # fmt: skip
 
 
 def of(experiment: Experiment) -> dict[str, Stage]:

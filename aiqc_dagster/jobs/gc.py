@@ -10,6 +10,7 @@ from aiqc_core.orm import Queue, Snapshot
 from aiqc_core.orm.admin import collect
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.build import stores
+from aiqc_dagster.resources import REQUIRED
 
 
 class CollectConfig(dg.Config):
@@ -21,7 +22,7 @@ class CollectConfig(dg.Config):
 def job() -> dg.JobDefinition:
     """Return `collect_garbage`: `aiqc gc`, and the partitions of rows that are gone."""
 
-    @dg.op(required_resource_keys={"metastore", "cache"})
+    @dg.op(required_resource_keys=REQUIRED)
     def free(context: dg.OpExecutionContext, config: CollectConfig) -> None:
         """Free what no row uses, and drop the partitions of rows that are gone."""
         stale = stale_partitions(context.instance)

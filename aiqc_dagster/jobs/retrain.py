@@ -25,7 +25,6 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
     open_snapshot = stage_ops.snapshot_op(experiment)
     chain = stages.of(experiment)
     steps = {name: stage_ops.stage_op(experiment, stage) for name, stage in chain.items()}
-    plan_jobs, train_job, finish_queue = training
 
     @dg.graph(name=f"{experiment.name}_retrain_walk")
     def walk() -> None:
@@ -35,10 +34,7 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
             if name not in AFTER_TRAINING:
                 upstream = [done[up] for up in stage.upstream]
                 done[name] = steps[name](snapshot=key, upstream=upstream)
-        selection, missing = plan_jobs(
-            target=key, upstream=[done["samples"], done["hyperparamcombo"]]
-        )
-        finished = finish_queue(selection=selection, trained=missing.map(train_job).collect())
+        finished = training.invoke(target=key, upstream=[done["samples"], done["hyperparamcombo"]])
         ranked = steps["leaderboard"](snapshot=key, upstream=[finished])
         steps["champion"](snapshot=key, upstream=[ranked])
 
@@ -52,7 +48,6 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
 
 def run_queue(training: TrainingOps) -> dg.JobDefinition:
     """Return `run_queue`: train what a notebook's Queue lacks; its Jobs appear as cells."""
-    plan_jobs, train_job, finish_queue = training
     open_queue = stage_ops.queue_op()
 
     @dg.job(
@@ -62,7 +57,6 @@ def run_queue(training: TrainingOps) -> dg.JobDefinition:
         tags={"aiqc/experiment": "notebook"},
     )
     def walk() -> None:
-        selection, missing = plan_jobs(target=open_queue())
-        finish_queue(selection=selection, trained=missing.map(train_job).collect())
+        training.invoke(target=open_queue())
 
     return walk

@@ -10,8 +10,8 @@ from aiqc_core.experiment import Experiment, workflow
 from aiqc_core.orm import Queue
 from aiqc_dagster.assets import checks, partitions
 from aiqc_dagster.assets.stages import Stage
+from aiqc_dagster.resources import REQUIRED
 
-RESOURCES = {"metastore", "cache"}
 PARTITION_TAG = "dagster/partition"
 
 
@@ -34,7 +34,7 @@ class QueueConfig(dg.Config):
 def queue_op() -> dg.OpDefinition:
     """Return the step that opens a Queue."""
 
-    @dg.op(required_resource_keys=RESOURCES)
+    @dg.op(required_resource_keys=REQUIRED)
     def open_queue(context: dg.OpExecutionContext, config: QueueConfig) -> str:
         """Find the Queue; an unknown one fails the run before anything is trained."""
         queue = Queue.get_by_id(config.queue_id)
@@ -48,7 +48,7 @@ def queue_op() -> dg.OpDefinition:
 def snapshot_op(experiment: Experiment) -> dg.OpDefinition:
     """Return the step that chooses a snapshot and makes it known to Dagster."""
 
-    @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=RESOURCES)
+    @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=REQUIRED)
     def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
         """Choose the snapshot, and make it known to Dagster."""
         tagged = context.run.tags.get(PARTITION_TAG)
@@ -76,7 +76,7 @@ def stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
         description=stage.description,
         ins={"snapshot": dg.In(str), "upstream": dg.In(dg.Nothing)},
         out=dg.Out(dg.Nothing),
-        required_resource_keys=RESOURCES,
+        required_resource_keys=REQUIRED,
     )
     def materialise(context: dg.OpExecutionContext, snapshot: str) -> None:
         for key in stage.dimension_keys(experiment):

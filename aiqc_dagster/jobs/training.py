@@ -18,10 +18,10 @@ from aiqc_core.orm.store import working_for
 from aiqc_core.orm.training import Measure, train_one
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.executors import gpu, kubernetes
+from aiqc_dagster.resources import REQUIRED
 from aiqc_dagster.ui import metadata
 from aiqc_dagster.ui.markdown import fenced
 
-RESOURCES = {"metastore", "cache"}
 BEFORE, HERE, MEANWHILE = "before this run", "in this run", "by another run"
 HELD_WAIT_SECONDS = 5
 HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
@@ -71,6 +71,12 @@ class TrainingOps(NamedTuple):
     train_job: dg.OpDefinition
     finish_queue: dg.OpDefinition
 
+    def invoke(self, **inputs: Any) -> Any:
+        """Connect the three inside a graph; `inputs` are those of `plan_jobs`."""
+        selection, missing = self.plan_jobs(**inputs)
+        trained = missing.map(self.train_job).collect()
+        return self.finish_queue(selection=selection, trained=trained)
+
 
 def steps(work: Work) -> TrainingOps:
     """Return the steps that train a work."""
@@ -80,12 +86,9 @@ def steps(work: Work) -> TrainingOps:
 def _plan_jobs(work: Work) -> dg.OpDefinition:
     @dg.op(
         name=f"{work.name}_plan_jobs",
-        ins={
-            "target": dg.In(str, default_value=""),
-            "upstream": dg.In(dg.Nothing),
-        },
+        ins={"target": dg.In(str, default_value=""), "upstream": dg.In(dg.Nothing)},
         out={"selection": dg.Out(list), "missing": dg.DynamicOut(list)},
-        required_resource_keys=RESOURCES,
+        required_resource_keys=REQUIRED,
     )
     def plan_jobs(
         context: dg.OpExecutionContext, config: TrainingConfig, target: str
@@ -116,7 +119,7 @@ def _train_job(work: Work) -> dg.OpDefinition:
         out=dg.Out(str),
         pool=gpu.train_pool(),
         tags=gpu.train_tags(work.time_limit),
-        required_resource_keys=RESOURCES,
+        required_resource_keys=REQUIRED,
     )
     def train_job(context: dg.OpExecutionContext, names: list[str]) -> str:
         """Train one Job and report its cell the moment it is recorded; return who trained it."""
@@ -140,7 +143,7 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         # Inside a partitioned asset each cell was reported by its own step: yielding an output
         # would add a second, empty materialisation to each.
         out=dg.Out(dg.Nothing, is_required=False),
-        required_resource_keys=RESOURCES,
+        required_resource_keys=REQUIRED,
     )
     def finish_queue(
         context: dg.OpExecutionContext, selection: list[Any], trained: list[str]

@@ -21,15 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiqc_core.experiment.workflow import Challenge
-    from aiqc_core.orm import (
-        Dataset,
-        Feature,
-        Job,
-        Label,
-        Prediction,
-        Predictor,
-        Splitset,
-    )
+    from aiqc_core.orm import Dataset, Feature, Job, Label, Prediction, Predictor, Splitset
     from aiqc_core.orm.results.leaderboard import Board, Standing
 
 Metadata = dict[str, Any]

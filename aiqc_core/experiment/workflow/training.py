@@ -160,20 +160,9 @@ def run(  # noqa: PLR0913 - a method of Experiment, with the arguments of run_jo
 ) -> Queue:
     """Walk the whole chain and train what is missing, as Dagster's `retrain_<name>` does.
 
-    The arguments are those of `Queue.run_jobs`, which says what each means. None takes `workers`,
-    `time_limit` and `checkpoint_seconds` from the declaration.
-
-    Args:
-        experiment: the declaration; `Experiment.run` is this function.
-        workers: processes that train side by side.
-        snapshot: the key of "the data as of"; by default today's date, and the time where that
-            names other content already.
-        raise_on_error: raise when a Job failed, else return the Queue as it is.
-        progress: show a bar with the best score so far.
-        time_limit: seconds of one training.
-        checkpoint_seconds: between two checkpoints.
-        stack: train together what differs only in numbers (PyTorch).
-        pruner: stops what will not win, such as `MedianPruner()`.
+    `snapshot` is the key of "the data as of": by default today's date, and the time where that
+    names other content already. All else means what it does in `Queue.run_jobs`; `workers`,
+    `time_limit` and `checkpoint_seconds` are those of the declaration where they are None.
 
     Raises:
         TrainingError: an argument is out of range, before anything is written; or Jobs failed, and

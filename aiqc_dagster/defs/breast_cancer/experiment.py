@@ -44,32 +44,18 @@ def fn_optimize(model: Any, **hp: Any) -> Any:
 
 
 def fn_train(
-    model: Any,
-    loser: Any,
-    optimizer: Any,
-    train_features: Any,
-    train_label: Any,
-    eval_features: Any,
-    eval_label: Any,
-    **hp: Any,
-) -> Any:
+    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
+    eval_features: Any, eval_label: Any, **hp: Any,
+) -> Any:  # fmt: skip
     """30 epochs in batches of 32."""
     from torchmetrics import Accuracy
 
     from aiqc_core.utils.pytorch import fit
 
     return fit(
-        model,
-        loser,
-        optimizer,
-        train_features,
-        train_label,
-        eval_features,
-        eval_label,
-        epochs=hp["epochs"],
-        batch_size=32,
-        metrics=[Accuracy(task="binary")],
-    )
+        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
+        epochs=hp["epochs"], batch_size=32, metrics=[Accuracy(task="binary")],
+    )  # fmt: skip
 
 
 EXPERIMENT = Experiment(

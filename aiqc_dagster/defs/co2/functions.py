@@ -41,26 +41,13 @@ def fn_lose(**hp: Any) -> Any:
 
 
 def fn_train(
-    model: Any,
-    loser: Any,
-    optimizer: Any,
-    train_features: Any,
-    train_label: Any,
-    eval_features: Any,
-    eval_label: Any,
-    **hp: Any,
-) -> Any:
+    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
+    eval_features: Any, eval_label: Any, **hp: Any,
+) -> Any:  # fmt: skip
     """Fit in batches of 8."""
     from aiqc_core.utils.pytorch import fit
 
     return fit(
-        model,
-        loser,
-        optimizer,
-        train_features,
-        train_label,
-        eval_features,
-        eval_label,
-        epochs=hp["epochs"],
-        batch_size=8,
-    )
+        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
+        epochs=hp["epochs"], batch_size=8,
+    )  # fmt: skip

@@ -55,26 +55,13 @@ def fn_build(features_shape: tuple[int, int], label_shape: tuple[int], **hp: Any
 
 
 def fn_train(
-    model: Any,
-    loser: Any,
-    optimizer: Any,
-    train_features: Any,
-    train_label: Any,
-    eval_features: Any,
-    eval_label: Any,
-    **hp: Any,
-) -> Any:
+    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
+    eval_features: Any, eval_label: Any, **hp: Any,
+) -> Any:  # fmt: skip
     """Fit in batches of 16."""
     from aiqc_core.utils.pytorch import fit
 
     return fit(
-        model,
-        loser,
-        optimizer,
-        train_features,
-        train_label,
-        eval_features,
-        eval_label,
-        epochs=hp["epochs"],
-        batch_size=16,
-    )
+        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
+        epochs=hp["epochs"], batch_size=16,
+    )  # fmt: skip

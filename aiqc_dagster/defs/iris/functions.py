@@ -34,15 +34,9 @@ def fn_build(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> 
 
 
 def fn_train(
-    model: Any,
-    loser: Any,
-    optimizer: Any,
-    train_features: Any,
-    train_label: Any,
-    eval_features: Any,
-    eval_label: Any,
-    **hp: Any,
-) -> Any:
+    model: Any, loser: Any, optimizer: Any, train_features: Any, train_label: Any,
+    eval_features: Any, eval_label: Any, **hp: Any,
+) -> Any:  # fmt: skip
     """Fit in batches of 16."""
     model.compile(loss=loser, optimizer=optimizer, metrics=["accuracy"])
     model.fit(
