@@ -53,8 +53,8 @@ class ExperimentComponent(dg.Component, dg.Model, dg.Resolvable):
         elif misnamed := list(declaration.find_misnamed(folder)):
             return invalid.build(invalid.key_of(folder, context.defs_module_path), misnamed)
         else:  # made in Python
-            given = self.model_dump(exclude_unset=True)
-            experiment, faults = declaration.of_values(given, folder)
+            values = self.model_dump(exclude_unset=True)
+            experiment, faults = declaration.of_values(values, folder)
         if experiment is None or faults:
             key = invalid.key_of(folder, context.defs_module_path, document)
             return invalid.build(key, faults)

@@ -54,7 +54,9 @@ def _with_defaults(
 ) -> dg.ExecutorDefinition:
     # By a function, so that run config can still say what it wants, and wins.
     return executor.configured(
-        lambda given: defaults | given, config_schema=executor.config_schema.as_field(), name=name
+        lambda config: defaults | config,
+        config_schema=executor.config_schema.as_field(),
+        name=name,
     )
 
 

@@ -59,29 +59,29 @@ class Builder:
             built["training"] = self._training(built["training"])
         return built
 
-    def source(self, given: Any) -> Any:
+    def source(self, path: Any) -> Any:
         """Return the function or the file that a source names."""
         place = ("source",)
-        if not isinstance(given, str) or not given:
-            message = f"{given!r}; give '.functions:source' or the path of a file."
+        if not isinstance(path, str) or not path:
+            message = f"{path!r}; give '.functions:source' or the path of a file."
             return self._instead(place, message, Path())
-        if "://" in given:
-            message = f"{given!r}; a url is read by a function: '.functions:source'."
+        if "://" in path:
+            message = f"{path!r}; a url is read by a function: '.functions:source'."
             return self._instead(place, message, Path())
-        if Path(given).suffix.lower() not in FORMATS:
-            return self._function(place, given)
-        path = self.file.parent / os.path.expanduser(given)  # noqa: PTH111 - leaves `~x.csv` as it is
-        if not path.is_file():
-            there = sorted(p.name for p in path.parent.glob("*") if p.suffix in FORMATS)
+        if Path(path).suffix.lower() not in FORMATS:
+            return self._function(place, path)
+        file = self.file.parent / os.path.expanduser(path)  # noqa: PTH111 - leaves `~x.csv` as it is
+        if not file.is_file():
+            there = sorted(p.name for p in file.parent.glob("*") if p.suffix in FORMATS)
             hint = (
-                did_you_mean(path.name, there) if there else "Put it there, or correct the path."
+                did_you_mean(file.name, there) if there else "Put it there, or correct the path."
             )
-            where = f"beside {self.file.name}" if path.parent == self.file.parent else f"at {path}"
-            self.fault(place, f"no file {given!r} {where}. {hint}")
-        return path
+            where = f"beside {self.file.name}" if file.parent == self.file.parent else f"at {file}"
+            self.fault(place, f"no file {path!r} {where}. {hint}")
+        return file
 
-    def _pipeline(self, given: dict[str, Any]) -> dict[str, Any]:
-        built = dict(given)
+    def _pipeline(self, data: dict[str, Any]) -> dict[str, Any]:
+        built = dict(data)
         described, place = built.get("label_encoder"), ("pipeline", "label_encoder")
         if described is not None:
             whole = described if isinstance(described, dict) else {"encoder": described}
@@ -97,8 +97,8 @@ class Builder:
             ]
         return built
 
-    def _feature_encoder(self, place: Place, given: Any) -> Any:
-        described = {"encoder": given} if isinstance(given, str) else given
+    def _feature_encoder(self, place: Place, data: Any) -> Any:
+        described = {"encoder": data} if isinstance(data, str) else data
         if not isinstance(described, dict) or "encoder" not in described:
             return described
         rest = {key: value for key, value in described.items() if key != "args"}
@@ -135,21 +135,21 @@ class Builder:
             message = f"{named} with args {arguments}: {error}. Its arguments: {', '.join(known)}."
             return self._instead((*place, "args"), message, None)
 
-    def _arguments(self, place: Place, given: dict[str, Any]) -> dict[str, Any]:
+    def _arguments(self, place: Place, data: dict[str, Any]) -> dict[str, Any]:
         """Return arguments in which `{import: path}` is replaced by what the path names."""
         return {
             key: self._found((*place, "args", key), value[IMPORT])
             if isinstance(value, dict) and list(value) == [IMPORT]
             else value
-            for key, value in given.items()
+            for key, value in data.items()
         }
 
-    def _training(self, given: dict[str, Any]) -> dict[str, Any]:
-        built = {key: value for key, value in given.items() if key != "functions"}
+    def _training(self, data: dict[str, Any]) -> dict[str, Any]:
+        built = {key: value for key, value in data.items() if key != "functions"}
         for role in SIGNATURES:
             if built.get(role) is not None:
                 built[role] = self._function(("training", role), built[role])
-        for role, function in self._from_module(given.get("functions")).items():
+        for role, function in self._from_module(data.get("functions")).items():
             built.setdefault(role, function)
         for role in NEEDED:
             if role not in built:

@@ -45,8 +45,8 @@ def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
     children = sorted(folder.iterdir())
     yield from (fault for child in children for fault in _broken(child))
     read = "\n".join(_content(file) for file in declared if file.parent == folder)
-    shown = [file for file in children if not file.name.startswith(".") or file.name[1:] in READ]
-    files = [file for file in shown if file.is_file() and file.name not in READ]
+    visible = [file for file in children if not file.name.startswith(".") or file.name[1:] in READ]
+    files = [file for file in visible if file.is_file() and file.name not in READ]
     named = [
         _renamed(file, right, is_beside=bool(read))
         for file in files
@@ -79,8 +79,8 @@ def _is_python(file: Path, read: str) -> bool:
     content = _content(file)
     if not (DECLARES.search(content) and OF_AIQC.search(content)):
         return False
-    given = NAME.findall(content)
-    return not read or (bool(given) and not _is_mentioned(read, file.stem, *given))
+    names = NAME.findall(content)
+    return not read or (bool(names) and not _is_mentioned(read, file.stem, *names))
 
 
 def _is_yaml(file: Path, read: str) -> bool:
@@ -93,8 +93,8 @@ def _is_yaml(file: Path, read: str) -> bool:
     if not documents:
         is_named = bool(YAML_LIKE.fullmatch(file.name.lstrip(".")))
         return is_named and not read and (bool(faults) or not _content(file).strip())
-    given = [_declared_name(document.data) for document in documents]
-    names = [name for name in given if name is not None]
+    declared = [_declared_name(document.data) for document in documents]
+    names = [name for name in declared if name is not None]
     return any(not read or (name and not _is_mentioned(read, name)) for name in names)
 
 
@@ -109,8 +109,8 @@ def _declared_name(data: Any) -> str | None:
     return str(attributes.get("name") or "") if isinstance(attributes, dict) else ""
 
 
-def _is_mentioned(read: str, *given: str) -> bool:
-    return any(re.search(rf"\b{re.escape(name)}\b", read) for name in given)
+def _is_mentioned(read: str, *names: str) -> bool:
+    return any(re.search(rf"\b{re.escape(name)}\b", read) for name in names)
 
 
 def _undeclared(folder: Path, files: list[Path]) -> Iterator[Fault]:

@@ -25,7 +25,7 @@ MOST_HOURS = 24 * 366 * 100
 HINT = "'30 6 * * 1-5' is 6:30 on working days"
 
 
-def checked_cron(given: str) -> str:
+def checked_cron(value: str) -> str:
     """Return a schedule that cron can read: minute, hour, day of month, month, day of week.
 
     Raises:
@@ -34,37 +34,37 @@ def checked_cron(given: str) -> str:
     >>> checked_cron("0 6 * * mon-fri")
     '0 6 * * mon-fri'
     """
-    if given in MACROS:
-        return given
-    parts = given.split()
+    if value in MACROS:
+        return value
+    parts = value.split()
     if len(parts) != len(CRON_FIELDS):
         message = (
-            f"{given!r} has {len(parts)} fields; cron has 5: minute, hour, day of month, month, "
+            f"{value!r} has {len(parts)} fields; cron has 5: minute, hour, day of month, month, "
             f"day of week; {HINT}. Or one of {', '.join(MACROS)}."
         )
         raise ValueError(message)
     for text, (name, low, high) in zip(parts, CRON_FIELDS, strict=True):
         if not all(_is_cron(part, name, low, high) for part in text.split(",")):
             message = (
-                f"{given!r}: {text!r} is no {name} of cron; allowed are {low} to {high}, '*', "
+                f"{value!r}: {text!r} is no {name} of cron; allowed are {low} to {high}, '*', "
                 f"lists '1,2', ranges '1-5' and steps '*/2'; {HINT}."
             )
             raise ValueError(message)
-    return given
+    return value
 
 
-def checked_timezone(given: str) -> str:
+def checked_timezone(value: str) -> str:
     """Return a timezone that this machine knows.
 
     Raises:
         ValueError: it does not.
     """
     try:
-        zoneinfo.ZoneInfo(given)
+        zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        message = f"{given!r} is no timezone; give one as 'UTC' or 'Europe/Berlin'."
+        message = f"{value!r} is no timezone; give one as 'UTC' or 'Europe/Berlin'."
         raise ValueError(message) from None
-    return given
+    return value
 
 
 def _is_cron(part: str, name: str, low: int, high: int) -> bool:
@@ -82,12 +82,12 @@ def _number(text: str, name: str) -> int:
     return int(text) if text.isdecimal() else -1
 
 
-def _hours(given: Any) -> Any:
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    if (is_number and not 0 < given < MOST_HOURS) or given == timedelta(0):
-        message = f"{given!r}; give a number of hours above 0, such as 24, or a timedelta."
+def _hours(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if (is_number and not 0 < value < MOST_HOURS) or value == timedelta(0):
+        message = f"{value!r}; give a number of hours above 0, such as 24, or a timedelta."
         raise ValueError(message)
-    return timedelta(hours=given) if is_number else given
+    return timedelta(hours=value) if is_number else value
 
 
 Cron = Annotated[str, AfterValidator(checked_cron)]
@@ -98,7 +98,7 @@ Freshness = Annotated[timedelta, BeforeValidator(_hours), Field(gt=timedelta(0))
 class Promotion(Declared):
     """When the best model of a snapshot, the challenger, takes the champion's place.
 
-    Both are judged on the champion's own rows. All that is given has to hold.
+    Both are judged on the champion's own rows. Every condition has to hold.
 
     Attributes:
         metric: by which they are compared; the experiment's leading metric by default.

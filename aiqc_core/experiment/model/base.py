@@ -72,19 +72,19 @@ class Declared(BaseModel, metaclass=_Spoken):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _refuse_other_kinds(cls, given: Any, info: ValidationInfo) -> Any:
+    def _refuse_other_kinds(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse text and truth values as numbers, and what is neither True nor False as one."""
         kinds = _kinds_in(cls.model_fields[str(info.field_name)].annotation)
-        is_truth = isinstance(given, bool | np.bool_)
+        is_truth = isinstance(value, bool | np.bool_)
         if kinds == {bool} and not is_truth:
-            message = f"{shown(given)}; give True or False."
+            message = f"{shown(value)}; give True or False."
             raise ValueError(message)
         if kinds <= {int, float, types.NoneType}:
-            is_large = int in kinds and isinstance(given, int) and abs(given) >= MOST
-            if is_truth or is_large or isinstance(given, str):
-                message = f"{shown(given)}; give a number{' below 2**31' if is_large else ''}."
+            is_large = int in kinds and isinstance(value, int) and abs(value) >= MOST
+            if is_truth or is_large or isinstance(value, str):
+                message = f"{shown(value)}; give a number{' below 2**31' if is_large else ''}."
                 raise ValueError(message)
-        return given
+        return value
 
 
 def problems(
@@ -147,11 +147,11 @@ def _message(
     return f"{shown(detail['input'])} {said}."
 
 
-def shown(given: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value as a message shows it: of what is long its kind."""
-    text = repr(given)
+    text = repr(value)
     is_short = len(text) <= LONGEST and "\n" not in text
-    return text if is_short else f"this {type(given).__name__}"
+    return text if is_short else f"this {type(value).__name__}"
 
 
 def _narrowed(place: Place, message: str, data: Any) -> tuple[Place, str]:

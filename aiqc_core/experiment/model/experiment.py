@@ -47,20 +47,20 @@ class Labelled:
     labels: pd.DataFrame | None = None
 
 
-def _as_function(given: Any) -> Any:
-    """Return values that were given in the place of a source as a function that gives them."""
-    if isinstance(given, pd.DataFrame | np.ndarray | Labelled):
-        return lambda: given
-    if not (callable(given) or isinstance(given, str | Path)):
+def _as_function(value: Any) -> Any:
+    """Return a source as a function or a path; values become a function that returns them."""
+    if isinstance(value, pd.DataFrame | np.ndarray | Labelled):
+        return lambda: value
+    if not (callable(value) or isinstance(value, str | Path)):
         message = (
-            f"{shown(given)}; give a function that returns the data (lambda: frame), a DataFrame, "
+            f"{shown(value)}; give a function that returns the data (lambda: frame), a DataFrame, "
             "an array, or the path of a csv, tsv or parquet file."
         )
         raise ValueError(message)  # noqa: TRY004 - pydantic passes a TypeError on
-    if callable(given) and not _needs_nothing(given):
-        message = f"takes {inspect.signature(given)}; it is called without arguments."
+    if callable(value) and not _needs_nothing(value):
+        message = f"takes {inspect.signature(value)}; it is called without arguments."
         raise ValueError(message)
-    return given if callable(given) else os.path.expanduser(given)  # noqa: PTH111 - keeps `~x.csv`
+    return value if callable(value) else os.path.expanduser(value)  # noqa: PTH111 - keeps `~x.csv`
 
 
 def _needs_nothing(function: Callable[..., Any]) -> bool:
@@ -112,19 +112,19 @@ class Experiment(Declared):
 
     @field_validator("name")
     @classmethod
-    def _refuse_reserved_names(cls, given: str) -> str:
-        if given in RESERVED:
-            message = f"{given!r} names assets that are there already; choose another name."
+    def _refuse_reserved_names(cls, value: str) -> str:
+        if value in RESERVED:
+            message = f"{value!r} names assets that are there already; choose another name."
             raise ValueError(message)
-        return given
+        return value
 
     def faults(self) -> Iterator[str]:
         """Give what no data can make right between pipeline, training and metrics."""
         pipeline, analysis = self.pipeline, self.training.analysis_type
         has_units = pipeline.encodes_target
-        for name, given in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
-            if given is not None:
-                checked_metric(given, analysis, has_units=has_units, argument=name)
+        for name, value in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):
+            if value is not None:
+                checked_metric(value, analysis, has_units=has_units, argument=name)
         if not pipeline.label_columns and analysis != "regression":
             yield (
                 f"training.analysis_type: {analysis!r} without a label; name its column in "

@@ -23,48 +23,47 @@ Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "str", "string", "category", "bool")
 
 
-def _encoder(given: Any) -> Any:
-    """Refuse what is no encoder; what is one stays as it was given."""
-    if given is not None:
-        checked(given)
-    return given
+def _encoder(value: Any) -> Any:
+    if value is not None:
+        checked(value)  # refuses what is no encoder
+    return value
 
 
-def _class(given: Any) -> Any:
-    is_class = given is None or isinstance(given, bool | int | str | np.generic)
-    if not is_class or (isinstance(given, float) and not given.is_integer()):
+def _class(value: Any) -> Any:
+    is_class = value is None or isinstance(value, bool | int | str | np.generic)
+    if not is_class or (isinstance(value, float) and not value.is_integer()):
         message = (
-            f"{shown(given)}; give a class of the label: text, a whole number, True or False. A "
+            f"{shown(value)}; give a class of the label: text, a whole number, True or False. A "
             "column of floats is continuous; retype it to make classes of its values."
         )
         raise ValueError(message)
-    return given
+    return value
 
 
-def _shape(given: Any) -> Any:
-    if given is not None:
-        reshape.checked(given, sys.maxsize, f"reshape_indices: {shown(given)}")
-    return given
+def _shape(value: Any) -> Any:
+    if value is not None:
+        reshape.checked(value, sys.maxsize, f"reshape_indices: {shown(value)}")
+    return value
 
 
-def _dtypes(given: list[str]) -> list[str]:
-    for name in given:
+def _dtypes(value: list[str]) -> list[str]:
+    for name in value:
         if (written := dtype_written(name)) != name:
             hint = f"It is written {written!r}." if written else did_you_mean(name, DTYPES)
             message = f"{name!r} is no dtype of a column. {hint}"
             raise ValueError(message)
-    return given
+    return value
 
 
-def _floating(given: list[str]) -> list[str]:
-    if other := [name for name in given if name not in FLOATING]:
+def _floating(value: list[str]) -> list[str]:
+    if other := [name for name in value if name not in FLOATING]:
         message = f"{other} are not floating; only {list(FLOATING)} are interpolated."
         raise ValueError(message)
-    return given
+    return value
 
 
-def _interpolate_kwargs(given: Any) -> Any:
-    return None if given is None else checked_kwargs(given)
+def _interpolate_kwargs(value: Any) -> Any:
+    return None if value is None else checked_kwargs(value)
 
 
 Encoder = Annotated[Any, AfterValidator(_encoder)]

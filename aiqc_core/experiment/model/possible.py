@@ -36,17 +36,17 @@ def impossible(pipeline: Pipeline) -> Iterator[str]:
 
 def _of_columns(pipeline: Pipeline) -> Iterator[str]:
     for name in ("label", "features"):
-        given = getattr(pipeline, name)
-        if isinstance(given, list):
-            yield from _of_names(name, given)
+        value = getattr(pipeline, name)
+        if isinstance(value, list):
+            yield from _of_names(name, value)
     if pipeline.groups in pipeline.label_columns:
         yield f"groups: {pipeline.groups!r} {answers.NO_GROUPS}"
 
 
-def _of_names(field: str, given: Sequence[str]) -> Iterator[str]:
-    if not given:
+def _of_names(field: str, value: Sequence[str]) -> Iterator[str]:
+    if not value:
         yield f"{field}: is empty; name one, or leave it out."
-    twice = sorted({name for name in given if list(given).count(name) > 1})
+    twice = sorted({name for name in value if list(value).count(name) > 1})
     if twice:
         yield f"{field}: names {twice} twice; name each once."
 

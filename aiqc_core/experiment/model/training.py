@@ -63,17 +63,17 @@ class Training(Declared):
 
     @field_validator("hyperparameters")
     @classmethod
-    def _refuse_impossible_values(cls, given: dict[str, Any]) -> dict[str, Any]:
-        found = space.parse(given)
-        once = {name: list(found[name].values) for name in given if isinstance(given[name], list)}
-        return given | once
+    def _refuse_impossible_values(cls, value: dict[str, Any]) -> dict[str, Any]:
+        found = space.parse(value)
+        once = {name: list(found[name].values) for name in value if isinstance(value[name], list)}
+        return value | once
 
     @field_validator(*capture.SIGNATURES)
     @classmethod
-    def _refuse_other_arguments(cls, given: Any, info: ValidationInfo) -> Any:
-        if given is not None:
-            capture.refuse_no_function(str(info.field_name), given)
-        return given
+    def _refuse_other_arguments(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None:
+            capture.refuse_no_function(str(info.field_name), value)
+        return value
 
     def faults(self) -> Iterator[str]:
         """Give what does not go together; functions and search refuse by themselves."""

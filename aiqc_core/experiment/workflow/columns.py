@@ -38,9 +38,8 @@ def unknown(
     """Yield each place of a pipeline, as written, that names a column which is not there."""
     if not isinstance(pipeline, dict):
         return
-    for place, given, known in _named(pipeline, of_features, of_label):
-        names = given if isinstance(given, list) else [given]
-        for name in names:
+    for place, named, known in _named(pipeline, of_features, of_label):
+        for name in named if isinstance(named, list) else [named]:
             if known is not None and isinstance(name, str) and name not in known:
                 yield ("pipeline", *place), f"no column {name!r}. {did_you_mean(name, known)}"
 
