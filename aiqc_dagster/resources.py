@@ -10,6 +10,7 @@ from pydantic import Field
 
 from aiqc_core import config
 from aiqc_core.errors import NotFoundError
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Champion, Dataset, clear_cache_all
 
 if TYPE_CHECKING:
@@ -46,11 +47,7 @@ class MetastoreResource(dg.ConfigurableResource[None]):
         Raises:
             NotFoundError: nothing was promoted yet.
         """
-        found = Champion.of(experiment)
-        if found is None:
-            message = f"{experiment} has no champion yet; run retrain_{experiment}."
-            raise NotFoundError(message)
-        return found
+        return workflow.champion(experiment)
 
     def dataset(self, name: str) -> Dataset:
         """Return the newest version of a Dataset.

@@ -78,14 +78,7 @@ def report(
 def definition(
     experiment: Experiment, check: Check, cells: dg.PartitionsDefinition, named: str = "snapshot"
 ) -> dg.AssetChecksDefinition:
-    """Return a check as Dagster has it.
-
-    Args:
-        experiment: the declaration.
-        check: which check.
-        cells: the partitions of its asset.
-        named: the name of a cell's key, where it has one part.
-    """
+    """Return a check of these cells as Dagster has it; `named` names the first key of a cell."""
     dimension = STAGES[check.stage].dimension if check.stage in STAGES else None
 
     @dg.asset_check(

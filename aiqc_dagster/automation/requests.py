@@ -40,17 +40,11 @@ def retrain(
     when: datetime | None = None,
     run_key: str | None = None,
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for the run that trains what is due, or say why there is none to ask for.
+    """Request the run that trains what is due, or say why there is none.
 
-    The snapshot is the day's, by `when`; where that names other content, or another run is about
-    to fill it, it is named by date and time. Without `when` it is named by date and time.
-
-    Args:
-        instance: gets the snapshot's key.
-        experiment: the declaration.
-        found: what is due, if anything.
-        when: the time of a schedule's tick.
-        run_key: under which Dagster runs the request once.
+    The snapshot is the day's, by the time of a schedule's tick, `when`; where that names other
+    content, or another run is about to fill it, it is named by date and time. Without `when` it is
+    named by date and time. Dagster runs a request once by its `run_key`.
     """
     if not found.is_due:
         return dg.SkipReason(found.reason)

@@ -23,15 +23,11 @@ REMEDY = (
 
 
 def key_of(path: Path, root: Path, document: int = 0) -> dg.AssetKey:
-    """Return the key under which the faults of a folder or a module are shown, `<path>/faulty`.
+    """Return `<path>/faulty`, the key that shows the faults of a folder or a Python file.
 
     Dagster's names hold letters, digits and underscores. Another name of a user gets those, and a
-    digest of itself, so that `iris copy` and `iris_copy` stay apart.
-
-    Args:
-        path: the folder or the Python file.
-        root: of all declarations.
-        document: which of the documents of a YAML file.
+    digest of itself, so that `iris copy` and `iris_copy` stay apart. `document` is the index in a
+    YAML file.
     """
     parts = list(path.relative_to(root).parts or [root.name])
     parts[-1] = parts[-1].removesuffix(".py")
@@ -47,12 +43,7 @@ def _as_name(text: str) -> str:
 
 
 def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
-    """Return one asset that describes the faults; materialising it fails with them.
-
-    Args:
-        key: the asset's.
-        faults: at least one.
-    """
+    """Return one asset that describes the faults; materialising it fails with them."""
     rows = "\n".join(f"| `{f.file.name}:{f.line or '-'}` | {plain(f.message)} |" for f in faults)
     described = (
         f"**This declaration has {len(faults)} fault(s), so nothing of it can run.**\n\n"

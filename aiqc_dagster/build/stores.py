@@ -27,10 +27,6 @@ def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
 
     The key identifies a store that was moved, the place one that was made again.
 
-    Args:
-        instance: holds its partitions and events.
-        experiment: the declaration, or its name.
-
     Raises:
         Failure: another store has filled it; the message names both and the settings.
     """

@@ -16,11 +16,7 @@ HEALTH_SECONDS = 1  # between two looks at the steps that run
 
 
 def config_schema(max_concurrent: str) -> dict[str, Any]:
-    """Return the schema of an executor's config.
-
-    Args:
-        max_concurrent: the description of the field of this name.
-    """
+    """Return the schema of an executor's config, with this description of `max_concurrent`."""
     return {
         "max_concurrent": dg.Field(
             dg.Noneable(int), default_value=None, description=max_concurrent

@@ -84,8 +84,7 @@ def limit_pool(instance: dg.DagsterInstance) -> None:
 def train_tags(time_limit: float | None = None) -> dict[str, Any]:
     """Return the tags of the step that trains; each executor reads its own.
 
-    Args:
-        time_limit: seconds that one Job may take, heeded by the warm pool and by Kubernetes.
+    Warm pool, Celery and Kubernetes hold a Job to its time limit, in seconds.
     """
     count = gpus_per_job()
     queue = GPU_QUEUE if count else DEFAULT_QUEUE

@@ -45,10 +45,8 @@ _NAMES_OF_SEVERAL = {
 def of_training(gpus: int, time_limit: float | None = None) -> dict[str, Any]:
     """Return what the pod of a training has beyond those of other steps; {} if nothing.
 
-    Args:
-        gpus: how many accelerators, from 0.
-        time_limit: seconds that the training may take. The pod is ended 600 seconds later, for
-            what the training itself did not heed; waiting for a node does not count.
+    It ends 600 seconds after the time limit, where the training did not end itself; waiting for a
+    node does not count.
 
     Raises:
         TrainingError: a variable is not written as it should be.
@@ -69,11 +67,8 @@ def of_training(gpus: int, time_limit: float | None = None) -> dict[str, Any]:
 def refuse_too_many(jobs: int) -> None:
     """Refuse to map more Jobs in one run than the command of a pod can hold.
 
-    Args:
-        jobs: how many the run is to train. Other executors than Kubernetes' take any number.
-
     Raises:
-        TrainingError: there are more than 5,000; otherwise pods would fail to start in the middle.
+        TrainingError: there are more than 5,000, and the executor is Kubernetes.
     """
     if jobs > MOST_JOBS and _given("AIQC_EXECUTOR") == "k8s":
         message = (

@@ -55,11 +55,7 @@ def differences(sender: dict[str, str], worker: dict[str, str]) -> list[str]:
 
 
 def refuse_other(sender: dict[str, str], worker: str) -> None:
-    """Refuse to work for a process that runs something else.
-
-    Args:
-        sender: what `of_this_process` gave there.
-        worker: the name of the worker that refuses.
+    """Refuse to work for a sender that runs something else; `worker` is the name that refuses.
 
     Raises:
         TrainingError: names both hosts, each difference, and the remedy.

@@ -177,24 +177,17 @@ def _reason(finished: Finished) -> str:
 
 
 def prepare(job_origin: str) -> None:
-    """Load the job's code while the run still plans what to map.
-
-    Args:
-        job_origin: Serialized `JobPythonOrigin`.
-    """
+    """Load the code of a serialized `JobPythonOrigin` while the run still plans what to map."""
     internals.recon_job_from_origin(
         internals.deserialize_value(job_origin, internals.JobPythonOrigin)
     ).get_definition()
 
 
 def run_step(arguments: str) -> None:
-    """Run one step in this process, as `dagster api execute_step` does.
+    """Run serialized `ExecuteStepArgs` in this process, as `dagster api execute_step` does.
 
-    The loaded definitions stay cached in Dagster and the instance stays open here, for the steps
-    to come: a worker serves one run only, so neither can grow stale.
-
-    Args:
-        arguments: Serialized `ExecuteStepArgs`.
+    Definitions stay cached in Dagster and the instance stays open here for the next steps: a
+    worker serves one run only, so neither can grow stale.
     """
     with internals.capture_interrupts():  # SIGTERM interrupts the op, which can still tidy up
         step = internals.deserialize_value(arguments, internals.ExecuteStepArgs)

@@ -45,8 +45,8 @@ class ExperimentWork:
         if target:
             names = [[target, key] for key in self.experiment.job_keys()]
         else:
-            cells = [partitions.split_cell(key, partitions.JOB) for key in context.partition_keys]
-            names = [list(cell) for cell in cells]
+            cells = context.partition_keys
+            names = [list(partitions.split_cell(cell, partitions.JOB)) for cell in cells]
         for snapshot in dict.fromkeys(name[0] for name in names):
             if force and self.experiment.is_adaptive:
                 raise dg.Failure(ADAPTIVE, allow_retries=False)

@@ -27,12 +27,7 @@ DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--"}
 
 
 def as_markdown(figure: go.Figure, title: str) -> dg.MarkdownMetadataValue:
-    """Return a figure as a picture in Markdown.
-
-    Args:
-        figure: of one pair of axes.
-        title: the alternative text.
-    """
+    """Return a figure of one pair of axes as a picture in Markdown, with an alternative text."""
     data = base64.b64encode(png(figure)).decode()
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")
 

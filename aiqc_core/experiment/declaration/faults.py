@@ -30,10 +30,7 @@ class Fault:
 def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
     """Return the fault behind an exception that a user's file raised.
 
-    Args:
-        error: what the file raised.
-        folder: the fault names the last line of the traceback that is in this folder.
-        file: the fault names this file where no line is.
+    It names the last line of the traceback that is in the folder, else the file.
     """
     found = frames.of_error(error)
     raised = frames.raised_in_users(error)

@@ -20,11 +20,7 @@ class UnknownNameError(ValueError):
 
 
 def resolve(path: str, folder: Path) -> Any:
-    """Return what an import path names.
-
-    Args:
-        path: see above.
-        folder: where a path that begins with a dot begins.
+    """Return what an import path names; a leading dot stands for the folder.
 
     Raises:
         UnknownNameError: no such module, or no such name in it.

@@ -124,8 +124,7 @@ def keys_at(place: Place) -> list[str]:
     >>> keys_at(("pipeline", "window"))
     ['size_window', 'size_shift']
     """
-    model = base.model_at(place, Experiment)
-    return [] if model is None else [*model.model_fields, *YAML_KEYS.get(model, ())]
+    return base.keys_at(place, Experiment, YAML_KEYS)
 
 
 def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:

@@ -35,12 +35,8 @@ MOST_BYTES = 1_000_000
 def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
     """Yield what is meant as a declaration in a folder, and is not read.
 
-    Beside a declaration that is read, a copy of it is none that is missed.
-
-    Args:
-        folder: any.
-        declared: the files that are read; functions in a folder that one of them mentions are
-            theirs.
+    `declared` are the files that are read. Copies beside them are no faults, and functions in a
+    folder that one of them mentions are theirs.
     """
     children = sorted(folder.iterdir())
     yield from (fault for child in children for fault in _broken(child))

@@ -20,7 +20,7 @@ from aiqc_core.errors import DeclarationError
 from aiqc_core.wording import did_you_mean, dotted, in_experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from aiqc_core.wording import Place
 
@@ -46,7 +46,7 @@ class _Spoken(type(BaseModel)):
         try:
             return super().__call__(*args, **kwargs)
         except ValidationError as error:
-            found = list(problems(error, kwargs, lambda place: fields_at(place, owner)))
+            found = list(problems(error, kwargs, lambda place: keys_at(place, owner)))
         lines = [
             f"{dotted((*owner.path, *place)) or cls.__name__}: {in_experiment(message)}"
             for place, message in found
@@ -95,11 +95,7 @@ def problems(
 ) -> Iterator[tuple[Place, str]]:
     """Yield each place that is wrong and a message, the members of a union in one.
 
-    Args:
-        error: what validating gave.
-        data: what was validated.
-        known: gives the names that a place may have.
-        called: what such a name is called.
+    `known` gives the names that a place may have; such a name is `called` a field or a key.
     """
     found: dict[Place, list[str]] = {}
     for detail in error.errors(include_url=False):
@@ -114,21 +110,17 @@ def problems(
         yield place, " Or: ".join(messages)
 
 
-def fields_at(place: Place, root: type[Declared]) -> list[str]:
-    """Return the fields that a place below a model may have."""
-    model = model_at(place, root)
-    return [] if model is None else [*model.model_fields]
-
-
-def model_at(place: Place, root: type[Declared]) -> type[Declared] | None:
-    """Return the model that a place below another one holds; None where it holds none."""
+def keys_at(
+    place: Place, root: type[Declared], also: Mapping[type[Declared], Sequence[str]] | None = None
+) -> list[str]:
+    """Return the names that a place below a model may have: its fields, and `also` some more."""
     model: type[Declared] | None = root
     for part in place:
         if isinstance(part, int) or model is None:
             continue
         known = model.model_fields.get(part)
         model = None if known is None else _model_in(known.annotation)
-    return model
+    return [] if model is None else [*model.model_fields, *(also or {}).get(model, ())]
 
 
 def _message(

@@ -30,19 +30,15 @@ TABLES = (".csv", ".tsv", ".parquet", ".pq")
 def predict(
     experiment: Experiment, batch: str = "", *, path: str = "", predictor_id: int | None = None
 ) -> tuple[str, Prediction]:
-    """Predict a batch, and note which Prediction it has.
+    """Predict a batch, and note which Prediction it has; return its key too.
 
     Where the file is a table that has the label's columns too, the predictions are scored.
 
     Args:
         experiment: the declaration.
         batch: the key of the batch; the present time, which no other batch has, if empty.
-        path: the file or folder of the new data; without one, the batch is found as it was
-            predicted before.
+        path: the file or folder of the new data; without one, an earlier batch is found.
         predictor_id: another model than the champion.
-
-    Returns:
-        The batch's key, and its Prediction.
 
     Raises:
         IngestError: a batch that was not predicted before, without a path, or what is at the path

@@ -27,16 +27,16 @@ class Challenge:
     Attributes:
         champion: the promotion in force before; None for the first.
         challenger: the best model of the snapshot; None where none can be used.
+        finding: the verdict and its reason.
         contest: what both scored; None where there was nothing to compare, or it could not be.
         is_promoted: whether the rule lets the challenger take the place.
-        finding: the verdict and its reason.
     """
 
     champion: Champion | None
     challenger: Predictor | None
-    contest: Contest | None
-    is_promoted: bool
     finding: Finding
+    contest: Contest | None = None
+    is_promoted: bool = False
 
 
 def candidate(experiment: Experiment, snapshot: str) -> Predictor:
@@ -54,10 +54,7 @@ def candidate(experiment: Experiment, snapshot: str) -> Predictor:
 def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
     """Return the best model by a metric, or by the loss where that is undefined.
 
-    Args:
-        queue: the Queue of the models.
-        none: begins the message where no model can be used.
-        metric: by default that of the Queue.
+    `none` begins the message where no model can be used.
     """
     declared = leaderboard.Board.of(queue, metric)
     for board in (declared, leaderboard.Board.of(queue, "loss")):
@@ -89,16 +86,15 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
     try:
         challenger = candidate(experiment, snapshot)
     except TrainingError as error:
-        nothing = Finding(WARNING, str(error))
-        return Challenge(champion, None, None, is_promoted=False, finding=nothing)
+        return Challenge(champion, None, Finding(WARNING, str(error)))
     if champion is None:
         why = leaderboard.Board.of(challenger.job.queue).undefined
         chosen = "" if why is None else f" {why} The least loss chose the model."
         first = Finding(PASSED, f"There was no champion before.{chosen}")
-        return Challenge(None, challenger, None, is_promoted=True, finding=first)
+        return Challenge(None, challenger, first, is_promoted=True)
     if champion.predictor_id in (challenger.id, challenger.adopted_from):
         same = Finding(PASSED, f"Predictor {champion.predictor_id} is the champion already.")
-        return Challenge(champion, challenger, None, is_promoted=False, finding=same)
+        return Challenge(champion, challenger, same)
     rule = experiment.promotion
     try:
         found = compare(
@@ -112,7 +108,7 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
         if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
             raise  # the store is at fault, not the data
         finding = _incomparable(experiment, snapshot, champion, challenger, error)
-        return Challenge(champion, challenger, None, is_promoted=False, finding=finding)
+        return Challenge(champion, challenger, finding)
     is_by_chance = rule.max_p is not None and not found.p_value <= rule.max_p
     is_promoted = found.gain >= rule.min_improvement and not is_by_chance
     finding = found.finding()
@@ -123,8 +119,8 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
         finding = Finding(WARNING, f"{finding.summary} Not promoted: {asked}.", finding.facts)
     elif finding.verdict == WARNING and not is_promoted:
         summary = f"{finding.summary} {_by_hand(experiment.name, snapshot)}"
-        finding = Finding(finding.verdict, summary, finding.facts)
-    return Challenge(champion, challenger, found, is_promoted, finding)
+        finding = Finding(WARNING, summary, finding.facts)
+    return Challenge(champion, challenger, finding, found, is_promoted)
 
 
 def crown(experiment: Experiment, snapshot: str) -> tuple[Champion, Challenge]:
@@ -213,17 +209,17 @@ def _by_hand(experiment: str, snapshot: str) -> str:
     )
 
 
-def champion(experiment: Experiment) -> Champion:
-    """Return the champion of an experiment.
+def champion(experiment: Experiment | str) -> Champion:
+    """Return the champion of an experiment, given by the declaration or its name.
 
     Raises:
         NotFoundError: nothing was promoted yet.
     """
-    found = Champion.of(experiment.name)
+    name = experiment if isinstance(experiment, str) else experiment.name
+    found = Champion.of(name)
     if found is None:
         message = (
-            f"{experiment.name} has no champion yet; materialise {experiment.name}/champion, or "
-            f"run retrain_{experiment.name}."
+            f"{name} has no champion yet; materialise {name}/champion, or run retrain_{name}."
         )
         raise NotFoundError(message)
     return found

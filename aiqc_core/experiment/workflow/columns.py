@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 def refuse_unknown(
     pipeline: Pipeline, of_features: list[str] | None, of_label: list[str] | None
 ) -> None:
-    """Refuse a pipeline that names columns which are not there.
-
-    Args:
-        pipeline: the declaration's.
-        of_features: the columns of the source; None where they have no names.
-        of_label: those of the table that holds the label.
+    """Refuse a pipeline that names columns which are not there; None stands for no names.
 
     Raises:
         SelectionError: a line for each, with its place in the Experiment and the likeliest name.

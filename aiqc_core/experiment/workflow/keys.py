@@ -27,14 +27,9 @@ def free_key(
 ) -> str:
     """Return the newest snapshot's key if it is of this time and content, else a new one.
 
-    The day's date comes first, then date and time to the second, then that with a number.
-
-    Args:
-        experiment: the declaration that the snapshots belong to.
-        digest: of the source's present content, see `source_digest`.
-        when: the present time by default.
-        finest: begin with date and time.
-        taken: keys that other content is about to get.
+    The day's date comes first, then date and time to the second, then that with a number. `digest`
+    is that of the source's present content, `when` the present time by default; `finest` begins
+    with date and time; `taken` are keys that other content is about to get.
     """
     newest = newest_snapshot(experiment)
     return next(

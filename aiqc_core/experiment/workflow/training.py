@@ -91,13 +91,9 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
 
 
 def job(experiment: Experiment, snapshot: str, job_key: str, *, in_flight: int = 1) -> Job:
-    """Return one Job; of a search that results steer, suggest its combination when it is due.
+    """Return one Job; an adaptive search suggests its combination now.
 
-    Args:
-        experiment: the declaration.
-        snapshot: whose Queue.
-        job_key: which Job.
-        in_flight: how many Jobs train at a time, see `searching.ask`.
+    `in_flight` is how many Jobs train at a time, see `searching.ask`.
     """
     (found,) = jobs(experiment, snapshot, [job_key])
     while found is None:

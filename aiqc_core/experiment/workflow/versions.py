@@ -26,12 +26,7 @@ NOTED = "declaration"  # the stage under which a Queue's declaration is noted
 
 
 def code_version(experiment: Experiment, stage: str) -> str:
-    """Return 12 hex digits that follow from what a stage's declaration says.
-
-    Args:
-        experiment: the declaration.
-        stage: the name of an asset, such as `'feature'`.
-    """
+    """Return 12 hex digits that follow from what the declaration says of an asset's stage."""
     part = STAGES[stage](experiment) if stage in STAGES else None
     return digest_of_inputs(part)[:12]
 

@@ -87,17 +87,11 @@ _HERE = versions.of_this_process()  # now: code that is edited later is not what
 
 @app.task(name=RUN_STEP, bind=True)  # pyright: ignore[reportUntypedFunctionDecorator]
 def step_task(task: Any, step: str, arguments: str, sender: dict[str, str]) -> None:
-    """Run one step of a run; its events go to the event log.
-
-    Args:
-        task: Celery's account of it.
-        step: its key, for this worker's log.
-        arguments: serialized `ExecuteStepArgs`.
-        sender: fingerprint of the process that sends it.
+    """Run one step from serialized `ExecuteStepArgs`; its events go to the event log.
 
     Raises:
-        TrainingError: this worker runs other code or libraries, lacks the job's code, or cannot
-            reach Dagster's instance; also when the step was interrupted.
+        TrainingError: this worker runs other code or libraries than the sender, lacks the job's
+            code, or cannot reach Dagster's instance; also when the step was interrupted.
     """
     worker = task.request.hostname
     queue = task.request.delivery_info.get("routing_key")
