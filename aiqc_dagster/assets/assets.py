@@ -39,7 +39,7 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
     @dg.asset(
         key=stage.key(experiment),
         deps=[_dependency(experiment, stage, name) for name in stage.upstream],
-        partitions_def=_partitions(experiment, stage.dimension),
+        partitions_def=partitions.cells(experiment, stage.dimension),
         group_name=experiment.name,
         kinds={stage.kind},
         owners=[experiment.owner],
@@ -76,7 +76,7 @@ def _predictor(experiment: Experiment, training: TrainingOps) -> dg.AssetsDefini
                 dagster_type=dg.Nothing,
             ),
         },
-        partitions_def=partitions.jobs(experiment),
+        partitions_def=partitions.cells(experiment, partitions.JOB),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name=experiment.name,
         kinds={experiment.training.library.replace("keras", "tensorflow")},
@@ -106,17 +106,7 @@ def notebook(training: TrainingOps) -> dg.AssetsDefinition:
     return predictor
 
 
-def _partitions(experiment: Experiment, dimension: str | None) -> dg.PartitionsDefinition:
-    if dimension == partitions.FOLD:
-        return partitions.folds(experiment)
-    if dimension == partitions.COMBO:
-        return partitions.combos(experiment)
-    return partitions.snapshots(experiment)
-
-
 def _dependency(experiment: Experiment, stage: Stage, upstream: str) -> dg.AssetDep:
     across = stage.dimension == partitions.FOLD or upstream == "predictor"
-    return dg.AssetDep(
-        asset_key(experiment, upstream),
-        partition_mapping=partitions.snapshot_to_cells() if across else None,
-    )
+    mapping = dg.MultiToSingleDimensionPartitionMapping(partitions.SNAPSHOT) if across else None
+    return dg.AssetDep(asset_key(experiment, upstream), partition_mapping=mapping)

@@ -47,9 +47,8 @@ class Check:
 
 def build(experiment: Experiment) -> list[dg.AssetChecksDefinition]:
     """Return every check of an experiment."""
-    folds, snapshots = partitions.folds(experiment), partitions.snapshots(experiment)
-    across = {name: stage.dimension == partitions.FOLD for name, stage in STAGES.items()}
-    return [definition(experiment, c, folds if across[c.stage] else snapshots) for c in CHECKS]
+    cells = {dim: partitions.cells(experiment, dim) for dim in (None, partitions.FOLD)}
+    return [definition(experiment, c, cells[STAGES[c.stage].dimension]) for c in CHECKS]
 
 
 def report(

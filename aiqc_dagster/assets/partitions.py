@@ -34,9 +34,22 @@ CHUNK = 500  # Dagster writes all keys of a call in one statement
 SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
-def snapshots(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
-    """Return the snapshots of an experiment."""
-    return dg.DynamicPartitionsDefinition(name=snapshots_name(experiment.name))
+def cells(experiment: Experiment, dimension: str | None = None) -> dg.PartitionsDefinition:
+    """Return the partitions of an asset: snapshots, combinations, or snapshot × fold or job."""
+    snapshots = dg.DynamicPartitionsDefinition(name=snapshots_name(experiment.name))
+    if dimension is None:
+        return snapshots
+    other = dg.StaticPartitionsDefinition(keys(experiment, dimension))
+    if dimension == COMBO:
+        return other
+    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots, dimension: other})
+
+
+def keys(experiment: Experiment, dimension: str) -> list[str]:
+    """Return the keys of a static dimension."""
+    if dimension == FOLD:
+        return experiment.fold_keys()
+    return experiment.combo_keys() if dimension == COMBO else experiment.job_keys()
 
 
 def snapshots_name(experiment: str) -> str:
@@ -46,29 +59,7 @@ def snapshots_name(experiment: str) -> str:
 
 def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
     """Return the batches of new data that an experiment's champion predicts."""
-    return dg.DynamicPartitionsDefinition(name=batches_name(experiment.name))
-
-
-def batches_name(experiment: str) -> str:
-    """Return what Dagster calls the batches of an experiment."""
-    return f"{experiment}_batch"
-
-
-def combos(experiment: Experiment) -> dg.StaticPartitionsDefinition:
-    """Return the combinations of an experiment."""
-    return dg.StaticPartitionsDefinition(experiment.combo_keys())
-
-
-def folds(experiment: Experiment) -> dg.MultiPartitionsDefinition:
-    """Return snapshot × fold."""
-    fold = dg.StaticPartitionsDefinition(experiment.fold_keys())
-    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), FOLD: fold})
-
-
-def jobs(experiment: Experiment) -> dg.MultiPartitionsDefinition:
-    """Return snapshot × job."""
-    job = dg.StaticPartitionsDefinition(experiment.job_keys())
-    return dg.MultiPartitionsDefinition({SNAPSHOT: snapshots(experiment), JOB: job})
+    return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_batch")
 
 
 def cell(snapshot: str, **dimension: str) -> str:
@@ -117,7 +108,7 @@ def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str)
 
 def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
     """Make a batch known to Dagster, as `add_snapshot` does a snapshot."""
-    _add(instance, experiment, batches_name(experiment.name), key)
+    _add(instance, experiment, f"{experiment.name}_batch", key)
 
 
 def _add(instance: dg.DagsterInstance, experiment: Experiment, name: str, key: str) -> None:
@@ -172,11 +163,6 @@ def same_snapshot() -> dg.MultiPartitionMapping:
     """Map a cell to every cell of the same snapshot."""
     same = dg.DimensionPartitionMapping(SNAPSHOT, dg.IdentityPartitionMapping())
     return dg.MultiPartitionMapping({SNAPSHOT: same})
-
-
-def snapshot_to_cells() -> dg.MultiToSingleDimensionPartitionMapping:
-    """Map a snapshot to its cells, either way."""
-    return dg.MultiToSingleDimensionPartitionMapping(SNAPSHOT)
 
 
 def mapping_key(names: Iterable[str]) -> str:

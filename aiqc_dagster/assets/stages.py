@@ -79,9 +79,7 @@ class Stage:
 
     def dimension_keys(self, experiment: Experiment) -> list[str]:
         """Return the keys of the other dimension; one empty key where there is none."""
-        if self.dimension == partitions.FOLD:
-            return experiment.fold_keys()
-        return experiment.combo_keys() if self.dimension == partitions.COMBO else [""]
+        return [""] if self.dimension is None else partitions.keys(experiment, self.dimension)
 
     def cell_key(self, snapshot: str, key: str) -> str:
         """Return the partition key of one of its cells."""

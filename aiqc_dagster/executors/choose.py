@@ -32,10 +32,6 @@ def chosen() -> dg.ExecutorDefinition:
     return EXECUTORS[name]()
 
 
-def _celery() -> dg.ExecutorDefinition:
-    return _installed("aiqc_dagster.executors.celery.executor", "celery_executor", "celery")
-
-
 def _k8s() -> dg.ExecutorDefinition:
     executor = _installed("dagster_k8s", "k8s_job_executor", "k8s")
     environment = kubernetes.executor_config()
@@ -75,6 +71,8 @@ EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
     "warm_pool": lambda: warm_pool_executor,
     "in_process": lambda: dg.in_process_executor,
     "multiprocess": _multiprocess,
-    "celery": _celery,
+    "celery": lambda: _installed(
+        "aiqc_dagster.executors.celery.executor", "celery_executor", "celery"
+    ),
     "k8s": _k8s,
 }

@@ -90,7 +90,8 @@ class WarmPoolExecutor(internals.StepDelegatingExecutor):
         held = slots_given_back(plan_context.instance, plan_context.run_id)
         with held, WarmPool(self._size) as pool:
             self._handler.pool = pool
-            if _maps_steps(execution_plan):
+            mapped = internals.UnresolvedMappedExecutionStep
+            if any(isinstance(step, mapped) for step in execution_plan.steps):
                 origin = internals.serialize_value(
                     plan_context.reconstructable_job.get_python_origin()
                 )
@@ -107,10 +108,6 @@ class WarmPoolExecutor(internals.StepDelegatingExecutor):
         """
         self._handler.await_news(_NEWS_SECONDS)
         return super()._pop_events(instance, run_id, seen_storage_ids)
-
-
-def _maps_steps(plan: internals.ExecutionPlan) -> bool:
-    return any(isinstance(step, internals.UnresolvedMappedExecutionStep) for step in plan.steps)
 
 
 class _WarmStepHandler(delegating.DelegatedSteps):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.experiment.workflow import Challenge
     from aiqc_core.orm import Dataset, Feature, Job, Label, Prediction, Predictor, Splitset
-    from aiqc_core.orm.results.leaderboard import Board, Standing
+    from aiqc_core.orm.results.leaderboard import Board
 
 Metadata = dict[str, Any]
 SHOWN_ROWS = 5
@@ -121,8 +121,10 @@ def of_standings(experiment: str, board: Board) -> Metadata:
     """Show the comparison of all combinations, best first, and the champion of the experiment."""
     queue, ranked, metric = board.queue, board.ranked, board.measure.metric
     short = any(s.pruned for s in ranked)
-    names = dict.fromkeys(name for s in ranked for name in s.hyperparameters)
-    varied = [name for name in names if _varies(name, ranked)]
+    values: dict[str, set[str]] = {name: set() for s in ranked for name in s.hyperparameters}
+    for name, found in values.items():
+        found.update(json.dumps(s.hyperparameters.get(name), default=str) for s in ranked)
+    varied = [name for name, found in values.items() if len(found) > 1]
     splits = sorted(ranked[0].scores, key=lambda split: split != queue.splitset.judged_on)
     # What decides comes first: the page shows the first columns, and the rest by scrolling.
     rows = [
@@ -150,10 +152,6 @@ def of_standings(experiment: str, board: Board) -> Metadata:
         **({"fixed_hyperparameters": fixed} if fixed else {}),
         **{name: value for name, value in best.items() if math.isfinite(value)},
     }
-
-
-def _varies(name: str, ranked: Sequence[Standing]) -> bool:
-    return len({json.dumps(s.hyperparameters.get(name), default=str) for s in ranked}) > 1
 
 
 def _column(name: str) -> str:

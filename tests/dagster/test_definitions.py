@@ -70,7 +70,7 @@ def test_the_executor_is_the_warm_pool() -> None:
 
 def test_cells_are_known_before_anything_is_trained() -> None:
     """Static keys follow from the declaration, so that the UI shows each cell."""
-    predictor = partitions.jobs(EXPERIMENT)
+    predictor = partitions.cells(EXPERIMENT, partitions.JOB)
     with dg.DagsterInstance.ephemeral() as instance:
         partitions.add_snapshot(instance, EXPERIMENT, "s1")
         partitions.add_snapshot(instance, EXPERIMENT, "s1")

@@ -167,7 +167,9 @@ class Experiment(Declared):
         """
         found: Any = self._called() if callable(self.source) else read_table(self.source)[0]
         whole = found if isinstance(found, Labelled) else Labelled(found)
-        if isinstance(whole.values, pd.DataFrame) or _is_stack(whole.values):
+        values = whole.values
+        is_stack = isinstance(values, np.ndarray) and values.ndim in NDIM.values()
+        if isinstance(values, pd.DataFrame) or is_stack:
             return whole
         raise IngestError(
             f"source of {self.name!r}: gave {type(whole.values).__name__}; return a pandas "
@@ -224,7 +226,3 @@ class Experiment(Declared):
     def job_keys(self) -> list[str]:
         """Return the key of each Job: its Fold's and its combination's."""
         return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
-
-
-def _is_stack(values: object) -> bool:
-    return isinstance(values, np.ndarray) and values.ndim in NDIM.values()

@@ -62,10 +62,6 @@ def _floating(value: list[str]) -> list[str]:
     return value
 
 
-def _interpolate_kwargs(value: Any) -> Any:
-    return None if value is None else checked_kwargs(value)
-
-
 Encoder = Annotated[Any, AfterValidator(_encoder)]
 
 
@@ -99,9 +95,7 @@ class Interpolation(Declared):
 
     path: ClassVar[tuple[str, ...]] = ("pipeline", "interpolations")
 
-    interpolate_kwargs: Annotated[dict[str, Any] | None, AfterValidator(_interpolate_kwargs)] = (
-        None
-    )
+    interpolate_kwargs: Annotated[dict[str, Any], AfterValidator(checked_kwargs)] | None = None
     process_separately: bool = True
     dtypes: Annotated[list[str], AfterValidator(_floating)] | None = None
     columns: list[str] | None = None
