@@ -202,7 +202,7 @@ CHECKS = (
     Check(
         "leaderboard", "challenger_not_worse",
         "On the champion's own samples, the snapshot's best model is not surely worse than the "
-        "champion: the paired interval of its gain does not lie below 0.",
+        "champion: the paired interval of its gain is not below 0.",
         lambda experiment, snapshot, _: workflow.challenge(experiment, snapshot).finding,
     ),
     Check(

@@ -14,7 +14,7 @@ Pictures = dict[str, Any]
 
 
 def of_splitset(row: Splitset) -> Pictures:
-    """Show the sizes of splits and Folds, how windows lie, and what was interpolated."""
+    """Show the sizes of splits and Folds, the layout of windows, and what was interpolated."""
     shown = {"split_sizes": as_markdown(data_figures.splits(row), "Split sizes")}
     if list(row.features[0].windows):
         layout = data_figures.window_layout(row.features[0])

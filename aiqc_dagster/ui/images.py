@@ -101,8 +101,8 @@ def _bar(axes: Any, trace: Any) -> None:
         names = [_text(str(x)) for x in trace.x]
         bars = axes.bar(names, np.asarray(trace.y), yerr=_spread(trace.error_y), **shown)
     if trace.text is not None:
-        said = [_text(str(text)) for text in trace.text]
-        axes.bar_label(bars, said, padding=3, fontsize="small")
+        labels = [_text(str(text)) for text in trace.text]
+        axes.bar_label(bars, labels, padding=3, fontsize="small")
 
 
 def _color(of: Any) -> Any:

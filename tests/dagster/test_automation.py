@@ -20,7 +20,7 @@ from aiqc_core.orm import Snapshot
 from aiqc_dagster import resources
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.automation import notify, schedules, sensors
-from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build.experiment import of_everything, of_experiment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
 
 def job_of(experiment: Experiment) -> dg.JobDefinition:
     """Return `retrain_<e>` as the code location has it."""
-    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    defs = dg.Definitions.merge(of_experiment(experiment), of_everything())
     return defs.resolve_job_def(f"retrain_{experiment.name}")
 
 
@@ -338,7 +338,7 @@ def test_a_new_snapshots_data_are_prepared_when_a_person_asks_for_automation(
     instance: dg.DagsterInstance,
 ) -> None:
     experiment = declare()
-    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    defs = dg.Definitions.merge(of_experiment(experiment), of_everything())
     conditions = dg.evaluate_automation_conditions(defs, instance)
     assert conditions.total_requested == 0
     partitions.add_snapshot(instance, experiment, "s1")

@@ -19,7 +19,7 @@ from aiqc_core.orm.samples import cache
 from aiqc_dagster import definitions
 from aiqc_dagster.assets import checks, partitions
 from aiqc_dagster.assets.checks import Check
-from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build.experiment import build
 from aiqc_dagster.defs.breast_cancer.experiment import EXPERIMENT
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
@@ -65,7 +65,7 @@ def evaluate(
     instance: dg.DagsterInstance, selection: dg.AssetSelection, cell: str
 ) -> dict[str, dg.AssetCheckEvaluation]:
     """Run what a person selected in the UI; return what the checks said."""
-    defs = bundle.build([EXPERIMENT])
+    defs = build([EXPERIMENT])
     job = dg.define_asset_job("clicked", selection=selection)
     built = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("clicked")
     done = built.execute_in_process(
@@ -218,7 +218,7 @@ def test_a_run_on_changed_data_ends_and_its_model_is_promoted_by_hand(
         return frame.assign(w=frame["x"] * 3) if wider[0] else frame
 
     experiment = declare(source=read, epochs=(2,), fold_count=None)
-    job = bundle.build([experiment]).resolve_job_def("retrain_updown")
+    job = build([experiment]).resolve_job_def("retrain_updown")
 
     def run(snapshot: str) -> dict[str, dg.AssetCheckEvaluation]:
         done = job.execute_in_process(instance=instance, tags={"dagster/partition": snapshot})

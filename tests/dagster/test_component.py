@@ -20,9 +20,8 @@ from aiqc_core.cli.app import app
 from aiqc_core.experiment import declaration
 from aiqc_core.orm import Predictor
 from aiqc_dagster import definitions
-from aiqc_dagster.build import experiment as bundle
-from aiqc_dagster.build import invalid as faulty
-from aiqc_dagster.build import loader
+from aiqc_dagster.build import invalid, loader
+from aiqc_dagster.build.experiment import whole
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleT
 
 def loaded(package: ModuleType) -> dg.Definitions:
     """Return the code location of a package, looked at as Dagster does."""
-    defs = bundle.whole(*loader.load(package))
+    defs = whole(*loader.load(package))
     dg.Definitions.validate_loadable(defs)
     return defs
 
@@ -100,7 +99,7 @@ def test_dagsters_own_loader_gives_the_same(package: ModuleType) -> None:
     experiment(root / "mine", GOOD.format(name="mine"))
     experiment(root / "wrong", GOOD.format(name="wrong").replace("label:", "lable:"))
     tree = dg.ComponentTree.from_module(defs_module=package, project_root=root.parent)
-    defs = bundle.whole(tree.build_defs())
+    defs = whole(tree.build_defs())
     assert keys(defs) == keys(loaded(package))
     assert "wrong/faulty" in keys(defs)
 
@@ -297,13 +296,13 @@ def test_check_and_dagster_find_the_same_faults(package: ModuleType) -> None:
 def test_materialising_a_fault_fails_with_it_and_its_check_is_red(tmp_path: Path) -> None:
     experiment(tmp_path / "b", GOOD.format(name="b").replace("label:", "lable:"))
     [found] = declaration.discover(tmp_path)
-    key = faulty.key_of(found.folder, tmp_path)
+    key = invalid.key_of(found.folder, tmp_path)
     with dg.DagsterInstance.ephemeral() as instance:
-        assets = list(faulty.build(key, found.faults).assets or [])
+        assets = list(invalid.build(key, found.faults).assets or [])
         done = dg.materialize(assets, instance=instance, raise_on_error=False)
         assert not done.success
         [check] = done.get_asset_check_evaluations()
-        assert (check.passed, check.check_name, check.asset_key) == (False, faulty.CHECK, key)
+        assert (check.passed, check.check_name, check.asset_key) == (False, invalid.CHECK, key)
         [event] = done.filter_events(lambda event: event.is_step_failure)
         assert "lable: no such key. Did you mean 'label'?" in event.step_failure_data.error.message
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build.experiment import of_experiment, whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ from small_experiment import declare
 
 def test_the_graph_of_an_experiment_is_this(snapshot: SnapshotAssertion, tmp_path: Path) -> None:
     experiment = declare(schedule="0 6 * * *", source=tmp_path / "rows.csv")
-    defs = bundle.whole(bundle.of_experiment(experiment))
+    defs = whole(of_experiment(experiment))
     assert "\n".join(page(defs)) == snapshot
 
 

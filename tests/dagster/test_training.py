@@ -14,7 +14,7 @@ from aiqc_core.orm import Dataset, Job, Predictor, Queue, Snapshot
 from aiqc_core.orm.store import process_identity
 from aiqc_core.orm.training.run import train_one
 from aiqc_dagster.assets import partitions
-from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build.experiment import of_everything, of_experiment, of_notebooks
 from aiqc_dagster.jobs import training
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def instance(home: Path, dagster_home: Path) -> Iterator[dg.DagsterInstance]:
 
 def location() -> dg.Definitions:
     """Return a code location with the small experiment."""
-    parts = (bundle.of_experiment(declare()), bundle.of_notebooks(), bundle.of_everything())
+    parts = (of_experiment(declare()), of_notebooks(), of_everything())
     return dg.Definitions.merge(*parts)
 
 
@@ -215,7 +215,7 @@ def test_a_search_that_results_steer_fills_cells_named_by_their_number(
     )
     experiment = small.model_copy(update={"training": training, "name": "guided"})
     assert experiment.job_keys()[:3] == ["f0_t000", "f1_t000", "f0_t001"]
-    defs = dg.Definitions.merge(bundle.of_experiment(experiment), bundle.of_everything())
+    defs = dg.Definitions.merge(of_experiment(experiment), of_everything())
     config = {"ops": {"guided_open_snapshot": {"config": {"snapshot": "s1"}}}}
     job = defs.resolve_job_def("retrain_guided")
     assert job.execute_in_process(instance=instance, run_config=config).success

@@ -19,7 +19,7 @@ from aiqc_core.orm import Dataset, Declared, Predictor, Queue, Snapshot
 from aiqc_core.orm.admin.gc import collect
 from aiqc_core.orm.store.blobs import Blob, BlobChunk
 from aiqc_dagster.assets import partitions
-from aiqc_dagster.build import experiment as bundle
+from aiqc_dagster.build.experiment import of_everything
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def test_partitions_of_deleted_rows_go_and_others_stay(
     stays = workflow.prepare(declare(source=lambda: declare().load().values[:50]), "s2")
     keys = [partitions.notebook_job(queue.id, 0, 0) for queue in (gone, stays)]
     Queue.get_by_id(gone.id).delete_instance(cascade=True)
-    location = bundle.of_everything()
+    location = of_everything()
     options: dict[str, Any] = {"ops": {"free": {"config": {"dry_run": dry_run}}}}
     with dg.DagsterInstance.get() as instance:
         partitions.add_notebook_jobs(instance, keys)

@@ -1,4 +1,4 @@
-"""What can only be meant as a declaration, and what nothing reads under its name."""
+"""Find files that are meant as declarations, and are not read under their names."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
 
 
 def _broken(child: Path) -> Iterator[Fault]:
-    """Yield why what has the name of a declaration or of a module is none."""
+    """Yield why a path with the name of a declaration or module is none."""
     message = None
     if child.is_dir():
         if child.name in {*READ, *OTHER_NAMES}:
@@ -69,7 +69,7 @@ def _broken(child: Path) -> Iterator[Fault]:
 
 
 def _is_python(file: Path, read: str) -> bool:
-    """Say whether a file defines an experiment, other than those that are read."""
+    """Return whether a file defines an experiment other than those that are read."""
     if not PYTHON_FILE.fullmatch(file.name):
         return False
     content = _content(file)
@@ -80,7 +80,7 @@ def _is_python(file: Path, read: str) -> bool:
 
 
 def _is_yaml(file: Path, read: str) -> bool:
-    """Say whether the content is a declaration's; of what cannot be read, the name decides."""
+    """Return whether the content is a declaration; the name decides where it cannot be read."""
     stem, suffix = file.name.lstrip(".").partition(".")[0].lower(), file.suffix.lower()
     is_like = bool(get_close_matches(stem, STEMS)) and suffix not in {*FORMATS, ".py"}
     if not (is_like or YAML_FILE.fullmatch(file.name)) or file.stat().st_size > MOST_BYTES:

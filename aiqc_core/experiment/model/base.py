@@ -1,4 +1,4 @@
-"""What every part of a declaration has in common: it is a value, and says what is wrong in it."""
+"""The base of every part of a declaration: a frozen value that reports what is wrong in it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ PATTERNS = {
 UNKNOWN, MISSING, VALUE = "extra_forbidden", "missing", "value_error"
 
 
-class _Spoken(type(BaseModel)):
-    """Says in a line each what is wrong with a declaration that is made in Python."""
+class _Reporting(type(BaseModel)):
+    """Report in a line each what is wrong with a declaration that is made in Python."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         """Make the value.
@@ -54,14 +54,14 @@ class _Spoken(type(BaseModel)):
         raise DeclarationError("\n".join(lines))
 
 
-class Declared(BaseModel, metaclass=_Spoken):
+class Declared(BaseModel, metaclass=_Reporting):
     """A frozen value; a key that it does not have is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
     path: ClassVar[tuple[str, ...]] = ()  # where it stands in an Experiment
 
     def faults(self) -> Iterable[str]:
-        """Give what no run can use, each beginning with its field; the first is raised."""
+        """Return what no run can use, each message beginning with its field; the first is raised."""
         return ()
 
     @model_validator(mode="after")
@@ -132,15 +132,15 @@ def _message(
         return "is missing, and has no default."
     if detail["type"] == VALUE:
         return str(detail["ctx"]["error"])
-    said = re.sub(r"a valid dictionary or instance of (\w+)", r"a \1(…)", detail["msg"])
-    said = said.removeprefix("Input ")
+    problem = re.sub(r"a valid dictionary or instance of (\w+)", r"a \1(…)", detail["msg"])
+    problem = problem.removeprefix("Input ")
     if detail["type"] == "string_pattern_mismatch":
-        said = PATTERNS.get(str(place[-1]), said)
-    return f"{shown(detail['input'])} {said}."
+        problem = PATTERNS.get(str(place[-1]), problem)
+    return f"{shown(detail['input'])} {problem}."
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: of what is long its kind."""
+    """Return a value as a message shows it: a long one by its type."""
     text = repr(value)
     is_short = len(text) <= LONGEST and "\n" not in text
     return text if is_short else f"this {type(value).__name__}"
@@ -176,7 +176,7 @@ def _written(loc: tuple[Any, ...], data: Any, kind: str) -> Place:
 
 
 def _kinds_in(annotation: Any) -> set[Any]:
-    """Return the types that an annotation allows, of a union each."""
+    """Return the types that an annotation allows: each member of a union."""
     if get_origin(annotation) is Annotated:
         return _kinds_in(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:

@@ -36,7 +36,7 @@ RESERVED = ("notebook",)
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Values whose labels come in a table of their own.
+    """Values with labels in a table of their own.
 
     Attributes:
         values: a DataFrame, or an array of a sequence (3D) or of images (4D).
@@ -119,7 +119,7 @@ class Experiment(Declared):
         return value
 
     def faults(self) -> Iterator[str]:
-        """Give what no data can make right between pipeline, training and metrics."""
+        """Yield what no data can make right between pipeline, training and metrics."""
         pipeline, analysis = self.pipeline, self.training.analysis_type
         has_units = pipeline.encodes_target
         for name, value in (("metric", self.metric), ("promotion.metric", self.promotion.metric)):

@@ -161,7 +161,7 @@ class Pipeline(Declared):
     gap: Annotated[int, Field(ge=0)] = 0
 
     def faults(self) -> Iterator[str]:
-        """Give what no data can walk."""
+        """Yield what no data can make work."""
         return impossible(self)
 
     @property

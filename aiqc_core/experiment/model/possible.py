@@ -1,4 +1,4 @@
-"""What no data can make work in a pipeline: found when it is declared."""
+"""Find what no data can make work in a pipeline, when it is declared."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Training(Declared):
         return value
 
     def faults(self) -> Iterator[str]:
-        """Give what does not go together; functions and search refuse by themselves."""
+        """Yield what does not fit together; functions and search refuse by themselves."""
         user = {role: getattr(self, role) for role in capture.SIGNATURES}
         arguments.refuse_unfit(user, self.hyperparameters)
         if self.hyperparameters:

@@ -1,7 +1,7 @@
-"""Walking a declared experiment through the metastore, one stage a function.
+"""Walk a declared experiment through the metastore, one function a stage.
 
-Each function makes the rows of its stage for a snapshot, or finds those that unchanged inputs made
-before, and returns the row. A notebook calls `run`; Dagster's assets call the stages.
+Each function makes the rows of its stage for a snapshot, or finds those of unchanged inputs, and
+returns the row. A notebook calls `run`; Dagster's assets call the stages.
 """
 
 from __future__ import annotations

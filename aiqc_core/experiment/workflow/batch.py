@@ -1,4 +1,4 @@
-"""Predicting a batch of new data with an experiment's model in use."""
+"""Predict a batch of new data with an experiment's champion."""
 
 from __future__ import annotations
 

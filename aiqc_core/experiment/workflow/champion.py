@@ -1,4 +1,4 @@
-"""The best model of a snapshot against the model in use, and which of them is used from now on."""
+"""Compare the best model of a snapshot with the model in use, and promote the better one."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
 def challenge(experiment: Experiment, snapshot: str) -> Challenge:
     """Compare a snapshot's best model with the champion; nothing is promoted by it.
 
-    It judges and does not stop the work: where the data changed so that the two cannot be compared
-    (columns, classes, label, analysis), or no model can be used, the verdict is a warning. It says
-    what changed, and how to promote all the same. Only a store that cannot be read raises.
+    Where the data changed so that the two cannot be compared (columns, classes, label, analysis),
+    or no model can be used, the verdict is a warning that says how to promote all the same. Only a
+    store that cannot be read raises.
     """
     champion = Champion.of(experiment.name)
     try:
@@ -191,7 +191,7 @@ def _promoted(
 def _incomparable(
     experiment: Experiment, snapshot: str, champion: Champion, challenger: Predictor, error: Any
 ) -> Finding:
-    """Say what keeps two models from being compared, and how one is promoted all the same."""
+    """Report why two models cannot be compared, and how to promote one all the same."""
     cause = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
     summary = (
         f"The best model of snapshot {snapshot} (Predictor {challenger.id}) cannot be compared "

@@ -1,4 +1,4 @@
-"""Whether the columns that a pipeline names are there."""
+"""Check that the columns which a pipeline names exist."""
 
 from __future__ import annotations
 

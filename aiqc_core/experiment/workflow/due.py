@@ -1,4 +1,4 @@
-"""Whether there is something to train: moved content, another declaration, missing trainings."""
+"""Find out what is due: changed content, a changed declaration, missing trainings."""
 
 from __future__ import annotations
 

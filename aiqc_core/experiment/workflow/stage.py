@@ -1,4 +1,4 @@
-"""Finding or making the row of one stage of a declared experiment."""
+"""Find or make the row of one stage of a declared experiment."""
 
 from __future__ import annotations
 

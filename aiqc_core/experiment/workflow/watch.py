@@ -36,7 +36,7 @@ def jobs_present(experiment: Experiment, snapshot: str) -> Finding:
 
 
 def champion_sound(experiment: Experiment) -> Finding:
-    """Look whether the champion's training diverged."""
+    """Check whether the champion's training diverged."""
     champion = Champion.of(experiment.name)
     if champion is None:
         return Finding(PASSED, "There is no champion yet.")

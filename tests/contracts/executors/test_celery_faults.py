@@ -13,8 +13,8 @@ from executor_contract import DEADLINE_SECONDS, Place, make_queue
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors import versions
-from aiqc_dagster.executors.celery import app as celery_app
 from aiqc_dagster.executors.celery import watch
+from aiqc_dagster.executors.celery.app import RUN_STEP
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_broker_that_goes_away_fails_the_run_and_once_back_the_same_command_fi
 def test_a_worker_of_other_versions_refuses_and_names_both_hosts(farm: Farm) -> None:
     sender = versions.of_this_process() | {"torch": "1.0", "host": "laptop"}
     with Celery(broker=farm.redis.url, backend=farm.redis.url, set_as_current=False) as app:
-        result = app.send_task(celery_app.RUN_STEP, ["train_job", "", sender], queue="gpu")
+        result = app.send_task(RUN_STEP, ["train_job", "", sender], queue="gpu")
         with pytest.raises(TrainingError, match=r"torch 1\.0 sent, 2\.\d+\.\d+ here") as refused:
             result.get(timeout=DEADLINE_SECONDS)
     here = versions.of_this_process()["host"]
@@ -95,7 +95,7 @@ def test_a_worker_of_another_store_refuses(farm: Farm, tmp_path: Path) -> None:
     """It would train into a store where nobody looks."""
     sender = versions.of_this_process() | {"store": str(tmp_path)}
     with Celery(broker=farm.redis.url, backend=farm.redis.url, set_as_current=False) as app:
-        result = app.send_task(celery_app.RUN_STEP, ["train_job", "", sender], queue="gpu")
+        result = app.send_task(RUN_STEP, ["train_job", "", sender], queue="gpu")
         with pytest.raises(TrainingError, match=f"store {tmp_path} sent"):
             result.get(timeout=DEADLINE_SECONDS)
 
