@@ -12,12 +12,6 @@ from aiqc_core.experiment.model.pipeline import FeatureEncoder, Interpolation, P
 from aiqc_core.experiment.model.training import Training
 
 __all__ = [
-    "Experiment",
-    "FeatureEncoder",
-    "Interpolation",
-    "Labelled",
-    "Pipeline",
-    "Promotion",
-    "Training",
-    "Windowing",
-]
+    "Experiment", "FeatureEncoder", "Interpolation", "Labelled", "Pipeline", "Promotion",
+    "Training", "Windowing",
+]  # fmt: skip

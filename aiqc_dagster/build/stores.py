@@ -32,7 +32,9 @@ def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
     """
     name = experiment if isinstance(experiment, str) else experiment.name
     own, other = _this_store(), _noted(instance, name)
-    if not (_is_same(own, other) or _is_gone(own, other)):
+    place = Path(other.get("place", ""))
+    is_deleted = place.is_absolute() and not place.exists() and own["host"] == other["host"]
+    if not (is_deleted or _is_same(own, other)):
         raise dg.Failure(_refusal(instance, name, own, other), allow_retries=False)
     if own != other:
         instance.run_storage.set_cursor_values({_NOTED.format(name): json.dumps(own)})
@@ -73,12 +75,6 @@ def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:
     if same_host and all(place.is_absolute() for place in places) and places[1].exists():
         return places[0].exists() and places[0].samefile(places[1])
     return same_key
-
-
-def _is_gone(own: dict[str, str], other: dict[str, str]) -> bool:
-    """Say whether the other store was a file of this host that is deleted."""
-    place = Path(other["place"])
-    return own["host"] == other["host"] and place.is_absolute() and not place.exists()
 
 
 def _refusal(

@@ -9,17 +9,6 @@ from aiqc_core.experiment.declaration.reading import COMPONENT, LOADER, examine,
 from aiqc_core.experiment.declaration.unread import find as find_misnamed
 
 __all__ = [
-    "COMPONENT",
-    "FOLDER",
-    "LOADER",
-    "MODULE",
-    "Fault",
-    "Found",
-    "discover",
-    "examine",
-    "find_misnamed",
-    "load",
-    "of_values",
-    "package_of",
-    "survey",
-]
+    "COMPONENT", "FOLDER", "LOADER", "MODULE", "Fault", "Found", "discover", "examine",
+    "find_misnamed", "load", "of_values", "package_of", "survey",
+]  # fmt: skip

@@ -61,7 +61,7 @@ class Declared(BaseModel, metaclass=_Reporting):
     path: ClassVar[tuple[str, ...]] = ()  # where it stands in an Experiment
 
     def faults(self) -> Iterable[str]:
-        """Return what no run can use, each message beginning with its field; the first is raised."""
+        """Return what no run can use, each message with its field first; the first is raised."""
         return ()
 
     @model_validator(mode="after")

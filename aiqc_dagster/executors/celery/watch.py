@@ -180,7 +180,8 @@ class Watch:
         still = {sent.queue for sent in waiting if now - sent.sign > self._peek}
         if not still:
             return
-        listeners = self._listeners()
+        replies = self._app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
+        listeners = {queue["name"] for queues in replies.values() for queue in queues}
         for queue in still:
             self._idle[queue] = self._why_idle(queue, listeners)
             if not self._idle[queue]:  # others' steps are in front of ours
@@ -201,10 +202,6 @@ class Watch:
                 "the job again: what is recorded is not trained twice."
             )
         return ""
-
-    def _listeners(self) -> set[str]:
-        replies = self._app.control.inspect(timeout=REPLY_SECONDS).active_queues() or {}
-        return {queue["name"] for queues in replies.values() for queue in queues}
 
     def _depth(self, queue: str) -> int:
         with self._app.connection_for_read() as connection:
