@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.stages.ingest import arrays
+from aiqc_core.stages.ingest import arrays, content
 from aiqc_core.stages.ingest.digest import array_digest
 
 if TYPE_CHECKING:
@@ -137,13 +137,14 @@ def test_whole_numbers_that_a_float_would_round_are_refused() -> None:
 
 def test_a_description_tells_axes_dtype_size_and_gaps() -> None:
     images = np.zeros((2, 3, 4, 5), np.float32)
-    told = arrays.describe(images, list("abcde"), "image")
-    assert told.shape == {"samples": 2, "channels": 3, "rows": 4, "columns": 5}
-    assert (told.dtype, told.memory_mb, told.contains_nan) == ("float32", 1, False)
+    about = content.of_array(images, "image", "ndarray")
+    assert about.shape == {"samples": 2, "channels": 3, "rows": 4, "columns": 5}
+    assert (about.dtypes, about.memory_mb, about.contains_nan) == ("float32", 1, False)
     images[1, 2, 3, 4] = np.nan
-    assert arrays.describe(images, list("abcde"), "image").contains_nan
-    assert not arrays.describe(np.full((1, 1, 1), "nan"), ["a"], "sequence").contains_nan
-    assert arrays.describe(np.zeros((3, 2**18, 1), np.float16), ["a"], "sequence").memory_mb == 2
+    assert content.of_array(images, "image", "ndarray").contains_nan
+    assert not content.of_array(np.full((1, 1, 1), "nan"), "sequence", "ndarray").contains_nan
+    large = np.zeros((3, 2**18, 1), np.float16)
+    assert content.of_array(large, "sequence", "ndarray").memory_mb == 2
 
 
 def test_samples_are_taken_by_position_and_columns_by_name() -> None:

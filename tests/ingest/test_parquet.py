@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +27,8 @@ def test_every_dtype_comes_back_exactly(frame: pd.DataFrame) -> None:
     conformed = tabular.conform(frame)
     back = from_parquet(to_parquet(conformed))
     pd.testing.assert_frame_equal(back, conformed, check_exact=True)
-    assert tabular.describe(back) == tabular.describe(conformed)
+    described, wanted = (content.of_table(each, "dataframe") for each in (back, conformed))
+    assert replace(described, values=None) == replace(wanted, values=None)
     assert [str(d) for d in conformed.dtypes] == [str(d) for d in frame.dtypes]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from aiqc_core.errors import IngestError, SelectionError
-from aiqc_core.stages.ingest import tabular
+from aiqc_core.stages.ingest import content, tabular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ def test_the_frame_given_is_not_changed() -> None:
 
 def test_a_table_is_described_without_its_values() -> None:
     frame = pd.DataFrame({"a": np.zeros(2**17), "b": [None, *["x"] * (2**17 - 1)]})
-    about = tabular.describe(frame)
+    about = content.of_table(frame, "dataframe")
     assert about.columns == ["a", "b"]
     assert about.dtypes == {"a": "float64", "b": "str"}
     assert about.shape == {"samples": 2**17, "columns": 2}
@@ -95,7 +95,7 @@ def test_a_table_is_described_without_its_values() -> None:
     ],
 )
 def test_every_kind_of_blank_counts_as_missing(column: object, expected: bool) -> None:  # noqa: FBT001
-    about = tabular.describe(tabular.conform(pd.DataFrame({"a": column})))
+    about = content.of_table(pd.DataFrame({"a": column}), "dataframe")
     assert about.contains_nan is expected
     assert about.memory_mb == 1
 

@@ -114,7 +114,7 @@ def _label_in(predictor: Predictor, path: str) -> Any:
     label = predictor.job.queue.splitset.label
     if label is None or Path(path).suffix.lower() not in TABLES:
         return None
-    hints = Hints(dtypes=label.get_dtypes(), is_told=True)  # `predict` warns
+    hints = Hints(dtypes=label.get_dtypes(), quiet=True)  # `predict` warns
     frame, _ = read_table(path, hints=hints)
     has_label = all(name in frame.columns for name in label.columns)
     return frame[label.columns] if has_label else None

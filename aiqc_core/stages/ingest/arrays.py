@@ -1,20 +1,19 @@
-"""Arrays: sequences (3D) and images (4D) that can be stored and given back exactly."""
+"""Check, read and write arrays: sequences (3D) and images (4D), stored without any change."""
 
 from __future__ import annotations
 
 import io
-import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import IngestError
+from aiqc_core.stages.ingest.objects import is_plain_number
 from aiqc_core.stages.ingest.paths import local_path, open_source
 from aiqc_core.stages.ingest.retype import retyped
-from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, listed, repeated
+from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, column_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,42 +25,13 @@ AXES = {
     "sequence": ("samples", "rows", "columns"),
     "image": ("samples", "channels", "rows", "columns"),
 }
-NUMBER_KINDS = "biuf"
-TEXT_KIND = "U"
-LARGEST_FLOAT_BYTES = 8  # a long double differs by machine
-TABLE_NDIM = 2
-MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayDescription:
-    """What an array is, told without its values.
-
-    Attributes:
-        columns: names along the last axis, in order.
-        dtype: the one dtype of all values, as text.
-        shape: `{axis: length}`, in the order of the axes.
-        memory_mb: size in memory in MiB, rounded up, at least 1.
-        contains_nan: whether a value is NaN.
-    """
-
-    columns: list[str]
-    dtype: str
-    shape: dict[str, int]
-    memory_mb: int
-    contains_nan: bool
 
 
 def read_npy(path: str | Path) -> tuple[NDArray[Any], str]:
-    """Open a `.npy` file: a local one memory-mapped and read-only, any other read whole.
+    """Open a `.npy` file and return its array and `'npy'`.
 
-    Pickled objects are never loaded, since loading them would run their code.
-
-    Args:
-        path: ends in `.npy`, in any case; a path of this machine or one that fsspec knows.
-
-    Returns:
-        The array, and `'npy'`.
+    A local file is memory-mapped and read-only, any other is read whole. Pickled objects are
+    never loaded, since loading them would run their code.
 
     Raises:
         IngestError: another ending, a missing or damaged file, or Python objects in it.
@@ -92,15 +62,13 @@ def conform(
 ) -> tuple[NDArray[Any], list[str]]:
     """Return an array that can be stored and given back exactly, and its column names.
 
+    The array has the byte order of this machine and is not copied where nothing changes.
+
     Args:
         array: numbers, truth values or text; no axis of length 0.
         ndim: 3 for a sequence, 4 for images.
         rename_columns: names along the last axis; `'0', '1', …` when None.
         retype: one dtype for all values.
-
-    Returns:
-        The array in the byte order of this machine, not copied where nothing changes, and one
-        name a column.
 
     Raises:
         IngestError: another number of axes, an empty, masked, structured or object array, names
@@ -112,26 +80,11 @@ def conform(
     """
     argument = f"arr{ndim}D_or_npyPath"
     _refuse_array(array, argument, ndim)
-    columns = _names(array.shape[-1], rename_columns)
+    columns = column_names(
+        range(array.shape[-1]), rename_columns, argument, place=" (the last axis)"
+    )
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return (native if retype is None else _retyped(native, columns, retype)), columns
-
-
-def describe(
-    array: NDArray[Any], columns: Sequence[str], kind: Literal["sequence", "image"]
-) -> ArrayDescription:
-    """Describe a conforming array.
-
-    >>> describe(np.zeros((5, 2, 1)), ["a"], "sequence").shape
-    {'samples': 5, 'rows': 2, 'columns': 1}
-    """
-    return ArrayDescription(
-        columns=list(columns),
-        dtype=str(array.dtype),
-        shape=dict(zip(AXES[kind], array.shape, strict=True)),
-        memory_mb=max(1, math.ceil(array.nbytes / MEBIBYTE)),
-        contains_nan=_contains_nan(array),
-    )
 
 
 def take(
@@ -143,10 +96,10 @@ def take(
     """Return samples by position and columns by name, in the order asked for.
 
     Args:
-        array: `(samples, …, columns)`; of a memory-mapped one, only these samples are read.
-        names: the names of all its columns.
-        samples: positions, all when None.
-        columns: names, all when None.
+        array: `(samples, …, columns)`; a memory-mapped one is read at these samples only.
+        names: of all its columns.
+        samples: positions; all when None.
+        columns: names; all when None.
 
     Raises:
         SelectionError: an unknown or repeated column or position, or an empty list.
@@ -182,7 +135,7 @@ def to_frames(array: NDArray[Any], columns: Sequence[str]) -> list[Any]:
     >>> [frame.shape for frame in to_frames(np.zeros((2, 3, 1)), ["a"])]
     [(3, 1), (3, 1)]
     """
-    if array.ndim > TABLE_NDIM + 1:
+    if array.ndim == len(AXES["image"]):
         return [to_frames(part, columns) for part in array]
     return [pd.DataFrame(np.asarray(table), columns=list(columns)) for table in array]
 
@@ -207,33 +160,11 @@ def _refuse_array(array: Any, argument: str, ndim: int) -> None:
             f"{argument}: it has the fields {list(dtype.names)}. Give plain numbers, e.g. with "
             "numpy.lib.recfunctions.structured_to_unstructured."
         )
-    if not (_is_number(dtype) or dtype.kind == TEXT_KIND):
+    if not (is_plain_number(dtype) or dtype.kind == "U"):
         raise IngestError(
             f"{argument}: dtype {dtype} cannot be stored exactly. Give numbers of at most 64 "
             "bits, truth values or text, e.g. array.astype('float64')."
         )
-
-
-def _is_number(dtype: np.dtype[Any]) -> bool:
-    is_wide_float = dtype.kind == "f" and dtype.itemsize > LARGEST_FLOAT_BYTES
-    return dtype.kind in NUMBER_KINDS and not is_wide_float
-
-
-def _names(width: int, rename_columns: Sequence[str] | None) -> list[str]:
-    if rename_columns is None:
-        return [str(position) for position in range(width)]
-    given = listed(rename_columns) or []
-    names = [name for name in given if isinstance(name, str)]
-    if not len(names) == len(given) == width:
-        raise IngestError(
-            f"rename_columns: {given} for {width} columns (the last axis); give one text for each."
-        )
-    twice = repeated(names)
-    if twice:
-        raise IngestError(
-            f"rename_columns: column names repeat: {twice}. Give each column its own name."
-        )
-    return names
 
 
 def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[Any]:
@@ -246,7 +177,7 @@ def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[An
         target = np.dtype(retype).newbyteorder("=")
     except (TypeError, ValueError) as error:
         raise IngestError(f"retype: {shown!r} is no dtype of numpy: {error}.") from error
-    if not _is_number(target):
+    if not is_plain_number(target):
         raise IngestError(
             f"retype: an array cannot become {shown}; give numbers of at most 64 bits or bool."
         )
@@ -265,12 +196,13 @@ def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[An
 
 
 def _keeps_all(before: np.dtype[Any], after: np.dtype[Any]) -> bool:
-    """Say whether a cast is exact for all values; numpy's 'safe' also rounds 64 bits to float."""
+    """Say whether a cast keeps each value; numpy's 'safe' also rounds 64 bits to float."""
     is_rounded = before.kind in "iu" and after.kind == "f" and before.itemsize >= after.itemsize
     return np.can_cast(before, after, "safe") and not is_rounded
 
 
-def _contains_nan(array: NDArray[Any]) -> bool:
+def contains_nan(array: NDArray[Any]) -> bool:
+    """Say whether a value is NaN; text is none."""
     if array.dtype.kind != "f":
         return False
     with np.errstate(invalid="ignore"):

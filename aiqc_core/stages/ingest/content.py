@@ -1,8 +1,9 @@
-"""The content of a Dataset of any kind: read, described, hashed, stored and given back."""
+"""Read, describe, hash and store the content of a Dataset of any kind, and give it back."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,12 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TABULAR, SEQUENCE, IMAGE = "tabular", "sequence", "image"
-NDIM = {SEQUENCE: 3, IMAGE: 4}
+NDIM = {kind: len(axes) for kind, axes in arrays.AXES.items()}
+MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where values come from that are not in the store.
+    """The place of values that are not in the store.
 
     Attributes:
         kind: `'tabular'`, `'sequence'` or `'image'`.
@@ -52,7 +54,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Values as they will be registered, and what is said of them.
+    """Values as they will be registered, and their description.
 
     Attributes:
         kind: `'tabular'`, `'sequence'` or `'image'`.
@@ -61,8 +63,8 @@ class Content:
         columns: names, in order.
         dtypes: `{column: dtype}` of a table, one dtype of an array.
         shape: `{axis: length}`.
-        memory_mb: size in memory in MiB, at least 1.
-        contains_nan: whether a value is missing.
+        memory_mb: size in memory in MiB, rounded up, at least 1.
+        contains_nan: whether a value is missing: NaN, None, NaT or pd.NA.
         file: the source's own bytes, where they give the values back as they are.
     """
 
@@ -88,19 +90,14 @@ class Content:
 
     @contextmanager
     def sealed(self, *, ingest: bool) -> Generator[Sealed]:
-        """Give what is registered of it; the digest is taken beside what is done with the rest."""
+        """Give what is registered of it; a thread takes the digest meanwhile."""
         with ThreadPoolExecutor(1) as beside:
             digest = beside.submit(self.digest)
-            if not ingest:
-                yield Sealed(digest, None)
-            elif self.file is not None:
-                yield Sealed(digest, self.file)
-            else:
-                yield Sealed(digest, Hashed(self.to_bytes()))
+            yield Sealed(digest, (self.file or Hashed(self.to_bytes())) if ingest else None)
 
 
 class Hashed:
-    """Bytes and their SHA-256, taken by a thread beside what is done with the bytes meanwhile."""
+    """Bytes and their SHA-256, which a thread computes."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self.data = memoryview(data)
@@ -109,25 +106,20 @@ class Hashed:
         beside.shutdown(wait=False)
 
     def whole(self) -> tuple[memoryview, str]:
-        """Return the bytes and their SHA-256, which is waited for."""
+        """Return the bytes, and wait for their SHA-256."""
         return self.data, self._address.result()
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What is stored of a content.
-
-    Attributes:
-        digest: of names, dtypes and values, see `Content.digest`, as soon as it is taken.
-        stored: its bytes, see `Content.to_bytes`; None for what stays outside.
-    """
+    """The digest of a content and the bytes to store, None for what stays outside."""
 
     digest: Future[str]
     stored: Hashed | None
 
     @property
     def sha256(self) -> str:
-        """The digest; waited for."""
+        """The digest, see `Content.digest`; waits for it."""
         return self.digest.result()
 
 
@@ -141,11 +133,16 @@ def of_table(
 ) -> Content:
     """Return a table as content, or refuse it; see `tabular.conform`."""
     values = tabular.conform(frame, rename_columns=rename_columns, retype=retype, called=called)
-    about = tabular.describe(values)
     return Content(
-        TABULAR, values, source_format, about.columns, about.dtypes, about.shape,
-        about.memory_mb, about.contains_nan,
-    )  # fmt: skip
+        kind=TABULAR,
+        values=values,
+        source_format=source_format,
+        columns=list(values.columns),
+        dtypes={str(name): str(dtype) for name, dtype in values.dtypes.items()},
+        shape={"samples": len(values), "columns": len(values.columns)},
+        memory_mb=_mebibytes(values.memory_usage(index=False, deep=True).sum()),
+        contains_nan=any(column.isna().any() for _, column in values.items()),
+    )
 
 
 def of_array(
@@ -160,11 +157,20 @@ def of_array(
     values, columns = arrays.conform(
         array, ndim=NDIM[kind], rename_columns=rename_columns, retype=retype
     )
-    about = arrays.describe(values, columns, kind)
     return Content(
-        kind, values, source_format, columns, about.dtype, about.shape, about.memory_mb,
-        about.contains_nan,
-    )  # fmt: skip
+        kind=kind,
+        values=values,
+        source_format=source_format,
+        columns=columns,
+        dtypes=str(values.dtype),
+        shape=dict(zip(arrays.AXES[kind], values.shape, strict=True)),
+        memory_mb=_mebibytes(values.nbytes),
+        contains_nan=arrays.contains_nan(values),
+    )
+
+
+def _mebibytes(size: float) -> int:
+    return max(1, math.ceil(size / MEBIBYTE))
 
 
 def read(
@@ -174,7 +180,7 @@ def read(
     retype: object = None,
     keep_file: bool = False,
     known: Mapping[str, str] | None = None,
-    is_told: bool = False,
+    quiet: bool = False,
     keeps_words: bool = True,
 ) -> Content:
     """Read a source whole and return its content.
@@ -183,19 +189,17 @@ def read(
         source: where the values are.
         rename_columns: new names, one for each column.
         retype: a dtype for all columns, or of a table `{column: dtype}`.
-        keep_file: keep the bytes of a Parquet file, to be stored instead of an encoding of ours.
-        known: of a CSV or TSV, dtypes that columns by these names have where a file says too
-            little of them; those of `retype` by default.
-        is_told: whether this very source was read before, so that what looks wrong is not warned
-            about again.
-        keeps_words: whether words for blanks stay words in the text of a CSV or TSV.
+        keep_file: keep the bytes of a Parquet file, to store them instead of an encoding of ours.
+        known: dtypes of a CSV's or TSV's columns, by name; those of `retype` by default.
+        quiet: do not warn: this very source was read before.
+        keeps_words: see `Hints`.
 
     Raises:
         IngestError: it is missing, unreadable, or cannot be kept exactly.
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind == TABULAR:
-        hints = Hints(rename_columns, retype if known is None else known, is_told, keeps_words)
+        hints = Hints(rename_columns, retype if known is None else known, quiet, keeps_words)
         return _read_table(source, changes, hints, keep_file=keep_file)
     array, source_format = _read_array(source)
     return of_array(array, source.kind, source_format, **changes)
@@ -250,7 +254,7 @@ def _read_array(source: Source) -> tuple[NDArray[Any], str]:
 
 
 def refuse_remote_memory(argument: str, *, ingest: bool | None) -> None:
-    """Refuse to leave values outside that lie in this process only."""
+    """Refuse to leave values outside that only this process has."""
     if ingest is False:
         raise IngestError(
             f"ingest: False, but {argument} is held in memory and would be lost. Leave ingest "

@@ -1,7 +1,7 @@
-"""Requests over http(s) that end by a moment, however slowly their bytes come.
+"""Send http(s) requests that end by a deadline, however slowly their bytes come.
 
-A socket's own time limit starts anew with every byte, so that a server that drips could hold a
-request for ever. Here each wait may last no longer than what is left of the whole.
+A socket's own time limit starts again with every byte, so a slow server could hold a request for
+ever. Here each wait is limited to what is left of the whole time.
 """
 
 from __future__ import annotations
@@ -17,43 +17,28 @@ if TYPE_CHECKING:
     import socket
 
 
-def handlers(deadline: float) -> tuple[request.HTTPHandler, request.HTTPSHandler]:
-    """Return handlers for urllib whose requests raise TimeoutError when the time is up.
+class DeadlineHandler(request.HTTPHandler, request.HTTPSHandler):
+    """Opens http(s) requests that raise TimeoutError after a deadline of `time.monotonic`."""
 
-    Args:
-        deadline: on the clock of `time.monotonic`.
-    """
-    return _Handler(deadline), _SecureHandler(deadline)
+    def __init__(self, deadline: float) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    def http_open(self, req: request.Request) -> http.client.HTTPResponse:
+        """Open a request over http."""
+        return self.do_open(cast("Any", partial(_Connection, deadline=self._deadline)), req)
+
+    def https_open(self, req: request.Request) -> http.client.HTTPResponse:
+        """Open a request over https."""
+        return self.do_open(cast("Any", partial(_SecureConnection, deadline=self._deadline)), req)
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds that are left.
-
-    Raises:
-        TimeoutError: none are.
-    """
+    """Return the seconds that are left; raise TimeoutError where none are."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
     return left
-
-
-class _Handler(request.HTTPHandler):
-    def __init__(self, deadline: float) -> None:
-        super().__init__()
-        self._connection: Any = partial(_Connection, deadline=deadline)
-
-    def http_open(self, req: request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connection, req)
-
-
-class _SecureHandler(request.HTTPSHandler):
-    def __init__(self, deadline: float) -> None:
-        super().__init__()
-        self._connection: Any = partial(_SecureConnection, deadline=deadline)
-
-    def https_open(self, req: request.Request) -> http.client.HTTPResponse:
-        return self.do_open(self._connection, req)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -67,19 +52,12 @@ class _Connection(http.client.HTTPConnection):
         super().connect()
 
 
-class _SecureConnection(http.client.HTTPSConnection):
-    def __init__(self, host: str, *, deadline: float, **options: Any) -> None:
-        super().__init__(host, **options)
-        self._deadline = deadline
-        self.response_class = cast("Any", partial(_Response, deadline=deadline))
-
-    def connect(self) -> None:
-        self.timeout = _left(self._deadline)
-        super().connect()
+class _SecureConnection(_Connection, http.client.HTTPSConnection):
+    """The same over https."""
 
 
 class _Response(http.client.HTTPResponse):
-    """A response whose status, headers and body are read through `_Stream`."""
+    """A response that reads status, headers and body through `_Stream`."""
 
     def __init__(self, sock: socket.socket, *, deadline: float, **options: Any) -> None:
         super().__init__(sock, **options)
@@ -88,7 +66,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Stream(io.RawIOBase):
-    """The bytes of a socket, each wait for more limited by what is left of the time."""
+    """The bytes of a socket; each wait for more is limited by what is left of the time."""
 
     def __init__(self, sock: socket.socket, deadline: float) -> None:
         self._socket, self._deadline = sock, deadline

@@ -1,4 +1,4 @@
-"""CSV and TSV, read so that no name, number or letter changes silently."""
+"""Read CSV and TSV; no name, number or letter changes silently."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 EXACT_FLOAT = 2**53  # from here on a float64 skips whole numbers
 LARGE_BYTES = 5 * 2**20  # from here on pandas parses on several cores
 NEGATIVE_ZERO = rb"-0+(?:[^\d.]|\Z)"
-# What pandas reads as a blank: a column of numbers or truth values may hold them as such.
+# Words that pandas reads as blanks, which is right in columns of numbers and truth values only.
 BLANKS = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN",
     "<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -46,25 +46,25 @@ class Hints:
 
     Attributes:
         names: of the columns that are read, in the file's order, in place of the header's.
-        dtypes: what columns become, by name, or one for all: of numbers and moments, words for
-            blanks are blanks; of text, they are words.
-        is_told: whether an earlier reader has warned about this very file; then nothing is.
-        keeps_words: whether words for blanks stay words in text; once they did not.
+        dtypes: of columns by name, or one for all. Words for blanks are blanks in columns of
+            numbers and moments, and words in columns of text.
+        quiet: do not warn: an earlier reader of this very file did.
+        keeps_words: whether words for blanks stay words in text; in older stores they do not.
     """
 
     names: Sequence[str] | None = None
     dtypes: object = None
-    is_told: bool = False
+    quiet: bool = False
     keeps_words: bool = True
 
     def of(self, frame: pd.DataFrame) -> list[tuple[str, Any]]:
-        """Return what each column is called, and the dtype it becomes; None where not known."""
+        """Return the name of each column and the dtype it becomes, None where it is not known."""
         given = list(self.names or [])
-        names = map(str, given if len(given) == frame.shape[1] else frame.columns)
-        dtypes = self.dtypes if isinstance(self.dtypes, Mapping) else None
-        return [
-            (name, _dtype(self.dtypes if dtypes is None else dtypes.get(name))) for name in names
-        ]
+        names = list(map(str, given if len(given) == frame.shape[1] else frame.columns))
+        dtypes: Any = self.dtypes
+        if not isinstance(dtypes, Mapping):
+            dtypes = dict.fromkeys(names, dtypes)
+        return [(name, _dtype(dtypes.get(name))) for name in names]
 
 
 def read_delimited(
@@ -77,19 +77,19 @@ def read_delimited(
 ) -> pd.DataFrame:
     """Read a delimited text file.
 
-    In a column of numbers or truth values the words by which programs write a blank (`NA`, `N/A`,
-    `null`, `None`, `nan`, `<NA>`…) are blanks. In a column of text they are words, as in a frame;
-    only an empty field is a blank there. A column that holds such words alone is text, which a
-    warning says, unless its dtype is known or `nan` is all it says.
+    Words such as `NA`, `N/A`, `null`, `None` and `<NA>` are blanks in a column of numbers or truth
+    values. In a column of text they are words; only an empty field is a blank there. A column
+    of such words alone is text, with a warning, unless its dtype is known or all are `nan`.
 
-    What was hardly meant is warned about, see `suspicions`, and codes of digits taken for numbers.
+    It warns about what a file can hardly mean, see `suspicions`, and about codes of digits that
+    are read as numbers.
 
     Args:
         path: the file, in UTF-8.
-        delimiter: what separates fields.
+        delimiter: between fields.
         header: `'infer'` for the first line, the number of the header's line, or None where there
             is no header.
-        positions: of the columns to decode, in the file's order whatever theirs; all by default.
+        positions: of the columns to decode, in any order; all by default.
         hints: what is known of it beforehand.
 
     Raises:
@@ -97,17 +97,17 @@ def read_delimited(
             with more fields than the header, or whole numbers that no dtype keeps.
     """
     line, hints = _header_position(header), hints or Hints()
-    if not hints.is_told:
+    if not hints.quiet:
         refuse_foreign(path)
     layout = None
     try:
         layout = laid_out(path, delimiter, line)
-        if not hints.is_told:
+        if not hints.quiet:
             refuse_other_separator(layout)
         chosen = None if positions is None else sorted(positions)
         frame = _parse_exactly(layout, chosen)
         _correct(frame, layout, chosen, hints)
-        if not hints.is_told:
+        if not hints.quiet:
             known = hints.of(frame)
             doubtful = [i for i, _ in text_columns(frame) if not _takes_text(known[i][1])]
             warn_suspicious(frame, layout, doubtful, is_renamed=hints.names is not None)
@@ -175,10 +175,10 @@ def _parse(layout: Layout, *, low_memory: bool = False, **options: Any) -> pd.Da
 
 
 def _may_differ_by_chunk(path: Path, frame: pd.DataFrame) -> bool:
-    """Say whether columns parsed at once could hold other values than their chunks gave.
+    """Say whether columns that are parsed at once could hold other values than their chunks gave.
 
-    Whole numbers of one chunk become floats beside those of another: exactly below 2**53, but
-    for -0. Chunks of text in which every number is beyond 64 bits keep their blanks as text.
+    Whole numbers of one chunk become floats beside those of another: exactly below 2**53, except
+    -0. Chunks of text in which every number is beyond 64 bits keep their blanks as text.
     """
     reals = [column for _, column in frame.items() if column.dtype == np.float64]
     return (
@@ -194,7 +194,7 @@ def _holds(path: Path, *patterns: bytes) -> bool:
 
 
 def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hints: Hints) -> None:
-    """Give columns that pandas may have read as other than they are written what is written."""
+    """Replace columns that pandas may have changed by what the file says."""
     columns = [column for _, column in frame.items()]
     names, known = zip(*hints.of(frame), strict=True)
     order = _suspects(columns, known, layout, hints)
@@ -209,7 +209,7 @@ def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hint
         column, doubt = _settled(names[i], columns[i], text, dtype)
         if column is not columns[i]:
             frame.isetitem(i, column)
-        if doubt and dtype is None and not hints.is_told:
+        if doubt and dtype is None and not hints.quiet:
             warnings.warn(f"file_path: column {names[i]!r} {doubt}.", stacklevel=4)
 
 
@@ -222,7 +222,7 @@ def _suspects(
         found |= {i for i, column in enumerate(columns) if _may_hold_words(column, known[i])}
     numbers = {i for i, c in enumerate(columns) if c.dtype.kind in "iuf" and known[i] is None}
     marks = (re.escape(layout.delimiter).encode(), b"\n", b'"')
-    if numbers and not hints.is_told and _holds(layout.path, *(m + rb"0\d\d" for m in marks)):
+    if numbers and not hints.quiet and _holds(layout.path, *(m + rb"0\d\d" for m in marks)):
         found |= numbers
     return sorted(found)
 
@@ -245,14 +245,7 @@ def _takes_text(dtype: Any) -> bool:
 
 
 def _settled(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple[Any, str]:
-    """Return a column as it is written, and what is in doubt then.
-
-    Args:
-        name: of the column.
-        column: as pandas read it.
-        text: what is written; only an empty field is a blank.
-        known: the dtype that it becomes, if that is known.
-    """
+    """Return a column as the file has it, from its texts, and a doubt to warn about."""
     is_value = (text.notna() & ~text.isin(BLANKS)).to_numpy()
     words, values = text.dropna(), text.loc[is_value].str.strip()
     padded = values[values.str.fullmatch(r"[+-]?0\d\d+")]
@@ -302,7 +295,7 @@ def _largest(column: pd.Series) -> float:
 
 
 def _encoding_error(path: Path) -> IngestError:
-    """Say which byte is not UTF-8; pandas only knows the place within its buffer."""
+    """Name the byte that is not UTF-8; pandas only knows its place within a buffer."""
     place = ""
     try:
         path.read_bytes().decode()

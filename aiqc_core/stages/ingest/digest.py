@@ -1,4 +1,4 @@
-"""A hash of content: the same on every machine, under every version of every library."""
+"""Hash content, the same on every machine and under every version of every library."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FORMAT = b"aiqc-frame-1"
 def frame_digest(frame: pd.DataFrame) -> str:
     """Return the SHA-256 of a frame's column names, dtypes and values, in their order.
 
-    Compression, memory layout and the payload of a NaN do not count; row order, column order and
-    every bit of a value do.
+    The orders of rows and columns and every bit of a value count; compression, memory layout and
+    the payload of a NaN do not.
 
     >>> a = pd.DataFrame({"x": [1.0, 2.0]})
     >>> frame_digest(a) == frame_digest(a.copy()), frame_digest(a) == frame_digest(a.astype(int))
@@ -76,7 +76,7 @@ def _column_parts(column: pd.Series) -> list[bytes | memoryview]:
 def _text_parts(column: pd.Series) -> list[bytes | memoryview]:
     """Return the lengths of the texts, then the texts, as UTF-8."""
     texts = pa.array(column, type=pa.large_string(), from_pandas=True).fill_null("")
-    if isinstance(texts, pa.ChunkedArray):  # what was concatenated lies in pieces
+    if isinstance(texts, pa.ChunkedArray):  # as after a concatenation
         texts = texts.combine_chunks()
     offsets = np.frombuffer(texts.buffers()[1], dtype="<i8")[
         texts.offset : texts.offset + len(texts) + 1
@@ -87,12 +87,9 @@ def _text_parts(column: pd.Series) -> list[bytes | memoryview]:
 
 
 def _plain(values: NDArray[Any]) -> memoryview:
-    """Return values as little-endian bytes in C order, every NaN the same one."""
-    if values.dtype.kind == "f":
-        gaps = np.isnan(values)
-        if gaps.any():
-            values = np.where(gaps, np.array(np.nan, values.dtype), values)
-    if values.dtype.byteorder == ">":
-        values = values.astype(values.dtype.newbyteorder("<"))
+    """Return values as little-endian bytes in C order, each NaN with the same payload."""
+    if values.dtype.kind == "f" and (gaps := np.isnan(values)).any():
+        values = np.where(gaps, np.array(np.nan, values.dtype), values)
+    values = values.astype(values.dtype.newbyteorder("<"), copy=False)
     plain: Any = np.ascontiguousarray(values).reshape(-1).view(np.uint8)
     return memoryview(plain)

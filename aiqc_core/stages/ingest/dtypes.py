@@ -1,4 +1,4 @@
-"""Which dtypes a table may hold, and what becomes of columns of Python objects."""
+"""Give each column a dtype that is stored exactly, or refuse it with a remedy."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ CATEGORY_KINDS = "biuf"
 
 
 def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Series:
-    """Return a column in a dtype that is stored and given back exactly, or refuse it by name.
+    """Return a column in a dtype that is stored and given back exactly.
 
     Columns of Python objects take the dtype of what they hold: text, truth values, moments, or
-    numbers of one type. Columns of Arrow take the dtype of pandas that holds the same. All else
-    stays as it is.
-
-    Args:
-        name: of the column.
-        column: its values.
-        called: what errors call the frame.
+    numbers of one type. Columns of Arrow take the dtype of pandas that holds the same. Others
+    do not change. Errors call the frame `called`.
 
     Raises:
         IngestError: values of several types, or a dtype that cannot be stored.

@@ -1,4 +1,4 @@
-"""Registered values that lie outside the store: read again, never other ones than registered."""
+"""Read registered values from outside the store; refuse any that changed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,14 @@ if TYPE_CHECKING:
 
     from aiqc_core.stages.ingest.content import Source
 
-    # What tells an unchanged source at a glance: path, hash, and time and size of each file.
+    # Identifies an unchanged source: path, hash, and time and size of each file.
     Stamp = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
 TEXT_ENDINGS = (".csv", ".tsv")
 PARQUET_ENDINGS = (".parquet", ".pq")
 
-# Sources that this process has read whole and found unchanged, and the values of some.
-_unchanged: set[Stamp] = set()
-# Those of text that was registered when words for blanks were blanks in text too.
-_without_words: set[Stamp | None] = set()
+_unchanged: set[Stamp] = set()  # sources that this process has read whole and compared
+_without_words: set[Stamp | None] = set()  # registered when words for blanks were blanks in text
 _recent = Recent()
 
 
@@ -43,24 +41,23 @@ def read_part(
     columns: Sequence[str],
     samples: Sequence[int] | None,
 ) -> Any:
-    """Return a selection of a registered source as it was registered, or say that it changed.
+    """Return a selection of a registered source as it was registered.
 
-    A source is decoded and hashed whole the first time a process reads it, and again when the
-    time or size of one of its files moved. After that the values of text and images are taken
-    from memory while they are recent and not too large; else only the columns asked for of a
-    table are decoded, and of a Parquet file only their row groups (categories need all); a `.npy`
-    file is mapped into memory.
+    A process decodes and hashes a source whole when it first reads it, and again when the time
+    or size of one of its files changed. After that it takes text and images from memory while
+    they are recent and not too large. Otherwise it decodes the selected columns, of a Parquet
+    file only their row groups (categories need all), and maps a `.npy` file into memory.
 
     Args:
-        source: where it lies.
+        source: its place.
         names: of all its columns, as registered.
-        dtypes: the dtypes it was registered with.
+        dtypes: as registered.
         sha256: its hash at registration.
-        columns: which, in this order.
+        columns: the selected ones, in this order.
         samples: positions, in this order; all when None.
 
     Raises:
-        IngestError: it changed since, naming it, or can no longer be read.
+        IngestError: it changed since, or can no longer be read.
         SelectionError: an unknown position.
     """
     stamp = _stamp(source, sha256)
@@ -86,7 +83,7 @@ def _read_whole(
 ) -> Any:
     def read(*, keeps_words: bool) -> Any:
         found = content.read(
-            source, rename_columns=names, retype=dtypes, is_told=True, keeps_words=keeps_words
+            source, rename_columns=names, retype=dtypes, quiet=True, keeps_words=keeps_words
         )
         return found.values
 
@@ -101,7 +98,7 @@ def _read_whole(
         refuse_changed(source.shown, registered=sha256, found=found)
     if stamp is not None:
         _unchanged.add(stamp)
-        if not _ends_in(source, (*PARQUET_ENDINGS, NPY_ENDING)):  # which are decoded in no time
+        if not _ends_in(source, (*PARQUET_ENDINGS, NPY_ENDING)):  # they are decoded fast
             _recent.put((stamp, tuple(names), str(dtypes)), values)
     return values
 
@@ -109,13 +106,13 @@ def _read_whole(
 def _columns_of_text(
     source: Source, names: Sequence[str], wanted: dict[str, str], *, keeps_words: bool
 ) -> pd.DataFrame:
-    """Decode some columns of a CSV or TSV, all rows; they come in the file's order."""
+    """Decode some columns of a CSV or TSV, in the file's order."""
     there = [name for name in names if name in wanted]
     frame, _ = tabular.read_table(
         str(source.place),
         header=source.header,
         positions=[names.index(n) for n in there],
-        hints=Hints(there, wanted, is_told=True, keeps_words=keeps_words),
+        hints=Hints(there, wanted, quiet=True, keeps_words=keeps_words),
     )
     return tabular.conform(frame, rename_columns=there, retype=wanted)
 
@@ -135,8 +132,8 @@ def _ends_in(source: Source, endings: tuple[str, ...]) -> bool:
 
 
 def _stamp(source: Source, sha256: str) -> Stamp | None:
-    """Return what tells an unchanged local file or folder at a glance; None where nothing does."""
-    path: Path | None = None if source.place is None else local_path(source.place)
+    """Return what identifies an unchanged local file or folder; None of anything else."""
+    path = None if source.place is None else local_path(source.place)
     if source.urls is not None or path is None:
         return None
     if path.is_file():

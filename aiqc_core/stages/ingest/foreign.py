@@ -1,4 +1,4 @@
-"""Files that are no delimited text, whatever their ending says."""
+"""Recognize files that are no delimited text, whatever their ending says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXCEL = READ.format(reader="read_excel(path)")
 UTF_16 = "save it as UTF-8, or " + READ.format(reader="read_csv(path, encoding='utf-16')")
 PAGE = "download the file itself: the page may hold an error or a login"
 BZIP2 = tuple(b"BZh%d1AY&SY" % level for level in range(1, 10))
-# First bytes, what they are of, and what to do.
+# The first bytes of a file, its format, and the remedy.
 KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"\xff\xfe", b"\xfe\xff"), "text in UTF-16", UTF_16),
     ((b"\x1f\x8b",), "packed by gzip", UNPACK.format(name="gzip")),
@@ -32,7 +32,7 @@ KINDS: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"%PDF-",), "a PDF document", "give the table that it shows as CSV"),
     ((b"version https://git-lfs",), "a pointer of Git LFS", "fetch the file: git lfs pull"),
 )  # fmt: skip
-# As above, of text: after blanks and a byte order mark, in lower case.
+# The same for text, after blanks and a byte order mark, in lower case.
 MARKUP: tuple[tuple[tuple[bytes, ...], str, str], ...] = (
     ((b"<!doctype", b"<html"), "a web page", PAGE),
     ((b"<?xml",), "XML", READ.format(reader="read_xml(path)")),
@@ -44,10 +44,10 @@ PARQUET = b"PAR1"  # at both ends of such a file
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse a file that is no text in UTF-8 of rows and fields, by its bytes.
+    """Refuse a file whose bytes are no text in UTF-8 of rows and fields.
 
     Raises:
-        IngestError: it says what the file is, and what to do.
+        IngestError: with the format of the file and the remedy.
     """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)

@@ -1,4 +1,4 @@
-"""Images: from files or urls to one array, channels first, and back to Pillow."""
+"""Read images from files or urls into one array, channels first, and convert it to Pillow."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 KEPT_MODES = frozenset({"L", "RGB", "RGBA", "I;16", "I", "F"})
 CONVERTED_MODES = {"P": "RGB", "CMYK": "RGB", "LA": "RGBA", "PA": "RGBA", "1": "L"}
 GREY_16_BIT = "I;16"
-COLOUR_16_BIT = re.compile(r";16[BLN]")  # how Pillow calls pixels that it cuts to 8 bits
+COLOUR_16_BIT = re.compile(r";16[BLN]")  # Pillow's names of pixels that it cuts to 8 bits
 # What Pillow's decoders raise on damaged files, besides its own errors.
 DAMAGE = (
     OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, EOFError,
@@ -53,7 +53,7 @@ class _Found:
 
 @dataclass(slots=True)
 class _Stack:
-    """Images read so far; `array` is None until one could be read."""
+    """The images read so far; `array` is None before the first."""
 
     array: NDArray[Any] | None = None
     found: list[_Found] = field(default_factory=list["_Found"])
@@ -65,11 +65,10 @@ def read_images(
 ) -> tuple[NDArray[Any], str]:
     """Read images of one mode and size into one array.
 
-    The orientation that a camera noted (EXIF) is applied. Palette (its transparency is dropped),
+    The orientation that a camera noted (EXIF) is applied. Palette (without its transparency),
     CMYK, LA and 1-bit images become RGB, RGB, RGBA and L; 16-bit greyscale keeps its values.
-    Of an MPO, which phones write under `.jpg`, the main picture is taken and the previews, depths
-    and gains after it are not; of a TIFF with smaller copies and masks of its first page, that
-    page. Other files of several frames are refused.
+    An MPO, which phones write under `.jpg`, gives its main picture, and a TIFF with smaller copies
+    and masks of its first page gives that page. Other files of several frames are refused.
 
     Args:
         sources: a name for messages, and an image of Pillow, its bytes or its path, for each.
@@ -79,8 +78,8 @@ def read_images(
         of the format in lower case, `'mixed'` where there are several.
 
     Raises:
-        IngestError: listing every file that is damaged, too large, of several frames or of
-            another mode, or else every one that differs from most in mode or size.
+        IngestError: with every file that is damaged, too large, of several frames or of another
+            mode, or else every one that differs from most in mode or size.
     """
     stack = _stack(sources)
     if stack.faults:
@@ -96,23 +95,15 @@ def from_folder(path: str | Path) -> tuple[NDArray[Any], str]:
     return read_images(folder_sources(path))
 
 
-def from_urls(
-    urls: Sequence[str] | str,
-    *,
-    timeout_seconds: float = remote.TIMEOUT_SECONDS,
-    max_bytes: int = remote.MAX_BYTES,
-    retries: int = remote.RETRIES,
-) -> tuple[NDArray[Any], str]:
-    """Read images behind urls, in their order; see `read_images` and `remote.fetch_urls`.
+def from_urls(urls: Sequence[str] | str) -> tuple[NDArray[Any], str]:
+    """Read images behind urls, in their order; see `read_images` and `remote.fetch_each`.
 
     Raises:
-        IngestError: listing every url that failed, be it on the way or as an image.
+        IngestError: with every url that could not be fetched or read as an image.
     """
-    fetched = remote.fetch_each(
-        urls, timeout_seconds=timeout_seconds, max_bytes=max_bytes, retries=retries
-    )
-    stack = _stack([(item.name, item.data) for item in fetched if item.data is not None])
-    faults = [f"{item.name}: {item.fault}" for item in fetched if item.data is None]
+    fetched = remote.fetch_each(urls)
+    stack = _stack([(name, body) for name, body, fault in fetched if not fault])
+    faults = [f"{name}: {fault}" for name, _, fault in fetched if fault]
     if faults or stack.faults:
         raise remote.urls_error(faults + stack.faults, len(fetched))
     return _agreed(stack)
@@ -122,9 +113,6 @@ def folder_sources(path: str | Path) -> list[tuple[str, str]]:
     """Return names and paths of a folder's files in natural order: `img2` before `img10`.
 
     Hidden files are left out. The order depends on the names alone, never on the machine.
-
-    Args:
-        path: of this machine, or one that fsspec knows.
 
     Raises:
         IngestError: no such folder, no file in it, or folders within.
@@ -148,7 +136,7 @@ def to_pillow(array: NDArray[Any]) -> list[Image.Image]:
             4 (RGBA) channels.
 
     Raises:
-        IngestError: another number of channels, or values that Pillow has no pixels for.
+        IngestError: another number of channels, or values that no pixels of Pillow hold.
 
     >>> [image.mode for image in to_pillow(np.zeros((1, 3, 2, 2), np.uint8))]
     ['RGB']
@@ -156,14 +144,14 @@ def to_pillow(array: NDArray[Any]) -> list[Image.Image]:
     channels = array.shape[1]
     if channels not in CHANNELS:
         raise IngestError(f"to_pillow: {channels} channels; Pillow shows 1, 2, 3 or 4.")
-    pixels = _as_pixels(array, is_grey=channels == 1)
     if channels == 1:
-        return [Image.fromarray(sample[0]) for sample in pixels]
-    return [Image.fromarray(np.ascontiguousarray(np.moveaxis(s, 0, -1))) for s in pixels]
+        return [Image.fromarray(sample[0]) for sample in _as_pixels(array, is_grey=True)]
+    pixels = np.moveaxis(_as_pixels(array, is_grey=False), 1, -1)
+    return [Image.fromarray(np.ascontiguousarray(sample)) for sample in pixels]
 
 
 def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
-    """Return a key by which numbers in names count as numbers, on every file system alike."""
+    """Return a sort key by which digits count as numbers, the same on every file system."""
     plain = unicodedata.normalize("NFC", name)
     parts = re.findall(r"(\D*)(\d*)", plain.casefold())
     return [(text, int(digits) if digits else -1) for text, digits in parts], plain
@@ -172,7 +160,7 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
 def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _Stack:
     stack, large = _Stack(), list[str]()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # told below, by name
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # see below
         for name, source in sources:
             try:
                 found, pixels = _read(name, source)
@@ -201,7 +189,9 @@ def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, 
     stream = io.BytesIO(source) if isinstance(source, bytes) else open_source(source)
     with stream, _opened(stream) as image:
         _refuse_frames(image)
-        if image.mode[:4] != GREY_16_BIT and _is_16_bit(image):
+        tiles: list[Any] = getattr(image, "tile", [])
+        is_16_bit = any(COLOUR_16_BIT.search(str(tile[3])) for tile in tiles)
+        if is_16_bit and image.mode[:4] != GREY_16_BIT:
             raise IngestError("16 bits a channel, of which Pillow keeps 8; save it with 8")
         image.load()
         return _taken(name, image, image.format)
@@ -210,11 +200,10 @@ def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, 
 def _taken(
     name: str, image: Image.Image, source_format: str | None
 ) -> tuple[_Found, NDArray[Any]]:
-    """Return the pixels of an image, upright, channels first; the image itself is changed."""
-    ImageOps.exif_transpose(image, in_place=True)  # else it copies what is upright
+    """Return the pixels of an image, upright, channels first; this changes the image."""
+    ImageOps.exif_transpose(image, in_place=True)  # else it copies upright images too
     pixels = np.asarray(_in_kept_mode(image))
-    if pixels.dtype.byteorder == ">":
-        pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     channels_first = np.atleast_3d(pixels).transpose(2, 0, 1)  # grey has no axis of channels yet
     mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
     size = (pixels.shape[1], pixels.shape[0])
@@ -228,19 +217,14 @@ def _opened(stream: IO[bytes]) -> Image.Image:
         stream.seek(0)
         head = stream.read(HEAD_BYTES)
         if head[4:8] == b"ftyp" and head[8:12] in HEIC:
-            message = (
+            raise IngestError(
                 "HEIC, as phones write it, which Pillow does not read; save it as JPEG or PNG"
-            )
-            raise IngestError(message) from error
+            ) from error
         raise
 
 
 def _refuse_frames(image: Any) -> None:
-    """Refuse a file of several pictures, unless one of them is the picture and the others help.
-
-    An MPO, as phones and cameras write it, is a JPEG picture with previews, depths or gains after
-    it; a TIFF may hold smaller copies and masks of its first page.
-    """
+    """Refuse several pictures, except an MPO (previews, depths, gains) and copies in a TIFF."""
     frames = getattr(image, "n_frames", 1)
     if image.format == "TIFF":
         first, *others = [_subfile_type(image, frame) for frame in range(frames)]
@@ -261,10 +245,6 @@ def _subfile_type(image: Any, frame: int) -> int:
     image.seek(frame)
     old = TIFF_REDUCED if image.tag_v2.get(TIFF_OLD_SUBFILE_TYPE) == TIFF_OLD_REDUCED else 0
     return image.tag_v2.get(TIFF_SUBFILE_TYPE, 0) | old
-
-
-def _is_16_bit(image: Any) -> bool:
-    return any(COLOUR_16_BIT.search(str(tile[3])) for tile in getattr(image, "tile", []))
 
 
 def _in_kept_mode(image: Image.Image) -> Image.Image:
@@ -296,7 +276,7 @@ def _agreed(stack: _Stack) -> tuple[NDArray[Any], str]:
 
 
 def _as_pixels(array: NDArray[Any], *, is_grey: bool) -> NDArray[Any]:
-    """Return values in a dtype that Pillow has pixels for, none of them changed."""
+    """Return the values, unchanged, in a dtype that Pillow has pixels for."""
     if array.dtype == np.uint8 or (is_grey and array.dtype.name in PLAIN_GREY):
         return array
     target = "uint8" if not is_grey else "float32" if array.dtype.kind == "f" else "int32"

@@ -1,4 +1,4 @@
-"""How a delimited text lies: its separator, its header, the width of its rows."""
+"""Find the separator, the header and the width of the rows of a delimited text."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the header and the rows of a delimited text lie.
+    """The place of the header and the rows in a delimited text.
 
     Attributes:
         path: the file.
-        delimiter: what it is read with.
-        header: how many filled lines stand above the header; None where there is no header.
-        names: what the header says, None where there is none.
+        delimiter: between its fields, as it is read.
+        header: the number of filled lines above the header; None where there is no header.
+        names: the fields of the header; None where there is none.
         line: the number, from 1, of the first line that is read: the header, if there is one.
     """
 
@@ -50,10 +50,10 @@ class Layout:
 
 
 def laid_out(path: Path, delimiter: str, header: int | None) -> Layout:
-    """Return how a file lies.
+    """Return the layout of a file.
 
     Raises:
-        IngestError: names that repeat: pandas would rename them `a`, `a.1`, without a word.
+        IngestError: names that repeat: pandas would rename them `a`, `a.1` without a warning.
     """
     line, names = next(islice(records(path, delimiter), header or 0, None), (1, []))
     if header is None:
@@ -68,7 +68,7 @@ def laid_out(path: Path, delimiter: str, header: int | None) -> Layout:
 
 
 def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number of its first line, from 1, and the fields of each record that is filled."""
+    """Yield the first line, numbered from 1, and the fields of each record that is not empty."""
     with path.open(encoding=ENCODING, newline="") as stream:
         reader = csv.reader(stream, delimiter=delimiter)
         end = 0
@@ -81,11 +81,11 @@ def records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def refuse_other_separator(layout: Layout) -> None:
     """Refuse a text that another separator cuts into columns, and this one does not.
 
-    What spaces or marks such as `:` cut evenly may be one column, such as telephone numbers or
-    scores: it is warned about.
+    Text that spaces or marks such as `:` cut evenly may be one column, such as telephone numbers
+    or scores; it only gets a warning.
 
     Raises:
-        IngestError: it names the separator that was found, and what to do.
+        IngestError: with the separator that was found, and the remedy.
     """
     lines = _lines(layout)
     _refuse_quoted_lines(layout, lines)
@@ -112,7 +112,7 @@ def refuse_other_separator(layout: Layout) -> None:
 
 
 def _refuse_quoted_lines(layout: Layout, lines: list[str]) -> None:
-    """Refuse a text of which each line is quoted whole, so that it is one column."""
+    """Refuse a text with quotes around each whole line, so that it is one column."""
     cuts = [fields(line, layout.delimiter) for line in lines if line[:1] == line[-1:] == '"']
     widths = {len(fields(cut[0], layout.delimiter)) if len(cut) == 1 else 1 for cut in cuts}
     is_quoted = len(cuts) == len(lines) and len(widths) == 1 and widths != {1}
@@ -124,7 +124,7 @@ def _refuse_quoted_lines(layout: Layout, lines: list[str]) -> None:
 
 
 def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> str | None:
-    """Return the separator that cuts lines evenly where the one given does not; else None.
+    """Return the separator that cuts lines evenly where `delimiter` does not; else None.
 
     >>> found_separator(["x;y", "1,5;2", "2;3"], ",", has_header=True)
     ';'
@@ -153,16 +153,19 @@ def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> st
 
 
 def _separates_names(lines: list[str], mark: str) -> bool:
-    """Say whether a mark stands between names, which are no parts of a date, and numbers."""
+    """Say whether a mark separates names, other than parts of a date, and numbers below them."""
     letters = {name.strip()[:1].lower() for name in fields(lines[0], mark)}
     is_named = not any(_numbers(lines[0], mark)) and not letters <= DATE_LETTERS
     return is_named and len(lines) > 1 and all(any(_numbers(row, mark)) for row in lines[1:])
 
 
 def explain(layout: Layout, error: Exception) -> str:
-    """Say why a text cannot be parsed: the line, its fields, and what to do."""
+    """Say why a text cannot be parsed: the line, its fields, and the remedy."""
     if "EOF inside string" in str(error):
-        line = _last_line(layout)
+        line = 1
+        with suppress(csv.Error):  # a field beyond what the module holds: the one that was opened
+            for line, _ in records(layout.path, layout.delimiter):  # noqa: B007 - the last one
+                pass
         return f"line {line} opens a quote that nothing closes. Close it, or double it within text"
     if "Passed header" in str(error):
         return f"header: {layout.header}; there are fewer lines. Count them from 0"
@@ -206,20 +209,12 @@ def are_names(names: list[str]) -> bool:
 
 
 def shown(lines: list[int]) -> str:
-    """Return numbers of lines as a message has them, not too many."""
+    """Return the first few numbers of lines as text."""
     return ", ".join(map(str, lines[:SHOWN])) + " …" * (len(lines) > SHOWN)
 
 
-def _last_line(layout: Layout) -> int:
-    last = 1
-    with suppress(csv.Error):  # a field beyond what the module holds: the one that was opened
-        for line, _ in records(layout.path, layout.delimiter):
-            last = line
-    return last
-
-
 def _lines(layout: Layout) -> list[str]:
-    """Return the first lines that hold something, from the header on; few of long ones."""
+    """Return the first lines that are not empty, from the header on; few of long ones."""
     lines, size = list[str](), 0
     with layout.path.open(encoding=ENCODING) as stream:
         for line in islice(stream, layout.line - 1, None):
@@ -239,12 +234,10 @@ def fields(line: str, separator: str) -> list[str]:
     """
     if separator in REGEX_OF:
         return re.split(REGEX_OF[separator], line.strip())
-    if len(separator) > 1:
-        return line.split(separator)
-    try:
-        return next(csv.reader([line], delimiter=separator), [""])
-    except csv.Error:
-        return line.split(separator)
+    if len(separator) == 1:
+        with suppress(csv.Error):
+            return next(csv.reader([line], delimiter=separator), [""])
+    return line.split(separator)
 
 
 def _numbers(line: str, separator: str) -> list[bool]:

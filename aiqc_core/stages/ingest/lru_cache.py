@@ -1,4 +1,4 @@
-"""Values that this process has read lately, so that they are not decoded again."""
+"""Keep the values that this process used last, so that it does not decode them again."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ MOST_BYTES = 2**28
 
 
 class Recent:
-    """The values used last, no more than some bytes of them; safe between threads.
+    """The values used last, up to `MOST_BYTES`; safe between threads.
 
-    A frame comes out as one that copies what is written to, as always in pandas 3; an array comes
-    out as a copy.
+    It returns a frame that copies on write, as always in pandas 3, and a copy of an array.
     """
 
     def __init__(self) -> None:
@@ -28,7 +27,7 @@ class Recent:
         self._lock = Lock()
 
     def get(self, key: Hashable) -> Any:
-        """Return the values that were put under a key, None where they are not held."""
+        """Return the values of a key, None where they are not held."""
         with self._lock:
             if key not in self._held:
                 return None
@@ -36,7 +35,7 @@ class Recent:
             return _own(self._held[key][0])
 
     def put(self, key: Hashable, values: pd.DataFrame | NDArray[Any]) -> None:
-        """Hold values, and let go of those used longest ago; too large ones are not held."""
+        """Hold values and drop those used longest ago; too large ones are not held."""
         size = _size(values)
         if size > MOST_BYTES:
             return
@@ -45,11 +44,6 @@ class Recent:
             self._held[key] = (_own(values), size)
             while sum(held for _, held in self._held.values()) > MOST_BYTES:
                 self._held.popitem(last=False)
-
-    def clear(self) -> None:
-        """Let go of all."""
-        with self._lock:
-            self._held.clear()
 
 
 def _own(values: Any) -> Any:

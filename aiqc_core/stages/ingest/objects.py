@@ -1,4 +1,4 @@
-"""Columns of Python objects and of Arrow's types, in the dtype of pandas that holds the same."""
+"""Find the dtype of pandas that holds what a column of Python objects or of Arrow holds."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def plain(column: pd.Series) -> pd.Series:
 
 
 def from_arrow(values: pa.ChunkedArray) -> pd.Series:
-    """Return values of Arrow as a column, none of them changed."""
+    """Return values of Arrow as a column, without any change."""
     return values.to_pandas(types_mapper=nullable if values.null_count else None)
 
 
@@ -56,11 +56,16 @@ def nullable(arrow_type: pa.DataType) -> Any:
     return types.pandas_dtype(name) if pa.types.is_integer(arrow_type) else None
 
 
+def is_plain_number(dtype: Any) -> bool:
+    """Say whether a dtype is numpy's of numbers or truth values; a long double is none."""
+    is_number = isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+    return is_number and not (dtype.kind == "f" and dtype.itemsize > LARGEST_FLOAT_BYTES)
+
+
 def is_storable(dtype: Any) -> bool:
-    """Say whether a dtype, of categories aside, is stored and given back exactly."""
+    """Say whether a dtype, except of categories, is stored and given back exactly."""
     if isinstance(dtype, np.dtype):
-        is_wide = dtype.kind == "f" and dtype.itemsize > LARGEST_FLOAT_BYTES
-        return dtype.kind in "biufmM" and not is_wide
+        return is_plain_number(dtype) or dtype.kind in "mM"
     if isinstance(dtype, pd.DatetimeTZDtype):
         try:
             return types.pandas_dtype(str(dtype)) == dtype
@@ -73,8 +78,8 @@ def as_found(column: pd.Series) -> pd.Series | None:
     """Return a column of objects in the dtype of what it holds, None where no one dtype does.
 
     Raises:
-        OverflowError: of whole numbers beyond 64 bits; also TypeError or ValueError of text that
-            cannot be encoded.
+        OverflowError: whole numbers beyond 64 bits.
+        TypeError, ValueError: text that cannot be encoded.
 
     >>> as_found(pd.Series([True, None], dtype=object)).dtype
     BooleanDtype
@@ -93,17 +98,16 @@ def target_of(column: pd.Series) -> str | None:
 
 
 def holds_text(column: pd.Series) -> bool:
-    """Say whether a value of a column is text, be it beside others or as a category."""
-    values: Any = column
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        values = column.cat.categories
+    """Say whether a value of a column is text, also beside others or as a category."""
+    is_category = isinstance(column.dtype, pd.CategoricalDtype)
+    values: Any = column.cat.categories if is_category else column
     if types.is_object_dtype(values.dtype):
         return any(isinstance(value, str) for value in values)
     return isinstance(values.dtype, pd.StringDtype)
 
 
 def differ(old: list[Any], new: list[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Say which objects a cast to numbers or moments changed; what was text is taken as read."""
+    """Say which objects a cast to numbers or moments changed; text counts as kept."""
     return np.array([not _is_same(a, b) for a, b in zip(old, new, strict=True)], dtype=bool)
 
 
@@ -120,7 +124,7 @@ def _is_same(old: Any, new: Any) -> bool:
 
 
 def _is_same_decimal(old: Decimal, new: Any) -> bool:
-    """Say whether a float writes the digits of a decimal number, be it narrowed after that."""
+    """Say whether a float has the digits of a decimal number, also after it was narrowed."""
     if not isinstance(new, float):
         return isinstance(new, str) or old == new
     wide = float(old)

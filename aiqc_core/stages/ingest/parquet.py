@@ -1,4 +1,4 @@
-"""Parquet: how a table's bytes are stored, every dtype given back as it was."""
+"""Write a table as Parquet and read it with the same dtypes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.stages.ingest.objects import from_arrow, nullable
+from aiqc_core.stages.ingest.objects import from_arrow, is_plain_number, nullable
 from aiqc_core.stages.ingest.selection import checked_columns, repeated
 
 if TYPE_CHECKING:
@@ -40,12 +40,12 @@ WORTHWHILE = 0.9  # of their size: what compresses to more costs time and saves 
 def to_parquet(frame: pd.DataFrame) -> memoryview:
     """Return a conforming frame as Parquet bytes.
 
-    The dtypes are recorded beside the values, as Parquet itself knows no categories that are not
-    used, no seconds and no nullable integers.
+    The dtypes are recorded beside the values: Parquet itself knows no unused categories, no
+    seconds and no nullable integers.
     """
     dtypes = {str(name): _dtype_record(column.dtype) for name, column in frame.items()}
     columns: dict[str, Any] = {str(name): _to_arrow(column) for name, column in frame.items()}
-    # measured on 1e6 × 20 floats: writing takes a third of the time where no blank is allowed for
+    # 1e6 × 20 floats are written in a third of the time where the schema allows no blank
     fields = [pa.field(n, c.type, nullable=c.null_count > 0) for n, c in columns.items()]
     schema = pa.schema(fields, metadata={DTYPES_KEY: json.dumps(dtypes).encode()})
     texts: Any = [name for name, record in dtypes.items() if record["dtype"] in REPEATING]
@@ -56,16 +56,14 @@ def to_parquet(frame: pd.DataFrame) -> memoryview:
         sink,
         compression=codecs,
         use_dictionary=texts or False,
-        write_statistics=False,  # nobody asks for them, and pages and columns are read whole
+        write_statistics=False,  # pages and columns are read whole
         write_batch_size=BATCH_VALUES,
     )
     return memoryview(sink.getvalue())
 
 
 def from_parquet(data: bytes | memoryview, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Return the frame that `to_parquet` wrote or `is_kept_by` was asked of, or some columns.
-
-    Columns that are not asked for are not decoded.
+    """Return the frame that `to_parquet` wrote or `is_kept_by` accepts; decode `columns` only.
 
     Raises:
         SelectionError: an unknown or repeated column, or an empty list.
@@ -82,14 +80,10 @@ def from_parquet(data: bytes | memoryview, columns: Sequence[str] | None = None)
 
 
 def is_kept_by(data: memoryview, frame: pd.DataFrame) -> bool:
-    """Say whether `from_parquet` gives a conforming frame back from a file that anyone wrote.
+    """Say whether `from_parquet` reads a conforming frame from the bytes that it came from.
 
-    It does where names and order are the file's, and each column is of numbers, truth values or
-    text that need no record of their dtype; then the file need not be written anew.
-
-    Args:
-        data: the bytes that the frame was read from.
-        frame: what became of them.
+    It does where names and order are the file's, and each column holds numbers, truth values or
+    text that need no record of their dtype. Then the file can be stored as it is.
     """
     file = pq.ParquetFile(pa.BufferReader(data))
     found = [(name, record["dtype"]) for name, record in _natural(file).items()]
@@ -106,17 +100,13 @@ def _natural(file: pq.ParquetFile) -> dict[str, dict[str, Any]]:
 
 
 def read_bytes(path: Path) -> memoryview:
-    """Return a file's bytes, in memory of Arrow's, which it takes in larger pages than Python."""
+    """Return a file's bytes, in memory of Arrow, which has larger pages than Python's."""
     with pa.OSFile(str(path)) as file:
         return memoryview(file.read_buffer())
 
 
 def read_parquet(path: Path, data: memoryview | None = None) -> pd.DataFrame:
-    """Read a Parquet file that anyone wrote; whole numbers with blanks stay whole numbers.
-
-    Args:
-        path: the file.
-        data: its bytes, where they have been read.
+    """Read any Parquet file, or its bytes; whole numbers with blanks stay whole numbers.
 
     Raises:
         IngestError: no Parquet, column names that repeat, or rows under an index of their own.
@@ -138,7 +128,7 @@ def read_parquet(path: Path, data: memoryview | None = None) -> pd.DataFrame:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
-    """Return a table as pandas has it, whole numbers and truth values with blanks kept exactly."""
+    """Convert a table to pandas; keep whole numbers and truth values with blanks exactly."""
     frame = table.to_pandas()
     for name in frame.columns:
         if (values := table[name]).null_count and nullable(values.type) is not None:
@@ -149,11 +139,11 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 def read_part(
     path: Path, positions: Sequence[int], samples: NDArray[np.int64] | None
 ) -> pd.DataFrame:
-    """Read some columns and rows of a Parquet file; other columns and row groups stay undecoded.
+    """Decode some columns and row groups of a Parquet file.
 
     Args:
         path: the file.
-        positions: of columns, as they lie in the file.
+        positions: of columns in the file.
         samples: positions of rows, in the order wanted; all when None.
     """
     file = pq.ParquetFile(path)
@@ -183,7 +173,7 @@ def _dtype_record(dtype: Any) -> dict[str, Any]:
 
 def _to_arrow(column: pd.Series) -> Any:
     if not isinstance(column.dtype, pd.CategoricalDtype):
-        return pa.array(column, from_pandas=not _is_plain_number(column.dtype))
+        return pa.array(column, from_pandas=not is_plain_number(column.dtype))
     codes = column.cat.codes.to_numpy()
     indices = pa.array(codes, mask=codes < 0)
     return pa.DictionaryArray.from_arrays(
@@ -191,12 +181,8 @@ def _to_arrow(column: pd.Series) -> Any:
     ).dictionary_decode()
 
 
-def _is_plain_number(dtype: Any) -> bool:
-    return dtype.kind in "biuf" and not types.is_extension_array_dtype(dtype)
-
-
 def _codec(column: Any) -> str:
-    """Return how a column is compressed: measured floats look random, and are left as they are."""
+    """Return the compression of a column: none where it saves little, as of measured floats."""
     if not pa.types.is_floating(column.type):
         return "lz4"
     sample = column.slice(0, SAMPLE_VALUES).to_numpy(zero_copy_only=False).tobytes()

@@ -1,4 +1,4 @@
-"""Files by path: on this machine, or in any file system that fsspec knows."""
+"""Open files and list folders, of this machine or of any file system that fsspec knows."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 LOCAL_PREFIXES = ("file://", "local://")
 WEB_SCHEMES = ("http", "https")
-WEB_PREFIXES = ("http://", "https://")
 
 
 def local_path(path: str | Path) -> Path | None:
-    """Return the path on this machine's file system, None where it lies elsewhere.
+    """Return the path in this machine's file system, None of another file system.
 
     >>> local_path("memory://a.csv") is None
     True
@@ -33,10 +32,7 @@ def local_path(path: str | Path) -> Path | None:
 
 
 def open_source(path: str | Path) -> IO[bytes]:
-    """Open a file for reading bytes.
-
-    Args:
-        path: of this machine, or one that fsspec knows, such as `memory://a.csv`.
+    """Open a file of this machine, or one that fsspec knows, such as `memory://a.csv`.
 
     Raises:
         IngestError: no such file, an http(s) url, or a file system that is not installed.
@@ -56,7 +52,7 @@ def open_source(path: str | Path) -> IO[bytes]:
 
 @contextmanager
 def as_local(path: str | Path) -> Generator[Path]:
-    """Give a file of any file system as one on this machine, for as long as it is needed.
+    """Give a file of any file system as one of this machine, a copy if needed.
 
     Raises:
         IngestError: see `open_source`.
@@ -73,7 +69,7 @@ def as_local(path: str | Path) -> Generator[Path]:
 
 
 def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:
-    """Return name, full path and whether it is a folder, of all that lies in a folder, unsorted.
+    """Return the content of a folder, unsorted: name, full path and whether it is a folder.
 
     Raises:
         IngestError: no such folder, an http(s) url, or a file system that is not installed.
@@ -87,21 +83,20 @@ def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:
         return [(entry.name, str(entry), entry.is_dir()) for entry in local.iterdir()]
     try:
         system, place = url_to_fs(str(path))
-        entries: list[dict[str, Any]] | None = (
-            system.ls(place, detail=True) if system.isdir(place) else None
-        )
+        found: list[Any] | None = system.ls(place, detail=True) if system.isdir(place) else None
     except (ImportError, OSError, ValueError) as error:
         raise _path_error(path, error) from error
-    if entries is None:
+    if found is None:
         raise missing
-    return [_entry(system.unstrip_protocol(entry["name"]), entry["type"]) for entry in entries]
+    entries = [(system.unstrip_protocol(each["name"]), each["type"]) for each in found]
+    return [(full.rsplit("/", 1)[-1], full, kind == "directory") for full, kind in entries]
 
 
 def refuse_changed(source: str, *, registered: str, found: str) -> None:
-    """Refuse a source whose content hash is no longer the one that was registered.
+    """Refuse a source that no longer has its registered content hash.
 
     Raises:
-        IngestError: naming the source.
+        IngestError: with the source and both hashes.
 
     >>> refuse_changed("a.csv", registered="e3b0", found="e3b0")
     """
@@ -113,7 +108,7 @@ def refuse_changed(source: str, *, registered: str, found: str) -> None:
 
 
 def _refuse_web(path: str | Path) -> None:
-    if str(path).lower().startswith(WEB_PREFIXES):
+    if str(path).lower().startswith(tuple(f"{scheme}://" for scheme in WEB_SCHEMES)):
         raise IngestError(
             f"path: {path} is a url. Give images to Dataset.Image.from_urls; download anything "
             "else, and give its path."
@@ -125,7 +120,3 @@ def _path_error(path: str | Path, error: Exception) -> IngestError:
         f"path: {path} cannot be opened: {error}. Give a path of this machine, or of a file "
         "system that fsspec finds installed."
     )
-
-
-def _entry(full: str, kind: str) -> tuple[str, str, bool]:
-    return full.rsplit("/", 1)[-1], full, kind == "directory"

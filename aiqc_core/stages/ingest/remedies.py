@@ -1,4 +1,4 @@
-"""What to do with a column that cannot be stored: only what was tried on it, and keeps it."""
+"""Find a remedy for a column that cannot be stored: one that was tried and keeps its values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 UTC = "datetime64[us, UTC]"
-# Of what pandas finds among objects: the dtypes that can hold it, the best first.
+# What pandas finds among objects, and the dtypes that can hold it, the best first.
 CANDIDATES: dict[str, tuple[str, ...]] = {
     "date": ("datetime64[s]", "datetime64[us]"),
     "datetime": (UTC,),
@@ -31,12 +31,7 @@ SCALARS = (str, int, float, bool, Decimal, np.number, np.bool_)
 
 
 def remedy(name: str, column: pd.Series) -> str:
-    """Return what to do, as sentences: a dtype that keeps every value, or a line of pandas.
-
-    Args:
-        name: of the column.
-        column: of objects, or of a dtype that is not stored.
-    """
+    """Return the remedy as a sentence: a dtype that keeps every value, or a line of pandas."""
     for dtype in _candidates(column):
         try:
             if not is_storable(cast(name, column, dtype).dtype):
@@ -75,7 +70,7 @@ def _candidates(column: pd.Series) -> Sequence[str]:
 
 
 def _is_written(value: Any) -> bool:
-    """Say whether text keeps what a value is, so that its type makes the same of it."""
+    """Say whether the type of a value reads the same value from its text."""
     kind = type(value)
     try:
         return isinstance(value, SCALARS) or bool(
@@ -106,7 +101,7 @@ def _made(name: str, column: pd.Series) -> str | None:
 
 
 def _is_even(values: pd.Series) -> bool:
-    """Say whether mappings or lists of one length hold numbers or text only: a column each."""
+    """Say whether mappings, or lists of one length, hold numbers or text only."""
     lengths = {len(value) for value in values if not isinstance(value, dict)}
     items = (v.values() if isinstance(v, dict) else v for v in values)
     return len(lengths) <= 1 and all(isinstance(item, SCALARS) for each in items for item in each)

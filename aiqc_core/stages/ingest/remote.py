@@ -1,11 +1,10 @@
-"""Urls: fetched over http(s) within limits of time and size, all of them or none."""
+"""Fetch urls over http(s) within limits of time and size."""
 
 from __future__ import annotations
 
 import http.client
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib import error as urllib_error
@@ -13,22 +12,12 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from aiqc_core.errors import IngestError
-from aiqc_core.stages.ingest.deadline import handlers
-from aiqc_core.stages.ingest.paths import WEB_SCHEMES, list_folder, local_path, open_source
+from aiqc_core.stages.ingest.deadline import DeadlineHandler
+from aiqc_core.stages.ingest.paths import WEB_SCHEMES
 from aiqc_core.stages.ingest.selection import repeated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-__all__ = [
-    "Fetched",
-    "fetch_each",
-    "fetch_urls",
-    "list_folder",
-    "local_path",
-    "open_source",
-    "urls_error",
-]
 
 TIMEOUT_SECONDS = 30.0
 MAX_BYTES = 2**28
@@ -40,54 +29,12 @@ SERVER_FAULT = 500
 HEADERS = {"User-Agent": "aiqc"}
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """What became of one url: its bytes, or why there are none.
-
-    Attributes:
-        name: the url with its position, for messages.
-        data: the body, None where the url failed.
-        fault: the status or the reason, None where it did not.
-    """
-
-    name: str
-    data: bytes | None
-    fault: str | None
-
-
 class _FetchError(Exception):
-    """One attempt failed; `is_passing` where another may succeed."""
+    """A failed attempt; `is_passing` if another may succeed."""
 
     def __init__(self, fault: str, *, is_passing: bool) -> None:
         super().__init__(fault)
         self.is_passing = is_passing
-
-
-def fetch_urls(
-    urls: Sequence[str] | str,
-    *,
-    timeout_seconds: float = TIMEOUT_SECONDS,
-    max_bytes: int = MAX_BYTES,
-    retries: int = RETRIES,
-) -> list[bytes]:
-    """Return what lies behind urls, in their order: all of it, or an error.
-
-    Args:
-        urls: http or https, each once.
-        timeout_seconds: for an attempt as a whole, from the connection to the last byte.
-        max_bytes: the most that one url may give.
-        retries: further attempts after a 5xx, a time-out or a broken connection.
-
-    Raises:
-        IngestError: listing every url that failed with its status or reason.
-    """
-    fetched = fetch_each(
-        urls, timeout_seconds=timeout_seconds, max_bytes=max_bytes, retries=retries
-    )
-    faults = [f"{item.name}: {item.fault}" for item in fetched if item.data is None]
-    if faults:
-        raise urls_error(faults, len(fetched))
-    return [item.data for item in fetched if item.data is not None]
 
 
 def fetch_each(
@@ -96,11 +43,17 @@ def fetch_each(
     timeout_seconds: float = TIMEOUT_SECONDS,
     max_bytes: int = MAX_BYTES,
     retries: int = RETRIES,
-) -> list[Fetched]:
-    """Fetch urls and tell what became of each, in their order; arguments as `fetch_urls`.
+) -> list[tuple[str, bytes, str]]:
+    """Fetch urls; return for each, in order, a name for messages, the body, and the fault if any.
+
+    Args:
+        urls: http or https, each once.
+        timeout_seconds: for an attempt as a whole, from the connection to the last byte.
+        max_bytes: the most that one url may give.
+        retries: further attempts after a 5xx, a time-out or a broken connection.
 
     Raises:
-        IngestError: urls that cannot be asked at all, or limits that are none.
+        IngestError: urls that cannot be requested, or limits out of range.
     """
     asked = _checked_urls(urls)
     if timeout_seconds <= 0 or max_bytes < 1 or retries < 0:
@@ -115,25 +68,27 @@ def fetch_each(
 
 
 def urls_error(faults: list[str], count: int) -> IngestError:
-    """Return the one error that lists all urls that failed."""
+    """Return the error that lists all urls that failed."""
     return IngestError(
         f"urls: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
         + "\n  ".join(faults)
     )
 
 
-def _fetch(attempt: Callable[[str], bytes], retries: int, name: str, url: str) -> Fetched:
+def _fetch(
+    attempt: Callable[[str], bytes], retries: int, name: str, url: str
+) -> tuple[str, bytes, str]:
     fault = ""
     for tried in range(retries + 1):
         if tried:
             time.sleep(PAUSE_SECONDS * 2 ** (tried - 1))
         try:
-            return Fetched(name, attempt(url), None)
+            return name, attempt(url), ""
         except _FetchError as error:
             fault = str(error) if not tried else f"{error} (asked {tried + 1} times)"
             if not error.is_passing:
                 break
-    return Fetched(name, None, fault)
+    return name, b"", fault
 
 
 def _attempt(url: str, *, timeout_seconds: float, max_bytes: int) -> bytes:
@@ -177,7 +132,7 @@ def _body(response: http.client.HTTPResponse, max_bytes: int) -> bytes:
 
 
 class _WebOnlyRedirects(request.HTTPRedirectHandler):
-    """Follows a redirect to http(s) alone; urllib itself would go to ftp too."""
+    """Follow redirects to http(s) only; urllib itself would also follow them to ftp."""
 
     def redirect_request(
         self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
@@ -189,11 +144,11 @@ class _WebOnlyRedirects(request.HTTPRedirectHandler):
 
 
 def _opener(deadline: float) -> request.OpenerDirector:
-    """Return an opener that knows no scheme but http(s), all of whose hops end by a deadline."""
+    """Return an opener that knows http(s) only and ends each hop by a deadline."""
     opener = request.OpenerDirector()
     for handler in (
         request.ProxyHandler(),
-        *handlers(deadline),
+        DeadlineHandler(deadline),
         request.HTTPDefaultErrorHandler(),
         request.HTTPErrorProcessor(),
         _WebOnlyRedirects(),

@@ -1,9 +1,9 @@
-"""Changing the dtype of columns without losing a value."""
+"""Change the dtype of columns without losing a value."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,15 @@ from aiqc_core.errors import IngestError
 from aiqc_core.stages.ingest.objects import as_found, differ, holds_text, plain
 from aiqc_core.stages.ingest.selection import checked_columns
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 
 def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
-    """Return a frame with other dtypes, every value kept.
+    """Return a frame with other dtypes and the same values.
 
-    What a narrower float rounds is not a loss; NaN to a whole number, 300 to int8, 1.5 to int64
-    or 2**53 + 1 to float64 is.
+    Rounding to a narrower float is no loss. NaN to a whole number, 300 to int8, 1.5 to int64 and
+    2**53 + 1 to float64 are.
 
     Args:
         frame: `(samples, columns)`, names unique.
@@ -44,10 +47,10 @@ def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
 
 
 def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
-    """Return a column in another dtype, every value kept.
+    """Return a column in another dtype with the same values.
 
-    Objects are taken for what they are first: `True`, `None` for truth values, `1` for a whole
-    number. Text never becomes truth values, as any text, `'False'` too, would be True.
+    Objects first take the dtype of what they hold: `True` and `None` are truth values, `1` is a
+    whole number. Text never becomes truth values: any text, `'False'` too, would be True.
 
     Raises:
         IngestError: it cannot be cast, or a value would be lost.
@@ -79,8 +82,8 @@ def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
     return after
 
 
-def _lost(before: pd.Series, after: pd.Series) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Say of which rows a cast lost the value."""
+def _lost(before: pd.Series, after: pd.Series) -> NDArray[np.bool_]:
+    """Mark the rows that lost their value in a cast."""
     lost = (before.isna() != after.isna()).to_numpy(copy=True)
     present = ~(before.isna() | after.isna()).to_numpy()
     if _is_number(before.dtype) and _is_number(after.dtype):
@@ -96,18 +99,14 @@ def _is_number(dtype: Any) -> bool:
     return dtype.kind in "biuf" and not isinstance(dtype, pd.SparseDtype)
 
 
-def _plain(
-    column: pd.Series, present: np.ndarray[Any, np.dtype[np.bool_]]
-) -> np.ndarray[Any, np.dtype[Any]]:
+def _plain(column: pd.Series, present: NDArray[np.bool_]) -> NDArray[Any]:
     dtype: Any = column.dtype
     plain = column.array[present].to_numpy(dtype=getattr(dtype, "numpy_dtype", dtype))
     return plain.astype(np.uint8) if plain.dtype == bool else plain
 
 
-def _differ(
-    old: np.ndarray[Any, np.dtype[Any]], new: np.ndarray[Any, np.dtype[Any]]
-) -> np.ndarray[Any, np.dtype[np.bool_]]:
-    """Compare numbers exactly; a float's own rounding to a narrower float is no difference."""
+def _differ(old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.bool_]:
+    """Compare numbers exactly; rounding to a narrower float is no difference."""
     if old.dtype.kind == "f" and new.dtype.kind == "f":
         return np.isinf(new) & ~np.isinf(old)
     if old.dtype.kind != "f" and new.dtype.kind != "f":

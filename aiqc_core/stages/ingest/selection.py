@@ -1,13 +1,14 @@
-"""Columns by name and samples by position: asked for, checked, in the order given."""
+"""Check names of columns and positions of samples; keep the order in which they are given."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.errors import SelectionError
+from aiqc_core.errors import IngestError, SelectionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,14 +59,18 @@ def checked_positions(
     if asked is None:
         return np.arange(count, dtype=np.int64)
     given = np.atleast_1d(np.asarray(asked))
-    if given.size == 0 or given.ndim > 1 or given.dtype.kind not in "iu" or _holds_bool(asked):
+    # numpy takes a truth value among whole numbers for one of them
+    holds_bool = not isinstance(asked, np.ndarray) and any(
+        isinstance(item, bool) for item in listed(asked) or []
+    )
+    if given.size == 0 or given.ndim > 1 or given.dtype.kind not in "iu" or holds_bool:
         raise SelectionError(
             f"{argument}: {asked!r}; give at least one position, a whole number from 0."
         )
     outside = given[(given < 0) | (given >= count)].tolist()
     if outside:
         raise SelectionError(
-            f"{argument}: {outside[:SHOWN]} lie outside; there are positions 0 to {count - 1}."
+            f"{argument}: {outside[:SHOWN]} are outside; there are positions 0 to {count - 1}."
         )
     positions = given.astype(np.int64)
     if len(np.unique(positions)) != len(positions):
@@ -73,6 +78,39 @@ def checked_positions(
             f"{argument}: {repeated(positions.tolist())[:SHOWN]} given twice; give each once."
         )
     return positions
+
+
+def column_names(
+    names: Sequence[Any], rename_columns: Any, called: str, place: str = ""
+) -> list[str]:
+    """Return the names of columns as texts, the new ones where there are some, each once.
+
+    Args:
+        names: the names before.
+        rename_columns: the new names; None keeps `names`.
+        called: what errors call the values.
+        place: where the columns are, for the error about their number.
+
+    Raises:
+        IngestError: new names that do not fit, or names that repeat.
+
+    >>> column_names([0, 1], None, "dataframe"), column_names([0], ["x"], "dataframe")
+    (['0', '1'], ['x'])
+    """
+    given: list[Any] = list(map(str, names))
+    if rename_columns is not None:
+        called, given = "rename_columns", listed(rename_columns) or []
+        is_text = all(isinstance(name, str) for name in given)
+        if not is_text or len(given) != len(names):
+            raise IngestError(
+                f"rename_columns: {given} for {len(names)} columns{place}; give one text for each."
+            )
+    twice = repeated(given)
+    if twice:
+        raise IngestError(
+            f"{called}: column names repeat: {twice}. Give each column its own name."
+        )
+    return given
 
 
 def listed(asked: Any) -> list[Any] | None:
@@ -94,14 +132,4 @@ def repeated(names: Iterable[Any]) -> list[Any]:
     >>> repeated(["a", "b", "a"])
     ['a']
     """
-    counts: dict[Any, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return [name for name, count in counts.items() if count > 1]
-
-
-def _holds_bool(asked: Sequence[int] | int) -> bool:
-    """Say whether numpy has taken a truth value among whole numbers for one of them."""
-    return not isinstance(asked, np.ndarray) and any(
-        isinstance(item, bool) for item in listed(asked) or []
-    )
+    return [name for name, count in Counter(names).items() if count > 1]

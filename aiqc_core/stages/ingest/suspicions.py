@@ -1,4 +1,4 @@
-"""What a delimited text was read as, where that can hardly be what it means: warnings."""
+"""Warn about a delimited text that can hardly mean what was read from it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST_NUMBERS = 2  # below which a first value of text is as likely as any
 MOSTLY = 0.5  # of a sample of text: from here on a column is looked at for what is no number
 MOST_FEET = 5
 EMPTY_LINE = re.compile(rb"[\r\n][ \t]*(\r\n|\r|\n)(?=\s*\S)")
-# How text may write numbers, and what that is called.
+# Notations of numbers in text, by name.
 SIGN = r"([^\w\s.,':/-]|USD|EUR|GBP|CHF|[kcm][mg]|lbs?|oz|ft|min|[kMGT](Hz|Wh|B)|\s[mghs])"
 NOTATIONS = {
     "groups of digits": re.compile(r"[+-]?(?!0)\d{1,3}([,.\s'\u2019]\d{3})+([.,]\d+)?"),
@@ -56,10 +56,10 @@ def warn_suspicious(
     """Warn about a frame that a file can hardly mean.
 
     Args:
-        frame: all columns that were read, as the header names them.
+        frame: all columns that were read, by the header's names.
         layout: of the file.
         doubtful: positions of the columns of text that are not known to be text.
-        is_renamed: whether other names take the place of the header's.
+        is_renamed: whether other names replace the header's.
 
     Raises:
         IngestError: a column without a name and without values, or no row.
@@ -70,10 +70,8 @@ def warn_suspicious(
             "at least one row; where that is no header but the only row, say header=None."
         )
     feet = _feet(frame)
-    faults = [
-        *_faults_of_rows(frame, layout, feet),
-        *_faults_of_columns(frame, layout, doubtful, feet),
-    ]
+    faults = [*_faults_of_rows(frame, layout, feet)]
+    faults += _faults_of_columns(frame, layout, doubtful, feet)
     if layout.names is not None:
         faults += _faults_of_header(frame, layout, layout.names, is_renamed=is_renamed)
     for fault in faults:
@@ -170,23 +168,17 @@ def _has_short_rows(layout: Layout) -> bool:
     try:
         arrow_csv.read_csv(
             layout.path,
-            read_options=arrow_csv.ReadOptions(
-                autogenerate_column_names=True, skip_rows=layout.line - 1
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=layout.delimiter, newlines_in_values=True
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=["f0"], column_types={"f0": pa.binary()}
-            ),
+            arrow_csv.ReadOptions(autogenerate_column_names=True, skip_rows=layout.line - 1),
+            arrow_csv.ParseOptions(delimiter=layout.delimiter, newlines_in_values=True),
+            arrow_csv.ConvertOptions(include_columns=["f0"], column_types={"f0": pa.binary()}),
         )
-    except pa.ArrowException:  # of whatever: lines are looked at one by one
+    except pa.ArrowException:  # the caller looks at each line then
         return True
     return False
 
 
 def _swallowed(frame: pd.DataFrame, delimiter: str) -> Iterator[str]:
-    """Yield columns with a text of several lines, of which those within look like rows."""
+    """Yield columns that hold whole rows of the file in a text of several lines."""
     width = len(frame.columns)
     numeric = [i for i, dtype in enumerate(frame.dtypes.to_list()) if dtype.kind in "iuf"]
     for i, column in text_columns(frame) if numeric else []:
@@ -218,7 +210,7 @@ def _empty_lines(layout: Layout) -> list[int]:
 def _faults_of_columns(
     frame: pd.DataFrame, layout: Layout, doubtful: list[int], feet: int
 ) -> Iterator[str]:
-    """Yield columns of text that are of numbers but for how they are written, or a word."""
+    """Yield columns of text that would be numbers but for their notation or a word."""
     ends: dict[int, list[str]] = {0: [], len(frame) - 1: []}
     for i in doubtful:
         name, values = str(frame.columns[i]), frame.iloc[:, i].dropna().astype(object)
@@ -246,16 +238,14 @@ def _faults_of_columns(
                 f"{len(odd)} rows; all others are numbers. Leave a blank cell empty"
             )
     has_numbers = any(dtype.kind in "iufb" for dtype in frame.dtypes)
-    below = 0 if layout.header is None else layout.header + 1
-    remedies = (
-        f"Where that is the header, say header={below}; remove a line of units",
-        "Remove it",
-    )
-    for (row, names), remedy in zip(ends.items(), remedies, strict=False):
+    header = 0 if layout.header is None else layout.header + 1
+    to_do = f"Where that is the header, say header={header}; remove a line of units"
+    for row, names in ends.items():
+        which, remedy = ("last", "Remove it") if row else ("first", to_do)
         if names and not (feet if row else has_numbers):
             yield (
-                f"columns {names[:SHOWN]} hold text because of the {'last' if row else 'first'} "
-                f"row, {frame.iloc[row].tolist()[: SHOWN + 1]}; all others are numbers. {remedy}"
+                f"columns {names[:SHOWN]} hold text because of the {which} row, "
+                f"{frame.iloc[row].tolist()[: SHOWN + 1]}; all others are numbers. {remedy}"
             )
 
 
@@ -276,7 +266,7 @@ def _feet(frame: pd.DataFrame) -> int:
 
 
 def _notation(values: pd.Series) -> str | None:
-    """Return how all of some texts write numbers, with the first of them."""
+    """Return the notation that all texts share, with the first of them."""
     for called, pattern in NOTATIONS.items():
         if len(values) and values.map(pattern.fullmatch).notna().all():
             return f"{called}, such as {values.iloc[0]!r}"
@@ -290,5 +280,4 @@ def _no_numbers(values: pd.Series) -> pd.Series:
 
 def text_columns(frame: pd.DataFrame) -> list[tuple[int, pd.Series]]:
     """Return positions and values of the columns of text."""
-    dtypes = frame.dtypes.to_list()
-    return [(i, frame.iloc[:, i]) for i, dtype in enumerate(dtypes) if dtype == "str"]
+    return [(i, column) for i, (_, column) in enumerate(frame.items()) if column.dtype == "str"]

@@ -1,9 +1,8 @@
-"""Tables: from a file or a DataFrame to a frame that can be stored and given back exactly."""
+"""Read tables from files; check that a frame can be stored and given back exactly."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,35 +14,15 @@ from aiqc_core.stages.ingest.dtypes import settled
 from aiqc_core.stages.ingest.parquet import read_bytes, read_parquet
 from aiqc_core.stages.ingest.paths import as_local
 from aiqc_core.stages.ingest.retype import retyped
-from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, listed, repeated
+from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, column_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from aiqc_core.stages.ingest.delimited import Hints
 
 FORMATS = {".csv": "csv", ".tsv": "tsv", ".parquet": "parquet", ".pq": "parquet"}
 DELIMITERS = {"csv": ",", "tsv": "\t"}
-MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a table is, told without its values.
-
-    Attributes:
-        columns: names, in order.
-        dtypes: `{column: dtype}` as text.
-        shape: `{"samples": n, "columns": k}`.
-        memory_mb: size in memory in MiB, rounded up, at least 1.
-        contains_nan: whether a cell is NaN, None, NaT or pd.NA.
-    """
-
-    columns: list[str]
-    dtypes: dict[str, str]
-    shape: dict[str, int]
-    memory_mb: int
-    contains_nan: bool
 
 
 def read_table(
@@ -53,35 +32,28 @@ def read_table(
     positions: Sequence[int] | None = None,
     hints: Hints | None = None,
 ) -> tuple[pd.DataFrame, str]:
-    """Read a table and say in which format it was.
+    """Read a table; return the frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.
 
     Args:
         path: ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case; a path of this machine, or
             one that fsspec knows, which is copied here first.
-        header: of a CSV or TSV, as positions and hints are, see `read_delimited`.
+        header: of a CSV or TSV, like positions and hints; see `read_delimited`.
         positions: of the columns to decode; all by default.
         hints: what is known beforehand.
-
-    Returns:
-        The frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.
 
     Raises:
         IngestError: a missing file, an unknown ending, text that is not UTF-8 or that another
             separator cuts, column names that repeat, or whole numbers that no dtype keeps.
     """
-    source_format = FORMATS.get(Path(str(path)).suffix.lower())
+    source_format = _format_of(path)
     if source_format is None:
         raise IngestError(f"file_path: {path} must end in one of {', '.join(FORMATS)}.")
-    with as_local(path) as file:
-        _refuse_missing(file)
+    with _existing(path) as file:
         if source_format == "parquet":
             return read_parquet(file), source_format
+        delimiter = DELIMITERS[source_format]
         frame = read_delimited(
-            file,
-            delimiter=DELIMITERS[source_format],
-            header=header,
-            positions=positions,
-            hints=hints,
+            file, delimiter=delimiter, header=header, positions=positions, hints=hints
         )
         return frame, source_format
 
@@ -92,10 +64,9 @@ def read_parquet_bytes(path: str | Path) -> memoryview | None:
     Raises:
         IngestError: see `read_table`.
     """
-    if FORMATS.get(Path(str(path)).suffix.lower()) != "parquet":
+    if _format_of(path) != "parquet":
         return None
-    with as_local(path) as file:
-        _refuse_missing(file)
+    with _existing(path) as file:
         return read_bytes(file)
 
 
@@ -122,26 +93,10 @@ def conform(
     {'0': dtype('float32')}
     """
     _refuse_shape(frame, called)
-    named = frame.set_axis(_names(frame, rename_columns, called), axis=1)
+    named = frame.set_axis(column_names(list(frame.columns), rename_columns, called), axis=1)
     typed = named if retype is None else retyped(named, retype)
     columns = {name: settled(str(name), column, called) for name, column in typed.items()}
     return pd.DataFrame(columns, copy=False)  # copied when written to, as always in pandas 3
-
-
-def describe(frame: pd.DataFrame) -> Description:
-    """Describe a conforming frame.
-
-    >>> describe(pd.DataFrame({"a": [1.0, None]})).contains_nan
-    True
-    """
-    size = frame.memory_usage(index=False, deep=True).sum()
-    return Description(
-        columns=list(frame.columns),
-        dtypes={str(name): str(dtype) for name, dtype in frame.dtypes.items()},
-        shape={"samples": len(frame), "columns": len(frame.columns)},
-        memory_mb=max(1, math.ceil(size / MEBIBYTE)),
-        contains_nan=any(column.isna().any() for _, column in frame.items()),
-    )
 
 
 def take(
@@ -164,9 +119,16 @@ def take(
     return chosen.iloc[rows].reset_index(drop=True)
 
 
-def _refuse_missing(file: Path) -> None:
-    if not file.is_file():
-        raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
+def _format_of(path: str | Path) -> str | None:
+    return FORMATS.get(Path(str(path)).suffix.lower())
+
+
+@contextmanager
+def _existing(path: str | Path) -> Generator[Path]:
+    with as_local(path) as file:
+        if not file.is_file():
+            raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
+        yield file
 
 
 def _refuse_shape(frame: object, called: str) -> None:
@@ -183,20 +145,3 @@ def _refuse_shape(frame: object, called: str) -> None:
         raise IngestError(
             f"{called}: its shape is {frame.shape}; give at least one row and one column."
         )
-
-
-def _names(frame: pd.DataFrame, rename_columns: Sequence[str] | None, called: str) -> list[str]:
-    if rename_columns is None:
-        where, names = called, [str(name) for name in frame.columns]
-    else:
-        where = "rename_columns"
-        given = listed(rename_columns) or []
-        names = [name for name in given if isinstance(name, str)]
-        if not len(names) == len(given) == frame.shape[1]:
-            raise IngestError(
-                f"rename_columns: {given} for {frame.shape[1]} columns; give one text for each."
-            )
-    twice = repeated(names)
-    if twice:
-        raise IngestError(f"{where}: column names repeat: {twice}. Give each column its own name.")
-    return names
