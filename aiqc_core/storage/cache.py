@@ -1,9 +1,9 @@
-"""Arrays on disk that training reads: written whole or not at all, mapped into memory.
+"""Write the arrays that training reads to disk, whole or not at all, and map them into memory.
 
-A folder of the cache holds one subfolder a split, with `label.npy` and `feature_<i>.npy`, files of
-bytes beside them, and `manifest.json` with the size and SHA-256 of each file. The folder is made
-under another name and renamed when it is complete, so that a reader never sees half of it. A copy
-of it on an object store has the same names, its manifest written last.
+A folder of the cache holds one subfolder per split, with `label.npy` and `feature_<i>.npy`, files
+of bytes beside them, and `manifest.json` with the size and SHA-256 of each file. It is written
+under another name and renamed when it is complete, so that a reader never sees half of it. Its
+copy on an object store has the same names; the manifest is written last.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from filelock import FileLock
@@ -40,12 +40,10 @@ def write(
     splits: Iterable[tuple[str, Mapping[str, NDArray[np.generic]]]],
     files: Mapping[str, bytes],
 ) -> None:
-    """Write a folder of the cache in one step; to be called under its `lock`.
-
-    What a killed writer left of it is removed.
+    """Write a folder of the cache in one step, under its `lock`; remove drafts of killed writers.
 
     Args:
-        folder: where it will stand; a broken one that stands there is replaced.
+        folder: its place; a broken folder there is replaced.
         splits: pairs of a split's name and its arrays by name, taken one at a time so that only
             one split is held in memory.
         files: further files by name, in the folder's root.
@@ -53,22 +51,15 @@ def write(
     Raises:
         MetastoreError: a file cannot be written: the disk is full.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f".{folder.name}.*/"):
         shutil.rmtree(left, ignore_errors=True)
-    draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     entries: dict[str, Future[dict[str, object]]] = {}
-    try:
-        draft.mkdir()
-        with ThreadPoolExecutor(1) as beside:  # hashes what is written while the next is computed
+    with _replaced(folder) as draft:
+        with ThreadPoolExecutor(1) as beside:  # hashes a file while the next is computed
             for path in _written(draft, splits, files):
                 entries[str(path.relative_to(draft))] = beside.submit(_entry, path)
         manifest = {name: entries[name].result() for name in sorted(entries)}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def is_whole(folder: Path, *, verify: bool = False) -> bool:
@@ -90,12 +81,7 @@ def lock(folder: Path, *, timeout_seconds: float = 3600.0) -> FileLock:
 
 
 def publish(folder: Path, store: ObjectStore, name: str) -> None:
-    """Copy a whole folder to an object store, its manifest last: without one there is no copy.
-
-    Args:
-        folder: of the cache.
-        store: where to.
-        name: of the copy, below the store's URL.
+    """Copy a whole folder of the cache to a store, as `name` below its URL, the manifest last.
 
     Raises:
         ArtifactsError: the store cannot be reached or written.
@@ -107,36 +93,26 @@ def publish(folder: Path, store: ObjectStore, name: str) -> None:
 
 
 def retrieve(folder: Path, store: ObjectStore, name: str) -> bool:
-    """Write a folder of the cache from its copy on an object store, whole or not at all.
-
-    Args:
-        folder: where it will stand; a broken one that stands there is replaced.
-        store: where from.
-        name: of the copy, below the store's URL.
+    """Write a folder of the cache from its copy on a store, whole or not at all; see `publish`.
 
     Returns:
         False where the store has no copy.
 
     Raises:
-        ArtifactsError: the store cannot be reached, or the copy is not what was written.
+        ArtifactsError: the store cannot be reached, or the copy is damaged.
     """
     try:
         text = store.get(f"{name}/{MANIFEST}")
     except NotFoundError:
         return False
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
     try:
-        _fetch_files(draft, store, name, json.loads(text))
-        (draft / MANIFEST).write_bytes(text)
-        shutil.rmtree(folder, ignore_errors=True)
-        draft.replace(folder)
+        with _replaced(folder) as draft:
+            _fetch_files(draft, store, name, json.loads(text))
+            (draft / MANIFEST).write_bytes(text)
     except (NotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactsError(
             f"artifacts: the samples {store.shown(name)} are damaged ({error})."
         ) from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return True
 
 
@@ -150,7 +126,7 @@ def withdraw(store: ObjectStore, prefix: str) -> None:
 
 
 def manifests_first(names: list[str]) -> list[str]:
-    """Return names in an order of deletion that leaves no copy that looks whole.
+    """Return names in an order of deletion at which no partial copy looks whole.
 
     >>> manifests_first(["a/x.npy", "a/manifest.json"])
     ['a/manifest.json', 'a/x.npy']
@@ -159,24 +135,19 @@ def manifests_first(names: list[str]) -> list[str]:
 
 
 def load(folder: str | Path, name: str) -> NDArray[np.generic]:
-    """Map one array of a split's folder into memory, read-only.
-
-    Args:
-        folder: the folder of a split.
-        name: `'label'` or `'feature_<i>'`.
+    """Map an array of a split's folder into memory, read-only: `'label'` or `'feature_<i>'`.
 
     Raises:
-        MetastoreError: when the file is missing or cut short.
+        MetastoreError: the file is missing or cut short.
     """
     path = Path(folder) / f"{name}.npy"
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
-        message = (
+        raise MetastoreError(
             f"cache: cannot read {path} ({error}). "
             "Run splitset.cache_samples(), which builds what is missing."
-        )
-        raise MetastoreError(message) from error
+        ) from error
 
 
 def remove(folder: Path) -> None:
@@ -185,14 +156,8 @@ def remove(folder: Path) -> None:
     (folder.parent / f".{folder.name}.lock").unlink(missing_ok=True)
 
 
-def _fetch_files(
-    draft: Path, store: ObjectStore, name: str, entries: dict[str, dict[str, object]]
-) -> None:
-    """Fetch what a manifest lists into a folder.
-
-    Raises:
-        ValueError: a name that leads elsewhere, or a file that is not what the manifest says.
-    """
+def _fetch_files(draft: Path, store: ObjectStore, name: str, entries: dict[str, Any]) -> None:
+    """Fetch what a manifest lists; a ValueError says that it lists or has something else."""
     root = draft.resolve()
     outside = [f for f in entries if not (root / f).resolve().is_relative_to(root)]
     if outside:
@@ -202,9 +167,22 @@ def _fetch_files(
         if store.get_file(f"{name}/{file}", draft / file) != entries[file]["sha256"]:
             raise ValueError(f"{file} has changed")
 
-    draft.mkdir()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(fetch, entries))
+
+
+@contextmanager
+def _replaced(folder: Path) -> Generator[Path]:
+    """Give an empty folder that replaces `folder` in one step once it is complete."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.parent / f".{folder.name}.{uuid.uuid4().hex}"
+    try:
+        draft.mkdir()
+        yield draft
+        shutil.rmtree(folder, ignore_errors=True)
+        draft.replace(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _written(
@@ -216,32 +194,29 @@ def _written(
     for split, arrays in splits:
         (draft / split).mkdir()
         for name, array in arrays.items():
-            path = draft / split / f"{name}.npy"
-            with _told(path):
-                _save(path, array)
-            yield path
+            yield _save(draft / split / f"{name}.npy", array)
     for name, data in files.items():
-        with _told(draft / name):
-            (draft / name).write_bytes(data)
-        yield draft / name
+        yield _save(draft / name, data)
 
 
-@contextmanager
-def _told(path: Path) -> Generator[None]:
-    """Turn the error of a file that cannot be written into one that says where, and why."""
+def _save(path: Path, data: bytes | NDArray[np.generic]) -> Path:
+    """Write bytes or an array; say where and why they cannot be written."""
     try:
-        yield
+        if isinstance(data, bytes):
+            path.write_bytes(data)
+        else:
+            _save_array(path, data)
     except OSError as error:
         free = shutil.disk_usage(path.parent).free / 2**20
-        message = (
+        raise MetastoreError(
             f"cache: cannot write samples below {path.parents[2]} ({error}; its disk has "
-            f"{free:,.0f} MiB left). Nothing half-written stays. Free some room, such as by "
+            f"{free:,.0f} MiB left). No half-written files stay. Free some room, such as by "
             "clear_cache_all() or `aiqc gc`, or set AIQC_HOME to another disk; then run again."
-        )
-        raise MetastoreError(message) from error
+        ) from error
+    return path
 
 
-def _save(path: Path, array: NDArray[np.generic]) -> None:
+def _save_array(path: Path, array: NDArray[np.generic]) -> None:
     """Write an array as `np.save` does, views block by block so that no copy of all is made."""
     if array.flags.forc:
         np.save(path, array, allow_pickle=False)

@@ -1,8 +1,7 @@
-"""An object store by its fsspec URL: objects that are there whole or not at all.
+"""Read and write objects in a store by its fsspec URL, whole or not at all.
 
-`AIQC_ARTIFACTS` names it: `s3://bucket/prefix`, `file:///folder`, or `memory://name` within one
-process. Passing faults are tried again for some seconds. What fails says which part failed and
-what to do, and shows no credentials.
+`AIQC_ARTIFACTS` is the URL: `s3://bucket/prefix`, `file:///folder`, or `memory://name` within one
+process. Temporary faults are tried again for some seconds. Errors show no credentials.
 """
 
 from __future__ import annotations
@@ -32,11 +31,12 @@ from aiqc_core.errors import ArtifactsError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
 
-PIECE_BYTES = 8 * 2**20  # asked for, and hashed, at a time
-BLOCK_BYTES = 2**16  # written to a file at a time: the memory behind it is at hand more often
-PART_BYTES = 32 * 2**20  # more than this is sent in parts of this size
-AHEAD = 4  # pieces that are fetched beside the one in use
+PIECE_BYTES = 8 * 2**20  # fetched and hashed at a time
+BLOCK_BYTES = 2**16  # written to a file at a time: small blocks need less free memory at once
+PART_BYTES = 32 * 2**20  # larger objects are sent in parts of this size
+AHEAD = 4  # pieces that are fetched at once
 PAUSES_SECONDS = (0.2, 0.5, 1.2)  # before each further try
 LASTING = (
     errno.ENOSPC, errno.EDQUOT, errno.EROFS,
@@ -49,16 +49,10 @@ EXAMPLES = "s3://bucket/prefix or file:///shared/folder"
 
 
 class Entry(NamedTuple):
-    """An object that lies in the store.
+    """An object in the store; its age is by the store's clock and this machine's."""
 
-    Attributes:
-        name: below the store's URL.
-        size: in bytes.
-        age_seconds: since it was written, by the store's clock and this machine's.
-    """
-
-    name: str
-    size: int
+    name: str  # below the store's URL
+    size: int  # bytes
     age_seconds: float
 
 
@@ -66,7 +60,7 @@ def configured() -> ObjectStore | None:
     """Return the store that `AIQC_ARTIFACTS` names, None where it is not set.
 
     Raises:
-        ArtifactsError: it names no place, holds credentials, or its package is not installed.
+        ArtifactsError: it has no place, holds credentials, or its package is not installed.
     """
     url = config.artifacts_url()
     return None if url is None else _opened(url, os.getpid())
@@ -78,7 +72,11 @@ def _opened(url: str, _pid: int) -> ObjectStore:
 
 
 class ObjectStore:
-    """Objects by name below a URL."""
+    """Objects by name below a URL.
+
+    All methods raise ArtifactsError where the store cannot be reached, read or written. A name
+    consists of letters, digits, `/`, `.`, `_` and `-`.
+    """
 
     def __init__(self, url: str) -> None:
         _refuse_url(url)
@@ -88,14 +86,14 @@ class ObjectStore:
             opened: Any = url_to_fs(url, **_options(scheme))
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(scheme)
-            remedy = f"; what reads {scheme}:// comes by: pip install {package}" if package else ""
+            remedy = f"; for {scheme}:// do: pip install {package}" if package else ""
             raise ArtifactsError(
                 f"artifacts: {self.url} cannot be used ({error}). Give AIQC_ARTIFACTS as "
                 f"{EXAMPLES}{remedy}."
             ) from error
         self._system: Any = opened[0]
         if hasattr(self._system, "retries"):
-            self._system.retries = 1  # of s3fs; `_tried` does it, once for all file systems
+            self._system.retries = 1  # of s3fs; `_retried` does it for all file systems
         self._root = str(opened[1]).rstrip("/")
         self._is_local = isinstance(self._system, LocalFileSystem)
 
@@ -104,17 +102,10 @@ class ObjectStore:
         return f"{self.url}/{name}"
 
     def put(self, name: str, data: bytes | memoryview) -> None:
-        """Write an object, over one of that name; nobody sees a part of it.
+        """Write or replace an object in one step, large ones in parts.
 
-        A local file is written beside its place, renamed, and brought to the disk by a thread:
+        A local file is written beside its place and renamed, and a thread syncs it to the disk:
         SQLite's log (`synchronous=normal`) waits for no disk at a commit either.
-
-        Args:
-            name: of letters, digits, `/`, `.`, `_` and `-`.
-            data: its bytes; much is sent in parts.
-
-        Raises:
-            ArtifactsError: the store cannot be reached or written.
         """
         path = self._path(name)
         view = memoryview(data).cast("B")
@@ -125,26 +116,16 @@ class ObjectStore:
         else:
             call = partial(self._put_parts, path, view)
         try:
-            self._tried(call)
+            self._retried(call)
         except FileNotFoundError as error:  # no such bucket
             raise self._failed(error) from error
 
     def get(self, name: str) -> bytes:
-        """Return an object's bytes.
-
-        Raises:
-            NotFoundError: there is none.
-            ArtifactsError: the store cannot be reached.
-        """
+        """Return an object's bytes; a missing one is a NotFoundError."""
         return b"".join(self.pieces(name))
 
     def pieces(self, name: str, size: int | None = None) -> Iterator[bytes]:
-        """Yield an object's bytes in pieces, a few of them fetched ahead; errors as `get`.
-
-        Args:
-            name: of the object.
-            size: its size, where it has been asked for.
-        """
+        """Yield an object's bytes in pieces, some fetched ahead; a `size` that is known helps."""
         size = self.size(name) if size is None else size
         if size is None:
             raise self._missing(name)
@@ -153,24 +134,18 @@ class ObjectStore:
             yield self._piece(name, 0, size) if size else b""
             return
         with ThreadPoolExecutor(AHEAD) as pool:
-            waiting = deque(
-                pool.submit(self._piece, name, start, start + PIECE_BYTES)
-                for start in starts[:AHEAD]
-            )
-            for later in (*starts[AHEAD:], *(None,) * AHEAD):
-                if waiting:
+            waiting: deque[Future[bytes]] = deque()
+            for start in starts:
+                waiting.append(pool.submit(self._piece, name, start, start + PIECE_BYTES))
+                if len(waiting) == AHEAD:
                     yield waiting.popleft().result()
-                if later is not None:
-                    waiting.append(pool.submit(self._piece, name, later, later + PIECE_BYTES))
+            while waiting:
+                yield waiting.popleft().result()
 
     def size(self, name: str) -> int | None:
-        """Return an object's size in bytes, None where there is no such object.
-
-        Raises:
-            ArtifactsError: the store cannot be reached.
-        """
+        """Return an object's size in bytes, None where there is no such object."""
         with suppress(FileNotFoundError):
-            return int(self._tried(partial(self._system.info, self._path(name)))["size"])
+            return int(self._retried(partial(self._system.info, self._path(name)))["size"])
         return None
 
     def put_file(self, name: str, path: Path) -> None:
@@ -197,28 +172,20 @@ class ObjectStore:
         return hasher.hexdigest()
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete objects, in this order; one that is not there is no error.
-
-        Raises:
-            ArtifactsError: the store cannot be reached or written.
-        """
+        """Delete objects, in this order; a missing one is no error."""
         paths = [self._path(name) for name in names]
         if paths and hasattr(self._system, "_bulk_delete"):  # S3: a thousand in one request
-            self._tried(partial(self._system.rm, paths))
+            self._retried(partial(self._system.rm, paths))
             return
         for path in paths:
             with suppress(FileNotFoundError):
-                self._tried(partial(self._system.rm_file, path))
+                self._retried(partial(self._system.rm_file, path))
 
     def entries(self, prefix: str) -> list[Entry]:
-        """Return what lies below a name, in the order of names; drafts of files aside.
-
-        Raises:
-            ArtifactsError: the store cannot be reached.
-        """
+        """Return the objects below a name, sorted by name, without drafts of files."""
         try:
             find = partial(self._system.find, self._path(prefix), detail=True)
-            found: dict[str, dict[str, Any]] = self._tried(find)
+            found: dict[str, dict[str, Any]] = self._retried(find)
         except FileNotFoundError:
             return []
         now = time.time()
@@ -232,7 +199,7 @@ class ObjectStore:
     def _piece(self, name: str, start: int, end: int) -> bytes:
         try:
             call = partial(self._system.cat_file, self._path(name), start=start, end=end)
-            return self._tried(call)
+            return self._retried(call)
         except FileNotFoundError as error:
             raise self._missing(name) from error
 
@@ -246,15 +213,15 @@ class ObjectStore:
         except BaseException:
             with suppress(Exception):
                 stream.discard()  # the parts that were sent
-            stream.closed = True  # else it is sent again when it is forgotten
+            stream.closed = True  # else the garbage collector sends it again
             raise
 
-    def _tried(self, call: Callable[[], Any]) -> Any:
-        """Return what a call gives, tried again after passing faults.
+    def _retried(self, call: Callable[[], Any]) -> Any:
+        """Return the result of a call, tried again after temporary faults.
 
         Raises:
             FileNotFoundError: there is no such object, or no such bucket.
-            ArtifactsError: it failed each time, or for good.
+            ArtifactsError: every try failed, or trying again is useless.
         """
         pauses = iter(PAUSES_SECONDS)
         while True:
@@ -287,7 +254,7 @@ class ObjectStore:
 
 
 def redacted(text: str) -> str:
-    """Return a message without user names, passwords and options of URLs and the keys of AWS.
+    """Return a message without passwords, user names and options of URLs, and without AWS keys.
 
     >>> redacted("http://me:secret@host/x")
     'http://…@host/x'
@@ -301,19 +268,13 @@ def redacted(text: str) -> str:
 
 
 def _options(scheme: str) -> dict[str, Any]:
-    """Return what each file system is opened with; fsspec's own settings go before it."""
+    """Return the options of a file system; fsspec's own settings have priority."""
     if PACKAGES.get(scheme) != "s3fs":
         return {}
-    given: dict[str, Any] = dict(fsspec_settings.conf.get("s3", {}))
-    waits = {
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": READ_SECONDS,
-        "retries": {"max_attempts": 0},
-    }
-    return {
-        "config_kwargs": waits | given.get("config_kwargs", {}),
-        "use_listings_cache": False,  # other processes write too
-    }
+    settings: dict[str, Any] = dict(fsspec_settings.conf.get("s3", {}))
+    waits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS}
+    config_kwargs = waits | {"retries": {"max_attempts": 0}} | settings.get("config_kwargs", {})
+    return {"config_kwargs": config_kwargs, "use_listings_cache": False}  # others write too
 
 
 def _refuse_url(url: str) -> None:
@@ -345,11 +306,11 @@ def _write_file(path: Path, view: memoryview) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    Thread(target=_to_disk, args=(path,), name="aiqc-to-disk").start()
+    Thread(target=_sync, args=(path,), name="aiqc-to-disk").start()
 
 
-def _to_disk(path: Path) -> None:
-    with suppress(OSError):  # deleted since
+def _sync(path: Path) -> None:
+    with suppress(OSError):  # deleted meanwhile
         descriptor = os.open(path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -358,7 +319,7 @@ def _to_disk(path: Path) -> None:
 
 
 def _written(about: dict[str, Any]) -> float:
-    """Return when an object was written, in seconds since 1970, whatever its system calls it."""
+    """Return when an object was written, in seconds since 1970, from any file system's facts."""
     when = about.get("LastModified") or about.get("mtime") or about.get("created")
     if isinstance(when, datetime):
         return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()

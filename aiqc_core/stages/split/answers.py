@@ -1,4 +1,4 @@
-"""Columns off which a label can be read without learning: copies, recodings, codes of it."""
+"""Find columns that reveal a label without learning: its copies, recodings and codes."""
 
 from __future__ import annotations
 
@@ -16,26 +16,23 @@ if TYPE_CHECKING:
 
     Codes = NDArray[np.int64]
 
-MOST_ROWS = 10_000  # what many rows refute is seen in so few; the rest is asked only what is left
+MOST_ROWS = 10_000  # they refute most columns; only the others are looked at in all rows
 CHANCE = 2.0  # orders of magnitude by which chance has to be excluded, over all columns together
-FEW_ROWS = 5  # of which a straight line says little
+FEW_ROWS = 5  # in so few a straight line may be chance
 ROWS_IN_ORDER = 20
 EXACT = 1e-6  # of a column's range: float32 keeps 7 digits
-ROWS_A_VALUE = 5  # from which a value comes often: a code, whatever else it could be
+ROWS_A_VALUE = 5  # a whole number that is this frequent is a code
 FEW_PLACES, FEWEST, MOST_VALUES, MOST_PLACES = 64, 50, 2**22, 200  # see `places`
 
 EQUAL, RECODED, PART = "has its values", "is the label in other values", "follows from it"
 LINE, ORDER = "is a linear function of it", "has its order"
 CODE, BLANK = "decides it, value by value", "is blank for some of its values and for no other"
 NO_GROUPS = "is the label: a class would be in one split only. Name another column."
-SURE = (EQUAL, RECODED, PART, BLANK)  # the others may be a law that a model is to find
+SURE = (EQUAL, RECODED, PART, BLANK)  # the others may be the relation that a model should learn
 
 
 class Answer(TypedDict):
-    """One column that gives the label away.
-
-    `how` says in which way, and `rows` in how many rows it does, of those that have both values.
-    """
+    """A column that reveals the label, the way how, and the number of rows that have both."""
 
     column: str
     how: str
@@ -43,23 +40,21 @@ class Answer(TypedDict):
 
 
 def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
-    """Find the columns of a table off which a label can be read.
+    """Find the columns of a table that reveal a label.
 
-    A column gives the label away where, in each row that has both values,
+    A column reveals the label where, in each row that has both values,
 
     - the label decides its value: a copy under another name or dtype, a part of a one-hot
       recoding, a coarser class, or (of numbers) a straight line or another order-preserving
       function of a continuous label;
-    - its value decides the label, and values come again: the code of something that has one label;
+    - its value decides the label, and values repeat: the code of something that has one label;
     - it is blank in all rows of some classes, and in no row of the others.
 
-    Chance is excluded by counting in how many ways the values could be arranged over the rows. A
-    column of which no value comes again (an id, a measurement) decides each label and says
-    nothing, so it does not count; neither does a measurement that a threshold parts, which is
-    what a model is to find.
+    Chance is excluded by the number of arrangements of the values over the rows. Columns without
+    repeated values (ids, measurements) and measurements that a threshold separates do not count.
 
     Args:
-        table: the columns to look at, a row a sample.
+        table: the columns to look at, one row per sample.
         label: its columns, as many rows; several are one-hot.
 
     >>> kind = pd.Series(list("aabbc") * 4)
@@ -69,7 +64,7 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
     """
     if len(table) < FEW_ROWS or not table.shape[1]:
         return []
-    whole = label if len(label.columns) == 1 else _classes(label)
+    whole = _one_column(label)
     step = -(-len(table) // MOST_ROWS)
     names = list(_found(table.iloc[::step], whole.iloc[::step]))
     if step == 1 or not names:
@@ -78,18 +73,18 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
 
 
 def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
-    """Return the places of each sample that may give the label away: `find` says if they do.
+    """Return the places (columns of numbers) that may reveal the label, for `find`.
 
-    Of many places those are left out that rows refute, in one pass over at most `MOST_VALUES`
-    values, or over `FEWEST` samples where these are more.
+    Of many places, one pass over at most `MOST_VALUES` values, or over `FEWEST` samples where
+    these are more, leaves out those that rows refute.
 
     Args:
         values: numbers, `(samples, places)`.
-        label: as `find` takes it.
+        label: as in `find`.
     """
     if values.shape[1] <= FEW_PLACES:
         return list(range(values.shape[1]))
-    truth = (label if len(label.columns) == 1 else _classes(label)).iloc[:, 0]
+    truth = _one_column(label).iloc[:, 0]
     known = np.flatnonzero(truth.notna())
     classes = _codes(truth.iloc[known])
     step = -(-len(values) // max(MOST_VALUES // values.shape[1], FEWEST))
@@ -112,7 +107,7 @@ def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
 
 
 def _is_decided(block: NDArray[np.float64], starts: Codes) -> NDArray[np.bool_]:
-    """Say of each column whether it has one value in each part of the rows, and several in all."""
+    """Mark columns that have one value in each part of the rows, and several in all."""
     low, high = np.fmin.reduceat(block, starts), np.fmax.reduceat(block, starts)
     return ~(low != high).any(axis=0, where=~np.isnan(low)) & (
         np.fmin.reduce(low) < np.fmax.reduce(high)
@@ -126,8 +121,10 @@ def _rises_or_falls(block: NDArray[np.float64]) -> NDArray[np.bool_]:
     return (steps < -noise).any(axis=0) != (steps > noise).any(axis=0)
 
 
-def _classes(one_hot: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({"label": one_hot.to_numpy(dtype=float).argmax(axis=1)})
+def _one_column(label: pd.DataFrame) -> pd.DataFrame:
+    if len(label.columns) == 1:
+        return label
+    return pd.DataFrame({"label": label.to_numpy(dtype=float).argmax(axis=1)})
 
 
 def _found(table: pd.DataFrame, label: pd.DataFrame) -> Iterator[Answer]:
@@ -167,47 +164,40 @@ def _by_codes(
     values, labels = int(mine.max()) + 1, int(theirs.max()) + 1
     if values == 1 or labels == 1:
         return None, rows
-    pairs = _count(mine * labels + theirs)
+    pairs = len(pd.unique(mine * labels + theirs))
     if pairs == labels and _against_chance(mine, theirs) >= least:
         return (RECODED if values == labels else PART), rows
     if pairs == values and _against_chance(theirs, mine) >= least:
-        # Of rows that come twice each value does, and decides nothing by that.
+        # Where whole rows repeat, each value does, and proves nothing.
         comes_again = values * 2 <= distinct or values * ROWS_A_VALUE <= rows
         is_code = comes_again and not _is_parted(column.loc[both], theirs, values)
         return (CODE if is_code else None), rows
     return None, rows
 
 
-def _dense(codes: Codes) -> Codes:
-    return pd.factorize(codes)[0].astype(np.int64)
-
-
-def _count(pairs: Codes) -> int:
-    return len(pd.unique(pairs))
+def _dense(values: NDArray[Any]) -> Codes:
+    """Return the rank of each value, equal ones without gaps between ranks."""
+    return pd.factorize(values, sort=True)[0].astype(np.int64)
 
 
 def _against_chance(values: Codes, blocks: Codes) -> float:
     """Return by how many orders of magnitude chance is excluded that each block has one value.
 
-    Of all arrangements of the values over the rows, no more keep blocks whole than there are
-    arrangements over the blocks.
+    It compares the arrangements of the values over the rows with those over the blocks.
     """
     _, first = np.unique(blocks, return_index=True)
     return _arrangements(values) - _arrangements(values[first])
 
 
 def _arrangements(values: Codes) -> float:
-    """Return the logarithm (base 10) of how many orders the values have."""
+    """Return the logarithm (base 10) of the number of orders of the values."""
     sizes, times = np.unique(np.bincount(values), return_counts=True)
     within = sum(n * math.lgamma(size + 1) for size, n in zip(sizes, times, strict=True))
     return (math.lgamma(len(values) + 1) - within) / math.log(10)
 
 
 def _is_parted(column: pd.Series, classes: Codes, values: int) -> bool:
-    """Say whether numbers decide the label as a measurement does: by thresholds.
-
-    Whole numbers of which each comes often are codes all the same.
-    """
+    """Say whether numbers decide the label by thresholds, and are not frequent whole numbers."""
     numbers = _numbers(column)
     if numbers is None or types.is_bool_dtype(column.dtype):
         return False
@@ -218,7 +208,7 @@ def _is_parted(column: pd.Series, classes: Codes, values: int) -> bool:
 
 
 def _numbers(column: pd.Series) -> NDArray[np.float64] | None:
-    """Return a column as floats, texts of numbers and times too; None of what is no number."""
+    """Return a column of numbers, of texts of numbers, or of times as floats; else None."""
     if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
         return np.where(column.isna(), np.nan, column.astype("int64").astype(float))
     if types.is_bool_dtype(column.dtype) or types.is_numeric_dtype(column.dtype):
@@ -231,7 +221,7 @@ def _numbers(column: pd.Series) -> NDArray[np.float64] | None:
 def _by_numbers(
     column: pd.Series, label: NDArray[np.float64], least: float
 ) -> tuple[str | None, int]:
-    """Say whether numbers are a function of a continuous label that keeps its order."""
+    """Say whether numbers are an order-preserving function of a continuous label."""
     mine = _numbers(column)
     if mine is None:
         return None, 0
@@ -247,10 +237,10 @@ def _by_numbers(
     if rows < ROWS_IN_ORDER or _is_sorted(mine):  # both may only follow the time
         return None, rows
     order = np.argsort(truth, kind="stable")
-    ranks = _dense_ranks(mine)
-    if _keeps_order(ranks[order], truth[order]) and _arrangements(ranks) >= least:
-        return ORDER, rows
-    return None, rows
+    ranks = _dense(mine)
+    varies = np.diff(ranks[order])[np.diff(truth[order]) == 0].any()  # among equal labels
+    keeps_order = not varies and _is_sorted(ranks[order])
+    return (ORDER if keeps_order and _arrangements(ranks) >= least else None), rows
 
 
 def _is_line(mine: NDArray[Any], truth: NDArray[Any]) -> bool:
@@ -264,16 +254,6 @@ def _is_sorted(values: NDArray[Any]) -> bool:
     return bool((steps >= 0).all() or (steps <= 0).all())
 
 
-def _dense_ranks(values: NDArray[Any]) -> Codes:
-    return np.unique(values, return_inverse=True)[1].astype(np.int64)
-
-
-def _keeps_order(ranks: Codes, truth: NDArray[Any]) -> bool:
-    """Say whether ranks rise, or fall, with the sorted label, equal where that is equal."""
-    steps, equal = np.diff(ranks), np.diff(truth) == 0
-    return not steps[equal].any() and _is_sorted(ranks)
-
-
 def _by_blanks(codes: Codes, classes: Codes, least: float) -> tuple[str | None, int]:
     """Say whether a column is blank in all rows of some classes and in none of the others."""
     known = classes >= 0
@@ -281,7 +261,6 @@ def _by_blanks(codes: Codes, classes: Codes, least: float) -> tuple[str | None, 
     if not len(theirs) or blank.min() == blank.max():
         return None, len(theirs)
     labels = int(theirs.max()) + 1
-    decided = _count(blank * labels + theirs) == labels
-    if decided and _against_chance(blank, theirs) >= least:
-        return BLANK, len(theirs)
-    return None, len(theirs)
+    is_decided = len(pd.unique(blank * labels + theirs)) == labels
+    is_found = is_decided and _against_chance(blank, theirs) >= least
+    return (BLANK if is_found else None), len(theirs)

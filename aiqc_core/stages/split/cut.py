@@ -1,4 +1,4 @@
-"""Samples cut into splits and folds, in one call."""
+"""Cut samples into splits and folds."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Which samples go where.
+    """The samples of each split and fold.
 
     Attributes:
-        splits: `{"train", "validation", "test"}`, those asked for, as sorted positions.
+        splits: `{"train", "validation", "test"}`, the requested ones, as sorted positions.
         folds: for each fold, the positions of train that train and those that are left out.
-        bin_count: quantiles by which it was stratified; None for classes, or not stratified.
+        bin_count: number of quantiles; None if stratified by classes, or not stratified.
     """
 
     splits: dict[str, Positions]
@@ -35,13 +35,13 @@ class Cut:
     bin_count: int | None
 
     def fold_splits(self, idx: int) -> dict[str, Positions]:
-        """Return the splits of one fold: its two parts of train, then the others as they are."""
+        """Return the splits of one fold: its two parts of train, then the other splits."""
         train, left_out = self.folds[idx]
         others = {name: rows for name, rows in self.splits.items() if name != "train"}
         return {"folds_train_combined": train, "fold_validation": left_out} | others
 
 
-def cut(  # noqa: PLR0913 - what Splitset.make can be told
+def cut(  # noqa: PLR0913 - the options of Splitset.make
     samples: int,
     *,
     stratify_by: stratify.Basis | None = None,
@@ -54,12 +54,12 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
     gap: int = 0,
     seed: int,
 ) -> Cut:
-    """Cut samples; warn of classes that a split lacks.
+    """Cut samples; warn about classes that a split lacks.
 
     Args:
-        samples: how many.
-        stratify_by: what each sample is stratified by; without, the cut is purely random. Cuts
-            in order or by groups are not stratified, and use it for the warning only.
+        samples: their number.
+        stratify_by: the value of each sample; without, the cut is purely random. Cuts in order
+            or by groups are not stratified, and use it for the warning only.
         size_test: share for test, in (0, 1).
         size_validation: share of the whole for validation, in (0, 1).
         bin_count: see `stratify.strata`.
@@ -70,9 +70,9 @@ def cut(  # noqa: PLR0913 - what Splitset.make can be told
         seed: of every draw.
 
     Raises:
-        SplitError: arguments that exclude each other, or a split that cannot be.
+        SplitError: arguments that exclude each other, or an impossible split.
     """
-    generator(seed)  # refuses what is no seed, whether or not this cut draws
+    generator(seed)  # refuses a wrong seed, also where this cut does not draw
     refuse_arguments(
         bin_count=bin_count, groups=groups, time_ordered=time_ordered, gap=gap,
         has_basis=bool(stratify_by),
@@ -101,11 +101,27 @@ def refuse_arguments(
     """Refuse arguments of a cut that exclude each other, whatever the samples are.
 
     Raises:
-        SplitError: naming them.
+        ArgumentError, SplitError: with the arguments.
     """
-    _refuse_together(groups, gap, time_ordered=time_ordered)
+    flag("time_ordered", time_ordered)
+    whole("gap", gap, least=0)
+    if groups is not None and time_ordered:
+        raise SplitError("groups and time_ordered: give one of the two, not both.")
+    if gap and not time_ordered:
+        raise SplitError(
+            f"gap: {gap} without time_ordered=True; a gap separates ordered parts only."
+        )
     is_stratified = not time_ordered and groups is None
-    _refuse_bins_of_nothing(bin_count, is_stratified=is_stratified, has_basis=has_basis)
+    if bin_count is None or (is_stratified and has_basis):
+        return
+    why = (
+        "there is no Label and no unsupervised_stratify_col"
+        if is_stratified
+        else "cuts by time_ordered or groups are not stratified"
+    )
+    raise SplitError(
+        f"bin_count: {bin_count}, but nothing is cut by quantiles: {why}. Leave it out."
+    )
 
 
 def per_sample(values: NDArray[Any]) -> NDArray[Any]:
@@ -128,36 +144,10 @@ def per_sample(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(commonest)
 
 
-def _refuse_together(groups: object, gap: int, *, time_ordered: object) -> None:
-    flag("time_ordered", time_ordered)
-    whole("gap", gap, least=0)
-    if groups is not None and time_ordered:
-        raise SplitError("groups and time_ordered: give one of the two, not both.")
-    if gap and not time_ordered:
-        raise SplitError(
-            f"gap: {gap} without time_ordered=True; a gap lies between ordered parts."
-        )
-
-
-def _refuse_bins_of_nothing(
-    bin_count: int | None, *, is_stratified: bool, has_basis: bool
-) -> None:
-    if bin_count is None or (is_stratified and has_basis):
-        return
-    why = (
-        "there is no Label and no unsupervised_stratify_col"
-        if is_stratified
-        else "cuts by time_ordered or groups are not stratified"
-    )
-    raise SplitError(
-        f"bin_count: {bin_count}, but nothing is cut by quantiles: {why}. Leave it out."
-    )
-
-
 def _strata(
     basis: stratify.Basis | None, bin_count: int | None, *, is_stratified: bool
 ) -> stratify.Strata | None:
-    """Return what to stratify by; for a cut that does not stratify, the classes to look for."""
+    """Return the strata; for a cut that does not stratify, the classes to warn about."""
     if basis is None:
         return None
     has_classes = basis.values.ndim > 1 or basis.values.dtype.kind != "f"

@@ -1,4 +1,4 @@
-"""Drawing samples so that each class gives its share, and none is used up."""
+"""Draw samples so that each class gives its share and keeps some."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def generator(seed: int) -> np.random.Generator:
 def shares(
     counts: NDArray[np.int64], count: int, keep: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Return how many of each class to draw, by largest remainder, ties by chance.
+    """Return the number to draw from each class, by largest remainder; `rng` breaks ties.
 
     Args:
         counts: members of each class, `(classes,)`.
-        count: how many to draw in all; at most `(counts - keep).sum()`.
+        count: the number to draw in all; at most `(counts - keep).sum()`.
         keep: members of each class that stay.
         rng: breaks ties.
 
@@ -55,17 +55,14 @@ def draw(
     keep: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw rows of each class in proportion.
+    """Draw rows of each class in proportion; return those that stay and those drawn, sorted.
 
     Args:
         rows: sorted positions, `(rows,)`.
         codes: the class of each row, `(rows,)`.
-        count: how many to draw.
+        count: the number to draw.
         keep: rows of each class that stay.
         rng: draws.
-
-    Returns:
-        The rows that stay and those drawn, both sorted.
     """
     present, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     quota = shares(counts, count, keep, rng)
@@ -78,11 +75,7 @@ def draw(
 def refuse_small_classes(
     argument: str, codes: NDArray[np.int64], names: Sequence[str], needed: int
 ) -> None:
-    """Refuse a class with fewer members than the cuts need.
-
-    Raises:
-        SplitError: names each such class, how many members it has and how many it needs.
-    """
+    """Refuse classes with fewer members than the cuts need; the SplitError names them."""
     counts = np.bincount(codes, minlength=len(names))
     small = np.flatnonzero((counts > 0) & (counts < needed))
     if len(small):

@@ -1,4 +1,4 @@
-"""Cutting the training samples into cross-validation folds."""
+"""Cut the training samples into cross-validation folds."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def fold(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut training positions into folds, stratified where strata are given.
 
-    The samples of one class after the other, shuffled within it, are dealt to the folds in turn:
+    The samples of one class after the other, shuffled within the class, go to the folds in turn:
     folds differ by at most one sample, in all and of each class.
 
     Args:
         train: positions of the samples that train.
-        fold_count: how many folds, at least 2.
+        fold_count: number of folds, at least 2.
         strata: of all samples, not only of these.
         seed: of the draw.
 
@@ -44,18 +44,7 @@ def fold(
     [[1, 3], [0, 2]]
     """
     rows = np.sort(np.asarray(train, dtype=np.int64))
-    _refuse_count(fold_count, len(rows))
-    codes = np.zeros(len(rows), dtype=np.int64)
-    if strata is not None and len(strata.names) > 1:
-        codes = strata.codes[rows]
-        refuse_small_classes(f"fold_count={fold_count}", codes, strata.names, fold_count)
-    dealt = np.lexsort((generator(seed).random(len(rows)), codes))
-    fold_of = np.empty(len(rows), dtype=np.int64)
-    fold_of[dealt] = np.arange(len(rows)) % fold_count
-    return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]
-
-
-def _refuse_count(fold_count: int, samples: int) -> None:
+    samples = len(rows)
     counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
     if fold_count > samples:
         raise SplitError(
@@ -66,5 +55,13 @@ def _refuse_count(fold_count: int, samples: int) -> None:
         warnings.warn(
             f"fold_count: {samples} training samples do not divide by {fold_count}; "
             f"{samples % fold_count} of the folds are one sample larger.",
-            stacklevel=3,
+            stacklevel=2,
         )
+    codes = np.zeros(samples, dtype=np.int64)
+    if strata is not None and len(strata.names) > 1:
+        codes = strata.codes[rows]
+        refuse_small_classes(f"fold_count={fold_count}", codes, strata.names, fold_count)
+    dealt = np.lexsort((generator(seed).random(samples), codes))
+    fold_of = np.empty(samples, dtype=np.int64)
+    fold_of[dealt] = np.arange(samples) % fold_count
+    return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]

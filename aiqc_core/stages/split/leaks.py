@@ -1,4 +1,4 @@
-"""Measuring what splits have in common and should not."""
+"""Measure what splits share and should not: rows, equal samples, contradicting labels."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
     from aiqc_core.stages.preprocess.window import Windows
 
-DECIMALS = 6  # tells measurements apart, not noise of computing
-COUNTED_ROWS, COUNTED_COLUMNS = 10_000, 100  # of which chance is estimated
+DECIMALS = 6  # more than noise of computing, less than measurements differ
+COUNTED_ROWS, COUNTED_COLUMNS = 10_000, 100  # for the estimate of chance
 MOST_DECIMALS = 15  # of a float64
 BLOCK_VALUES = 2**16  # values hashed at once: they stay in a processor's cache
-OFTEN = 5  # rows that a value has on average where it comes often
+OFTEN = 5  # rows per value, on average, of a column of few values
 EXACT = 2.0**52  # from here on a float64 holds no fraction that could be rounded
 
 
 class SharedRows(TypedDict):
-    """How many rows train shares with another split, and as a share of its own rows."""
+    """The rows that train shares with another split, also as a share of train's rows."""
 
     rows: int
     share: float
@@ -40,9 +40,8 @@ def shared_rows(
 
     Args:
         windows: the samples that were cut.
-        splits: positions of windows a split; the first is the training split.
-        shifted: see `Windows.rows`; inputs and targets together by default, for a target that
-            was trained on is as well known as an input.
+        splits: positions of windows by split; the first is the training split.
+        shifted: see `Windows.rows`; inputs and targets together by default.
 
     Raises:
         SelectionError: a position that no window has.
@@ -57,10 +56,10 @@ def shared_rows(
 
 
 def least_gap(windows: Windows) -> int:
-    """Return how many windows to leave out between splits in order so that they share no row.
+    """Return the number of windows between ordered splits at which they share no row.
 
-    The windows of a sample reach over `size_window` rows, and `size_shift` more to their target:
-    `ceil(reach / size_shift) - 1`, never more than `size_window + size_shift`.
+    A window covers `size_window` rows, and `size_shift` more with its target; the result is
+    `ceil(rows / size_shift) - 1`, never more than `size_window + size_shift`.
     """
     reach = windows.size_window + windows.size_shift * windows.record_shifted
     return -(-reach // windows.size_shift) - 1
@@ -71,16 +70,16 @@ def near_duplicates(
 ) -> dict[str, int]:
     """Count in each split the samples that equal one of train after rounding.
 
-    Rows are compared by a hash of 64 bits: two that differ are taken for equal about once in
-    10^19 comparisons. Missing values equal each other, and so do 0.0 and -0.0.
+    Rows are compared by a hash of 64 bits: different ones seem equal about once in 10^19
+    comparisons. Missing values equal each other, and so do 0.0 and -0.0.
 
     Args:
         values: numbers, `(samples, columns)`, or with axes between.
-        splits: positions of samples a split; the first is the training split.
+        splits: positions of samples by split; the first is the training split.
         decimals: to which floats are rounded.
 
     Raises:
-        SplitError: values that are no real numbers, or decimals that cannot be.
+        SplitError: values that are no real numbers, or impossible decimals.
 
     >>> cut = {"train": np.array([0]), "test": np.array([1, 2])}
     >>> near_duplicates(np.array([[0.1], [0.1 + 1e-9], [0.2]]), cut)
@@ -99,10 +98,10 @@ def near_duplicates(
 
 
 class RepeatedRows(TypedDict):
-    """How many rows of a split equal one of train, as a share of the split.
+    """The rows of a split that equal one of train, also as a share of the split.
 
-    `same_label` counts those that have the label of an equal row too; None without a label.
-    `trained` is how many samples train.
+    `same_label` counts those that also have the label of an equal row; None without a label.
+    `trained` is the number of samples that train.
     """
 
     rows: int
@@ -112,7 +111,7 @@ class RepeatedRows(TypedDict):
 
 
 def sample_hashes(tables: Sequence[NDArray[Any]]) -> NDArray[np.uint64]:
-    """Return a hash of each sample: equal where it is in all tables, numbers `(samples, …)`."""
+    """Return a hash of each sample, from its numbers in all tables, `(samples, …)` each."""
     hashes = np.zeros(len(tables[0]), dtype=np.uint64)
     for place, values in enumerate(tables, 1):
         hashes += _row_hashes(values, DECIMALS) * np.uint64(2 * place + 1)
@@ -124,12 +123,12 @@ def repeated_rows(
     labels: NDArray[np.int64] | None,
     parts: Mapping[str, Mapping[str, NDArray[np.int64]]],
 ) -> dict[str, dict[str, RepeatedRows]]:
-    """Count the samples of each split whose features equal those of a training sample.
+    """Count the samples of each split that have the features of a training sample.
 
     Args:
-        tables: numbers, `(samples, …)` each; samples are equal where they are in all of them.
+        tables: numbers, `(samples, …)` each; equal samples are equal in all of them.
         labels: the number of each sample's label; None where there is none.
-        parts: by fold the positions of samples a split; the first split of each is train.
+        parts: by fold the positions of samples by split; the first split of each is train.
     """
     hashes = sample_hashes(tables)
     labelled = None if labels is None else hashes + _mixed((labels + 1).view(np.uint64))
@@ -148,14 +147,10 @@ def repeated_rows(
 
 
 def contradicting(hashes: NDArray[np.uint64], label: pd.DataFrame) -> dict[str, int]:
-    """Count the samples whose features equal those of one with another label.
+    """Count the samples with the features of another sample and not its label.
 
-    A continuous label is another one from half a standard deviation on: less may be noise of
-    measurements that were repeated.
-
-    Args:
-        hashes: of each sample.
-        label: its columns, as many rows.
+    Continuous labels differ from half a standard deviation on: less may be noise of repeated
+    measurements. `hashes` are those of each sample; `label` has as many rows.
 
     >>> hashes = np.array([7, 7, 8], dtype=np.uint64)
     >>> contradicting(hashes, pd.DataFrame({"y": ["a", "b", "a"]}))
@@ -179,11 +174,11 @@ def numbered(label: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def coincidence(tables: Sequence[NDArray[Any]]) -> float:
-    """Return how likely two samples are equal by chance.
+    """Return the probability that two samples are equal by chance.
 
     Columns of few values are counted together, as one often follows from another (a city's
-    state); the others as if they knew nothing of each other. Rows of few columns with few values
-    are equal by nature: that says nothing of a leak.
+    state); the others as if they were independent. Where few columns have few values, equal rows
+    are no sign of a leak.
     """
     likely = 1.0
     for values in tables:
@@ -197,24 +192,24 @@ def coincidence(tables: Sequence[NDArray[Any]]) -> float:
             if (both.max(initial=0) + 1) * OFTEN <= len(both):
                 joint = both
             else:
-                likely *= _alike(codes)
-        likely *= _alike(joint)
+                likely *= _equal_pairs(codes)
+        likely *= _equal_pairs(joint)
     return likely
 
 
-def _alike(codes: NDArray[np.int64]) -> float:
+def _equal_pairs(codes: NDArray[np.int64]) -> float:
     """Return the share of pairs that have the same code."""
     sizes = np.bincount(codes).astype(float)
     return float((sizes * (sizes - 1)).sum()) / max(len(codes) * (len(codes) - 1), 1)
 
 
 def bits_of(values: NDArray[Any]) -> NDArray[np.uint64]:
-    """Return bits that are equal where numbers are, to `DECIMALS` digits."""
+    """Return the bits of numbers, rounded to `DECIMALS` digits."""
     return _rounded(values, DECIMALS).view(np.uint64)
 
 
 def _row_hashes(values: NDArray[Any], decimals: int) -> NDArray[np.uint64]:
-    """Return a hash a row: the mixed bits of its values, each weighted by its place."""
+    """Return a hash of each row: the mixed bits of its values, weighted by their place."""
     width = int(np.prod(values.shape[1:]))
     weights = np.random.default_rng(0).integers(0, 2**63, width, dtype=np.uint64) * 2 + 1
     hashes = np.empty(len(values), dtype=np.uint64)
@@ -234,11 +229,11 @@ def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def _rounded(values: NDArray[Any], decimals: int) -> NDArray[Any]:
-    """Return values whose bits are the same where the numbers are; whole numbers as they are."""
+    """Round values so that equal numbers have equal bits; whole numbers do not change."""
     if values.dtype.kind != "f":
         return values.astype(np.uint64 if values.dtype.kind == "u" else np.int64)
     exact = values.astype(np.float64)
-    with np.errstate(over="ignore"):  # of what is too large to round, and is left as it is
+    with np.errstate(over="ignore"):  # numbers too large to round do not change
         np.copyto(exact, np.round(exact, decimals), where=np.abs(exact) < EXACT)
     exact += 0.0  # -0.0 becomes 0.0
     exact[np.isnan(exact)] = np.nan  # one NaN of many

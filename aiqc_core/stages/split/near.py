@@ -1,7 +1,7 @@
-"""Samples that are nearly another one: a row replaced, one value in twenty, noise on an image.
+"""Find near-duplicates: one value in twenty differs, an image has noise.
 
-Pairs are not compared: samples that agree in a few places, drawn at random, are looked at, the
-first of those that train for each draw. So the work grows with the samples, not with their square.
+Not all pairs are compared: each draw picks a few places at random and compares the samples that
+agree there with the first such training sample. So the work grows linearly with the samples.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     Bits = NDArray[np.uint64]
 
 PLACES, MOST_VALUES = 256, 2**24  # of each sample, and of all, that are compared
-LEAST_PLACES = 8  # below, one value more or less is no likeness
-DRAWS, DRAWN = 24, 8  # of samples nine tenths alike, one draw in two sees no difference
+LEAST_PLACES = 8  # with fewer, one equal value more or less proves nothing
+DRAWS, DRAWN = 24, 8  # every second draw finds samples that agree in nine tenths
 MOST_ROWS = 10_000  # of a split
-COMPARED = 100  # training samples by which a value is called rare
-LIKE = 0.85  # of the information that is equal
-BITS = 20.0  # of it beyond what pairs of so many samples have by chance
-BLOCK_VALUES, LARGEST = 2**22, 1e150  # read at once; of a number that sums stay finite with
-GRID, LEVELS = 8, 64  # to which an image is made coarse, so that noise is no difference
+COMPARED = 100  # training samples that decide how rare a value is
+LIKE = 0.85  # share of the information that near-duplicates have in common
+BITS = 20.0  # of common information beyond what pairs of so many samples have by chance
+BLOCK_VALUES, LARGEST = 2**22, 1e150  # values read at once; the largest with finite sums
+GRID, LEVELS = 8, 64  # resolution of a coarse image, which hides noise
 
 
 class NearRows(TypedDict):
-    """How many of the rows of a split that were looked at are nearly one of train."""
+    """The rows of a split that are nearly one of train, of those that were looked at."""
 
     rows: int
     share: float
@@ -37,11 +37,7 @@ class NearRows(TypedDict):
 
 
 def places(tables: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Return values of each sample at places drawn at random, `(samples, PLACES or fewer)`.
-
-    Args:
-        tables: numbers, `(samples, …)` each.
-    """
+    """Return values at random places of tables of numbers, `(samples, PLACES or fewer)`."""
     widths = [int(np.prod(table.shape[1:])) for table in tables]
     most = min(PLACES, max(MOST_VALUES // max(len(tables[0]), 1), LEAST_PLACES))
     chosen = np.sort(np.random.default_rng(0).permutation(sum(widths))[:most])
@@ -61,7 +57,7 @@ def coarse(images: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _means(images: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the mean of each field of the grid; what is not finite counts as 0."""
+    """Return the mean of each field of the grid; values that are not finite count as 0."""
     found = np.nan_to_num(images.astype(np.float64), posinf=0.0, neginf=0.0)
     found = np.clip(found, -LARGEST, LARGEST)
     for axis in (2, 3):
@@ -78,13 +74,13 @@ def count(
     labels: NDArray[np.int64] | None,
     splits: Mapping[str, NDArray[np.int64]],
 ) -> dict[str, NearRows]:
-    """Count in each split the samples that are nearly one that trains, and have its label.
+    """Count in each split the samples that are nearly a training sample and have its label.
 
     Args:
         sketches: bits of the values of each sample at some places, `(samples, places)` each.
-        hashes: of each whole sample; those that equal one that trains do not count.
+        hashes: of each whole sample; those that equal a training sample do not count.
         labels: the number of each sample's label; None where there is none.
-        splits: positions of samples a split; the first split is train.
+        splits: positions of samples by split; the first split is train.
     """
     (_, train), *others = splits.items()
     counts: dict[str, NearRows] = {}
@@ -103,14 +99,14 @@ def count(
 def _pairs(
     bits: Bits, train: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield samples of `rows` and the training sample that each is nearly, some repeatedly."""
+    """Yield samples of `rows` and the training samples they nearly equal, some repeatedly."""
     width = bits.shape[1]
     if width < LEAST_PLACES or not len(train) or not len(rows):
         return
     known = bits[train[:: -(-len(train) // COMPARED)]]
     ordered = np.sort(known, axis=0)
     varied = (ordered[1:] != ordered[:-1]).mean(axis=0) + 1e-9
-    told = _information(bits[rows], known)
+    information = _information(bits[rows], known)
     least = BITS + np.log2(len(train)) + np.log2(len(rows))
     generator = np.random.default_rng(0)
     for _ in range(DRAWS):
@@ -122,13 +118,13 @@ def _pairs(
         place = np.minimum(np.searchsorted(values, hashes[rows]), len(values) - 1)
         alike = np.flatnonzero(values[place] == hashes[rows])
         mine, others = rows[alike], train[first[place[alike]]]
-        shared = (told[alike] * (bits[mine] == bits[others])).sum(axis=1)
-        near = (shared >= LIKE * told[alike].sum(axis=1)) & (shared >= least)
+        shared = (information[alike] * (bits[mine] == bits[others])).sum(axis=1)
+        near = (shared >= LIKE * information[alike].sum(axis=1)) & (shared >= least)
         yield mine[near], others[near]
 
 
 def _information(bits: Bits, known: Bits) -> NDArray[np.float64]:
-    """Return how much each value says, in bits: the rarer it is at its place, the more."""
+    """Return the information of each value in bits: the rarer at its place, the more."""
     times = np.zeros(bits.shape)
     for row in known:
         times += bits == row

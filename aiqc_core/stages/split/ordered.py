@@ -1,4 +1,4 @@
-"""Splits and folds that keep the order of time, or keep groups together."""
+"""Cut splits and folds in the order of time, or with groups kept together."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from aiqc_core.stages.split.folds import LEAST_FOLDS
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-TOLERANCE = (
-    0.05  # of all samples, by which groups may miss a size before it is told; one may always
-)
+TOLERANCE = 0.05  # of all samples, or one; groups that miss a size by more get a warning
 
 
 def split_in_order(
@@ -33,17 +31,13 @@ def split_in_order(
     """Cut samples by position: train first, then validation, then test.
 
     Args:
-        n: how many samples.
-        size_test: share of the whole for test; sizes are those of `stratify.split`.
+        n: number of samples.
+        size_test: as in `stratify.split`, like `size_validation` and the result.
         size_validation: share of the whole for validation.
         gap: samples left out before each later split, taken from train.
 
-    Returns:
-        `{"train", "validation", "test"}`, those asked for, as sorted positions. With a gap they
-        do not sum to `n`.
-
     Raises:
-        SplitError: a size or gap that cannot be, or nothing left to train.
+        SplitError: an impossible size or gap, or nothing left to train.
 
     >>> {k: v.tolist() for k, v in split_in_order(6, size_test=0.3, gap=1).items()}
     {'train': [0, 1, 2], 'test': [4, 5]}
@@ -66,19 +60,16 @@ def fold_in_order(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut training positions into folds that only learn from the past (forward chaining).
 
-    Each fold leaves out the next `len(train) // (fold_count + 1)` samples and trains on all that
-    come before them. What the first fold trains on is therefore left out by none.
+    Each fold leaves out the next `len(train) // (fold_count + 1)` samples and trains on all
+    before them. So no fold leaves out the samples on which the first one trains.
 
     Args:
-        train: positions of the samples that train.
-        fold_count: how many folds, at least 2.
-        gap: positions left out between what trains and what is left out.
-
-    Returns:
-        For each fold the positions that train and those that are left out, sorted.
+        train: as in `folds.fold`, like `fold_count` and the result.
+        fold_count: number of folds, at least 2.
+        gap: positions unused between the samples that train and those left out.
 
     Raises:
-        SplitError: a fold count or gap that cannot be, or a fold with nothing to train on.
+        SplitError: an impossible fold count or gap, or a fold with nothing to train on.
 
     >>> [(a.tolist(), b.tolist()) for a, b in fold_in_order(np.arange(3), fold_count=2)]
     [([0], [1]), ([0, 1], [2])]
@@ -107,21 +98,18 @@ def split_groups(
 ) -> dict[str, NDArray[np.int64]]:
     """Cut samples so that no group is in two splits.
 
-    Groups are drawn in random order, each taken if it brings the split nearer to its size; every
-    split gets at least one. A size that groups miss by more than a twentieth of all samples is
-    told in a warning.
+    Groups come in random order; each is taken if it brings the split nearer to its size. Every
+    split gets at least one. It warns about a size that groups miss by more than a twentieth of
+    all samples.
 
     Args:
         groups: the group of each sample, `(samples,)`.
-        size_test: share of all samples (not of the groups) for test.
-        size_validation: share of all samples for validation.
+        size_test: share of all samples (not of the groups), like `size_validation`.
+        size_validation: see `stratify.split`, also for the result.
         seed: of the draw.
 
-    Returns:
-        `{"train", "validation", "test"}`, those asked for, as sorted positions.
-
     Raises:
-        SplitError: a missing group, fewer groups than splits, or a size that cannot be.
+        SplitError: a missing group, fewer groups than splits, or an impossible size.
 
     >>> cut = split_groups(["a", "a", "b"], size_test=0.3, seed=0)
     >>> {name: rows.tolist() for name, rows in cut.items()}
@@ -140,7 +128,12 @@ def split_groups(
         taken = _nearest(sizes[order], count, most=len(order) - to_cut)
         cut[name] = np.flatnonzero(np.isin(codes, order[taken]))
         order = order[~taken]
-        _tell_size(name, len(cut[name]), count, len(codes))
+        if abs(len(cut[name]) - count) > max(1, TOLERANCE * len(codes)):
+            warnings.warn(
+                f"size_{name}: {count} of {len(codes)} samples asked for; whole groups give "
+                f"{len(cut[name])}.",
+                stacklevel=2,
+            )
     return {"train": np.flatnonzero(np.isin(codes, order))} | dict(reversed(cut.items()))
 
 
@@ -149,18 +142,14 @@ def fold_groups(
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Cut training positions into folds so that no group is in two of them.
 
-    The largest groups are dealt first, each to the fold that has the fewest samples so far. Folds
-    that still differ by more than a twentieth of the samples are told in a warning.
+    Each group, the largest first, goes to the fold that has the fewest samples so far. It warns
+    about folds that still differ by more than a twentieth of the samples.
 
     Args:
-        train: positions of the samples that train.
+        train: as in `folds.fold`, like `fold_count` and the result.
         groups: the group of each of all samples, not only of these.
-        fold_count: how many folds, at least 2.
+        fold_count: number of folds, at least 2.
         seed: orders groups of one size.
-
-    Returns:
-        For each fold the positions that train and those that are left out, sorted. The left-out
-        parts partition `train`.
 
     Raises:
         SplitError: a missing group, or more folds than groups.
@@ -177,13 +166,19 @@ def fold_groups(
         load, index = heapq.heappop(loads)
         fold_of_group[group] = index
         heapq.heappush(loads, (load + int(sizes[group]), index))
-    _tell_folds([load for load, _ in loads], len(rows))
+    low, high = min(loads)[0], max(loads)[0]
+    if high - low > max(1, TOLERANCE * len(rows)):
+        warnings.warn(
+            f"fold_count: whole groups give {fold_count} folds of {low} to {high} of "
+            f"{len(rows)} training samples.",
+            stacklevel=2,
+        )
     fold_of = fold_of_group[codes]
     return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]
 
 
 def _counts(n: int, size_test: float | None, size_validation: float | None) -> dict[str, int]:
-    """Return how many samples to cut, test first: as many as a random cut has."""
+    """Return the sizes of the splits, test first: those of a random cut."""
     cut = stratify.split(n, size_test=size_test, size_validation=size_validation, seed=0)
     return {name: len(cut[name]) for name in reversed(cut) if name != "train"}
 
@@ -202,7 +197,7 @@ def _nearest(sizes: NDArray[np.int64], count: int, *, most: int) -> NDArray[np.b
 
 
 def _coded(groups: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the group of each sample as a number from 0, and how many samples each group has."""
+    """Return the group of each sample as a number from 0, and the size of each group."""
     codes, _ = pd.factorize(pd.Series(groups), sort=True)
     missing = np.flatnonzero(codes < 0)
     if len(missing):
@@ -211,23 +206,6 @@ def _coded(groups: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             f"{missing[:SHOWN].tolist()}. Fill them or leave them out."
         )
     return codes.astype(np.int64), np.bincount(codes)
-
-
-def _tell_size(name: str, count: int, wanted: int, n: int) -> None:
-    if abs(count - wanted) > max(1, TOLERANCE * n):
-        warnings.warn(
-            f"size_{name}: {wanted} of {n} samples asked for; whole groups give {count}.",
-            stacklevel=3,
-        )
-
-
-def _tell_folds(loads: list[int], n: int) -> None:
-    if max(loads) - min(loads) > max(1, TOLERANCE * n):
-        warnings.warn(
-            f"fold_count: whole groups give {len(loads)} folds of {min(loads)} to {max(loads)} of "
-            f"{n} training samples.",
-            stacklevel=3,
-        )
 
 
 def _refuse_folds(fold_count: int, most: int, there_are: str) -> None:

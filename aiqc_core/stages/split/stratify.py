@@ -1,4 +1,4 @@
-"""Cutting samples into train, validation and test, each with its share of every class."""
+"""Cut samples into train, validation and test, each with its share of every class."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Strata:
     Attributes:
         codes: `(samples,)`, from 0.
         names: the class or the bin of each code.
-        bin_count: how many quantiles there really are; None for classes.
+        bin_count: the actual number of quantiles; None for classes.
     """
 
     codes: NDArray[np.int64]
@@ -42,13 +42,7 @@ class Strata:
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What samples are stratified by.
-
-    Attributes:
-        values: `(samples,)`, or one-hot `(samples, classes)`.
-        names: of the columns of one-hot values; their numbers by default.
-        argument: which of a user's arguments chose it, for messages.
-    """
+    """The values by which samples are stratified; for its attributes see `strata`."""
 
     values: NDArray[Any]
     names: tuple[str, ...] | None = None
@@ -64,17 +58,17 @@ def strata(
 ) -> Strata:
     """Return the strata of a label.
 
-    Floating values are cut into quantiles by pandas' `qcut` rule; whole numbers too when
-    `bin_count` is given; other values are their own strata; one-hot rows count as their column.
+    Floating values are cut into quantiles by pandas' `qcut` rule, and so are whole numbers when
+    `bin_count` is given. Other values are their own strata. One-hot rows count as their column.
 
     Args:
         values: `(samples,)`, or one-hot `(samples, classes)`.
-        bin_count: quantiles, at least 2; 3 by default, enough to tell low, middle and high.
+        bin_count: number of quantiles, at least 2; 3 by default: low, middle and high.
         names: of the columns of one-hot values; their numbers by default.
-        argument: which of a user's arguments chose the values, for messages.
+        argument: the user's argument that chose the values, for messages.
 
     Raises:
-        SplitError: a missing value, or a `bin_count` that cannot be.
+        SplitError: a missing value, or an impossible `bin_count`.
 
     >>> strata(np.array(["b", "a", "b"])).codes.tolist()
     [1, 0, 1]
@@ -88,7 +82,10 @@ def strata(
         return Strata(codes.astype(np.int64), tuple(map(str, columns)), None)
     column = pd.Series(values.ravel()).infer_objects()
     _refuse_missing(column, argument)
-    _refuse_bins(column, bin_count)
+    if bin_count is not None:
+        whole("bin_count", bin_count, least=LEAST_BINS)
+        if not types.is_any_real_numeric_dtype(column.dtype):
+            _refuse_bins_of_classes(bin_count)
     if types.is_float_dtype(column.dtype) or bin_count is not None:
         return _quantiles(column.to_numpy(dtype=float), bin_count or DEFAULT_BINS)
     codes, classes = pd.factorize(column, sort=True)
@@ -109,14 +106,14 @@ def split(
     split (see `absent`), but never from train.
 
     Args:
-        n: how many samples.
+        n: number of samples.
         strata: of each sample; without, the cut is purely random.
         size_test: share for test, in (0, 1); `ceil(n * size_test)` samples.
         size_validation: share for validation, in (0, 1); rounded up likewise.
         seed: of the draw, a whole number from 0.
 
     Returns:
-        `{"train", "validation", "test"}`, those asked for, as sorted positions.
+        `{"train", "validation", "test"}`, the requested ones, as sorted positions.
 
     Raises:
         SplitError: a size out of range, a split that would be empty, or a class too small.
@@ -128,7 +125,12 @@ def split(
     counts = {
         name: _count(n, f"size_{name}", size) for name, size in sizes.items() if size is not None
     }
-    _refuse_empty_train(n, counts, sizes)
+    if n - sum(counts.values()) < 1:
+        given = ", ".join(f"size_{name}={sizes[name]}" for name in counts)
+        raise SplitError(
+            f"{given or 'samples'}: of {n} samples, {counts} leave none to train. Use "
+            "smaller sizes or more samples."
+        )
     codes = np.zeros(n, dtype=np.int64)
     if strata is not None and len(strata.names) > 1:
         codes = strata.codes
@@ -165,14 +167,6 @@ def _refuse_missing(column: pd.Series, argument: str) -> None:
             )
 
 
-def _refuse_bins(column: pd.Series, bin_count: int | None) -> None:
-    if bin_count is None:
-        return
-    whole("bin_count", bin_count, least=LEAST_BINS)
-    if not types.is_any_real_numeric_dtype(column.dtype):
-        _refuse_bins_of_classes(bin_count)
-
-
 def _refuse_bins_of_classes(bin_count: int | None) -> None:
     if bin_count is not None:
         raise SplitError(
@@ -202,17 +196,6 @@ def _count(n: int, argument: str, size: float) -> int:
         raise SplitError(f"{argument}: {size!r}; give a share between 0 and 1, both excluded.")
     # The decimal that the user wrote: 0.07 of 100 is 7, though 0.07 * 100 is a hair more.
     return math.ceil(n * Fraction(repr(float(size))))
-
-
-def _refuse_empty_train(
-    n: int, counts: Mapping[str, int], sizes: Mapping[str, float | None]
-) -> None:
-    if n - sum(counts.values()) < 1:
-        given = ", ".join(f"size_{name}={sizes[name]}" for name in counts)
-        raise SplitError(
-            f"{given or 'samples'}: of {n} samples, {dict(counts)} leave none to train. Use "
-            "smaller sizes or more samples."
-        )
 
 
 def _refuse_small(codes: NDArray[np.int64], strata: Strata, counts: Mapping[str, int]) -> None:
