@@ -81,11 +81,7 @@ def lock(folder: Path, *, timeout_seconds: float = 3600.0) -> FileLock:
 
 
 def publish(folder: Path, store: ObjectStore, name: str) -> None:
-    """Copy a whole folder of the cache to a store, as `name` below its URL, the manifest last.
-
-    Raises:
-        ArtifactsError: the store cannot be reached or written.
-    """
+    """Copy a whole folder of the cache to a store, as `name` below its URL, the manifest last."""
     files: list[str] = list(json.loads((folder / MANIFEST).read_text()))
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         list(pool.map(lambda file: store.put_file(f"{name}/{file}", folder / file), files))
@@ -93,10 +89,7 @@ def publish(folder: Path, store: ObjectStore, name: str) -> None:
 
 
 def retrieve(folder: Path, store: ObjectStore, name: str) -> bool:
-    """Write a folder of the cache from its copy on a store, whole or not at all; see `publish`.
-
-    Returns:
-        False where the store has no copy.
+    """Write a folder of the cache from its copy; return False where the store has none.
 
     Raises:
         ArtifactsError: the store cannot be reached, or the copy is damaged.
@@ -117,11 +110,7 @@ def retrieve(folder: Path, store: ObjectStore, name: str) -> bool:
 
 
 def withdraw(store: ObjectStore, prefix: str) -> None:
-    """Delete the copies below a name from an object store, their manifests first.
-
-    Raises:
-        ArtifactsError: the store cannot be reached or written.
-    """
+    """Delete the copies below a name from an object store, their manifests first."""
     store.delete(manifests_first([entry.name for entry in store.entries(prefix)]))
 
 

@@ -154,12 +154,11 @@ class ObjectStore:
             if not path.stat().st_size:
                 self.put(name, b"")
                 return
-            with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                view = memoryview(data)
-                try:
-                    self.put(name, view)
-                finally:
-                    view.release()
+            with (
+                mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as data,
+                memoryview(data) as view,
+            ):
+                self.put(name, view)
 
     def get_file(self, name: str, path: Path) -> str:
         """Write an object's bytes to a file of this machine and return their SHA-256."""
@@ -310,12 +309,8 @@ def _write_file(path: Path, view: memoryview) -> None:
 
 
 def _sync(path: Path) -> None:
-    with suppress(OSError):  # deleted meanwhile
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError), path.open("rb") as stream:  # it may be deleted meanwhile
+        os.fsync(stream.fileno())
 
 
 def _written(about: dict[str, Any]) -> float:

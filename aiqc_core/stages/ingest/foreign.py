@@ -44,11 +44,7 @@ PARQUET = b"PAR1"  # at both ends of such a file
 
 
 def refuse_foreign(path: Path) -> None:
-    """Refuse a file whose bytes are no text in UTF-8 of rows and fields.
-
-    Raises:
-        IngestError: with the format of the file and the remedy.
-    """
+    """Refuse a file whose bytes are no text in UTF-8 of rows and fields."""
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
         stream.seek(max(path.stat().st_size - len(PARQUET), 0))

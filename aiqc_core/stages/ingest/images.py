@@ -96,11 +96,7 @@ def from_folder(path: str | Path) -> tuple[NDArray[Any], str]:
 
 
 def from_urls(urls: Sequence[str] | str) -> tuple[NDArray[Any], str]:
-    """Read images behind urls, in their order; see `read_images` and `remote.fetch_each`.
-
-    Raises:
-        IngestError: with every url that could not be fetched or read as an image.
-    """
+    """Read images behind urls, in their order; see `read_images` and `remote.fetch_each`."""
     fetched = remote.fetch_each(urls)
     stack = _stack([(name, body) for name, body, fault in fetched if not fault])
     faults = [f"{name}: {fault}" for name, _, fault in fetched if fault]

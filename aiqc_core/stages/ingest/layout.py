@@ -50,11 +50,7 @@ class Layout:
 
 
 def laid_out(path: Path, delimiter: str, header: int | None) -> Layout:
-    """Return the layout of a file.
-
-    Raises:
-        IngestError: names that repeat: pandas would rename them `a`, `a.1` without a warning.
-    """
+    """Return the layout of a file; refuse names that repeat, which pandas would rename."""
     line, names = next(islice(records(path, delimiter), header or 0, None), (1, []))
     if header is None:
         return Layout(path, delimiter, None, None, 1)
@@ -83,9 +79,6 @@ def refuse_other_separator(layout: Layout) -> None:
 
     Text that spaces or marks such as `:` cut evenly may be one column, such as telephone numbers
     or scores; it only gets a warning.
-
-    Raises:
-        IngestError: with the separator that was found, and the remedy.
     """
     lines = _lines(layout)
     _refuse_quoted_lines(layout, lines)

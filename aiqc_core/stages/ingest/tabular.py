@@ -59,11 +59,7 @@ def read_table(
 
 
 def read_parquet_bytes(path: str | Path) -> memoryview | None:
-    """Return the bytes of a Parquet file, None for a file of another format.
-
-    Raises:
-        IngestError: see `read_table`.
-    """
+    """Return the bytes of a Parquet file, None for a file of another format."""
     if _format_of(path) != "parquet":
         return None
     with _existing(path) as file:

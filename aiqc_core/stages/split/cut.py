@@ -98,11 +98,7 @@ def cut(  # noqa: PLR0913 - the options of Splitset.make
 def refuse_arguments(
     *, bin_count: int | None, groups: object, time_ordered: object, gap: int, has_basis: bool
 ) -> None:
-    """Refuse arguments of a cut that exclude each other, whatever the samples are.
-
-    Raises:
-        ArgumentError, SplitError: with the arguments.
-    """
+    """Refuse arguments of a cut that exclude each other, whatever the samples are."""
     flag("time_ordered", time_ordered)
     whole("gap", gap, least=0)
     if groups is not None and time_ordered:
