@@ -57,11 +57,7 @@ class Entry(NamedTuple):
 
 
 def configured() -> ObjectStore | None:
-    """Return the store that `AIQC_ARTIFACTS` names, None where it is not set.
-
-    Raises:
-        ArtifactsError: it has no place, holds credentials, or its package is not installed.
-    """
+    """Return the store of `AIQC_ARTIFACTS`, None where it is not set; errors as `ObjectStore`."""
     url = config.artifacts_url()
     return None if url is None else _opened(url, os.getpid())
 
@@ -74,14 +70,23 @@ def _opened(url: str, _pid: int) -> ObjectStore:
 class ObjectStore:
     """Objects by name below a URL.
 
-    All methods raise ArtifactsError where the store cannot be reached, read or written. A name
-    consists of letters, digits, `/`, `.`, `_` and `-`.
+    A URL without a place or with credentials, or a package that is missing, is an ArtifactsError,
+    and so is a store that cannot be reached, read or written. A name consists of letters, digits,
+    `/`, `.`, `_` and `-`.
     """
 
     def __init__(self, url: str) -> None:
-        _refuse_url(url)
+        scheme, mark, place = url.partition("://")
+        where = f"AIQC_ARTIFACTS: {redacted(url)!r}"
+        if not (mark and scheme and place.strip("/")):
+            raise ArtifactsError(f"{where} names no place; give {EXAMPLES}.")
+        if "@" in place or "?" in place:
+            raise ArtifactsError(
+                f"{where} holds credentials or options, which would be shown; give {EXAMPLES}, "
+                "and credentials as fsspec and AWS read them (AWS_ACCESS_KEY_ID, AWS_PROFILE, a "
+                "role)."
+            )
         self.url = url.rstrip("/")
-        scheme = url.partition("://")[0]
         try:
             opened: Any = url_to_fs(url, **_options(scheme))
         except (ImportError, ValueError) as error:
@@ -196,8 +201,8 @@ class ObjectStore:
         ]
 
     def _piece(self, name: str, start: int, end: int) -> bytes:
+        call = partial(self._system.cat_file, self._path(name), start=start, end=end)
         try:
-            call = partial(self._system.cat_file, self._path(name), start=start, end=end)
             return self._retried(call)
         except FileNotFoundError as error:
             raise self._missing(name) from error
@@ -236,13 +241,12 @@ class ObjectStore:
 
     def _failed(self, error: Exception) -> ArtifactsError:
         reason = redacted(f"{type(error).__name__}: {error}")
+        remedy = "runs and can be reached (AIQC_ARTIFACTS, AWS_ENDPOINT_URL)"
         if _is_lasting(error):
-            what = "See that it exists, has room and may be read and written (AIQC_ARTIFACTS)"
-        else:
-            what = "See that it runs and can be reached (AIQC_ARTIFACTS, AWS_ENDPOINT_URL)"
+            remedy = "exists, has room and may be read and written (AIQC_ARTIFACTS)"
         return ArtifactsError(
-            f"artifacts: {self.url} cannot be reached or used ({reason}). {what}; nothing that "
-            "was stored is lost: then run the same again."
+            f"artifacts: {self.url} cannot be reached or used ({reason}). See that it {remedy}; "
+            "nothing that was stored is lost: then run the same again."
         )
 
     def _missing(self, name: str) -> NotFoundError:
@@ -276,23 +280,9 @@ def _options(scheme: str) -> dict[str, Any]:
     return {"config_kwargs": config_kwargs, "use_listings_cache": False}  # others write too
 
 
-def _refuse_url(url: str) -> None:
-    scheme, mark, place = url.partition("://")
-    if not (mark and scheme and place.strip("/")):
-        raise ArtifactsError(f"AIQC_ARTIFACTS: {redacted(url)!r} names no place; give {EXAMPLES}.")
-    if "@" in place or "?" in place:
-        raise ArtifactsError(
-            f"AIQC_ARTIFACTS: {redacted(url)!r} holds credentials or options, which would be "
-            f"shown; give {EXAMPLES}, and credentials as fsspec and AWS read them "
-            "(AWS_ACCESS_KEY_ID, AWS_PROFILE, a role)."
-        )
-
-
 def _is_lasting(error: Exception) -> bool:
-    lasting = isinstance(
-        error, FileNotFoundError | PermissionError | ValueError | TypeError | NotImplementedError
-    )
-    return lasting or getattr(error, "errno", None) in LASTING
+    kinds = (FileNotFoundError, PermissionError, ValueError, TypeError, NotImplementedError)
+    return isinstance(error, kinds) or getattr(error, "errno", None) in LASTING
 
 
 def _write_file(path: Path, view: memoryview) -> None:

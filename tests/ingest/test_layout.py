@@ -15,7 +15,6 @@ from aiqc_core.stages.ingest import content, external, tabular
 from aiqc_core.stages.ingest.content import Source
 from aiqc_core.stages.ingest.delimited import BLANKS
 from aiqc_core.stages.ingest.digest import frame_digest
-from aiqc_core.stages.ingest.lru_cache import Recent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +52,7 @@ def test_a_word_of_text_is_a_word_whatever_pandas_takes_it_for(
     pd.testing.assert_frame_equal(found.values, frame)
     digest = found.digest()
     assert digest == frame_digest(frame)
-    monkeypatch.setattr(external, "_recent", Recent())
+    monkeypatch.setattr(external, "_recent", external.Recent())
     for columns in (["kind", "v"], ["kind"]):
         part = external.read_part(
             source, found.columns, found.dtypes, digest, columns=columns, samples=[0, 3]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aiqc_core.errors import IngestError
-from aiqc_core.stages.ingest import content, external, images, lru_cache, tabular
+from aiqc_core.stages.ingest import content, external, images, tabular
 from aiqc_core.stages.ingest.content import Content, Source
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def test_of_text_too_large_to_hold_only_the_columns_asked_for_are_decoded(
     names = ["c", "d", "e", "f"]
     source = Source(content.TABULAR, str(path), header=header)
     found, part = registered(source, rename_columns=names, retype={"e": "category"})
-    monkeypatch.setattr(lru_cache, "MOST_BYTES", 10)
+    monkeypatch.setattr(external, "MOST_BYTES", 10)
     whole = part()
     calls = watched(monkeypatch, pd, "read_csv")
     pd.testing.assert_frame_equal(
@@ -181,7 +181,7 @@ def test_a_source_of_before_words_were_kept_is_read_as_it_was(
     path.write_text("kind,v\nNA,1\nnorth,NA\n")
     frame = pd.DataFrame({"kind": ["NA", "north"], "v": [1.0, None]})
     then = content.of_table(frame.assign(kind=[None, "north"]), "csv")
-    monkeypatch.setattr(lru_cache, "MOST_BYTES", 1)
+    monkeypatch.setattr(external, "MOST_BYTES", 1)
     source, dtypes = Source(content.TABULAR, str(path)), dict(then.dtypes)
     for columns in (["kind", "v"], ["kind"]):
         part = external.read_part(
@@ -198,8 +198,8 @@ sizes = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 12)), max_size=30)
 @given(sizes)
 def test_no_more_is_held_than_allowed_and_the_latest_first(puts: list[tuple[int, int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lru_cache, "MOST_BYTES", 10)
-        held = lru_cache.Recent()
+        patch.setattr(external, "MOST_BYTES", 10)
+        held = external.Recent()
         kept: dict[int, int] = {}  # by hand: the oldest go until the rest fits
         for key, size in puts:
             held.put(key, np.full(size, key, np.uint8))

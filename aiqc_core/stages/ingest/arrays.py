@@ -73,10 +73,6 @@ def conform(
     Raises:
         IngestError: another number of axes, an empty, masked, structured or object array, names
             that do not fit, or a dtype that would lose values.
-
-    >>> array, columns = conform(np.zeros((2, 3, 2), dtype=int), ndim=3, retype="float32")
-    >>> array.dtype, columns
-    (dtype('float32'), ['0', '1'])
     """
     argument = f"arr{ndim}D_or_npyPath"
     _refuse_array(array, argument, ndim)
@@ -103,9 +99,6 @@ def take(
 
     Raises:
         SelectionError: an unknown or repeated column or position, or an empty list.
-
-    >>> take(np.arange(6).reshape(3, 1, 2), ["a", "b"], [2, 0], "b").tolist()
-    [[[5]], [[1]]]
     """
     chosen = checked_columns("columns", columns, list(names))
     positions = checked_positions("samples", samples, len(array))
@@ -114,11 +107,7 @@ def take(
 
 
 def to_npy(array: NDArray[Any]) -> bytes:
-    """Return an array as `.npy` bytes, the same whatever its memory layout.
-
-    >>> from_npy(to_npy(np.arange(3))).tolist()
-    [0, 1, 2]
-    """
+    """Return an array as `.npy` bytes, the same whatever its memory layout."""
     sink = io.BytesIO()
     np.lib.format.write_array(sink, np.ascontiguousarray(array), allow_pickle=False)
     return sink.getvalue()
@@ -130,11 +119,7 @@ def from_npy(data: bytes | memoryview) -> NDArray[Any]:
 
 
 def to_frames(array: NDArray[Any], columns: Sequence[str]) -> list[Any]:
-    """Return a DataFrame a sample (sequence), or a list of one a channel for each (image).
-
-    >>> [frame.shape for frame in to_frames(np.zeros((2, 3, 1)), ["a"])]
-    [(3, 1), (3, 1)]
-    """
+    """Return a DataFrame per sample of a sequence, a list of one per channel of an image."""
     if array.ndim == len(AXES["image"]):
         return [to_frames(part, columns) for part in array]
     return [pd.DataFrame(np.asarray(table), columns=list(columns)) for table in array]

@@ -32,51 +32,32 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The place of values that are not in the store.
+    """The place of values that are not in the store."""
 
-    Attributes:
-        kind: `'tabular'`, `'sequence'` or `'image'`.
-        place: the path of the file or folder; for urls the place they share, if any.
-        urls: the urls of images.
-        header: of a CSV or TSV, see `tabular.read_table`.
-    """
-
-    kind: str
-    place: str | None = None
-    urls: tuple[str, ...] | None = None
-    header: object = "infer"
+    kind: str  # TABULAR, SEQUENCE or IMAGE
+    place: str | None = None  # the path of the file or folder; the place that urls share, if any
+    urls: tuple[str, ...] | None = None  # of images
+    header: object = "infer"  # of a CSV or TSV, see `read_delimited`
 
     @property
     def shown(self) -> str:
-        """What an error calls it."""
+        """The source in errors."""
         return str(self.place) if self.urls is None else f"{len(self.urls)} urls"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Values as they will be registered, and their description.
+    """Values as they will be registered, and their description."""
 
-    Attributes:
-        kind: `'tabular'`, `'sequence'` or `'image'`.
-        values: a DataFrame, or an array `(samples, …, columns)`.
-        source_format: `'dataframe'`, `'ndarray'`, a file's format, or the images' one.
-        columns: names, in order.
-        dtypes: `{column: dtype}` of a table, one dtype of an array.
-        shape: `{axis: length}`.
-        memory_mb: size in memory in MiB, rounded up, at least 1.
-        contains_nan: whether a value is missing: NaN, None, NaT or pd.NA.
-        file: the source's own bytes, where they give the values back as they are.
-    """
-
-    kind: str
-    values: Any
-    source_format: str
+    kind: str  # TABULAR, SEQUENCE or IMAGE
+    values: Any  # a DataFrame, or an array `(samples, …, columns)`
+    source_format: str  # `'dataframe'`, `'ndarray'`, a file's format, or the images' one
     columns: list[str]
-    dtypes: dict[str, str] | str
-    shape: dict[str, int]
-    memory_mb: int
-    contains_nan: bool
-    file: Hashed | None = None
+    dtypes: dict[str, str] | str  # `{column: dtype}` of a table, one dtype of an array
+    shape: dict[str, int]  # `{axis: length}`
+    memory_mb: int  # MiB in memory, rounded up, at least 1
+    contains_nan: bool  # NaN, None, NaT or pd.NA
+    file: Hashed | None = None  # the source's own bytes, where they can be stored as they are
 
     def digest(self) -> str:
         """Return the SHA-256 of names, dtypes and values."""
@@ -123,16 +104,9 @@ class Sealed:
         return self.digest.result()
 
 
-def of_table(
-    frame: pd.DataFrame,
-    source_format: str,
-    *,
-    rename_columns: Sequence[str] | None = None,
-    retype: object = None,
-    called: str = "dataframe",
-) -> Content:
-    """Return a table as content, or refuse it; see `tabular.conform`."""
-    values = tabular.conform(frame, rename_columns=rename_columns, retype=retype, called=called)
+def of_table(frame: pd.DataFrame, source_format: str, **changes: Any) -> Content:
+    """Return a table as content, or refuse it; `changes` as in `tabular.conform`."""
+    values = tabular.conform(frame, **changes)
     return Content(
         kind=TABULAR,
         values=values,
@@ -145,18 +119,9 @@ def of_table(
     )
 
 
-def of_array(
-    array: NDArray[Any],
-    kind: Any,
-    source_format: str,
-    *,
-    rename_columns: Sequence[str] | None = None,
-    retype: object = None,
-) -> Content:
-    """Return a sequence or images as content, or refuse them; see `arrays.conform`."""
-    values, columns = arrays.conform(
-        array, ndim=NDIM[kind], rename_columns=rename_columns, retype=retype
-    )
+def of_array(array: NDArray[Any], kind: str, source_format: str, **changes: Any) -> Content:
+    """Return a sequence or images as content, or refuse them; `changes` as in `arrays.conform`."""
+    values, columns = arrays.conform(array, ndim=NDIM[kind], **changes)
     return Content(
         kind=kind,
         values=values,
@@ -186,23 +151,31 @@ def read(
     """Read a source whole and return its content.
 
     Args:
-        source: where the values are.
+        source: the place of the values.
         rename_columns: new names, one for each column.
         retype: a dtype for all columns, or of a table `{column: dtype}`.
         keep_file: keep the bytes of a Parquet file, to store them instead of an encoding of ours.
         known: dtypes of a CSV's or TSV's columns, by name; those of `retype` by default.
-        quiet: do not warn: this very source was read before.
+        quiet: see `Hints`.
         keeps_words: see `Hints`.
 
     Raises:
         IngestError: it is missing, unreadable, or cannot be kept exactly.
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
-    if source.kind == TABULAR:
-        hints = Hints(rename_columns, retype if known is None else known, quiet, keeps_words)
-        return _read_table(source, changes, hints, keep_file=keep_file)
-    array, source_format = _read_array(source)
-    return of_array(array, source.kind, source_format, **changes)
+    if source.kind != TABULAR:
+        array, source_format = _read_array(source)
+        return of_array(array, source.kind, source_format, **changes)
+    hints = Hints(rename_columns, retype if known is None else known, quiet, keeps_words)
+    place = str(source.place)
+    changes["called"] = f"file_path: {place}"
+    data = tabular.read_parquet_bytes(place) if keep_file else None
+    if data is None:
+        frame, source_format = tabular.read_table(place, header=source.header, hints=hints)
+        return of_table(frame, source_format, **changes)
+    file = Hashed(data)
+    found = of_table(read_parquet(Path(place), data), "parquet", **changes)
+    return replace(found, file=file) if is_kept_by(data, found.values) else found
 
 
 def from_bytes(kind: str, data: bytes | memoryview, columns: Sequence[str] | None = None) -> Any:
@@ -228,20 +201,6 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
         return frame_digest(values)
     names = np.array(list(columns))
     return array_digest(np.array([array_digest(names), array_digest(values)]))
-
-
-def _read_table(
-    source: Source, changes: dict[str, Any], hints: Hints, *, keep_file: bool
-) -> Content:
-    place = str(source.place)
-    changes["called"] = f"file_path: {place}"
-    data = tabular.read_parquet_bytes(place) if keep_file else None
-    if data is None:
-        frame, source_format = tabular.read_table(place, header=source.header, hints=hints)
-        return of_table(frame, source_format, **changes)
-    file = Hashed(data)
-    found = of_table(read_parquet(Path(place), data), "parquet", **changes)
-    return replace(found, file=file) if is_kept_by(data, found.values) else found
 
 
 def _read_array(source: Source) -> tuple[NDArray[Any], str]:

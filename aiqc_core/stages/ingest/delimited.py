@@ -44,18 +44,13 @@ NUMBERS = frozenset({"nan", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"})
 class Hints:
     """What is known of a file before it is read.
 
-    Attributes:
-        names: of the columns that are read, in the file's order, in place of the header's.
-        dtypes: of columns by name, or one for all. Words for blanks are blanks in columns of
-            numbers and moments, and words in columns of text.
-        quiet: do not warn: an earlier reader of this very file did.
-        keeps_words: whether words for blanks stay words in text; in older stores they do not.
+    Words for blanks are blanks where the dtype is one of numbers or moments, and words in text.
     """
 
-    names: Sequence[str] | None = None
-    dtypes: object = None
-    quiet: bool = False
-    keeps_words: bool = True
+    names: Sequence[str] | None = None  # replace the header's, in the file's order
+    dtypes: object = None  # of columns by name, or one for all
+    quiet: bool = False  # do not warn: an earlier reader of this very file did
+    keeps_words: bool = True  # in text; sources that older versions registered do not
 
     def of(self, frame: pd.DataFrame) -> list[tuple[str, Any]]:
         """Return the name of each column and the dtype it becomes, None where it is not known."""
@@ -125,11 +120,7 @@ def read_delimited(
 
 
 def header_of(path: Path, delimiter: str) -> list[str]:
-    """Return the columns of a file whose first line names them, without reading its rows.
-
-    Raises:
-        IngestError: no text, another separator, or names that repeat.
-    """
+    """Return the columns in the first line of a file; refuse what `read_delimited` refuses."""
     refuse_foreign(path)
     layout = laid_out(path, delimiter, 0)
     refuse_other_separator(layout)

@@ -21,10 +21,6 @@ def frame_digest(frame: pd.DataFrame) -> str:
 
     The orders of rows and columns and every bit of a value count; compression, memory layout and
     the payload of a NaN do not.
-
-    >>> a = pd.DataFrame({"x": [1.0, 2.0]})
-    >>> frame_digest(a) == frame_digest(a.copy()), frame_digest(a) == frame_digest(a.astype(int))
-    (True, False)
     """
     hasher = hashlib.sha256(FORMAT)
     _add(hasher, str(len(frame)).encode())
@@ -36,12 +32,7 @@ def frame_digest(frame: pd.DataFrame) -> str:
 
 
 def array_digest(array: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's dtype, shape and values, whatever its memory layout.
-
-    >>> a = np.arange(6).reshape(2, 3)
-    >>> array_digest(a) == array_digest(np.asfortranarray(a))
-    True
-    """
+    """Return the SHA-256 of an array's dtype, shape and values, whatever its memory layout."""
     hasher = hashlib.sha256(b"aiqc-array-1")
     dtype = array.dtype.newbyteorder("<").str
     _add(hasher, dtype.encode(), str(array.shape).encode(), _plain(array))

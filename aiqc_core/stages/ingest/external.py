@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from pyarrow.parquet import ParquetFile
 
 from aiqc_core.stages.ingest import content, images, parquet, tabular
 from aiqc_core.stages.ingest.arrays import NPY_ENDING
 from aiqc_core.stages.ingest.delimited import Hints
-from aiqc_core.stages.ingest.lru_cache import Recent
 from aiqc_core.stages.ingest.paths import local_path, refuse_changed
 from aiqc_core.stages.ingest.selection import checked_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
-    import pandas as pd
+    from numpy.typing import NDArray
 
     from aiqc_core.stages.ingest.content import Source
 
@@ -25,10 +27,43 @@ if TYPE_CHECKING:
     Stamp = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
 TEXT_ENDINGS = (".csv", ".tsv")
+MOST_BYTES = 2**28  # of values in memory
 PARQUET_ENDINGS = (".parquet", ".pq")
 
 _unchanged: set[Stamp] = set()  # sources that this process has read whole and compared
 _without_words: set[Stamp | None] = set()  # registered when words for blanks were blanks in text
+
+
+class Recent:
+    """The values used last, up to `MOST_BYTES`; safe between threads.
+
+    It returns a frame that copies on write, as always in pandas 3, and a copy of an array.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """Return the values of a key, None where they are not held."""
+        with self._lock:
+            if key not in self._held:
+                return None
+            self._held.move_to_end(key)
+            return _own(self._held[key][0])
+
+    def put(self, key: Hashable, values: pd.DataFrame | NDArray[Any]) -> None:
+        """Hold values and drop those used longest ago; too large ones are not held."""
+        size = _size(values)
+        if size > MOST_BYTES:
+            return
+        with self._lock:
+            self._held.pop(key, None)
+            self._held[key] = (_own(values), size)
+            while sum(held for _, held in self._held.values()) > MOST_BYTES:
+                self._held.popitem(last=False)
+
+
 _recent = Recent()
 
 
@@ -145,3 +180,13 @@ def _stamp(source: Source, sha256: str) -> Stamp | None:
     facts = [(name, Path(file).stat()) for name, file in files]
     moments = tuple((name, found.st_mtime_ns, found.st_size) for name, found in facts)
     return str(path.absolute()), sha256, moments
+
+
+def _own(values: Any) -> Any:
+    return values.copy(deep=False) if isinstance(values, pd.DataFrame) else values.copy()
+
+
+def _size(values: Any) -> int:
+    if isinstance(values, pd.DataFrame):
+        return int(values.memory_usage(index=False, deep=True).sum())
+    return int(values.nbytes)

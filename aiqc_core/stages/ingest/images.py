@@ -10,7 +10,7 @@ import warnings
 import zlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -43,8 +43,7 @@ TIFF_OLD_SUBFILE_TYPE, TIFF_OLD_REDUCED = 255, 2
 PLAIN_GREY = frozenset({"uint8", "uint16", "int32", "float32", "bool"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
+class _Found(NamedTuple):
     name: str
     mode: str
     size: tuple[int, int]
@@ -128,14 +127,10 @@ def to_pillow(array: NDArray[Any]) -> list[Image.Image]:
     """Return images with exactly the pixels of an array.
 
     Args:
-        array: `(samples, channels, rows, columns)` of 1 (L, I;16, I, F, 1), 2 (LA), 3 (RGB) or
-            4 (RGBA) channels.
+        array: `(samples, channels, rows, columns)` of 1 to 4 channels: grey, LA, RGB, RGBA.
 
     Raises:
         IngestError: another number of channels, or values that no pixels of Pillow hold.
-
-    >>> [image.mode for image in to_pillow(np.zeros((1, 3, 2, 2), np.uint8))]
-    ['RGB']
     """
     channels = array.shape[1]
     if channels not in CHANNELS:

@@ -32,21 +32,13 @@ NUMBER = re.compile(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The place of the header and the rows in a delimited text.
-
-    Attributes:
-        path: the file.
-        delimiter: between its fields, as it is read.
-        header: the number of filled lines above the header; None where there is no header.
-        names: the fields of the header; None where there is none.
-        line: the number, from 1, of the first line that is read: the header, if there is one.
-    """
+    """The place of the header and the rows in a delimited text."""
 
     path: Path
     delimiter: str
-    header: int | None
-    names: list[str] | None
-    line: int
+    header: int | None  # the number of filled lines above the header; None without a header
+    names: list[str] | None  # the fields of the header
+    line: int  # the number, from 1, of the first line that is read, the header if there is one
 
 
 def laid_out(path: Path, delimiter: str, header: int | None) -> Layout:

@@ -67,10 +67,6 @@ def from_parquet(data: bytes | memoryview, columns: Sequence[str] | None = None)
 
     Raises:
         SelectionError: an unknown or repeated column, or an empty list.
-
-    >>> frame = pd.DataFrame({"a": [1.0, None], "b": ["x", None]})
-    >>> from_parquet(to_parquet(frame), ["b"]).equals(frame[["b"]])
-    True
     """
     file = pq.ParquetFile(pa.BufferReader(data))
     dtypes = _recorded(file) or _natural(file)

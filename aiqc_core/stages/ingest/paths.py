@@ -38,16 +38,11 @@ def open_source(path: str | Path) -> IO[bytes]:
         IngestError: no such file, an http(s) url, or a file system that is not installed.
     """
     local = local_path(path)
-    _refuse_web(path)
-    try:
+    with _opening(path):
         if local is not None:
             return local.open("rb")
         system, place = url_to_fs(str(path))
         return system.open(place, "rb")
-    except FileNotFoundError as error:
-        raise IngestError(f"path: there is no file {path}; give the path of a file.") from error
-    except (ImportError, OSError, ValueError) as error:
-        raise _path_error(path, error) from error
 
 
 @contextmanager
@@ -71,17 +66,14 @@ def list_folder(path: str | Path) -> list[tuple[str, str, bool]]:
         IngestError: no such folder, an http(s) url, or a file system that is not installed.
     """
     local = local_path(path)
-    _refuse_web(path)
     missing = IngestError(f"folder_path: there is no folder {path}; give that of a folder.")
     if local is not None:
         if not local.is_dir():
             raise missing
         return [(entry.name, str(entry), entry.is_dir()) for entry in local.iterdir()]
-    try:
+    with _opening(path):
         system, place = url_to_fs(str(path))
         found: list[Any] | None = system.ls(place, detail=True) if system.isdir(place) else None
-    except (ImportError, OSError, ValueError) as error:
-        raise _path_error(path, error) from error
     if found is None:
         raise missing
     entries = [(system.unstrip_protocol(each["name"]), each["type"]) for each in found]
@@ -97,16 +89,20 @@ def refuse_changed(source: str, *, registered: str, found: str) -> None:
         )
 
 
-def _refuse_web(path: str | Path) -> None:
+@contextmanager
+def _opening(path: str | Path) -> Generator[None]:
+    """Refuse http(s) urls; turn the errors of opening a path into an IngestError."""
     if str(path).lower().startswith(tuple(f"{scheme}://" for scheme in WEB_SCHEMES)):
         raise IngestError(
             f"path: {path} is a url. Give images to Dataset.Image.from_urls; download anything "
             "else, and give its path."
         )
-
-
-def _path_error(path: str | Path, error: Exception) -> IngestError:
-    return IngestError(
-        f"path: {path} cannot be opened: {error}. Give a path of this machine, or of a file "
-        "system that fsspec finds installed."
-    )
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise IngestError(f"path: there is no file {path}; give the path of a file.") from error
+    except (ImportError, OSError, ValueError) as error:
+        raise IngestError(
+            f"path: {path} cannot be opened: {error}. Give a path of this machine, or of a file "
+            "system that fsspec finds installed."
+        ) from error

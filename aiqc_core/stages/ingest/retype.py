@@ -30,9 +30,6 @@ def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
     Raises:
         IngestError: a column that cannot be cast, with the first value it would lose.
         SelectionError: a column that is not there.
-
-    >>> retyped(pd.DataFrame({"a": [1, 2]}), {"a": "float32"})["a"].tolist()
-    [1.0, 2.0]
     """
     names = list(frame.columns)
     wanted: dict[str, Any] = dict.fromkeys(names, retype)

@@ -21,15 +21,10 @@ SHOWN = 5
 def checked_columns(
     argument: str, asked: Sequence[str] | str | None, available: Sequence[str]
 ) -> list[str]:
-    """Return the columns asked for (all when None), or refuse what is not there.
-
-    A single name counts as a list of one.
+    """Return the requested columns, all when None; a single name counts as a list of one.
 
     Raises:
         SelectionError: an empty list, an unknown column, or one named twice.
-
-    >>> checked_columns("columns", "b", ["a", "b"])
-    ['b']
     """
     if asked is None:
         return list(available)
@@ -46,15 +41,10 @@ def checked_columns(
 def checked_positions(
     argument: str, asked: Sequence[int] | int | None, count: int
 ) -> NDArray[np.int64]:
-    """Return the positions asked for (all when None), or refuse what is not there.
-
-    A single position counts as a list of one; `3` is always the fourth sample.
+    """Return the requested positions, all when None; `3` is always the fourth sample.
 
     Raises:
         SelectionError: an empty list, no whole number, a position outside, or one given twice.
-
-    >>> checked_positions("samples", [2, 0], 3).tolist()
-    [2, 0]
     """
     if asked is None:
         return np.arange(count, dtype=np.int64)
@@ -127,9 +117,5 @@ def listed(asked: Any) -> list[Any] | None:
 
 
 def repeated(names: Iterable[Any]) -> list[Any]:
-    """Return what occurs more than once, in order of first occurrence.
-
-    >>> repeated(["a", "b", "a"])
-    ['a']
-    """
+    """Return what occurs more than once, in order of first occurrence."""
     return [name for name, count in Counter(names).items() if count > 1]

@@ -95,12 +95,15 @@ def _faults_of_header(
             f"the column names {names[:SHOWN]} stand between single quotes, as text of the rows "
             'may. Use double quotes, or read it with pandas.read_csv(path, quotechar="\'")'
         )
+    words = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
+    columns = dict(text_columns(frame.head(SAMPLE_VALUES)))
+    recur = words and all(i in columns and columns[i].eq(names[i]).any() for i in words)
     if again := _repeated_header(frame, layout, names):
         yield (
             f"line {shown(again)} says the header again, so that columns of numbers hold text. "
             "Remove it; where the file has no header, say header=None"
         )
-    elif not are_names(names) or _recur(frame, names):
+    elif not are_names(names) or recur:
         yield (
             f"line {layout.line}, {names[: SHOWN + 1]}, was taken for the header, and looks like "
             "a row of values. Say header=None if it is one"
@@ -121,13 +124,6 @@ def _nameless(frame: pd.DataFrame, layout: Layout, position: int) -> str:
         f"{called}, and is called {str(frame.columns[position])!r}{looks if is_index else ''}. "
         "Give it a name, or leave it out of the file and the features"
     )
-
-
-def _recur(frame: pd.DataFrame, names: list[str]) -> bool:
-    """Say whether each name is a number or a value of its column, and one at least is a value."""
-    words = [i for i, name in enumerate(names) if not NUMBER.fullmatch(name)]
-    columns = dict(text_columns(frame.head(SAMPLE_VALUES)))
-    return bool(words) and all(i in columns and columns[i].eq(names[i]).any() for i in words)
 
 
 def _repeated_header(frame: pd.DataFrame, layout: Layout, names: list[str]) -> list[int]:

@@ -104,9 +104,6 @@ def take(
 
     Raises:
         SelectionError: an unknown or repeated column or position, or an empty list.
-
-    >>> take(pd.DataFrame({"a": [5, 6, 7]}), [2, 0], None)["a"].tolist()
-    [7, 5]
     """
     chosen = frame.loc[:, checked_columns("columns", columns, list(frame.columns))]
     if samples is None:

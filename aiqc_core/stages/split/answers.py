@@ -56,11 +56,6 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
     Args:
         table: the columns to look at, one row per sample.
         label: its columns, as many rows; several are one-hot.
-
-    >>> kind = pd.Series(list("aabbc") * 4)
-    >>> found = find(pd.DataFrame({"x": range(20), "copy": kind.str.upper()}), kind.to_frame("y"))
-    >>> [(answer["column"], answer["rows"]) for answer in found]
-    [('copy', 20)]
     """
     if len(table) < FEW_ROWS or not table.shape[1]:
         return []

@@ -22,17 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The samples of each split and fold.
+    """The samples of each split and fold, as sorted positions."""
 
-    Attributes:
-        splits: `{"train", "validation", "test"}`, the requested ones, as sorted positions.
-        folds: for each fold, the positions of train that train and those that are left out.
-        bin_count: number of quantiles; None if stratified by classes, or not stratified.
-    """
-
-    splits: dict[str, Positions]
-    folds: list[tuple[Positions, Positions]]
-    bin_count: int | None
+    splits: dict[str, Positions]  # "train", and "validation" and "test" if requested
+    folds: list[tuple[Positions, Positions]]  # the parts of train that train and are left out
+    bin_count: int | None  # number of quantiles; None if stratified by classes, or not at all
 
     def fold_splits(self, idx: int) -> dict[str, Positions]:
         """Return the splits of one fold: its two parts of train, then the other splits."""

@@ -55,14 +55,9 @@ def draw(
     keep: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Draw rows of each class in proportion; return those that stay and those drawn, sorted.
+    """Draw `count` rows, each class in proportion; return those that stay and those drawn.
 
-    Args:
-        rows: sorted positions, `(rows,)`.
-        codes: the class of each row, `(rows,)`.
-        count: the number to draw.
-        keep: rows of each class that stay.
-        rng: draws.
+    Rows are sorted positions, `codes` their classes; `keep` rows of each class stay.
     """
     present, inverse, counts = np.unique(codes, return_inverse=True, return_counts=True)
     quota = shares(counts, count, keep, rng)

@@ -39,9 +39,6 @@ def fold(
 
     Raises:
         SplitError: fewer than 2 folds, or more folds than samples or than the smallest class.
-
-    >>> [left.tolist() for _, left in fold(np.arange(4), fold_count=2, seed=0)]
-    [[1, 3], [0, 2]]
     """
     rows = np.sort(np.asarray(train, dtype=np.int64))
     samples = len(rows)

@@ -79,7 +79,7 @@ def count(
     Args:
         sketches: bits of the values of each sample at some places, `(samples, places)` each.
         hashes: of each whole sample; those that equal a training sample do not count.
-        labels: the number of each sample's label; None where there is none.
+        labels: the number of each sample's label, if any.
         splits: positions of samples by split; the first split is train.
     """
     (_, train), *others = splits.items()

@@ -110,10 +110,6 @@ def split_groups(
 
     Raises:
         SplitError: a missing group, fewer groups than splits, or an impossible size.
-
-    >>> cut = split_groups(["a", "a", "b"], size_test=0.3, seed=0)
-    >>> {name: rows.tolist() for name, rows in cut.items()}
-    {'train': [0, 1], 'test': [2]}
     """
     codes, sizes = _coded(groups)
     wanted = _counts(len(codes), size_test, size_validation)
@@ -153,9 +149,6 @@ def fold_groups(
 
     Raises:
         SplitError: a missing group, or more folds than groups.
-
-    >>> [b.tolist() for _, b in fold_groups(np.arange(3), list("aab"), fold_count=2, seed=0)]
-    [[0, 1], [2]]
     """
     rows = np.sort(np.asarray(train, dtype=np.int64))
     _, codes, sizes = np.unique(_coded(groups)[0][rows], return_inverse=True, return_counts=True)
