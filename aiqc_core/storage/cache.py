@@ -42,11 +42,8 @@ def write(
 ) -> None:
     """Write a folder of the cache in one step, under its `lock`; remove drafts of killed writers.
 
-    Args:
-        folder: its place; a broken folder there is replaced.
-        splits: pairs of a split's name and its arrays by name, taken one at a time so that only
-            one split is held in memory.
-        files: further files by name, in the folder's root.
+    A broken folder in its place is replaced. Splits are pairs of a name and arrays by name, taken
+    one at a time so that memory holds one split only; `files` go to the folder's root.
 
     Raises:
         MetastoreError: a file cannot be written: the disk is full.

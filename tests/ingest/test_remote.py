@@ -28,7 +28,7 @@ def fetch_urls(urls: list[str] | str, **limits: float) -> list[bytes]:
     fetched = remote.fetch_each(urls, **limits)  # type: ignore[arg-type]
     faults = [f"{name}: {fault}" for name, _, fault in fetched if fault]
     if faults:
-        raise remote.urls_error(faults, len(fetched))
+        raise IngestError("\n".join(faults))
     return [body for _, body, _ in fetched]
 
 

@@ -91,11 +91,8 @@ def take(
 ) -> NDArray[Any]:
     """Return samples by position and columns by name, in the order asked for.
 
-    Args:
-        array: `(samples, …, columns)`; a memory-mapped one is read at these samples only.
-        names: of all its columns.
-        samples: positions; all when None.
-        columns: names; all when None.
+    The array is `(samples, …, columns)`, with `names` of all its columns; a memory-mapped one is
+    read at these samples only. None selects all.
 
     Raises:
         SelectionError: an unknown or repeated column or position, or an empty list.

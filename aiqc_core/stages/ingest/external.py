@@ -83,13 +83,8 @@ def read_part(
     they are recent and not too large. Otherwise it decodes the selected columns, of a Parquet
     file only their row groups (categories need all), and maps a `.npy` file into memory.
 
-    Args:
-        source: its place.
-        names: of all its columns, as registered.
-        dtypes: as registered.
-        sha256: its hash at registration.
-        columns: the selected ones, in this order.
-        samples: positions, in this order; all when None.
+    `names` (of all columns), `dtypes` and `sha256` are as registered; `columns` and `samples`
+    (positions, all when None) are selected in this order.
 
     Raises:
         IngestError: it changed since, or can no longer be read.

@@ -80,13 +80,7 @@ def read_images(
         IngestError: with every file that is damaged, too large, of several frames or of another
             mode, or else every one that differs from most in mode or size.
     """
-    stack = _stack(sources)
-    if stack.faults:
-        raise IngestError(
-            f"images: {len(stack.faults)} of {len(sources)} cannot be read, and nothing was "
-            "registered:\n  " + "\n  ".join(stack.faults)
-        )
-    return _agreed(stack)
+    return _in_one_array("images", sources, [])
 
 
 def from_folder(path: str | Path) -> tuple[NDArray[Any], str]:
@@ -97,11 +91,8 @@ def from_folder(path: str | Path) -> tuple[NDArray[Any], str]:
 def from_urls(urls: Sequence[str] | str) -> tuple[NDArray[Any], str]:
     """Read images behind urls, in their order; see `read_images` and `remote.fetch_each`."""
     fetched = remote.fetch_each(urls)
-    stack = _stack([(name, body) for name, body, fault in fetched if not fault])
-    faults = [f"{name}: {fault}" for name, _, fault in fetched if fault]
-    if faults or stack.faults:
-        raise remote.urls_error(faults + stack.faults, len(fetched))
-    return _agreed(stack)
+    sources = [(name, body) for name, body, fault in fetched if not fault]
+    return _in_one_array("urls", sources, [f"{n}: {fault}" for n, _, fault in fetched if fault])
 
 
 def folder_sources(path: str | Path) -> list[tuple[str, str]]:
@@ -148,6 +139,38 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(digits) if digits else -1) for text, digits in parts], plain
 
 
+def _in_one_array(
+    argument: str,
+    sources: Sequence[tuple[str, bytes | str | Path | Image.Image]],
+    faults: list[str],
+) -> tuple[NDArray[Any], str]:
+    """Read images, and refuse them if some could not be read before or now, or if they differ."""
+    count = len(sources) + len(faults)
+    stack = _stack(sources)
+    faults = [*faults, *stack.faults]
+    if faults:
+        raise IngestError(
+            f"{argument}: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
+            + "\n  ".join(faults)
+        )
+    if stack.array is None:
+        raise IngestError("images: none given; give at least one.")
+    kinds = Counter((item.mode, item.size) for item in stack.found)
+    (mode, size), _ = kinds.most_common(1)[0]
+    others = [
+        f"{item.name}: {item.mode}, {item.size[0]}×{item.size[1]}"
+        for item in stack.found
+        if (item.mode, item.size) != (mode, size)
+    ]
+    if others:
+        raise IngestError(
+            f"images: all must agree in mode and size (width×height). Most are {mode}, "
+            f"{size[0]}×{size[1]}; convert, crop or remove:\n  " + "\n  ".join(others)
+        )
+    formats = {item.source_format for item in stack.found}
+    return stack.array, formats.pop() if len(formats) == 1 else "mixed"
+
+
 def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _Stack:
     stack, large = _Stack(), list[str]()
     with warnings.catch_warnings():
@@ -169,7 +192,7 @@ def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _
         warnings.warn(
             f"images: larger than Pillow deems safe: {', '.join(large)}.",
             Image.DecompressionBombWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
     return stack
 
@@ -245,25 +268,6 @@ def _in_kept_mode(image: Image.Image) -> Image.Image:
         raise IngestError(f"mode {image.mode}; save it as RGB, RGBA or greyscale")
     image.info.pop("transparency", None)  # Pillow would warn that RGB has none
     return image.convert(CONVERTED_MODES[image.mode])
-
-
-def _agreed(stack: _Stack) -> tuple[NDArray[Any], str]:
-    if stack.array is None:
-        raise IngestError("images: none given; give at least one.")
-    kinds = Counter((item.mode, item.size) for item in stack.found)
-    (mode, size), _ = kinds.most_common(1)[0]
-    others = [
-        f"{item.name}: {item.mode}, {item.size[0]}×{item.size[1]}"
-        for item in stack.found
-        if (item.mode, item.size) != (mode, size)
-    ]
-    if others:
-        raise IngestError(
-            f"images: all must agree in mode and size (width×height). Most are {mode}, "
-            f"{size[0]}×{size[1]}; convert, crop or remove:\n  " + "\n  ".join(others)
-        )
-    formats = {item.source_format for item in stack.found}
-    return stack.array, formats.pop() if len(formats) == 1 else "mixed"
 
 
 def _as_pixels(array: NDArray[Any], *, is_grey: bool) -> NDArray[Any]:

@@ -135,13 +135,7 @@ def _frame(table: pa.Table) -> pd.DataFrame:
 def read_part(
     path: Path, positions: Sequence[int], samples: NDArray[np.int64] | None
 ) -> pd.DataFrame:
-    """Decode some columns and row groups of a Parquet file.
-
-    Args:
-        path: the file.
-        positions: of columns in the file.
-        samples: positions of rows, in the order wanted; all when None.
-    """
+    """Decode columns and rows (all when None) by position, and only their row groups."""
     file = pq.ParquetFile(path)
     names = [file.schema_arrow.names[position] for position in positions]
     if samples is None:

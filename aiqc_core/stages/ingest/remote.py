@@ -68,14 +68,6 @@ def fetch_each(
         return list(pool.map(partial(_fetch, attempt, retries), numbered, asked))
 
 
-def urls_error(faults: list[str], count: int) -> IngestError:
-    """Return the error that lists all urls that failed."""
-    return IngestError(
-        f"urls: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
-        + "\n  ".join(faults)
-    )
-
-
 def _fetch(
     attempt: Callable[[str], bytes], retries: int, name: str, url: str
 ) -> tuple[str, bytes, str]:

@@ -23,9 +23,7 @@ def retyped(frame: pd.DataFrame, retype: object) -> pd.DataFrame:
     Rounding to a narrower float is no loss. NaN to a whole number, 300 to int8, 1.5 to int64 and
     2**53 + 1 to float64 are.
 
-    Args:
-        frame: `(samples, columns)`, names unique.
-        retype: a dtype (or its name) for all columns, or `{column: dtype}` for some.
+    `retype` is a dtype (or its name) for all columns, or `{column: dtype}` for some.
 
     Raises:
         IngestError: a column that cannot be cast, with the first value it would lose.

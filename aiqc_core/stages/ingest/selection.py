@@ -75,11 +75,7 @@ def column_names(
 ) -> list[str]:
     """Return the names of columns as texts, the new ones where there are some, each once.
 
-    Args:
-        names: the names before.
-        rename_columns: the new names; None keeps `names`.
-        called: what errors call the values.
-        place: where the columns are, for the error about their number.
+    None keeps `names`. Errors call the values `called`, and say the `place` of the columns.
 
     Raises:
         IngestError: new names that do not fit, or names that repeat.

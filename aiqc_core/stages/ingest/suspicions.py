@@ -55,11 +55,8 @@ def warn_suspicious(
 ) -> None:
     """Warn about a frame that a file can hardly mean.
 
-    Args:
-        frame: all columns that were read, by the header's names.
-        layout: of the file.
-        doubtful: positions of the columns of text that are not known to be text.
-        is_renamed: whether other names replace the header's.
+    `doubtful` are the positions of the columns of text that are not known to be text;
+    `is_renamed` says that other names replace the header's.
 
     Raises:
         IngestError: a column without a name and without values, or no row.

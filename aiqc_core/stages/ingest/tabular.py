@@ -34,12 +34,8 @@ def read_table(
 ) -> tuple[pd.DataFrame, str]:
     """Read a table; return the frame `(samples, columns)`, and `'csv'`, `'tsv'` or `'parquet'`.
 
-    Args:
-        path: ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case; a path of this machine, or
-            one that fsspec knows, which is copied here first.
-        header: of a CSV or TSV, like positions and hints; see `read_delimited`.
-        positions: of the columns to decode; all by default.
-        hints: what is known beforehand.
+    The path ends in `.csv`, `.tsv`, `.parquet` or `.pq`, in any case; a file of another file
+    system is copied here first. The other arguments are those of `read_delimited`.
 
     Raises:
         IngestError: a missing file, an unknown ending, text that is not UTF-8 or that another

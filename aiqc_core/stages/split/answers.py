@@ -53,9 +53,7 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
     Chance is excluded by the number of arrangements of the values over the rows. Columns without
     repeated values (ids, measurements) and measurements that a threshold separates do not count.
 
-    Args:
-        table: the columns to look at, one row per sample.
-        label: its columns, as many rows; several are one-hot.
+    Table and label have one row per sample; several columns of a label are one-hot.
     """
     if len(table) < FEW_ROWS or not table.shape[1]:
         return []
@@ -68,14 +66,10 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
 
 
 def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
-    """Return the places (columns of numbers) that may reveal the label, for `find`.
+    """Return the places of `(samples, places)` numbers that may reveal the label, for `find`.
 
     Of many places, one pass over at most `MOST_VALUES` values, or over `FEWEST` samples where
     these are more, leaves out those that rows refute.
-
-    Args:
-        values: numbers, `(samples, places)`.
-        label: as in `find`.
     """
     if values.shape[1] <= FEW_PLACES:
         return list(range(values.shape[1]))

@@ -27,11 +27,8 @@ def shares(
 ) -> NDArray[np.int64]:
     """Return the number to draw from each class, by largest remainder; `rng` breaks ties.
 
-    Args:
-        counts: members of each class, `(classes,)`.
-        count: the number to draw in all; at most `(counts - keep).sum()`.
-        keep: members of each class that stay.
-        rng: breaks ties.
+    `counts` are the members of each class, `(classes,)`, of which `keep` stay; `count` is the
+    number to draw in all, at most `(counts - keep).sum()`.
 
     >>> shares(np.array([18, 2]), 4, 1, np.random.default_rng(0)).tolist()
     [4, 0]

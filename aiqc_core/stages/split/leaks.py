@@ -38,10 +38,8 @@ def shared_rows(
 ) -> dict[str, SharedRows]:
     """Count the rows that the windows of train share with those of each other split.
 
-    Args:
-        windows: the samples that were cut.
-        splits: positions of windows by split; the first is the training split.
-        shifted: see `Windows.rows`; inputs and targets together by default.
+    Splits are positions of windows; the first one is train. For `shifted` see `Windows.rows`:
+    inputs and targets together by default.
 
     Raises:
         SelectionError: a position that no window has.
@@ -73,10 +71,7 @@ def near_duplicates(
     Rows are compared by a hash of 64 bits: different ones seem equal about once in 10^19
     comparisons. Missing values equal each other, and so do 0.0 and -0.0.
 
-    Args:
-        values: numbers, `(samples, columns)`, or with axes between.
-        splits: positions of samples by split; the first is the training split.
-        decimals: to which floats are rounded.
+    Values are numbers, `(samples, …, columns)`, rounded to `decimals`; the first split is train.
 
     Raises:
         SplitError: values that are no real numbers, or impossible decimals.
@@ -125,10 +120,8 @@ def repeated_rows(
 ) -> dict[str, dict[str, RepeatedRows]]:
     """Count the samples of each split that have the features of a training sample.
 
-    Args:
-        tables: numbers, `(samples, …)` each; equal samples are equal in all of them.
-        labels: the number of each sample's label; None where there is none.
-        parts: by fold the positions of samples by split; the first split of each is train.
+    Equal samples are equal in all tables of numbers, `(samples, …)` each. `labels` are the
+    numbers of the samples' labels, if any; `parts` are positions by fold and split, train first.
     """
     hashes = sample_hashes(tables)
     labelled = None if labels is None else hashes + _mixed((labels + 1).view(np.uint64))

@@ -76,11 +76,8 @@ def count(
 ) -> dict[str, NearRows]:
     """Count in each split the samples that are nearly a training sample and have its label.
 
-    Args:
-        sketches: bits of the values of each sample at some places, `(samples, places)` each.
-        hashes: of each whole sample; those that equal a training sample do not count.
-        labels: the number of each sample's label, if any.
-        splits: positions of samples by split; the first split is train.
+    Sketches are bits of the values of each sample at some places, `(samples, places)` each. A
+    sample with the hash of a training sample does not count. The first split is train.
     """
     (_, train), *others = splits.items()
     counts: dict[str, NearRows] = {}
