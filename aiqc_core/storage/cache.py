@@ -62,11 +62,10 @@ def write(
 def is_whole(folder: Path, *, verify: bool = False) -> bool:
     """Say whether every file of the manifest has its size, and with `verify` its hash."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        sizes_hold = all((folder / n).stat().st_size == e["size"] for n, e in manifest.items())
-        return sizes_hold and not (
-            verify and any(_sha256(folder / n) != e["sha256"] for n, e in manifest.items())
-        )
+        found = [(folder / n, e) for n, e in json.loads((folder / MANIFEST).read_text()).items()]
+        has_sizes = all(path.stat().st_size == entry["size"] for path, entry in found)
+        hashed = found if verify and has_sizes else []
+        return has_sizes and all(_sha256(path) == entry["sha256"] for path, entry in hashed)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -95,12 +95,6 @@ def _natural(file: pq.ParquetFile) -> dict[str, dict[str, Any]]:
     return {field.name: {"dtype": NATURAL.get(str(field.type))} for field in file.schema_arrow}
 
 
-def read_bytes(path: Path) -> memoryview:
-    """Return a file's bytes, in memory of Arrow, which has larger pages than Python's."""
-    with pa.OSFile(str(path)) as file:
-        return memoryview(file.read_buffer())
-
-
 def read_parquet(path: Path, data: memoryview | None = None) -> pd.DataFrame:
     """Read any Parquet file, or its bytes; whole numbers with blanks stay whole numbers.
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
+import pyarrow as pa
 
 from aiqc_core.errors import IngestError
 from aiqc_core.stages.ingest.delimited import read_delimited
 from aiqc_core.stages.ingest.dtypes import settled
-from aiqc_core.stages.ingest.parquet import read_bytes, read_parquet
+from aiqc_core.stages.ingest.parquet import read_parquet
 from aiqc_core.stages.ingest.paths import as_local
 from aiqc_core.stages.ingest.retype import retyped
 from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, column_names
@@ -58,8 +59,8 @@ def read_parquet_bytes(path: str | Path) -> memoryview | None:
     """Return the bytes of a Parquet file, None for a file of another format."""
     if _format_of(path) != "parquet":
         return None
-    with _existing(path) as file:
-        return read_bytes(file)
+    with _existing(path) as file, pa.OSFile(str(file)) as stream:
+        return memoryview(stream.read_buffer())  # memory of Arrow, which has larger pages
 
 
 def conform(
@@ -73,9 +74,9 @@ def conform(
 
     Args:
         frame: at least one row and one column, under a default RangeIndex.
-        rename_columns: new names, one a column.
+        rename_columns: new names, one per column.
         retype: a dtype for all columns, or `{column: dtype}` by the new names.
-        called: what errors call the frame.
+        called: the frame in errors.
 
     Raises:
         IngestError: with the column, and what to do.

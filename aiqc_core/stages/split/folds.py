@@ -34,20 +34,14 @@ def fold(
         seed: of the draw.
 
     Returns:
-        For each fold the positions that train and those that are left out, sorted. The left-out
-        parts partition `train`.
+        For each fold the sorted positions that train and those left out, which partition `train`.
 
     Raises:
         SplitError: fewer than 2 folds, or more folds than samples or than the smallest class.
     """
     rows = np.sort(np.asarray(train, dtype=np.int64))
     samples = len(rows)
-    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
-    if fold_count > samples:
-        raise SplitError(
-            f"fold_count: {fold_count} folds of {samples} training samples would leave folds "
-            f"empty; give at most {samples}."
-        )
+    refuse_folds(fold_count, samples, f"{samples} training samples")
     if samples % fold_count:
         warnings.warn(
             f"fold_count: {samples} training samples do not divide by {fold_count}; "
@@ -62,3 +56,10 @@ def fold(
     fold_of = np.empty(samples, dtype=np.int64)
     fold_of[dealt] = np.arange(samples) % fold_count
     return [(rows[fold_of != index], rows[fold_of == index]) for index in range(fold_count)]
+
+
+def refuse_folds(fold_count: int, most: int, there_are: str) -> None:
+    """Refuse fewer than two folds, or more than `most`, which would be empty."""
+    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
+    if fold_count > most:
+        raise SplitError(f"fold_count: {fold_count} folds of {there_are}; give at most {most}.")

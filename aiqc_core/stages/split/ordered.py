@@ -13,7 +13,7 @@ from aiqc_core import counts
 from aiqc_core.errors import SplitError
 from aiqc_core.stages.split import stratify
 from aiqc_core.stages.split.draw import SHOWN, generator
-from aiqc_core.stages.split.folds import LEAST_FOLDS
+from aiqc_core.stages.split.folds import refuse_folds
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,13 +28,10 @@ def split_in_order(
     size_validation: float | None = None,
     gap: int = 0,
 ) -> dict[str, NDArray[np.int64]]:
-    """Cut samples by position: train first, then validation, then test.
+    """Cut `n` samples by position: train first, then validation, then test.
 
-    Args:
-        n: number of samples.
-        size_test: as in `stratify.split`, like `size_validation` and the result.
-        size_validation: share of the whole for validation.
-        gap: samples left out before each later split, taken from train.
+    Sizes and result are those of `stratify.split`. The `gap` samples before each later split are
+    taken from train and unused.
 
     Raises:
         SplitError: an impossible size or gap, or nothing left to train.
@@ -61,12 +58,8 @@ def fold_in_order(
     """Cut training positions into folds that only learn from the past (forward chaining).
 
     Each fold leaves out the next `len(train) // (fold_count + 1)` samples and trains on all
-    before them. So no fold leaves out the samples on which the first one trains.
-
-    Args:
-        train: as in `folds.fold`, like `fold_count` and the result.
-        fold_count: number of folds, at least 2.
-        gap: positions unused between the samples that train and those left out.
+    before them. So no fold leaves out the samples on which the first one trains. Arguments and
+    result are those of `folds.fold`; `gap` positions before the left-out samples are unused.
 
     Raises:
         SplitError: an impossible fold count or gap, or a fold with nothing to train on.
@@ -76,7 +69,7 @@ def fold_in_order(
     """
     counts.whole("gap", gap, least=0)
     rows = np.sort(np.asarray(train, dtype=np.int64))
-    _refuse_folds(fold_count, max(len(rows) - 1, 0), f"{len(rows)} training samples in order")
+    refuse_folds(fold_count, max(len(rows) - 1, 0), f"{len(rows)} training samples in order")
     size = len(rows) // (fold_count + 1)
     starts = range(len(rows) - fold_count * size, len(rows), size)
     folds = [(rows[rows < rows[at] - gap], rows[at : at + size]) for at in starts]
@@ -100,13 +93,8 @@ def split_groups(
 
     Groups come in random order; each is taken if it brings the split nearer to its size. Every
     split gets at least one. It warns about a size that groups miss by more than a twentieth of
-    all samples.
-
-    Args:
-        groups: the group of each sample, `(samples,)`.
-        size_test: share of all samples (not of the groups), like `size_validation`.
-        size_validation: see `stratify.split`, also for the result.
-        seed: of the draw.
+    all samples. Sizes are shares of the samples, not of the groups; see `stratify.split`, also
+    for the result.
 
     Raises:
         SplitError: a missing group, fewer groups than splits, or an impossible size.
@@ -139,20 +127,15 @@ def fold_groups(
     """Cut training positions into folds so that no group is in two of them.
 
     Each group, the largest first, goes to the fold that has the fewest samples so far. It warns
-    about folds that still differ by more than a twentieth of the samples.
-
-    Args:
-        train: as in `folds.fold`, like `fold_count` and the result.
-        groups: the group of each of all samples, not only of these.
-        fold_count: number of folds, at least 2.
-        seed: orders groups of one size.
+    about folds that still differ by more than a twentieth of the samples. Arguments and result
+    are those of `folds.fold`; `groups` are those of all samples, and `seed` orders equal sizes.
 
     Raises:
         SplitError: a missing group, or more folds than groups.
     """
     rows = np.sort(np.asarray(train, dtype=np.int64))
     _, codes, sizes = np.unique(_coded(groups)[0][rows], return_inverse=True, return_counts=True)
-    _refuse_folds(fold_count, len(sizes), f"{len(sizes)} groups among the training samples")
+    refuse_folds(fold_count, len(sizes), f"{len(sizes)} groups among the training samples")
     loads = [(0, index) for index in range(fold_count)]
     fold_of_group = np.empty(len(sizes), dtype=np.int64)
     for group in np.lexsort((generator(seed).random(len(sizes)), -sizes)):
@@ -199,9 +182,3 @@ def _coded(groups: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
             f"{missing[:SHOWN].tolist()}. Fill them or leave them out."
         )
     return codes.astype(np.int64), np.bincount(codes)
-
-
-def _refuse_folds(fold_count: int, most: int, there_are: str) -> None:
-    counts.whole("fold_count", fold_count, least=LEAST_FOLDS)
-    if fold_count > most:
-        raise SplitError(f"fold_count: {fold_count} folds of {there_are}; give at most {most}.")

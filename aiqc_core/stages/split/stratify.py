@@ -57,15 +57,13 @@ def strata(
 
     Args:
         values: `(samples,)`, or one-hot `(samples, classes)`.
-        bin_count: number of quantiles, at least 2; 3 by default: low, middle and high.
+        bin_count: number of quantiles, at least 2; 3 by default.
         names: of the columns of one-hot values; their numbers by default.
         argument: the user's argument that chose the values, for messages.
 
     Raises:
         SplitError: a missing value, or an impossible `bin_count`.
 
-    >>> strata(np.array(["b", "a", "b"])).codes.tolist()
-    [1, 0, 1]
     >>> strata(np.arange(6.0)).codes.tolist()
     [0, 0, 1, 1, 2, 2]
     """
@@ -107,7 +105,7 @@ def split(
         seed: of the draw, a whole number from 0.
 
     Returns:
-        `{"train", "validation", "test"}`, the requested ones, as sorted positions.
+        The sorted positions of `"train"`, and of `"validation"` and `"test"` if requested.
 
     Raises:
         SplitError: a size out of range, a split that would be empty, or a class too small.
