@@ -17,7 +17,7 @@ from pandas.api import types
 
 from aiqc_core.errors import IngestError
 from aiqc_core.stages.ingest.foreign import refuse_foreign
-from aiqc_core.stages.ingest.layout import ENCODING, explain, laid_out, refuse_other_separator
+from aiqc_core.stages.ingest.layout import ENCODING, explain, find_layout, refuse_other_separator
 from aiqc_core.stages.ingest.selection import SHOWN
 from aiqc_core.stages.ingest.suspicions import text_columns, warn_suspicious
 
@@ -96,7 +96,7 @@ def read_delimited(
         refuse_foreign(path)
     layout = None
     try:
-        layout = laid_out(path, delimiter, line)
+        layout = find_layout(path, delimiter, line)
         if not hints.quiet:
             refuse_other_separator(layout)
         chosen = None if positions is None else sorted(positions)
@@ -122,7 +122,7 @@ def read_delimited(
 def header_of(path: Path, delimiter: str) -> list[str]:
     """Return the columns in the first line of a file; refuse what `read_delimited` refuses."""
     refuse_foreign(path)
-    layout = laid_out(path, delimiter, 0)
+    layout = find_layout(path, delimiter, 0)
     refuse_other_separator(layout)
     return [str(name) for name in _parse(layout, nrows=0).columns]
 
@@ -197,7 +197,7 @@ def _correct(frame: pd.DataFrame, layout: Layout, chosen: list[int] | None, hint
     )  # fmt: skip
     for i, (_, text) in zip(order, texts.items(), strict=True):
         dtype = known[i] if hints.keeps_words else None
-        column, doubt = _settled(names[i], columns[i], text, dtype)
+        column, doubt = _corrected(names[i], columns[i], text, dtype)
         if column is not columns[i]:
             frame.isetitem(i, column)
         if doubt and dtype is None and not hints.quiet:
@@ -235,7 +235,7 @@ def _takes_text(dtype: Any) -> bool:
     return dtype is not None and dtype.kind in "OUST" and not types.is_object_dtype(dtype)
 
 
-def _settled(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple[Any, str]:
+def _corrected(name: str, column: pd.Series, text: pd.Series, known: Any) -> tuple[Any, str]:
     """Return a column as the file has it, from its texts, and a doubt to warn about."""
     is_value = (text.notna() & ~text.isin(BLANKS)).to_numpy()
     words, values = text.dropna(), text.loc[is_value].str.strip()

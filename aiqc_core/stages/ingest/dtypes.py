@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.stages.ingest.objects import as_found, is_storable, plain, target_of
+from aiqc_core.stages.ingest.objects import inferred, is_storable, plain, target_of
 from aiqc_core.stages.ingest.retype import cast
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ CANDIDATES: dict[str, tuple[str, ...]] = {
 SCALARS = (str, int, float, bool, Decimal, np.number, np.bool_)
 
 
-def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Series:
+def storable(name: str, column: pd.Series, called: str = "dataframe") -> pd.Series:
     """Return a column in a dtype that is stored and given back exactly.
 
     Columns of Python objects take the dtype of what they hold: text, truth values, moments, or
@@ -41,7 +41,7 @@ def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Serie
     Raises:
         IngestError: values of several types, or a dtype that cannot be stored.
 
-    >>> settled("a", pd.Series(["x", None], dtype=object)).dtype
+    >>> storable("a", pd.Series(["x", None], dtype=object)).dtype
     <StringDtype(na_value=nan)>
     """
     column = plain(column)
@@ -62,7 +62,7 @@ def settled(name: str, column: pd.Series, called: str = "dataframe") -> pd.Serie
 
 def _from_objects(name: str, column: pd.Series, called: str) -> pd.Series:
     try:
-        found = as_found(column)
+        found = inferred(column)
     except (OverflowError, TypeError, ValueError) as error:
         raise IngestError(
             f"{called}: column {name!r} holds values that {target_of(column)} cannot: {error}. "
@@ -70,7 +70,7 @@ def _from_objects(name: str, column: pd.Series, called: str) -> pd.Series:
         ) from error
     if found is None:
         raise _mixed(name, column, called)
-    return settled(name, found, called)
+    return storable(name, found, called)
 
 
 def _mixed(name: str, column: pd.Series, called: str) -> IngestError:

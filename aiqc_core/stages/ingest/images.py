@@ -199,7 +199,7 @@ def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _
 
 def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, NDArray[Any]]:
     if isinstance(source, Image.Image):
-        return _taken(name, source.copy(), source.format)
+        return _pixels(name, source.copy(), source.format)
     stream = io.BytesIO(source) if isinstance(source, bytes) else open_source(source)
     with stream, _opened(stream) as image:
         _refuse_frames(image)
@@ -208,10 +208,10 @@ def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, 
         if is_16_bit and image.mode[:4] != GREY_16_BIT:
             raise IngestError("16 bits a channel, of which Pillow keeps 8; save it with 8")
         image.load()
-        return _taken(name, image, image.format)
+        return _pixels(name, image, image.format)
 
 
-def _taken(
+def _pixels(
     name: str, image: Image.Image, source_format: str | None
 ) -> tuple[_Found, NDArray[Any]]:
     """Return the pixels of an image, upright, channels first; this changes the image."""

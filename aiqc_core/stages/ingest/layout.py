@@ -41,7 +41,7 @@ class Layout:
     line: int  # the number, from 1, of the first line that is read, the header if there is one
 
 
-def laid_out(path: Path, delimiter: str, header: int | None) -> Layout:
+def find_layout(path: Path, delimiter: str, header: int | None) -> Layout:
     """Return the layout of a file; refuse names that repeat, which pandas would rename."""
     line, names = next(islice(records(path, delimiter), header or 0, None), (1, []))
     if header is None:

@@ -74,14 +74,14 @@ def is_storable(dtype: Any) -> bool:
     return str(dtype) in NULLABLE or isinstance(dtype, pd.StringDtype)
 
 
-def as_found(column: pd.Series) -> pd.Series | None:
+def inferred(column: pd.Series) -> pd.Series | None:
     """Return a column of objects in the dtype of what it holds, None where no one dtype does.
 
     Raises:
         OverflowError: whole numbers beyond 64 bits.
         TypeError, ValueError: text that cannot be encoded.
 
-    >>> as_found(pd.Series([True, None], dtype=object)).dtype
+    >>> inferred(pd.Series([True, None], dtype=object)).dtype
     BooleanDtype
     """
     if types.infer_dtype(column, skipna=True) in MOMENTS:
@@ -106,7 +106,7 @@ def holds_text(column: pd.Series) -> bool:
     return isinstance(values.dtype, pd.StringDtype)
 
 
-def differ(old: list[Any], new: list[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def changed(old: list[Any], new: list[Any]) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Say which objects a cast to numbers or moments changed; text counts as kept."""
     return np.array([not _is_same(a, b) for a, b in zip(old, new, strict=True)], dtype=bool)
 

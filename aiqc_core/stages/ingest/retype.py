@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import IngestError
-from aiqc_core.stages.ingest.objects import as_found, differ, holds_text, plain
+from aiqc_core.stages.ingest.objects import changed, holds_text, inferred, plain
 from aiqc_core.stages.ingest.selection import checked_columns
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def cast(name: str, column: pd.Series, dtype: Any) -> pd.Series:
         before = plain(column)
         if types.is_object_dtype(before.dtype) and target != before.dtype:
             with suppress(TypeError, ValueError, OverflowError):  # such as beyond 64 bits
-                found = as_found(before)
+                found = inferred(before)
                 before = before if found is None else found
         with np.errstate(all="ignore"):  # what overflows is found below, and named
             after = before.astype(target)
@@ -86,7 +86,7 @@ def _lost(before: pd.Series, after: pd.Series) -> NDArray[np.bool_]:
     elif before.dtype.kind == after.dtype.kind and before.dtype.kind in "mM":
         lost |= (after.astype(before.dtype) != before).to_numpy() & present
     elif types.is_object_dtype(before.dtype):
-        lost[present] |= differ(before[present].tolist(), after[present].tolist())
+        lost[present] |= changed(before[present].tolist(), after[present].tolist())
     return lost
 
 

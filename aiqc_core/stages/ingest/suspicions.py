@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SAMPLE_VALUES = 200
 LEAST_NUMBERS = 2  # below which a first value of text is as likely as any
 MOSTLY = 0.5  # of a sample of text: from here on a column is looked at for what is no number
-MOST_FEET = 5
+MOST_FOOTER_ROWS = 5
 EMPTY_LINE = re.compile(rb"[\r\n][ \t]*(\r\n|\r|\n)(?=\s*\S)")
 # Notations of numbers in text, by name.
 SIGN = r"([^\w\s.,':/-]|USD|EUR|GBP|CHF|[kcm][mg]|lbs?|oz|ft|min|[kMGT](Hz|Wh|B)|\s[mghs])"
@@ -66,9 +66,9 @@ def warn_suspicious(
             f"file_path: {layout.path} holds a header, {list(frame.columns)}, and no row. Give "
             "at least one row; where that is no header but the only row, say header=None."
         )
-    feet = _feet(frame)
-    faults = [*_faults_of_rows(frame, layout, feet)]
-    faults += _faults_of_columns(frame, layout, doubtful, feet)
+    footer = _footer_rows(frame)
+    faults = [*_faults_of_rows(frame, layout, footer)]
+    faults += _faults_of_columns(frame, layout, doubtful, footer)
     if layout.names is not None:
         faults += _faults_of_header(frame, layout, layout.names, is_renamed=is_renamed)
     for fault in faults:
@@ -131,7 +131,7 @@ def _repeated_header(frame: pd.DataFrame, layout: Layout, names: list[str]) -> l
     return [line for line, row in records(layout.path, layout.delimiter) if row == names][1:]
 
 
-def _faults_of_rows(frame: pd.DataFrame, layout: Layout, feet: int) -> Iterator[str]:
+def _faults_of_rows(frame: pd.DataFrame, layout: Layout, footer: int) -> Iterator[str]:
     width = len(frame.columns)
     if width == 1:
         if lines := _empty_lines(layout):
@@ -140,14 +140,14 @@ def _faults_of_rows(frame: pd.DataFrame, layout: Layout, feet: int) -> Iterator[
                 "blank, or remove the line"
             )
         return
-    if feet:
+    if footer:
         yield (
-            f"the last {feet} of its rows, {frame.iloc[-1].dropna().astype(str).tolist()}, look "
+            f"the last {footer} of its rows, {frame.iloc[-1].dropna().astype(str).tolist()}, look "
             "like totals or notes below the table, and are read as values. Remove them"
         )
     if frame.iloc[:, -1].isna().any() and _has_short_rows(layout):
         lines = [line for line, row in below(layout) if len(row) < width]
-        if len(lines) > feet:
+        if len(lines) > footer:
             yield (
                 f"{len(lines)} of its lines ({shown(lines)}) have fewer fields than there are "
                 f"columns, {width}: what lacks is read as blanks. Is the file whole? Write an "
@@ -201,7 +201,7 @@ def _empty_lines(layout: Layout) -> list[int]:
 
 
 def _faults_of_columns(
-    frame: pd.DataFrame, layout: Layout, doubtful: list[int], feet: int
+    frame: pd.DataFrame, layout: Layout, doubtful: list[int], footer: int
 ) -> Iterator[str]:
     """Yield columns of text that would be numbers but for their notation or a word."""
     ends: dict[int, list[str]] = {0: [], len(frame) - 1: []}
@@ -235,27 +235,27 @@ def _faults_of_columns(
     to_do = f"Where that is the header, say header={header}; remove a line of units"
     for row, names in ends.items():
         which, remedy = ("last", "Remove it") if row else ("first", to_do)
-        if names and not (feet if row else has_numbers):
+        if names and not (footer if row else has_numbers):
             yield (
                 f"columns {names[:SHOWN]} hold text because of the {which} row, "
                 f"{frame.iloc[row].tolist()[: SHOWN + 1]}; all others are numbers. {remedy}"
             )
 
 
-def _feet(frame: pd.DataFrame) -> int:
+def _footer_rows(frame: pd.DataFrame) -> int:
     """Return how many rows at the end look like totals or notes below the table."""
-    feet, used = 0, set[tuple[int, re.Pattern[str]]]()
-    while feet < min(MOST_FEET, len(frame) - LEAST_NUMBERS) and len(frame.columns) > 1:
-        row = frame.iloc[-1 - feet]
+    footer, used = 0, set[tuple[int, re.Pattern[str]]]()
+    while footer < min(MOST_FOOTER_ROWS, len(frame) - LEAST_NUMBERS) and len(frame.columns) > 1:
+        row = frame.iloc[-1 - footer]
         first, *others = np.flatnonzero(row.notna()).tolist() or [-1]
         pattern = BESIDE if others else ALONE
         if not pattern.fullmatch(str(row.iloc[first])) or frame.dtypes.iloc[first] != "str":
             break
         used.add((first, pattern))
-        feet += 1
-    above = frame.iloc[: len(frame) - feet]
+        footer += 1
+    above = frame.iloc[: len(frame) - footer]
     is_usual = any(above.iloc[:, i].str.fullmatch(pattern).any() for i, pattern in used)
-    return 0 if is_usual else feet
+    return 0 if is_usual else footer
 
 
 def _notation(values: pd.Series) -> str | None:

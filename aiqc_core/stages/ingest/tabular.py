@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from aiqc_core.errors import IngestError
 from aiqc_core.stages.ingest.delimited import read_delimited
-from aiqc_core.stages.ingest.dtypes import settled
+from aiqc_core.stages.ingest.dtypes import storable
 from aiqc_core.stages.ingest.parquet import read_parquet
 from aiqc_core.stages.ingest.paths import as_local
 from aiqc_core.stages.ingest.retype import retyped
@@ -88,7 +88,7 @@ def conform(
     _refuse_shape(frame, called)
     named = frame.set_axis(column_names(list(frame.columns), rename_columns, called), axis=1)
     typed = named if retype is None else retyped(named, retype)
-    columns = {name: settled(str(name), column, called) for name, column in typed.items()}
+    columns = {name: storable(str(name), column, called) for name, column in typed.items()}
     return pd.DataFrame(columns, copy=False)  # copied when written to, as always in pandas 3
 
 

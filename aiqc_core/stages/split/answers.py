@@ -59,10 +59,10 @@ def find(table: pd.DataFrame, label: pd.DataFrame) -> list[Answer]:
         return []
     whole = _one_column(label)
     step = -(-len(table) // MOST_ROWS)
-    names = list(_found(table.iloc[::step], whole.iloc[::step]))
+    names = list(_answers(table.iloc[::step], whole.iloc[::step]))
     if step == 1 or not names:
         return names
-    return list(_found(table.loc[:, [answer["column"] for answer in names]], whole))
+    return list(_answers(table.loc[:, [answer["column"] for answer in names]], whole))
 
 
 def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
@@ -116,7 +116,7 @@ def _one_column(label: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"label": label.to_numpy(dtype=float).argmax(axis=1)})
 
 
-def _found(table: pd.DataFrame, label: pd.DataFrame) -> Iterator[Answer]:
+def _answers(table: pd.DataFrame, label: pd.DataFrame) -> Iterator[Answer]:
     truth = label.iloc[:, 0]
     classes = _codes(truth)
     numbers = _numbers(truth) if types.is_numeric_dtype(truth.dtype) else None
