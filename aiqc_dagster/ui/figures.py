@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.orm.results import data_figures, figures
+from aiqc_core.orm.results import data_figures
 from aiqc_dagster.ui.images import as_markdown
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def of_curve(predictor: Predictor) -> Pictures:
     """Show the losses of a training, epoch by epoch; nothing where there is no history."""
     if not predictor.history:
         return {}
-    curves = figures.learning_curves(predictor, skip_head=False)
+    curves: Any = predictor.plot_learning_curve(skip_head=False, call_display=False)
     return {"learning_curve": as_markdown(curves[0], "Learning curve")}
 
 
@@ -44,11 +44,12 @@ def of_champion(predictor: Predictor) -> Pictures:
         shown["predicted_and_true"] = as_markdown(drawn, "Predicted and true values")
     else:
         judged = list(prediction.metrics).index(queue.splitset.judged_on)
-        matrix = figures.confusion_matrices(prediction)[judged]
-        shown["confusion_matrix"] = as_markdown(matrix, "Confusion matrix")
+        matrices: Any = prediction.plot_confusion_matrix(call_display=False)
+        shown["confusion_matrix"] = as_markdown(matrices[judged], "Confusion matrix")
         if any(data["roc_curve"] for data in prediction.plot_data.values()):
-            shown["roc_curve"] = as_markdown(figures.roc(prediction), "ROC curve")
+            curve: Any = prediction.plot_roc_curve(call_display=False)
+            shown["roc_curve"] = as_markdown(curve, "ROC curve")
     if prediction.feature_importance:
-        bars = figures.importances(prediction, top_n=10, height=None, margin_left=None)
+        bars: Any = prediction.plot_feature_importance(call_display=False)
         shown["feature_importance"] = as_markdown(bars[0], "Feature importance")
     return shown

@@ -291,7 +291,7 @@ def test_figures_of_numbers_refuse_classes_and_of_two_classes_more(
     with pytest.raises(SelectionError, match="forecasts no windows"):
         data_figures.forecasts(regression)
     multi = prediction_of(trained("classification_multi", "grade", "multi", permute_count=0))
-    with pytest.raises(SelectionError, match="calibration is told of two classes"):
+    with pytest.raises(SelectionError, match="calibration needs two classes"):
         figures.calibrations(multi)
 
 

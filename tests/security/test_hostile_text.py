@@ -19,7 +19,6 @@ from aiqc_core.errors import AIQCError
 from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training, workflow
 from aiqc_core.experiment.declaration.discovery import discover
 from aiqc_core.orm import Dataset, Feature, Label, Predictor, Queue, metastore
-from aiqc_core.orm.results import figures as row_figures
 from aiqc_dagster.ui import markdown, metadata
 
 if TYPE_CHECKING:
@@ -120,11 +119,11 @@ def test_nothing_that_dagster_shows_as_markdown_holds_a_name_of_others(queue: Qu
 def test_figures_as_web_pages_hold_names_as_text(queue: Queue, plot: str) -> None:
     prediction: Prediction = Predictor.get_by_id(1).prediction
     drawn = {
-        "confusion_matrix": row_figures.confusion_matrices,
-        "roc_curve": lambda p: [row_figures.roc(p)],
-        "feature_importance": lambda p: row_figures.importances(p, 10, None, None),
-    }[plot](prediction)
-    for figure in drawn:
+        "confusion_matrix": prediction.plot_confusion_matrix,
+        "roc_curve": prediction.plot_roc_curve,
+        "feature_importance": prediction.plot_feature_importance,
+    }[plot](call_display=False)
+    for figure in drawn if isinstance(drawn, list) else [drawn]:
         page = figure.to_html(include_plotlyjs=False)
         assert TAG not in page
         assert PICTURE not in page

@@ -1,12 +1,12 @@
-"""Checks of registered and cached data: rows loaded, one call to a check, nothing written."""
+"""Check registered and cached data; nothing is written."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
-from aiqc_core.orm.lineage import facts as lineage
-from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.lineage import facts as lineage_facts
+from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples import leaks
 from aiqc_core.orm.samples.split_inputs import near_duplicates
 from aiqc_core.stages.evaluate import checks, leakage
@@ -25,7 +25,17 @@ if TYPE_CHECKING:
 
 def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
     """Hash the stored bytes of Datasets again, or their sources outside of the store."""
-    return checks.joined(*map(_unchanged, datasets))
+    findings: list[Finding] = []
+    for dataset in datasets:
+        name = f"Dataset {dataset.id}"
+        try:
+            found = lineage_facts.digest_now(dataset)
+        except (IngestError, MetastoreError, OSError) as error:
+            summary = f"{name} cannot be read as it was registered: {error}"
+            findings.append(Finding(checks.FAILED, summary))
+        else:
+            findings.append(checks.unchanged(name, dataset.sha256_hexdigest, found))
+    return checks.joined(*findings)
 
 
 def rows_apart(splitset: Splitset) -> Finding:
@@ -34,8 +44,7 @@ def rows_apart(splitset: Splitset) -> Finding:
     found = checks.rows_apart(leaks.parts_of(splitset), _windows(splitset))
     similar = near_duplicates(splitset.features, splitset.positions(), loaded) or {}
     facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
-    given = checks.given_away(*leaks.findings(leaks.now(splitset, loaded)))
-    whole = checks.joined(found, given)
+    whole = checks.joined(found, checks.given_away(*leaks.findings(leaks.now(splitset, loaded))))
     return Finding(whole.verdict, whole.summary, whole.facts | facts)
 
 
@@ -47,7 +56,7 @@ def every_class(splitset: Splitset) -> Finding:
 
 
 def no_leak(splitset: Splitset, fold: Fold | None) -> Finding:
-    """Make the fits of a Fold again from its training rows alone, and compare.
+    """Fit the preprocessing of a Fold again on its training rows alone, and compare.
 
     Raises:
         NotFoundError: its samples are not cached.
@@ -78,34 +87,25 @@ def no_nan(splitset: Splitset, fold: Fold | None) -> Finding:
     )
 
 
-def _unchanged(dataset: Dataset) -> Finding:
-    name = f"Dataset {dataset.id}"
-    try:
-        found = lineage.digest_now(dataset)
-    except (IngestError, MetastoreError, OSError) as error:
-        return Finding(checks.FAILED, f"{name} cannot be read as it was registered: {error}")
-    return checks.unchanged(name, dataset.sha256_hexdigest, found)
-
-
 def _windows(splitset: Splitset) -> Windows | None:
     rules = (feature.recipe().windows for feature in splitset.features)
     return next((rule for rule in rules if rule is not None), None)
 
 
 def _cached(splitset: Splitset, fold: Fold | None) -> Path:
-    """Return the folder of a Fold's samples, unbuilt: that would mend what is checked."""
-    folder = sampling.find(splitset, fold)
+    """Return the folder of a Fold's samples; building it would repair what is checked."""
+    folder = samples_cache.find(splitset, fold)
     if folder is None:
         message = (
             f"the samples of Splitset {splitset.id} are not cached whole in "
-            f"{sampling.folder_of(splitset, fold)}; materialise them, or call "
+            f"{samples_cache.folder_of(splitset, fold)}; materialise them, or call "
             "splitset.cache_samples(), and check again."
         )
         raise NotFoundError(message)
     return folder
 
 
-def _stored(splitset: Splitset, fitted: sampling.Fitted, train: Path) -> list[leakage.Stored]:
+def _stored(splitset: Splitset, fitted: samples_cache.Fitted, train: Path) -> list[leakage.Stored]:
     target: Any = cache.load(train, "label")
     parts: list[leakage.Stored] = []
     for i, feature in enumerate(splitset.features):
@@ -123,7 +123,7 @@ def _stored(splitset: Splitset, fitted: sampling.Fitted, train: Path) -> list[le
     return parts
 
 
-def _stored_label(label: Label, fitted: sampling.Fitted, target: Any) -> leakage.Stored:
+def _stored_label(label: Label, fitted: samples_cache.Fitted, target: Any) -> leakage.Stored:
     step = label.step()
     plan = FeaturePlan(tuple(label.columns), () if step is None else (step,))
     encoder = None if fitted.label is None else fitted.label.encoder

@@ -1,4 +1,4 @@
-"""Figures of the data and of regressions: load, one call to a figure's data, one to the figure."""
+"""Draw figures of data, regressions and forecasts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results import intervals
-from aiqc_core.orm.results.figures import REGRESSION, about_predictor
-from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.results.figures import REGRESSION, about_predictor, named
+from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.stages.evaluate import units
 from aiqc_core.stages.plots import forecast, interpolation, predicted_true, split_sizes, windows
 from aiqc_core.stages.preprocess import samples
@@ -28,18 +28,17 @@ ORIGINAL = "original units"
 
 
 def splits(splitset: Splitset) -> go.Figure:
-    """Return how many samples are in each split and Fold."""
+    """Draw how many samples are in each split and Fold."""
     sizes = {split: len(rows) for split, rows in splitset.positions().items()}
     folds = [
         {split: len(rows) for split, rows in fold.positions().items()}
         for fold in splitset.ordered_folds
     ]
-    about = f"Splitset {splitset.id}" + (f" {splitset.name!r}" if splitset.name else "")
-    return split_sizes.figure(split_sizes.data(sizes, folds), about)
+    return split_sizes.figure(split_sizes.data(sizes, folds), named(splitset))
 
 
 def window_layout(feature: Feature) -> go.Figure:
-    """Return how the windows of a Feature lie over its rows.
+    """Draw how the windows of a Feature lie over its rows.
 
     Raises:
         SelectionError: it has no Window.
@@ -54,13 +53,12 @@ def window_layout(feature: Feature) -> go.Figure:
 def filled_column(
     splitset: Splitset, column: str, *, feature_idx: int = 0, sample: int = 0
 ) -> go.Figure:
-    """Return a column of a Feature before and after its blanks were filled.
+    """Draw a column of a Feature before and after its blanks were filled.
 
     Args:
-        splitset: whose splits are filled: of a table each as `process_separately` says.
-        column: which of the Feature's columns.
+        splitset: has the splits that are filled, a table's as `process_separately` says.
         feature_idx: which of the Splitset's Features.
-        sample: of a sequence, which sample; a table is one.
+        sample: which sample of a sequence; a table is one.
 
     Raises:
         SelectionError: no such column or sample, an image, or nothing fills the column.
@@ -79,11 +77,7 @@ def filled_column(
 
 
 def predicted_and_true(prediction: Prediction, column_idx: int = 0) -> go.Figure:
-    """Return predicted beside true values of every split of a regression.
-
-    Args:
-        prediction: whose.
-        column_idx: of several columns, which.
+    """Draw predicted beside true values of every split of a regression.
 
     Raises:
         SelectionError: a classification, or no such column.
@@ -112,12 +106,11 @@ def predicted_and_true(prediction: Prediction, column_idx: int = 0) -> go.Figure
 def forecasts(
     prediction: Prediction, split_names: list[str] | None = None, column_idx: int = 0
 ) -> go.Figure:
-    """Return the forecast of each window beside what came, in original units.
+    """Draw the forecast of each window beside what came, in original units.
 
     Args:
         prediction: of a model that learned the future windows of its Feature.
         split_names: by default all but the one that trained.
-        column_idx: which of the Feature's columns.
 
     Raises:
         SelectionError: it forecasts no windows, or no such split or column.
@@ -195,7 +188,7 @@ def _refuse_unknown_column(column_idx: int, columns: list[str]) -> None:
 def _before_and_after(
     splitset: Splitset, feature: Feature, column: str, sample: int
 ) -> tuple[Any, Any]:
-    values, recipe = sampling.values_of(feature, {}), feature.recipe()
+    values, recipe = samples_cache.values_of(feature, {}), feature.recipe()
     if isinstance(values, pd.DataFrame):
         cut: Fold | Splitset = splitset.parts()[0] or splitset
         positions = cut.positions()

@@ -1,4 +1,4 @@
-"""Figures of rows: load, one call to a figure's data, one to the figure."""
+"""Draw figures of a Queue, a Predictor and a Prediction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ import numpy as np
 
 from aiqc_core import counts
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.orm.results import frames
-from aiqc_core.orm.tables.prediction import Prediction
-from aiqc_core.orm.tables.predictor import Predictor
-from aiqc_core.orm.tables.queue import Queue
+from aiqc_core.orm.results import frames, intervals
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.stages.evaluate.ranking import OF_POSITIVE, leading_metric
 from aiqc_core.stages.plots import (
@@ -41,188 +38,6 @@ ENCODED = "encoded units"
 WITH_UNITS = ("loss", "mae", "mse", "rmse")
 
 
-def given(drawn: Any, call_display: bool) -> Any:
-    """Return a figure or a list of them, or display them and return None."""
-    if not call_display:
-        return drawn
-    display.show(drawn if isinstance(drawn, list) else [drawn])
-    return None
-
-
-def of_queue(
-    queue: Queue,
-    max_loss: float | None,
-    min_score: float | None,
-    score_type: str | None,
-    height: int | None,
-) -> go.Figure:
-    """Return loss against score of every model; see `Queue.plot_performance`."""
-    rows = frames.trained(queue)
-    if not rows:
-        message = f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
-        raise TrainingError(message)
-    several = queue.repeat_count > 1
-    models = [
-        {
-            "predictor_id": row["predictor_id"],
-            "about": _about(
-                row["hyperparameters"], row["fold_index"], row["repeat_index"] if several else None
-            ),
-            "metrics": row["metrics"],
-            "reasons": row["metric_notes"],
-        }
-        for row in rows
-    ]
-    chosen = score_type or Measure.of_queue(queue).metric
-    if score_type is None and chosen == "loss":  # the other axis shows it
-        chosen = leading_metric(queue.algorithm.analysis_type)
-    found = performance.data(models, chosen, max_loss=max_loss, min_score=min_score)
-    shown = len({point["predictor_id"] for point in found["points"]})
-    about = f"{_named(queue)} · {shown} of {len(models)} models{_of_positive(queue, chosen)}"
-    units: dict[str, str] = dict.fromkeys(WITH_UNITS, ENCODED) if _computes_encoded(queue) else {}
-    return performance.figure(found, about, height=height, units=units)
-
-
-def learning_curves(predictor: Predictor, skip_head: bool) -> list[go.Figure]:
-    """Return a figure for each metric; see `Predictor.plot_learning_curve`."""
-    if not predictor.history:
-        message = (
-            f"Predictor {predictor.id} has no history: its fn_train returned none. Return "
-            "(history, model), with a list of values by epoch for each metric."
-        )
-        raise TrainingError(message)
-    about = about_predictor(predictor)
-    unit = ENCODED if _computes_encoded(predictor.job.queue) else None
-    return [
-        learning_curve.figure(pair, about, unit=unit if pair["metric"] in WITH_UNITS else None)
-        for pair in learning_curve.data(predictor.history, skip_head=bool(skip_head))
-    ]
-
-
-def importances(
-    prediction: Prediction, top_n: int | None, height: int | None, margin_left: int | None
-) -> list[go.Figure]:
-    """Return a figure for each Feature; see `Prediction.plot_feature_importance`."""
-    if top_n is not None:
-        counts.whole("top_n", top_n, least=1)
-    if not prediction.feature_importance:
-        message = (
-            f"Prediction {prediction.id} has no feature importance: permute_count was 0, or no "
-            "Feature has columns that can be permuted, as images have none. Run "
-            "prediction.calc_featureImportance(permute_count=3)."
-        )
-        raise TrainingError(message)
-    about = about_predictor(prediction.predictor)
-    return [
-        feature_importance.figure(
-            feature_importance.data(columns, top_n=top_n),
-            f"{about} · Feature {feature_id}",
-            height=height,
-            margin_left=margin_left,
-        )
-        for feature_id, columns in prediction.feature_importance.items()
-    ]
-
-
-def roc(prediction: Prediction) -> go.Figure:
-    """Return the ROC curves of every split and class; see `Prediction.plot_roc_curve`."""
-    plot_data = judged_plot_data(prediction, "a ROC curve")
-    curves = roc_curve.data(plot_data, class_names(prediction))
-    _refuse_no_curve(prediction, curves)
-    about = _about_curves(prediction)
-    return roc_curve.figure(curves, about, shown=_splitset(prediction).judged_on)
-
-
-def precision_and_recall(prediction: Prediction) -> go.Figure:
-    """Return the curves of every split and class; see `Prediction.plot_precision_recall`."""
-    plot_data = judged_plot_data(prediction, "a precision-recall curve")
-    curves = precision_recall.data(plot_data, class_names(prediction))
-    _refuse_no_curve(prediction, curves)
-    about = _about_curves(prediction)
-    return precision_recall.figure(curves, about, shown=_splitset(prediction).judged_on)
-
-
-def confusion_matrices(prediction: Prediction) -> list[go.Figure]:
-    """Return the matrix of each split; see `Prediction.plot_confusion_matrix`."""
-    plot_data = judged_plot_data(prediction, "a confusion matrix")
-    about = about_predictor(prediction.predictor)
-    return [
-        confusion_matrix.figure(matrix, about)
-        for matrix in confusion_matrix.data(plot_data, class_names(prediction))
-    ]
-
-
-def confidence_of(
-    prediction: Prediction, index: int, split_name: str | None, height: int
-) -> go.Figure:
-    """Return the probabilities of one sample; see `Prediction.plot_confidence`."""
-    _refuse_regression(prediction, "the confidence of a class")
-    probabilities = prediction.probabilities
-    if not probabilities:
-        message = f"Prediction {prediction.id} has no probabilities; its fn_predict gives none."
-        raise TrainingError(message)
-    split = next(iter(probabilities)) if split_name is None else split_name
-    if split not in probabilities:
-        message = f"split_name: {split_name!r} is none of {list(probabilities)}."
-        raise SelectionError(message)
-    count = len(probabilities[split])
-    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
-        message = (
-            f"prediction_index: {index!r}; split {split!r} has {count} samples, from 0 to "
-            f"{count - 1}."
-        )
-        raise SelectionError(message)
-    found = confidence.data(
-        probabilities[split][index],
-        class_names(prediction),
-        str(prediction.predictions[split][index]),
-        _true_class(prediction, split, index),
-    )
-    about = f"{split} sample {index} · {about_predictor(prediction.predictor)}"
-    return confidence.figure(found, about, height=height)
-
-
-def calibrations(prediction: Prediction) -> go.Figure:
-    """Return predicted beside observed probabilities of every split, of two classes."""
-    curves = calibration.data(_binary_plot_data(prediction, "calibration"))
-    _refuse_no_curve(prediction, curves)
-    positive = str(prediction.predictor.positive_class)
-    return calibration.figure(curves, _about_curves(prediction), positive=positive)
-
-
-def threshold_curves(prediction: Prediction, split_name: str | None = None) -> go.Figure:
-    """Return what each threshold would do on a split, by default the one that judges training.
-
-    Raises:
-        SelectionError: not of two classes, or no such split.
-    """
-    found = thresholds.data(_binary_plot_data(prediction, "thresholds"))
-    _refuse_no_curve(prediction, found)
-    judged_on = _splitset(prediction).judged_on
-    split = split_name or (judged_on if judged_on in found else next(iter(found)))
-    if split not in found:
-        message = f"split_name: {split_name!r} is none of {list(found)}."
-        raise SelectionError(message)
-    about, positive = _about_curves(prediction), str(prediction.predictor.positive_class)
-    inclusive = class_names(prediction).index(positive) == 0
-    return thresholds.figure(
-        found[split], about, split=split, positive=positive, inclusive=inclusive
-    )
-
-
-def class_names(prediction: Prediction) -> list[str]:
-    """Return the label's own classes as text, by the codes that its fitted coder gave them."""
-    return [str(value) for value in prediction.predictor.classes or ()]
-
-
-def about_predictor(predictor: Predictor) -> str:
-    """Return which Predictor it is, of which Fold and combination."""
-    job = predictor.job
-    repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
-    fold = None if job.fold is None else job.fold.idx
-    return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
-
-
 def plot_performance(
     queue: Queue,
     call_display: bool = True,
@@ -246,8 +61,29 @@ def plot_performance(
         TrainingError: nothing is trained yet.
         SelectionError: an unknown metric, or no model is left.
     """
-    drawn = of_queue(queue, max_loss, min_score, score_type, height)
-    return given(drawn, call_display)
+    rows = frames.trained(queue)
+    if not rows:
+        raise TrainingError(frames.untrained(queue))
+    several = queue.repeat_count > 1
+    models = [
+        {
+            "predictor_id": row["predictor_id"],
+            "about": _about(
+                row["hyperparameters"], row["fold_index"], row["repeat_index"] if several else None
+            ),
+            "metrics": row["metrics"],
+            "reasons": row["metric_notes"],
+        }
+        for row in rows
+    ]
+    chosen = score_type or Measure.of_queue(queue).metric
+    if score_type is None and chosen == "loss":  # the other axis shows it
+        chosen = leading_metric(queue.algorithm.analysis_type)
+    found = performance.data(models, chosen, max_loss=max_loss, min_score=min_score)
+    shown = len({point["predictor_id"] for point in found["points"]})
+    about = f"{named(queue)} · {shown} of {len(models)} models{_of_positive(queue, chosen)}"
+    units: dict[str, str] = dict.fromkeys(WITH_UNITS, ENCODED) if _computes_encoded(queue) else {}
+    return _present(performance.figure(found, about, height=height, units=units), call_display)
 
 
 def plot_learning_curve(
@@ -262,7 +98,19 @@ def plot_learning_curve(
     Raises:
         TrainingError: the training returned no history.
     """
-    return given(learning_curves(predictor, skip_head), call_display)
+    if not predictor.history:
+        message = (
+            f"Predictor {predictor.id} has no history: its fn_train returned none. Return "
+            "(history, model), with a list of values by epoch for each metric."
+        )
+        raise TrainingError(message)
+    about = about_predictor(predictor)
+    unit = ENCODED if _computes_encoded(predictor.job.queue) else None
+    drawn = [
+        learning_curve.figure(pair, about, unit=unit if pair["metric"] in WITH_UNITS else None)
+        for pair in learning_curve.data(predictor.history, skip_head=bool(skip_head))
+    ]
+    return _present(drawn, call_display)
 
 
 def plot_feature_importance(
@@ -284,8 +132,20 @@ def plot_feature_importance(
         TrainingError: no importance was calculated.
         SelectionError: `top_n` below 1.
     """
-    drawn = importances(prediction, top_n, height, margin_left)
-    return given(drawn, call_display)
+    if top_n is not None:
+        counts.whole("top_n", top_n, least=1)
+    measured = intervals.measured_importance(prediction)
+    about = about_predictor(prediction.predictor)
+    drawn = [
+        feature_importance.figure(
+            feature_importance.data(columns, top_n=top_n),
+            f"{about} · Feature {feature_id}",
+            height=height,
+            margin_left=margin_left,
+        )
+        for feature_id, columns in measured.items()
+    ]
+    return _present(drawn, call_display)
 
 
 def plot_roc_curve(prediction: Prediction, call_display: bool = True) -> go.Figure | None:
@@ -297,7 +157,7 @@ def plot_roc_curve(prediction: Prediction, call_display: bool = True) -> go.Figu
     Raises:
         SelectionError: a regression, or no split has a curve.
     """
-    return given(roc(prediction), call_display)
+    return _present(_curves(prediction, roc_curve, "a ROC curve"), call_display)
 
 
 def plot_precision_recall(prediction: Prediction, call_display: bool = True) -> go.Figure | None:
@@ -309,7 +169,8 @@ def plot_precision_recall(prediction: Prediction, call_display: bool = True) -> 
     Raises:
         SelectionError: a regression, or no split has a curve.
     """
-    return given(precision_and_recall(prediction), call_display)
+    drawn = _curves(prediction, precision_recall, "a precision-recall curve")
+    return _present(drawn, call_display)
 
 
 def plot_confusion_matrix(
@@ -326,7 +187,11 @@ def plot_confusion_matrix(
     Raises:
         SelectionError: a regression, or no split has a label.
     """
-    return given(confusion_matrices(prediction), call_display)
+    matrices = confusion_matrix.data(
+        _labelled_plot_data(prediction, "a confusion matrix"), class_names(prediction)
+    )
+    about = about_predictor(prediction.predictor)
+    return _present([confusion_matrix.figure(each, about) for each in matrices], call_display)
 
 
 def plot_confidence(
@@ -348,8 +213,89 @@ def plot_confidence(
         SelectionError: a regression, no such split, or the index is out of range.
         TrainingError: the model gives no probabilities.
     """
-    drawn = confidence_of(prediction, prediction_index, split_name, height)
-    return given(drawn, call_display)
+    _refuse_regression(prediction, "the confidence of a class")
+    probabilities = prediction.probabilities
+    if not probabilities:
+        message = f"Prediction {prediction.id} has no probabilities; its fn_predict gives none."
+        raise TrainingError(message)
+    split = _known_split(split_name, list(probabilities), next(iter(probabilities)))
+    count, index = len(probabilities[split]), prediction_index
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
+        message = (
+            f"prediction_index: {index!r}; split {split!r} has {count} samples, from 0 to "
+            f"{count - 1}."
+        )
+        raise SelectionError(message)
+    found = confidence.data(
+        probabilities[split][index],
+        class_names(prediction),
+        str(prediction.predictions[split][index]),
+        _true_class(prediction, split, index),
+    )
+    about = f"{split} sample {index} · {about_predictor(prediction.predictor)}"
+    return _present(confidence.figure(found, about, height=height), call_display)
+
+
+def calibrations(prediction: Prediction) -> go.Figure:
+    """Return predicted beside observed probabilities of every split, of two classes."""
+    curves = calibration.data(_binary_plot_data(prediction, "calibration"))
+    _refuse_no_curve(prediction, curves)
+    positive = str(prediction.predictor.positive_class)
+    return calibration.figure(curves, _about_curves(prediction), positive=positive)
+
+
+def threshold_curves(prediction: Prediction, split_name: str | None = None) -> go.Figure:
+    """Return what each threshold would do on a split, by default the one that judges training.
+
+    Raises:
+        SelectionError: not of two classes, or no such split.
+    """
+    found = thresholds.data(_binary_plot_data(prediction, "thresholds"))
+    _refuse_no_curve(prediction, found)
+    judged_on = _splitset(prediction).judged_on
+    default = judged_on if judged_on in found else next(iter(found))
+    split = _known_split(split_name or None, list(found), default)
+    about, positive = _about_curves(prediction), str(prediction.predictor.positive_class)
+    inclusive = class_names(prediction).index(positive) == 0
+    return thresholds.figure(
+        found[split], about, split=split, positive=positive, inclusive=inclusive
+    )
+
+
+def class_names(prediction: Prediction) -> list[str]:
+    """Return the label's own classes as text, by the codes that its fitted coder gave them."""
+    return [str(value) for value in prediction.predictor.classes or ()]
+
+
+def about_predictor(predictor: Predictor) -> str:
+    """Return which Predictor it is, of which Fold and combination."""
+    job = predictor.job
+    repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
+    fold = None if job.fold is None else job.fold.idx
+    return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
+
+
+def _present(drawn: Any, call_display: bool) -> Any:
+    """Display a figure or a list of them and return None; without `call_display` return it."""
+    if not call_display:
+        return drawn
+    display.show(drawn if isinstance(drawn, list) else [drawn])
+    return None
+
+
+def _curves(prediction: Prediction, kind: Any, figure: str) -> go.Figure:
+    """Draw the curves of every split and class by the module `kind`."""
+    curves = kind.data(_labelled_plot_data(prediction, figure), class_names(prediction))
+    _refuse_no_curve(prediction, curves)
+    return kind.figure(curves, _about_curves(prediction), shown=_splitset(prediction).judged_on)
+
+
+def _known_split(asked: str | None, known: list[str], default: str) -> str:
+    split = default if asked is None else asked
+    if split not in known:
+        message = f"split_name: {asked!r} is none of {known}."
+        raise SelectionError(message)
+    return split
 
 
 def _about_curves(prediction: Prediction) -> str:
@@ -366,12 +312,8 @@ def _of_positive(queue: Queue, metric: str | None = None) -> str:
     return f" · positive: {theme.shorten(str(positive), theme.LABEL_CHARACTERS)}"
 
 
-def judged_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
-    """Return the plot data of the splits whose label is known.
-
-    Raises:
-        SelectionError: a regression has no such figure, or no split has a label.
-    """
+def _labelled_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
+    """Return the plot data of the splits that have a label."""
     _refuse_regression(prediction, figure)
     found = {split: data for split, data in (prediction.plot_data or {}).items() if data}
     if not found:
@@ -396,10 +338,10 @@ def _refuse_regression(prediction: Prediction, figure: str) -> None:
 
 def _binary_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
     algorithm = prediction.predictor.job.queue.algorithm
-    plot_data = judged_plot_data(prediction, figure)
+    plot_data = _labelled_plot_data(prediction, figure)
     if algorithm.analysis_type != BINARY:
         message = (
-            f"Prediction {prediction.id}: {figure} is told of two classes, but Algorithm "
+            f"Prediction {prediction.id}: {figure} needs two classes, but Algorithm "
             f"{algorithm.id} is {algorithm.analysis_type}. Draw prediction.plot_roc_curve()."
         )
         raise SelectionError(message)
@@ -440,11 +382,13 @@ def _computes_encoded(queue: Queue) -> bool:
     return label.step() is not None
 
 
-def _named(row: Any) -> str:
+def named(row: Any) -> str:
+    """Return what titles call a row."""
     return f"{type(row).__name__} {row.id}" + (f" {row.name!r}" if row.name else "")
 
 
 def _about(hyperparameters: dict[str, Any], fold: int | None, repeat: int | None) -> str:
     parts = [] if fold is None else [f"fold {fold}"]
     parts += [] if repeat is None else [f"repeat {repeat}"]
-    return " · ".join([*parts, theme.told(hyperparameters)]).rstrip(" ·")
+    parts += [", ".join(f"{name}={value}" for name, value in hyperparameters.items())]
+    return " · ".join(parts).rstrip(" ·")

@@ -1,4 +1,4 @@
-"""The comparisons of a Queue as DataFrames; they read numbers, never models."""
+"""Compare the models of a Queue in DataFrames; this reads numbers, never models."""
 
 from __future__ import annotations
 
@@ -24,112 +24,6 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.queue import Queue
 
 STATISTICS = ("mean", "median", "pstdev", "minimum", "maximum")
-
-
-def metrics(
-    queue: Queue,
-    selected_metrics: Sequence[str] | None,
-    sort_by: str | None,
-    *,
-    ascending: bool,
-    hyperparameters: bool = True,
-) -> pd.DataFrame:
-    """Return a row for each split of each Predictor; see `Queue.metrics_df`."""
-    recorded, positive = _recorded(queue, "metrics"), _positive(queue)
-    names = list(dict.fromkeys(n for r in recorded for m in r["metrics"].values() for n in m))
-    chosen = _chosen("selected_metrics", selected_metrics, names)
-    identity = [*_identity_columns(queue, recorded), "split", *positive]
-    about = _about(recorded, {*identity, *names}, hyperparameters=hyperparameters)
-    rows = [
-        record | more | {"split": split} | positive | values
-        for record, more in zip(recorded, about, strict=True)
-        for split, values in record["metrics"].items()
-    ]
-    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *chosen])
-    frame.attrs |= positive
-    return _sorted(frame, sort_by, ascending=ascending)
-
-
-def aggregates(
-    queue: Queue,
-    selected_metrics: Sequence[str] | None,
-    selected_stats: Sequence[str] | None,
-    sort_by: str | None,
-    *,
-    ascending: bool,
-    hyperparameters: bool = True,
-) -> pd.DataFrame:
-    """Return a row for each metric of each Predictor; see `Queue.metricsAggregate_df`."""
-    recorded, positive = _recorded(queue, "metrics_aggregate"), _positive(queue)
-    known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
-    names = _chosen("selected_metrics", selected_metrics, known)
-    stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
-    identity = [*_identity_columns(queue, recorded), "metric", *positive]
-    about = _about(recorded, {*identity, *STATISTICS}, hyperparameters=hyperparameters)
-    rows = [
-        record | more | {"metric": metric} | positive | values
-        for record, more in zip(recorded, about, strict=True)
-        for metric, values in record["metrics_aggregate"].items()
-        if metric in names
-    ]
-    frame = pd.DataFrame(rows, columns=[*identity, *about[0], *stats])
-    frame.attrs |= positive
-    return _sorted(frame, sort_by, ascending=ascending)
-
-
-def paired(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
-    """Compare the best combination with the second; see `Queue.compare_best`."""
-    measure = Measure.of_queue(queue, metric)
-    chosen, split = measure.metric, measure.split
-    rows = trained(queue)
-    if not rows:
-        raise TrainingError(_untrained(queue))
-    values = {row["combo_key"]: row["hyperparameters"] for row in rows}
-    names = _names(values)
-    scores: dict[str, dict[int, list[float]]] = {key: {} for key in values}
-    _chosen("metric", [chosen], list(dict.fromkeys(n for r in rows for n in r["metrics"][split])))
-    for row in rows:
-        by_fold = scores[row["combo_key"]]
-        by_fold.setdefault(row["fold_index"] or 0, []).append(measure.of(row["metrics"]))
-    reasons = [row["metric_notes"].get(split, {}).get(chosen) for row in rows]
-    undefined = why_undefined(
-        chosen, split, [measure.of(row["metrics"]) for row in rows], filter(None, reasons)
-    )
-    return best_two(
-        [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
-        metric=chosen,
-        split=split,
-        test_share=_test_share(queue),
-        level=level,
-        positive=queue.positive_class,
-        undefined=undefined,
-    )
-
-
-def trained(queue: Queue) -> list[dict[str, Any]]:
-    """Return what a comparison needs of each Predictor, in one query and without blobs.
-
-    Returns:
-        In the order of Jobs and repeats: `job_id, fold_index, predictor_id, repeat_index,
-        combo_key, hyperparameters, seconds, time_succeeded, metrics, metric_notes, stopped,
-        is_diverged`.
-    """
-    query = _joined(
-        queue,
-        Hyperparamcombo.key.alias("combo_key"),
-        Hyperparamcombo.hyperparameters,
-        Predictor.seconds,
-        Predictor.time_succeeded,
-        Prediction.metrics,
-        Prediction.metric_notes,
-        Predictor.stopped,
-        Predictor.is_diverged,
-    )
-    rows = list(query.order_by(Job.id, Predictor.repeat_index).dicts())
-    for row in rows:
-        if row["combo_key"] is None:  # the Queue has no hyperparameters
-            row |= {"combo_key": "default", "hyperparameters": {}}
-    return rows
 
 
 def metrics_df(
@@ -162,9 +56,12 @@ def metrics_df(
         TrainingError: nothing is trained yet.
         SelectionError: an unknown metric or column.
     """
-    return metrics(
-        queue, selected_metrics, sort_by, ascending=ascending, hyperparameters=hyperparameters
-    )
+    recorded = _recorded(queue, "metrics")
+    names = list(dict.fromkeys(n for r in recorded for m in r["metrics"].values() for n in m))
+    chosen = _chosen("selected_metrics", selected_metrics, names)
+    parts = [record["metrics"] for record in recorded]
+    frame = _table(queue, recorded, ("split", parts), (names, chosen), hyperparameters)
+    return _sorted(frame, sort_by, ascending)
 
 
 def metricsAggregate_df(
@@ -180,10 +77,16 @@ def metricsAggregate_df(
     The arguments are those of `metrics_df`; `selected_stats` chooses among the statistics.
     The column `positive` is as there.
     """
-    return aggregates(
-        queue, selected_metrics, selected_stats, sort_by, ascending=ascending,
-        hyperparameters=hyperparameters,
-    )  # fmt: skip
+    recorded = _recorded(queue, "metrics_aggregate")
+    known = list(dict.fromkeys(name for row in recorded for name in row["metrics_aggregate"]))
+    names = _chosen("selected_metrics", selected_metrics, known)
+    stats = _chosen("selected_stats", selected_stats, list(STATISTICS))
+    parts = [
+        {name: values for name, values in row["metrics_aggregate"].items() if name in names}
+        for row in recorded
+    ]
+    frame = _table(queue, recorded, ("metric", parts), (STATISTICS, stats), hyperparameters)
+    return _sorted(frame, sort_by, ascending)
 
 
 def compare_best(queue: Queue, metric: str | None = None, level: float = 0.95) -> Comparison:
@@ -197,18 +100,68 @@ def compare_best(queue: Queue, metric: str | None = None, level: float = 0.95) -
         level: of the interval; 1 - level is the p-value below which the best counts as better.
 
     Returns:
-        The difference with its error, t, p and interval, and `verdict`, a sentence; where
-        nothing can be told (one combination, no Folds) it begins "Cannot tell because".
+        The difference with its error, t, p and interval, and `verdict`, a sentence; without
+        an answer (one combination, no Folds) it begins "Cannot tell because".
 
     Raises:
         TrainingError: nothing is trained yet.
         SelectionError: an unknown metric, or a level out of range.
     """
-    return paired(queue, metric, level)
+    measure = Measure.of_queue(queue, metric)
+    chosen, split = measure.metric, measure.split
+    rows = trained(queue)
+    if not rows:
+        raise TrainingError(untrained(queue))
+    values = {row["combo_key"]: row["hyperparameters"] for row in rows}
+    scores: dict[str, dict[int, list[float]]] = {key: {} for key in values}
+    _chosen("metric", [chosen], list(dict.fromkeys(n for r in rows for n in r["metrics"][split])))
+    for row in rows:
+        by_fold = scores[row["combo_key"]]
+        by_fold.setdefault(row["fold_index"] or 0, []).append(measure.of(row["metrics"]))
+    reasons = [row["metric_notes"].get(split, {}).get(chosen) for row in rows]
+    undefined = why_undefined(
+        chosen, split, [measure.of(row["metrics"]) for row in rows], filter(None, reasons)
+    )
+    names = _names(values)
+    return best_two(
+        [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
+        metric=chosen,
+        split=split,
+        test_share=_test_share(queue),
+        level=level,
+        positive=queue.positive_class,
+        undefined=undefined,
+    )
+
+
+def trained(queue: Queue) -> list[dict[str, Any]]:
+    """Return what a comparison needs of each Predictor, in one query without blobs.
+
+    Returns:
+        In the order of Jobs and repeats: `job_id, fold_index, predictor_id, repeat_index,
+        combo_key, hyperparameters, seconds, time_succeeded, metrics, metric_notes, stopped,
+        is_diverged`.
+    """
+    query = _joined(
+        queue,
+        Hyperparamcombo.key.alias("combo_key"),
+        Hyperparamcombo.hyperparameters,
+        Predictor.seconds,
+        Predictor.time_succeeded,
+        Prediction.metrics,
+        Prediction.metric_notes,
+        Predictor.stopped,
+        Predictor.is_diverged,
+    )
+    rows = list(query.order_by(Job.id, Predictor.repeat_index).dicts())
+    for row in rows:
+        if row["combo_key"] is None:  # the Queue has no hyperparameters
+            row |= {"combo_key": "default", "hyperparameters": {}}
+    return rows
 
 
 def _test_share(queue: Queue) -> float:
-    """Return rows that judge over rows that train, mean over the Folds."""
+    """Return the mean ratio of judging to training rows over the Folds."""
     splitset = queue.splitset
     judge, train = splitset.judged_on, splitset.key_train or ""
     cuts = [fold.positions() for fold in splitset.ordered_folds]
@@ -217,7 +170,7 @@ def _test_share(queue: Queue) -> float:
 
 
 def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return what combinations are called: by what differs between them, and their hash."""
+    """Return a name for each combination: the values that differ, and its hash."""
     differing = varied(list(values.values()))
     return {
         key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
@@ -226,7 +179,7 @@ def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _joined(queue: Queue, *columns: Any) -> Any:
-    """Return the query of what names each Predictor of a Queue, and of further columns."""
+    """Return the query for what names each Predictor of a Queue, and for further columns."""
     return (
         Prediction.select(
             Job.hyperparamcombo.alias("hyperparamcombo_id"),
@@ -245,38 +198,65 @@ def _joined(queue: Queue, *columns: Any) -> Any:
     )
 
 
-def _identity_columns(queue: Queue, recorded: list[dict[str, Any]]) -> list[str]:
+def _table(
+    queue: Queue,
+    recorded: list[dict[str, Any]],
+    rows: tuple[str, list[dict[str, dict[str, Any]]]],
+    values: tuple[Sequence[str], Sequence[str]],
+    hyperparameters: bool,
+) -> pd.DataFrame:
+    """Return a table of what was recorded of each Predictor.
+
+    Args:
+        recorded: the records, as `_recorded` returns them.
+        rows: the column that names rows, and `{name: values}` of each record.
+        values: the names of all values, and of those that are columns.
+        hyperparameters: add a column for each hyperparameter that differs.
+    """
+    (row_name, parts), (known, chosen) = rows, values
+    found = queue.positive_class
+    positive = {} if found is None else {"positive": found}
     fold = ["fold_index"] if any(row["fold_index"] is not None for row in recorded) else []
     repeat = ["repeat_index"] if queue.repeat_count > 1 else []
-    return ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id"]
-
-
-def _positive(queue: Queue) -> dict[str, Any]:
-    """Return the column that says which of two classes the metrics are of; none of others."""
-    found = queue.positive_class
-    return {} if found is None else {"positive": found}
+    identity = [
+        "hyperparamcombo_id",
+        *fold,
+        "job_id",
+        *repeat,
+        "predictor_id",
+        row_name,
+        *positive,
+    ]
+    about = _about(recorded, {*identity, *known}, hyperparameters=hyperparameters)
+    frame = pd.DataFrame(
+        [
+            record | more | {row_name: name} | positive | numbers
+            for record, more, part in zip(recorded, about, parts, strict=True)
+            for name, numbers in part.items()
+        ],
+        columns=[*identity, *about[0], *chosen],
+    )
+    frame.attrs |= positive
+    return frame
 
 
 def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
-    """Return of each Predictor what names it, how it ended, and one column of its Prediction."""
+    """Return what names each Predictor, how it ended, and one column of its Prediction."""
     wanted = getattr(Prediction, column), Predictor.stopped, Predictor.is_diverged
     rows = list(
         _joined(queue, *wanted, Hyperparamcombo.hyperparameters).order_by(Predictor.id).dicts()
     )
     if not rows:
-        raise TrainingError(_untrained(queue))
+        raise TrainingError(untrained(queue))
     return rows
 
 
 def _about(
     recorded: list[dict[str, Any]], taken: set[str], *, hyperparameters: bool
 ) -> list[dict[str, Any]]:
-    """Return further columns of each Predictor: what its combination has of its own, how it ended.
+    """Return the differing hyperparameters of each Predictor, and how it ended.
 
-    Args:
-        recorded: what `_recorded` gave.
-        taken: names of other columns, which a hyperparameter does not take.
-        hyperparameters: whether they are wanted.
+    `taken` holds the names of other columns.
     """
     combos = [row["hyperparameters"] or {} for row in recorded]
     differing = varied(combos) if hyperparameters else []
@@ -289,7 +269,7 @@ def _about(
 
 
 def varied(combos: Sequence[dict[str, Any]]) -> list[str]:
-    """Return the hyperparameters in which combinations differ, which is what tells them apart.
+    """Return the hyperparameters in which combinations differ.
 
     >>> varied([{"lr": 0.1, "width": 8}, {"lr": 0.1, "width": 16}])
     ['width']
@@ -308,7 +288,8 @@ def ended(stopped: str | None, *, diverged: bool) -> str:
     return ", ".join(word for word in (how, "diverged" if diverged else None) if word)
 
 
-def _untrained(queue: Queue) -> str:
+def untrained(queue: Queue) -> str:
+    """Return the error text of a Queue without a Predictor."""
     return f"Queue {queue.id} has no trained Predictor yet; run queue.run_jobs()."
 
 
@@ -321,7 +302,7 @@ def _chosen(argument: str, asked: Sequence[str] | None, known: list[str]) -> lis
     return names
 
 
-def _sorted(frame: pd.DataFrame, sort_by: str | None, *, ascending: bool) -> pd.DataFrame:
+def _sorted(frame: pd.DataFrame, sort_by: str | None, ascending: bool) -> pd.DataFrame:
     if sort_by is None:
         return frame
     if sort_by not in frame.columns:

@@ -1,4 +1,4 @@
-"""What a Prediction was judged on: its splits, their truth, and what may be drawn of them."""
+"""Measure the importance of columns and the intervals of metrics of a Prediction."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pandas as pd
 
 from aiqc_core import counts
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples.split_inputs import grouped_by
-from aiqc_core.orm.tables.prediction import Prediction
 from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.seeds import derive
 from aiqc_core.stages.evaluate import bootstrap, rescoring
@@ -30,16 +29,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 IMPORTANCE_COLUMNS = ("feature_id", "column", "median", "mean", "pstdev")
 
 
 def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
-    """Return the split asked for, or all that have metrics.
-
-    Raises:
-        SelectionError: no such split, or one that could not be scored.
-    """
+    """Return the split asked for, or all that have metrics."""
     known = [split for split, values in prediction.metrics.items() if values]
     if not known:
         message = f"Prediction {prediction.id} has no metrics: its samples came without a label."
@@ -58,48 +52,19 @@ def spec_of(prediction: Prediction) -> JobSpec:
     return training_spec.spec_of(predictor.job, predictor.repeat_index)
 
 
-def importance(
-    prediction: Prediction, split_name: str | None, permute_count: int
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the importance of each column by Feature id; empty where none can be permuted.
-
-    Raises:
-        SelectionError: no such split, or a Prediction of new data.
-    """
-    _refuse_new(prediction)
-    predictor, spec = prediction.predictor, spec_of(prediction)
-    (split,) = splits_of(prediction, split_name or spec.key_train)
-    feature_ids = predictor.job.queue.splitset.feature_ids
-    skipped = [
-        i for i, columns in zip(feature_ids, spec.column_groups, strict=True) if columns is None
-    ]
-    if skipped:
-        logger.warning(
-            "Prediction %d: Features %s are images, or reshaped: they have no columns that could "
-            "be permuted, and are left out.", prediction.id, skipped,
-        )  # fmt: skip
-    if len(skipped) == len(feature_ids):
-        return {}
-    found = permuting.importance(
-        spec, predictor.model_file, predictor.features_shapes, predictor.label_shape,
-        split=split, permute_count=permute_count,
-    )  # fmt: skip
-    return {str(feature_ids[index]): columns for index, columns in found.items()}
-
-
 def calc_featureImportance(
     prediction: Prediction, permute_count: int, split_name: str | None = None
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Measure how much the loss of the stored model grows when a column is permuted.
 
-    The encoded columns of a column move together; of sequences and windows a column's whole
-    series moves between samples. Images have no columns: they are left out, which the log
-    says. The same call gives the same numbers: permutations follow from the Predictor's seed.
+    The encoded columns of a column move together; in sequences and windows a column's whole
+    series moves between samples. Images have no columns and are left out, which the log says.
+    Permutations follow from the Predictor's seed, so the same call gives the same numbers.
 
     Args:
         permute_count: permutations of each column; the importance is the median over them.
-        split_name: whose samples are permuted; by default those that trained, as during
-            training, and only these are stored in `feature_importance`.
+        split_name: the split to permute; by default the one that trained, as during training.
+            Only that one is stored in `feature_importance`.
 
     Returns:
         `{feature id: {column: {median, loss_impacts}}}`; positive matters.
@@ -109,9 +74,31 @@ def calc_featureImportance(
         SelectionError: no such split.
     """
     count = counts.whole("permute_count", permute_count, least=1)
-    found = importance(prediction, split_name, count)
-    trained_on = prediction.predictor.job.queue.splitset.key_train
-    if found and split_name in {None, trained_on}:
+    if prediction.splitset is not None:
+        message = (
+            f"calc_featureImportance: Prediction {prediction.id} is of new data (Splitset "
+            f"{prediction.splitset_id}). Use that of the training, predictor.prediction."
+        )
+        raise SelectionError(message)
+    predictor, spec = prediction.predictor, spec_of(prediction)
+    (split,) = splits_of(prediction, split_name or spec.key_train)
+    feature_ids = predictor.job.queue.splitset.feature_ids
+    skipped = [
+        i for i, columns in zip(feature_ids, spec.column_groups, strict=True) if columns is None
+    ]
+    if skipped:
+        logger.warning(
+            "Prediction %d: Features %s are images, or reshaped: they have no columns to permute, "
+            "and are left out.", prediction.id, skipped,
+        )  # fmt: skip
+    if len(skipped) == len(feature_ids):
+        return {}
+    measured = permuting.importance(
+        spec, predictor.model_file, predictor.features_shapes, predictor.label_shape,
+        split=split, permute_count=count,
+    )  # fmt: skip
+    found = {str(feature_ids[index]): columns for index, columns in measured.items()}
+    if found and split_name in {None, spec.key_train}:
         prediction.feature_importance, prediction.permute_count = found, count
         prediction.save(only=["feature_importance", "permute_count", "time_updated"])
     return found
@@ -133,30 +120,28 @@ def importance_df(
         TrainingError: no importance was measured.
         SelectionError: no such Feature among those that were measured, or `top_n` below 1.
     """
-    if not prediction.feature_importance:
-        message = (
-            f"Prediction {prediction.id} has no feature importance: its Queue's permute_count was "
-            "0, or no Feature has columns. Run prediction.calc_featureImportance(3)."
-        )
-        raise TrainingError(message)
-    known = [int(key) for key in prediction.feature_importance]
-    if feature_id is not None and str(feature_id) not in prediction.feature_importance:
+    measured = measured_importance(prediction)
+    known = [int(key) for key in measured]
+    if feature_id is not None and str(feature_id) not in measured:
         message = f"feature_id: {feature_id!r}; importance was measured of Features {known}."
         raise SelectionError(message)
     if top_n is not None:
         counts.whole("top_n", top_n, least=1)
     wanted = known if feature_id is None else [feature_id]
-    chosen = {key: prediction.feature_importance[str(key)] for key in wanted}
+    chosen = {key: measured[str(key)] for key in wanted}
     return pd.DataFrame(ranked(chosen)[:top_n], columns=list(IMPORTANCE_COLUMNS))
 
 
-def _refuse_new(prediction: Prediction) -> None:
-    if prediction.splitset is not None:
+def measured_importance(prediction: Prediction) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the stored importance of each column by Feature id, or refuse where none is."""
+    if not prediction.feature_importance:
         message = (
-            f"calc_featureImportance: Prediction {prediction.id} is of new data (Splitset "
-            f"{prediction.splitset_id}). Use that of the training, predictor.prediction."
+            f"Prediction {prediction.id} has no feature importance: its Queue's permute_count was "
+            "0, or no Feature has columns to permute, such as images. Run "
+            "prediction.calc_featureImportance(3)."
         )
-        raise SelectionError(message)
+        raise TrainingError(message)
+    return prediction.feature_importance
 
 
 def metrics_interval(
@@ -166,12 +151,12 @@ def metrics_interval(
     resamples: int = 1000,
     seed: int | None = None,
 ) -> pd.DataFrame:
-    """Return how sure each metric is: its bootstrap interval, from what is stored.
+    """Return the bootstrap interval of each metric, from what is stored.
 
-    Samples are drawn again with replacement; where the Splitset has `groups`, whole groups;
-    where it is ordered by time or windowed, runs of neighbours, which wrap around. The
-    interval runs between percentiles of the metric over these (Efron & Tibshirani 1993,
-    section 13.3). It says what another draw of samples would change, not another training.
+    Samples are drawn with replacement; with `groups`, whole groups; ordered by time or
+    windowed, runs of neighbours, which wrap around. The interval runs between percentiles of
+    the metric over the draws (Efron & Tibshirani 1993, section 13.3). It shows what another
+    draw of samples would change, not another training.
 
     Args:
         split_name: one split; all by default.
@@ -182,9 +167,9 @@ def metrics_interval(
     Returns:
         A row for each metric of each split: `split, metric, value, low, high, level,
         resamples` (over how many it is), `undefined` (how many more gave NaN: a class was not
-        drawn), `note` (why there is no interval, say) and `drawn` (what was drawn). The loss
-        has none, since the model's outputs are not stored. Of a binary analysis `positive`,
-        the last column, is the class that precision, recall and f1 are of.
+        drawn), `note` (such as why there is no interval) and `drawn` (what was drawn). The loss
+        has none, since the model's outputs are not stored. The last column of a binary
+        analysis, `positive`, is the class that precision, recall and f1 are of.
 
     Raises:
         SelectionError: no such split, or a level or count out of range.
@@ -222,7 +207,7 @@ def _folder(prediction: Prediction, spec: JobSpec, split: str) -> str:
     """Return where the samples of a split are cached, of training or of new data."""
     if prediction.splitset is None:
         return spec.samples[split]
-    return str(sampling.ensure(prediction.splitset, None) / split)
+    return str(samples_cache.ensure(prediction.splitset, None) / split)
 
 
 def _order_and_units(

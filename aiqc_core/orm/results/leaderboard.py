@@ -1,4 +1,4 @@
-"""The comparison of a Queue's combinations over folds and repeats."""
+"""Rank a Queue's combinations over folds and repeats."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One trained model as the leaderboard shows it.
+    """One trained model.
 
     Attributes:
-        predictor_id: its Predictor.
         job_key: fold and combination, e.g. `f0_1a2b3c4d`.
         combo_key: the combination's hash.
-        hyperparameters: the combination's values.
-        fold: the Fold's index, None where there are none.
+        fold: the Fold's index; None without Folds.
         scores: `{split: value}` of the leading metric.
-        seconds: how long it took.
-        time_succeeded: when it was done.
         stopped: what ended it before its last epoch, see `Predictor.stopped`.
         diverged: whether a loss or a prediction is not finite.
         notes: `{split: reason}` where the score is undefined, or is so by convention.
@@ -63,10 +59,8 @@ class Standing:
 
     Attributes:
         combo_key: the combination's hash.
-        hyperparameters: its values.
         models: how many models the means are over.
         scores: `{split: mean}` of the leading metric; NaN when one of them is NaN.
-        predictor_ids: the models.
         pruned: how many of them a pruner cut short.
     """
 
@@ -83,10 +77,9 @@ class Board:
     """The models of a Queue by one metric, and its combinations, best first.
 
     Attributes:
-        queue: of which.
         measure: the metric, and the split that judges.
-        trained: its models.
-        ranked: its combinations.
+        trained: the models.
+        ranked: the combinations.
     """
 
     queue: Queue
@@ -116,19 +109,24 @@ class Board:
 
 
 def entries(queue: Queue, metric: str) -> list[Entry]:
-    """Return every trained model of a Queue, in the order of its Jobs; one query.
+    """Return every trained model of a Queue in the order of its Jobs, in one query.
 
-    A score that a model lacks, for an earlier version recorded it, is NaN.
+    A score that an earlier version did not record is NaN.
 
     Raises:
         SelectionError: no model has this metric; the message says which there are.
     """
     rows = frames.trained(queue)
-    _refuse_unknown(metric, rows)
+    known = {name for row in rows for values in row["metrics"].values() for name in values}
+    if rows and metric not in known:
+        close = get_close_matches(metric, sorted(known), n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        message = f"metric: {metric!r} is none of {sorted(known)}.{hint}"
+        raise SelectionError(message)
     return [
         Entry(
             predictor_id=row["predictor_id"],
-            job_key=f"{_fold_key(row['fold_index'])}_{row['combo_key']}",
+            job_key=f"{fold}_{row['combo_key']}",
             combo_key=row["combo_key"],
             hyperparameters=row["hyperparameters"],
             fold=row["fold_index"],
@@ -142,30 +140,12 @@ def entries(queue: Queue, metric: str) -> list[Entry]:
             },
         )
         for row in rows
+        for fold in ["nofold" if row["fold_index"] is None else f"f{row['fold_index']}"]
     ]
 
 
-def _fold_key(index: int | None) -> str:
-    return "nofold" if index is None else f"f{index}"
-
-
-def _refuse_unknown(metric: str, rows: list[dict[str, Any]]) -> None:
-    known = {name for row in rows for values in row["metrics"].values() for name in values}
-    if rows and metric not in known:
-        close = get_close_matches(metric, sorted(known), n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        message = f"metric: {metric!r} is none of {sorted(known)}.{hint}"
-        raise SelectionError(message)
-
-
 def why_undefined(trained: list[Entry], metric: str, split: str) -> str | None:
-    """Return, in a sentence, why no model has a score on a split; None where one has.
-
-    Args:
-        trained: what `entries` gave.
-        metric: what the scores are.
-        split: such as the one that judges training.
-    """
+    """Return, in a sentence, why no model has a score on a split; None where one has."""
     scores = [entry.scores[split] for entry in trained]
     reasons = (entry.notes[split] for entry in trained if split in entry.notes)
     why = compare.why_undefined(metric, split, scores, reasons)
@@ -177,13 +157,12 @@ def standings(
 ) -> list[Standing]:
     """Rank combinations by their mean score on the split that judges training, best first.
 
-    The test split is shown and never ranks: a model that it chose would be judged too well.
-    A combination that lacks folds, for it was stopped or failed, comes behind those that have all.
+    The test split never ranks: a model that it chose would be judged too well. A combination that
+    lacks folds, because it was stopped or failed, comes after those that have all.
 
     Args:
-        trained: what `entries` gave.
         judged_on: the split that ranks, `Splitset.key_evaluation`; NaN ranks last.
-        metric: what the scores are; of an error, such as the loss, the lowest is best.
+        metric: what the scores are; the lowest error, such as the loss, is best.
     """
     grouped: dict[str, list[Entry]] = {}
     for entry in trained:

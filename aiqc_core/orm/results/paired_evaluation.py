@@ -1,4 +1,4 @@
-"""Two Predictors on the samples of one of them that neither has learned from."""
+"""Compare two Predictors on samples that neither has learned from."""
 
 from __future__ import annotations
 
@@ -35,50 +35,45 @@ def compare(
 ) -> Contest:
     """Compare two Predictors on a split of the champion, without what the challenger learned.
 
-    Both are scored in the label's own units, for their encoders may differ; probabilities count
-    where both know the same classes. Of two classes, the challenger's positive one counts for
-    both: it is the one that is declared now. A loss is each model's own, and of batches: in its
-    place counts what it is made of where no `fn_lose` is given, `log_loss` of a classification and
-    `mae` of a regression.
+    Both are scored in the label's own units, because their encoders may differ. Probabilities
+    count where both know the same classes. The challenger's positive class counts for both: it is
+    the one declared now. Losses of two models do not compare, so the default loss counts instead:
+    `log_loss` of a classification, `mae` of a regression.
 
     Args:
-        champion: whose samples they are.
         challenger: trained on the same data or on later data with the same columns.
-        metric: by which they are judged.
         split: `'train'`, `'validation'` or `'test'`; where the champion has no such split, the one
             that judged its training.
         level: of the interval.
 
     Raises:
-        SelectionError: the two cannot be compared, for what they learn from, what they predict or
-            what they tell of it; the message says which.
+        SelectionError: the two differ in features, label, classes or probabilities; the message
+            says in which.
     """
-    refuse_incomparable(champion, challenger)
+    _refuse_incomparable(champion, challenger)
     name = _split_of(champion, split)
     positions = _part(champion).positions()[name]
     kept = np.isin(positions, unseen(champion, challenger, positions))
     specs = _spec(champion), _spec(challenger)
     truth = _truth(specs[0], name)[kept]
-    ours = _said(champion.prediction, name, kept)
+    ours = _predicted(champion.prediction, name, kept)
     theirs = (
-        _said(challenger.prediction, name, kept)
-        if name in _part(challenger).positions() and _shares_split(champion, challenger, name)
+        _predicted(challenger.prediction, name, kept)
+        if _shares_split(champion, challenger, name)
         else _inferred(challenger, champion, positions[kept])
     )
     score = [_scorer(specs, truth, *each) for each in zip((ours, theirs), specs, strict=True)]
-    named = _on_samples(metric, specs[0].analysis_type)
+    named = metric.removesuffix(DECODED)
+    if metric == "loss":
+        named = "mae" if specs[0].analysis_type == "regression" else "log_loss"
     if named in {"roc_auc", "log_loss"}:
         _refuse_other_probabilities(named, specs, (ours, theirs))
     found = contest(score[0], score[1], int(kept.sum()), named, level=level)
     return replace(found, positive=challenger.positive_class)
 
 
-def refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
-    """Refuse two Predictors that do not predict the same.
-
-    Raises:
-        SelectionError: the analysis, the label, its classes or the features are others.
-    """
+def _refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
+    """Refuse two Predictors of different analyses, labels, classes or features."""
     kinds = [each.job.queue.algorithm.analysis_type for each in (champion, challenger)]
     if kinds[0] != kinds[1]:
         message = f"the champion is a {kinds[0]}, the challenger a {kinds[1]}."
@@ -116,25 +111,19 @@ def _label_columns(predictor: Predictor) -> list[str]:
     return ["the features themselves"] if label is None else sorted(label.columns)
 
 
-def _on_samples(metric: str, analysis_type: str) -> str:
-    """Return the metric that counts between two models, in the label's own units."""
-    if metric == "loss":
-        return "mae" if analysis_type == "regression" else "log_loss"
-    return metric.removesuffix(DECODED)
-
-
 def unseen(
     champion: Predictor, challenger: Predictor, positions: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Return those of the champion's samples whose rows the challenger did not learn from."""
+    """Return the champion's samples on rows that the challenger did not learn from."""
     here, there = _splitset(champion), _splitset(challenger)
     learned = _part(challenger).positions()[there.key_train or ""]
     if here.id == there.id:
         return np.setdiff1d(positions, learned)
-    shared = _shared_columns(here, there)
+    known = set(there.features[0].columns)
+    shared = [name for name in here.features[0].columns if name in known]
     seen = np.unique(_row_hashes(there, shared)[_rows(there, learned)])
-    known = np.isin(_row_hashes(here, shared), seen)
-    return positions[[not known[_rows(here, np.array([p]))].any() for p in positions]]
+    is_seen = np.isin(_row_hashes(here, shared), seen)
+    return positions[[not is_seen[_rows(here, np.array([p]))].any() for p in positions]]
 
 
 def learned(predictor: Predictor) -> tuple[Feature, NDArray[np.int64]]:
@@ -161,8 +150,8 @@ def _split_of(predictor: Predictor, split: str) -> str:
 def _shares_split(champion: Predictor, challenger: Predictor, name: str) -> bool:
     if _splitset(champion).id != _splitset(challenger).id:
         return False
-    parts = [_part(each).positions()[name] for each in (champion, challenger)]
-    return np.array_equal(*parts)
+    here, there = (_part(each).positions().get(name) for each in (champion, challenger))
+    return here is not None and there is not None and np.array_equal(here, there)
 
 
 def _rows(splitset: Splitset, samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -171,17 +160,11 @@ def _rows(splitset: Splitset, samples: NDArray[np.int64]) -> NDArray[np.int64]:
     return samples if windows is None else windows.rows(samples)
 
 
-def _shared_columns(here: Splitset, there: Splitset) -> list[str]:
-    """Return the columns by which rows of two Splitsets are known again."""
-    known = set(there.features[0].columns)
-    return [name for name in here.features[0].columns if name in known]
-
-
 def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
     """Return a hash of each of the Dataset's rows, by these columns of the first Feature.
 
-    Numbers are hashed as floats and all else as text, so that a row is known again although its
-    column has another dtype by now.
+    Numbers are hashed as floats and all else as text, so that a row is recognised although its
+    column has another dtype now.
     """
     values = splitset.features[0].dataset.load(columns, None)
     if not isinstance(values, pd.DataFrame):
@@ -210,15 +193,18 @@ def _classes(spec: JobSpec) -> tuple[Any, ...]:
     return tuple(getattr(spec.label, "classes", None) or ())
 
 
-Said = tuple["NDArray[Any]", "NDArray[Any] | None"]
+Predicted = tuple["NDArray[Any]", "NDArray[Any] | None"]
 
 
-def _said(prediction: Prediction, split: str, chosen: NDArray[Any]) -> Said:
-    said = (prediction.probabilities or {}).get(split)
-    return prediction.predictions[split][chosen], None if said is None else said[chosen]
+def _predicted(prediction: Prediction, split: str, chosen: NDArray[Any]) -> Predicted:
+    """Return predictions and probabilities of some samples of a split."""
+    found = (prediction.probabilities or {}).get(split)
+    return prediction.predictions[split][chosen], None if found is None else found[chosen]
 
 
-def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.int64]) -> Said:
+def _inferred(
+    challenger: Predictor, champion: Predictor, positions: NDArray[np.int64]
+) -> Predicted:
     splitset = _splitset(champion)
     made = next(
         (row for row in challenger.inference_splitsets if row.feature_ids == splitset.feature_ids),
@@ -227,41 +213,41 @@ def _inferred(challenger: Predictor, champion: Predictor, positions: NDArray[np.
     if made is None:
         made = Splitset.make(splitset.feature_ids, predictor_id=challenger.id)
     (split,) = made.positions()
-    return _said(made.infer(), split, positions)
+    return _predicted(made.infer(), split, positions)
 
 
 def _scorer(
-    specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], said: Said, spec: JobSpec
+    specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], predicted: Predicted, spec: JobSpec
 ) -> Metrics:
-    analysis_type, (predictions, probabilities) = specs[0].analysis_type, said
+    analysis_type, (predictions, probabilities) = specs[0].analysis_type, predicted
     if analysis_type == "regression":
         return weighted.regression(truth, np.asarray(predictions).reshape(truth.shape))
     known = [_classes(each) for each in specs]
-    # The champion's order serves both; what only the challenger knows comes behind it.
+    # The champion's order, then what only the challenger knows.
     classes = list(dict.fromkeys([*known[0], *known[1]]))
     is_same = len(classes) == len(known[0]) == len(known[1])
     ordinals = rescoring.from_classes(truth, classes)
-    sure = _in_order(probabilities, _classes(spec), classes) if is_same else None
+    shares = _in_order(probabilities, _classes(spec), classes) if is_same else None
     scored = weighted.classification(
         ordinals,
         rescoring.from_classes(np.asarray(predictions), classes),
-        sure,
+        shares,
         len(classes),
         binary=analysis_type == "classification_binary" and len(classes) == TWO,
         positive=classes.index(known[1][getattr(specs[1].label, "positive_code", 1)]),
     )
-    if sure is None:
+    if shares is None:
         return scored
-    entropy = weighted.log_loss(ordinals, sure)
+    entropy = weighted.log_loss(ordinals, shares)
     return lambda drawn: scored(drawn) | entropy(drawn)
 
 
 def _refuse_other_probabilities(
-    metric: str, specs: tuple[JobSpec, JobSpec], said: tuple[Said, Said]
+    metric: str, specs: tuple[JobSpec, JobSpec], predicted: tuple[Predicted, Predicted]
 ) -> None:
     """Refuse a metric of probabilities where there are none over the same classes."""
     known = [_classes(spec) for spec in specs]
-    if set(known[0]) != set(known[1]) or any(sure is None for _, sure in said):
+    if set(known[0]) != set(known[1]) or any(shares is None for _, shares in predicted):
         message = (
             f"{metric} needs probabilities of both over the same classes; the champion knows "
             f"{list(known[0])}, the challenger {list(known[1])}. Set promotion.metric to accuracy "
