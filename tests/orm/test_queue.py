@@ -248,7 +248,7 @@ def test_an_interrupted_run_gives_its_claim_back(home: Path, monkeypatch: Any) -
         raise KeyboardInterrupt
 
     row = queue()
-    monkeypatch.setattr(run.runner, "run", interrupt)
+    monkeypatch.setattr(run.train_run, "run", interrupt)
     with pytest.raises(KeyboardInterrupt):
         row.run_jobs(progress=False)
     monkeypatch.undo()

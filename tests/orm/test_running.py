@@ -32,10 +32,10 @@ from aiqc_core.orm import (
 )
 from aiqc_core.orm.store import process_identity
 from aiqc_core.orm.training import run
+from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.progress import Progress, RunSummary
 from aiqc_core.orm.training.run import train_one
-from aiqc_core.orm.training.scores import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -366,7 +366,7 @@ def test_what_is_pending_is_found_in_as_many_queries_for_many_jobs_as_for_few(
     for count in (2, 700):
         row = Queue.get_by_id(lines.queue({"weight": list(range(count))}).id)
         counted.clear()
-        todo = run.pending(row)
+        todo = run.still_pending(row)
         numbers.append(len(counted))
         assert len(todo) == count * lines.FOLDS
         counted.clear()
@@ -385,7 +385,7 @@ def test_ten_thousand_jobs_are_planned_in_few_statements(counted: list[str]) -> 
     assert Hyperparamcombo.select().count() == 3334
     first = [(job.hyperparameters["weight"], job.fold.idx) for job in row.jobs.limit(4)]
     assert first == [(0, 0), (0, 1), (0, 2), (1, 0)]
-    assert len(run.pending(row)) == 10_002
+    assert len(run.still_pending(row)) == 10_002
 
 
 def test_options_use_other_processes_only_when_they_must() -> None:

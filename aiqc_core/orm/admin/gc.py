@@ -16,7 +16,7 @@ from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField
 from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.tables.schema import tables
-from aiqc_core.orm.training.pending import lacking
+from aiqc_core.orm.training.pending import pending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,7 +123,7 @@ def stale_checkpoints() -> list[Path]:
     folders = _folders(config.checkpoint_path(""))
     if not folders:
         return []  # as nearly always: no Queue need be asked what it lacks
-    going_on = {job.file_name(index) for queue in Queue.select() for job, index in lacking(queue)}
+    going_on = {job.file_name(index) for queue in Queue.select() for job, index in pending(queue)}
     return [f for f in folders if f.name not in going_on]
 
 

@@ -1,4 +1,4 @@
-"""The first ancestor in which two Predictors differ, and all the others."""
+"""Find the ancestors in which two Predictors differ."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import AlgorithmError, MetastoreError
-from aiqc_core.orm.lineage import facts as lineage
-from aiqc_core.orm.lineage import preprocessing_facts
+from aiqc_core.orm.lineage import facts, preprocessing_facts
 from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.fields import digest_of, raw
 from aiqc_core.orm.tables.algorithm import ROLES
@@ -34,9 +33,9 @@ class Difference:
 
     Attributes:
         ancestor: its stage, and which part of it, such as `'source, feature 0'`.
-        left: what it is of the first Predictor, as JSON can hold it.
-        right: what it is of the second.
-        note: how far weights are apart; of code the functions and variables that differ.
+        left: its value for the first Predictor, as JSON can hold it.
+        right: its value for the second.
+        note: how far weights are apart, or which functions and variables of code differ.
     """
 
     ancestor: str
@@ -74,7 +73,7 @@ class Diff:
 
 @dataclass(frozen=True, slots=True)
 class _Fact:
-    """What compares, and what people are told of it."""
+    """What is compared, and what is shown of it."""
 
     key: Any
     shown: Any = field(compare=False)
@@ -96,8 +95,8 @@ def diff(predictor: Predictor, other: Predictor | int) -> Diff:
     right = other if isinstance(other, Predictor) else Predictor.get_by_id(other)
     differences: list[Difference] = []
     same: list[str] = []
-    for stage, facts in STAGES.items():
-        found = list(_unlike(stage, facts(predictor), facts(right)))
+    for stage, facts_of in STAGES.items():
+        found = list(_differences(stage, facts_of(predictor), facts_of(right)))
         if stage == "code":
             compared = [_code_difference(predictor, right, d) for d in found]
             found = [d for d in compared if d is not None]
@@ -107,14 +106,11 @@ def diff(predictor: Predictor, other: Predictor | int) -> Diff:
         if not found:
             same.append(stage)
     weights = _weights(predictor, right)
-    if weights is None:
-        same.append("weights")
-    else:
-        differences.append(weights)
-    return Diff(predictor.id, right.id, differences, same)
+    same += [] if weights else ["weights"]
+    return Diff(predictor.id, right.id, differences + weights, same)
 
 
-def _unlike(stage: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
+def _differences(stage: str, left: dict[str, Any], right: dict[str, Any]) -> Iterator[Difference]:
     for part in dict.fromkeys([*left, *right]):
         one, other = left.get(part, ABSENT), right.get(part, ABSENT)
         if one != other:
@@ -129,29 +125,24 @@ def _source(predictor: Predictor) -> dict[str, _Fact]:
             {"dataset": row.id, "name": row.name, "version": row.version,
              "place": row.source_path, "sha256": row.sha256_hexdigest},
         )
-        for used_as, row in lineage.datasets_of(predictor.job.queue.splitset)
+        for used_as, row in facts.datasets_of(predictor.job.queue.splitset)
     }  # fmt: skip
 
 
-def _dtypes(predictor: Predictor) -> dict[str, Any]:
-    splitset = predictor.job.queue.splitset
-    found = {f"feature {i}": row.get_dtypes() for i, row in enumerate(splitset.features)}
-    return found | ({} if splitset.label is None else {"label": splitset.label.get_dtypes()})
-
-
 def _columns(predictor: Predictor) -> dict[str, Any]:
-    splitset = predictor.job.queue.splitset
-    found = {f"feature {i}": row.columns for i, row in enumerate(splitset.features)}
+    parts = facts.parts_of(predictor.job.queue.splitset)
+    label = parts.pop("label", None)
     positive = predictor.positive_class
+    found: dict[str, Any] = {part: row.columns for part, row in parts.items()}
     found |= {} if positive is None else {"positive class": positive}
-    return found | ({} if splitset.label is None else {"label": splitset.label.columns})
+    return found | ({} if label is None else {"label": label.columns})
 
 
 def _split(predictor: Predictor) -> dict[str, Any]:
     splitset = predictor.job.queue.splitset
-    told = ("size_test", "size_validation", "fold_count", "bin_count", "groups", "time_ordered",
+    names = ("size_test", "size_validation", "fold_count", "bin_count", "groups", "time_ordered",
             "gap", "unsupervised_stratify_col", "seed")  # fmt: skip
-    return {name: getattr(splitset, name) for name in told} | {
+    return {name: getattr(splitset, name) for name in names} | {
         "samples": _Fact(digest_of(splitset, "samples"), _sizes(splitset.positions()))
     }
 
@@ -160,37 +151,33 @@ def _fold(predictor: Predictor) -> dict[str, Any]:
     fold = predictor.job.fold
     if fold is None:
         return {}
-    return {
-        "index": fold.idx,
-        "samples": _Fact(digest_of(fold, "samples"), _sizes(fold.positions())),
-    }
+    samples = _Fact(digest_of(fold, "samples"), _sizes(fold.positions()))
+    return {"index": fold.idx, "samples": samples}
 
 
 def _sizes(positions: dict[str, NDArray[Any]]) -> dict[str, Any]:
     return {
-        split: {"count": len(rows), "sha256": lineage.sha256(rows.tobytes())}
+        split: {"count": len(rows), "sha256": facts.sha256(rows.tobytes())}
         for split, rows in positions.items()
     }
 
 
 def _fit(predictor: Predictor) -> dict[str, str]:
-    """Return the hash of what the encoders learned; what made them is told by the versions."""
-    learned = signing.unseal(raw(predictor, "fitted_preprocessing"))
-    return {"": lineage.sha256(learned)}
+    """Return the hash of what the encoders learned; the stage `versions` says what made them."""
+    return {"": facts.sha256(signing.unseal(raw(predictor, "fitted_preprocessing")))}
 
 
 def _code(predictor: Predictor) -> dict[str, Any]:
     algorithm = predictor.job.queue.algorithm
-    told = {code.role: _Fact(code.sha256, code.text) for code in lineage.codes_of(algorithm)}
-    named = {"library": algorithm.library, "analysis_type": algorithm.analysis_type}
-    named |= {"outputs": algorithm.outputs}
-    return named | {role: told.get(role, DEFAULT) for role in ROLES}
+    given = {code.role: _Fact(code.sha256, code.text) for code in facts.codes_of(algorithm)}
+    named = {name: getattr(algorithm, name) for name in ("library", "analysis_type", "outputs")}
+    return named | {role: given.get(role, DEFAULT) for role in ROLES}
 
 
 def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Difference | None:
-    """Name what functions of other bytes reach that differs; None where they do the same.
+    """Name what differs in two functions of other bytes; None where they do the same.
 
-    Bytes differ by the place of capture alone, too.
+    Bytes also differ where only the place of capture differs.
     """
     role = found.ancestor.rpartition(", ")[2]
     given = [each.job.queue.algorithm.payloads().get(role) for each in (left, right)]
@@ -198,7 +185,7 @@ def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Di
         return found
     try:
         one, other = (identity_of(capture.restore(payload)) for payload in given if payload)
-    except AlgorithmError:  # of another Python: their bytes differ, and that is all there is
+    except AlgorithmError:  # captured by another Python: only their bytes compare
         return found
     if one.digest == other.digest:
         return None
@@ -210,7 +197,7 @@ def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Di
 
 
 def _learned_the_same(left: Predictor, right: Predictor) -> bool:
-    """Say whether fits whose bytes differ are equal: they hold functions from other places."""
+    """Say whether fits of other bytes are equal, as they hold functions from other places."""
     try:
         one, other = (fingerprint(each.fitted_preprocessing) for each in (left, right))
     except MetastoreError:
@@ -218,39 +205,31 @@ def _learned_the_same(left: Predictor, right: Predictor) -> bool:
     return one == other
 
 
-def _seed(predictor: Predictor) -> dict[str, int]:
-    queue = predictor.job.queue
-    return {
-        "queue": queue.seed,
-        "repeat_index": predictor.repeat_index,
-        "training": predictor.seed,
-    }
-
-
-def _weights(left: Predictor, right: Predictor) -> Difference | None:
+def _weights(left: Predictor, right: Predictor) -> list[Difference]:
+    """Return how the weights differ, in a list that is empty where they are equal."""
     digests = [digest_of(each, "model_file") for each in (left, right)]
     if digests[0] == digests[1]:
-        return None
+        return []
     libraries = [each.job.queue.algorithm.library for each in (left, right)]
     left_sha, right_sha = ({"sha256": digest} for digest in digests)
     if libraries[0] != libraries[1]:
-        return Difference("weights", left_sha, right_sha, "other libraries")
+        return [Difference("weights", left_sha, right_sha, "other libraries")]
     then, now = (weights_of(libraries[0], each.model_file) for each in (left, right))
     found = compare.compare(then, now)
-    if found.bit_equal:  # a file holds the time of its making too
-        return None
-    return Difference(
-        "weights",
-        left_sha | {"weight": found.where, "value": found.then},
-        right_sha | {"weight": found.where, "value": found.now},
-        "other shapes" if found.largest is None else f"largest difference {found.largest:.3g}",
-    )
+    if found.bit_equal:  # a file also holds the time at which it was made
+        return []
+    note = "other shapes" if found.largest is None else f"largest difference {found.largest:.3g}"
+    left_weight = left_sha | {"weight": found.where, "value": found.then}
+    right_weight = right_sha | {"weight": found.where, "value": found.now}
+    return [Difference("weights", left_weight, right_weight, note)]
 
 
 # In the order in which data flows; each gives `{part: fact}`.
 STAGES: dict[str, Callable[[Predictor], dict[str, Any]]] = {
     "source": _source,
-    "dtypes": _dtypes,
+    "dtypes": lambda p: {
+        part: row.get_dtypes() for part, row in facts.parts_of(p.job.queue.splitset).items()
+    },
     "columns": _columns,
     "interpolate": lambda p: preprocessing_facts.interpolaters_of(p.job.queue.splitset),
     "encode": lambda p: preprocessing_facts.coders_of(p.job.queue.splitset),
@@ -261,6 +240,10 @@ STAGES: dict[str, Callable[[Predictor], dict[str, Any]]] = {
     "fit": _fit,
     "code": _code,
     "hyperparameters": lambda p: p.job.hyperparameters,
-    "seed": _seed,
+    "seed": lambda p: {
+        "queue": p.job.queue.seed,
+        "repeat_index": p.repeat_index,
+        "training": p.seed,
+    },
     "versions": lambda p: p.versions,
 }

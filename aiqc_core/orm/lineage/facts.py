@@ -1,7 +1,4 @@
-"""Where a Predictor comes from: its sources, its code and what trained it, read from the rows.
-
-Everything here reads; nothing is written, and no framework is imported.
-"""
+"""Read from the rows where a Predictor comes from: its sources, its code, what trained it."""
 
 from __future__ import annotations
 
@@ -31,17 +28,15 @@ class Source:
     Attributes:
         used_as: `'feature 0'`, `'feature 1'`… and `'label'`.
         dataset: its id.
-        name: its name, if any.
-        version: of that name.
+        version: of its name.
         typ: `'tabular'`, `'sequence'` or `'image'`.
         shape: `{axis: length}`.
         place: the file or folder it was read from; None for what was in memory.
         urls: how many urls it was read from.
         ingested: whether the store holds its values.
         sha256: of its content (names, dtypes, values).
-        matches: whether what lies at `place` still has this content; None where that was not
-            looked at, or there is no place.
-        note: why it does not match, or was not looked at.
+        matches: whether `place` still has this content; None where nothing was read.
+        note: why it does not match, or was not read.
     """
 
     used_as: tuple[str, ...]
@@ -64,7 +59,7 @@ class Code:
 
     Attributes:
         role: `'fn_build'`…
-        sha256: of the function as it was captured, helpers and constants included.
+        sha256: of the function as it was captured, with helpers and constants.
         text: its source text when the Algorithm was made.
     """
 
@@ -78,22 +73,15 @@ class Model:
     """What trained a Predictor.
 
     Attributes:
-        predictor: its id.
-        job: its Job's id.
-        key: the Job's name, of fold and combination.
-        queue: its Queue's id.
+        predictor: its id; `job` and `queue` are the ids of these.
+        key: the Job's name, made of fold and combination.
         experiment: the declared experiment, if any.
-        snapshot: of that experiment; the newest that leads to this Queue.
+        snapshot: the newest of that experiment that leads to this Queue.
         fold: index of the fold; None without folds.
-        repeat_index: which repeat of the Job.
-        seed: of the training.
-        hyperparameters: of the combination.
         library: `'keras'` or `'pytorch'`.
-        analysis_type: what was learned.
         trained_at: when the training ended, ISO 8601.
         is_diverged: whether a loss was not finite.
-        stopped: what ended the training with epochs to go, see `Predictor.stopped`.
-        epochs: how many its history has.
+        stopped: what ended the training with epochs left, see `Predictor.stopped`.
         metric: what ranks the models of its Queue.
         adopted_from: id of the Predictor that it is a copy of; None where it was trained.
         versions: of the libraries that trained.
@@ -152,7 +140,7 @@ def model_of(predictor: Predictor) -> Model:
 
 
 def experiments_of(queues: list[int]) -> dict[int, tuple[str, str]]:
-    """Return `{queue id: (experiment, snapshot)}` of those that a declaration led to."""
+    """Return `{queue id: (experiment, snapshot)}` of the Queues that a declaration made."""
     rows = Snapshot.select().order_by(Snapshot.id)
     named = {row.rows.get("queue"): (row.experiment, row.key) for row in rows}
     return {queue: named[queue] for queue in queues if queue in named}
@@ -167,47 +155,46 @@ def codes_of(algorithm: Algorithm) -> list[Code]:
     ]
 
 
+def parts_of(splitset: Splitset) -> dict[str, Any]:
+    """Return `{part: row}` of the Features in their order, and the Label last."""
+    parts: dict[str, Any] = {f"feature {i}": row for i, row in enumerate(splitset.features)}
+    return parts if splitset.label is None else parts | {"label": splitset.label}
+
+
 def datasets_of(splitset: Splitset) -> list[tuple[str, Dataset]]:
-    """Return what each Dataset is used as, Features in their order and the Label last."""
-    parts = [(f"feature {i}", row.dataset) for i, row in enumerate(splitset.features)]
-    return parts if splitset.label is None else [*parts, ("label", splitset.label.dataset)]
+    """Return each use of a Dataset, Features in their order and the Label last."""
+    return [(part, row.dataset) for part, row in parts_of(splitset).items()]
 
 
 def sources_of(splitset: Splitset, *, look: bool = True) -> list[Source]:
-    """Return the Datasets of a Splitset, each once.
-
-    Args:
-        splitset: whose.
-        look: whether the files that they came from are read, to see if they still match.
-    """
+    """Return the Datasets of a Splitset, each once; `look` reads the files that they came from."""
     uses: dict[int, list[str]] = {}
     rows: dict[int, Dataset] = {}
     for used_as, dataset in datasets_of(splitset):
         uses.setdefault(dataset.id, []).append(used_as)
         rows[dataset.id] = dataset
-    return [_source(rows[pk], tuple(used_as), look=look) for pk, used_as in uses.items()]
+    return [
+        Source(
+            used_as=tuple(uses[pk]),
+            dataset=pk,
+            name=dataset.name,
+            version=dataset.version,
+            typ=dataset.typ,
+            shape=dataset.shape,
+            place=dataset.source_path,
+            urls=len(dataset.urls or ()),
+            ingested=bool(dataset.is_ingested),
+            sha256=dataset.sha256_hexdigest,
+            matches=matches,
+            note=note,
+        )
+        for pk, dataset in rows.items()
+        for matches, note in [_compared(dataset) if look else (None, "not looked at")]
+    ]
 
 
-def _source(dataset: Dataset, used_as: tuple[str, ...], *, look: bool) -> Source:
-    matches, note = looked_at(dataset) if look else (None, "not looked at")
-    return Source(
-        used_as=used_as,
-        dataset=dataset.id,
-        name=dataset.name,
-        version=dataset.version,
-        typ=dataset.typ,
-        shape=dataset.shape,
-        place=dataset.source_path,
-        urls=len(dataset.urls or ()),
-        ingested=bool(dataset.is_ingested),
-        sha256=dataset.sha256_hexdigest,
-        matches=matches,
-        note=note,
-    )
-
-
-def looked_at(dataset: Dataset) -> tuple[bool | None, str | None]:
-    """Say whether what lies outside of the store still is what was registered, and why not."""
+def _compared(dataset: Dataset) -> tuple[bool | None, str | None]:
+    """Say whether the source outside of the store still has the registered content, or why not."""
     if dataset.urls:
         return None, "urls are not fetched for this"
     if dataset.source_path is None:
@@ -221,10 +208,10 @@ def looked_at(dataset: Dataset) -> tuple[bool | None, str | None]:
 
 
 def digest_now(dataset: Dataset) -> str:
-    """Return the hash of what a Dataset holds now, read whole whatever its time says.
+    """Return the hash of a Dataset's present content, read whole whatever its mtime is.
 
     Raises:
-        IngestError: what lies outside of the store cannot be read.
+        IngestError: a source outside of the store cannot be read.
         MetastoreError: the stored bytes are missing or damaged.
     """
     if dataset.is_ingested:
@@ -240,7 +227,7 @@ def _outside(dataset: Dataset) -> str:
 
 
 def faults_of(splitset: Splitset) -> Iterator[str]:
-    """Yield a sentence for each Dataset that is not what it was when it was registered."""
+    """Yield a sentence for each Dataset that has changed since it was registered."""
     for dataset in {row.id: row for _, row in datasets_of(splitset)}.values():
         try:
             found = digest_now(dataset)

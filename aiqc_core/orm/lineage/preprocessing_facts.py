@@ -1,7 +1,4 @@
-"""What preprocessing does to the Features and the Label of a Splitset, as facts that compare.
-
-A recipe is plain (dicts, lists, texts, numbers), holds no ids, and is equal where as much is done.
-"""
+"""Describe the preprocessing of a Splitset by plain values that compare and hold no ids."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.orm.lineage.facts import parts_of
 from aiqc_core.usercode import byvalue
 from aiqc_core.usercode.identity import fingerprint
 
@@ -17,29 +15,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiqc_core.orm.samples.cache import Fitted
-    from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.preprocess.encode import FittedEncoder
 
-SHOWN_VALUES = 32  # of what an encoder learned; of more only their range is told
+SHOWN_VALUES = 32  # a longer array that an encoder learned is shown by its range
 
 
 def interpolaters_of(splitset: Splitset) -> dict[str, list[dict[str, Any]]]:
     """Return `{part: [interpolater, …]}` of the Features and the Label, in order."""
-    return _parts(
-        splitset,
-        lambda feature: [_fill(row) for row in feature.ordered_interpolaters()],
-        lambda label: [_fill(row) for row in label.labelinterpolaters],
-    )
+    return _described(splitset, "interpolaters", _fill)
 
 
 def coders_of(splitset: Splitset) -> dict[str, list[dict[str, Any]]]:
     """Return `{part: [coder, …]}` of the Features and the Label, in order."""
-    return _parts(
-        splitset,
-        lambda feature: [_coder(row) for row in feature.ordered_coders()],
-        lambda label: [_coder(row) for row in label.labelcoders],
-    )
+    return _described(splitset, "coders", _coder)
 
 
 def windows_of(splitset: Splitset) -> dict[str, Any]:
@@ -73,15 +62,16 @@ def learned_by(fitted: Fitted) -> dict[str, list[dict[str, Any]]]:
     return {part: [_learned(each) for each in encoders] for part, encoders in parts.items()}
 
 
-def _parts(
-    splitset: Splitset,
-    of_feature: Callable[[Feature], list[dict[str, Any]]],
-    of_label: Callable[[Any], list[dict[str, Any]]],
+def _described(
+    splitset: Splitset, kind: str, describe: Callable[[Any], dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    found = {f"feature {i}": of_feature(row) for i, row in enumerate(splitset.features)}
-    if splitset.label is not None:
-        found["label"] = of_label(splitset.label)
-    return {part: rows for part, rows in found.items() if rows}
+    found = {
+        part: getattr(row, f"label{kind}")
+        if part == "label"
+        else getattr(row, f"ordered_{kind}")()
+        for part, row in parts_of(splitset).items()
+    }
+    return {part: list(map(describe, rows)) for part, rows in found.items() if list(rows)}
 
 
 def _fill(row: Any) -> dict[str, Any]:
@@ -107,30 +97,29 @@ def _coder(row: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a parameter as what compares and can be shown; what can be called by what it does."""
+    """Return a parameter as a value that compares and can be shown; a callable by its digest."""
     if isinstance(value, float) and math.isnan(value):
         return "nan"  # which equals itself
     if value is None or isinstance(value, bool | int | float | str):
         return value
     shown = repr(value)
-    if byvalue.is_own(value) or " at 0x" in shown:  # which moves from process to process
+    if byvalue.is_own(value) or " at 0x" in shown:  # an address differs between processes
         name = getattr(value, "__name__", type(value).__name__)
         return f"{name} {fingerprint(value)[:12]}"
     return shown
 
 
 def _learned(fit: FittedEncoder) -> dict[str, Any]:
-    encoders = fit.encoders
     states = [
         {
             name: summary(value)
             for name, value in vars(each).items()
             if name.endswith("_") and not name.startswith("_")
         }
-        for each in encoders
+        for each in fit.encoders
     ]
     return {
-        "encoder": type(encoders[0]).__name__,
+        "encoder": type(fit.encoders[0]).__name__,
         "columns": list(fit.columns),
         "output_columns": list(fit.output_columns),
         "learned": states[0] if len(states) == 1 else states,
@@ -138,7 +127,7 @@ def _learned(fit: FittedEncoder) -> dict[str, Any]:
 
 
 def summary(value: Any) -> Any:
-    """Return few values as they are, of many how many there are and their range."""
+    """Return few values as they are, and many by their shape and range."""
     if isinstance(value, list | tuple) and any(isinstance(v, np.ndarray) for v in value):
         return [summary(each) for each in value]
     try:

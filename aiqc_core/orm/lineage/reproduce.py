@@ -1,8 +1,7 @@
-"""Training a Predictor again from what is stored, and saying whether the same comes out.
+"""Train a Predictor again from what is stored, and compare the result.
 
-The store is only read: samples are built in a folder for temporary files, the training runs in a
-new interpreter, and nothing of it is recorded. What comes before the training is checked first,
-and where any of it differs, nothing is trained.
+The store is only read: samples are built in a temporary folder, the training runs in a new
+interpreter, and nothing is recorded. If a stage before the training differs, nothing is trained.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core import counts
 from aiqc_core.errors import AIQCError, TrainingError
 from aiqc_core.orm.lineage import facts, verify
-from aiqc_core.orm.samples import cache as sampling
-from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.training.spec import spec_over
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train import retrain as again
@@ -43,7 +41,7 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage, done again and held against what is stored.
+    """One stage, done again and compared with what is stored.
 
     Attributes:
         name: one of `STAGES`.
@@ -60,7 +58,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """What came of training a Predictor again.
+    """The result of training a Predictor again.
 
     Attributes:
         predictor: its id.
@@ -69,9 +67,9 @@ class Reproduction:
         largest: the largest difference of two weights; None where they were not compared.
         tolerance: how far numbers may be apart, times their size (1 for smaller ones).
         stages: every stage, in the order in which data flows.
-        moved_versions: `{library: [version then, version now]}` of those that changed since.
+        moved_versions: `{library: [version then, version now]}` of those that changed.
         notes: what else may explain a difference.
-        seconds: that the training took.
+        seconds: how long the training took.
     """
 
     predictor: int
@@ -91,19 +89,19 @@ class Reproduction:
 
 
 def reproduce(predictor: Predictor, tolerance: float = TOLERANCE) -> Reproduction:
-    """Train again in a new process, from what is stored, and say whether the same comes out.
+    """Train again in a new process, from what is stored, and say whether the result is the same.
 
     Sources are hashed, samples cut, preprocessing fitted, samples built, code and seed checked
-    again; then the model is trained and weights and predictions are compared. The store is
-    only read, and the samples lie in a folder for temporary files.
+    again; then the model is trained, and weights and predictions are compared. The store is only
+    read, and the samples are built in a temporary folder.
 
     Args:
         tolerance: how far numbers may be apart, times their size (1 for smaller ones).
 
     Returns:
         `verdict`: `'bit-equal'`, `'equal within tolerance'` with the `largest` difference of
-        two weights, or `'different'` with the `first_difference`, the stage; each stage; and
-        the library versions that moved since.
+        two weights, or `'different'` with the `first_difference`, a stage; each stage; and the
+        library versions that changed.
 
     Raises:
         TrainingError: a tolerance out of range.
@@ -112,13 +110,11 @@ def reproduce(predictor: Predictor, tolerance: float = TOLERANCE) -> Reproductio
     with tempfile.TemporaryDirectory(prefix="aiqc-reproduce-") as folder:
         work = _Work(predictor, Path(folder), tolerance)
         work.run()
-    return work.told()
+    return work.result()
 
 
 @dataclass(slots=True)
 class _Work:
-    """The stages, in order."""
-
     predictor: Predictor
     folder: Path
     tolerance: float
@@ -128,36 +124,33 @@ class _Work:
     fitted: Fitted | None = None
 
     def run(self) -> None:
-        """Check what comes before the training, then train, up to what makes no sense any more."""
+        """Check the stages before the training, then train; stop where a stage cannot be built."""
         checks = (self.source, self.split, self.fit, self.samples, self.code, self.seed)
         for check in checks:
             check()
             if self.differs and self.stages[-1].name in {"source", "fit"}:
-                return  # nothing after it could be built
+                return
         if not self.differs:
             self.train()
 
     @property
     def differs(self) -> bool:
-        """Whether a stage differs."""
         return any(stage.verdict == DIFFERS for stage in self.stages)
 
     @property
     def splitset(self) -> Splitset:
-        """What trained."""
         return self.predictor.job.queue.splitset
 
     @property
     def fold(self) -> Fold | None:
-        """The fold that trained."""
         return self.predictor.job.fold
 
-    def say(self, name: str, faults: list[str], note: str) -> None:
+    def add(self, name: str, faults: list[str], note: str) -> None:
         """Add a stage that is equal unless there are faults."""
         verdict = DIFFERS if faults else EQUAL
         self.stages.append(Stage(name, verdict, "; ".join(faults) or note))
 
-    def liken(self, name: str, found: Likeness, what: str) -> None:
+    def add_compared(self, name: str, found: Likeness, what: str) -> None:
         """Add a stage whose numbers were compared."""
         if found.bit_equal:
             self.stages.append(Stage(name, EQUAL, f"{what}: equal to the last bit"))
@@ -171,56 +164,55 @@ class _Work:
         """Hash the contents of all Datasets again."""
         names = sorted({row.id for _, row in facts.datasets_of(self.splitset)})
         faults = list(facts.faults_of(self.splitset))
-        self.say("source", faults, f"Datasets {names}: content as it was registered")
+        self.add("source", faults, f"Datasets {names}: content as it was registered")
 
     def split(self) -> None:
         """Cut again by the stored seed."""
-        self.say(
-            "split",
-            list(verify.cut_apart(self.splitset)),
-            "cut again by its seed: same positions",
-        )
+        faults = list(verify.cut_apart(self.splitset))
+        self.add("split", faults, "cut again by its seed: same positions")
 
     def fit(self) -> None:
-        """Fit the preprocessing again, and build the samples in a folder of this call."""
-        what = "encoders fitted again on the training rows"
+        """Fit the preprocessing again, and build the samples in the temporary folder."""
         try:
             with verify.quiet():
-                self.fitted, arrays = sampling.prepared(self.splitset, self.fold, {})
+                self.fitted, arrays = samples_cache.prepared(self.splitset, self.fold, {})
                 found = compare.compare(
                     self.predictor.fitted_preprocessing, self.fitted, tolerance=self.tolerance
                 )
                 cache.write(self.folder / "samples", arrays, {})
         except AIQCError as error:
-            self.say("fit", [f"the samples cannot be built again: {error}"], "")
+            self.add("fit", [f"the samples cannot be built again: {error}"], "")
             return
-        self.liken("fit", found, what)
+        self.add_compared("fit", found, "encoders fitted again on the training rows")
 
     def samples(self) -> None:
         """Compare the samples with those that are cached."""
-        kept = sampling.folder_of(self.splitset, self.fold)
+        kept = samples_cache.folder_of(self.splitset, self.fold)
         if not cache.is_whole(kept):
-            self.say("samples", [], "built again; none are cached to compare them with")
+            self.add("samples", [], "built again; none are cached to compare them with")
             return
         count, found = verify.samples_apart(kept, self.folder / "samples", self.tolerance)
-        mend = "" if found.bit_equal else f" in {kept} (splitset.clear_cache() mends that)"
-        self.liken("samples", found, f"{count} cached arrays{mend}")
+        remedy = "" if found.bit_equal else f" in {kept} (splitset.clear_cache() repairs that)"
+        self.add_compared("samples", found, f"{count} cached arrays{remedy}")
 
     def code(self) -> None:
-        """Check the functions' signatures, and that their texts are theirs."""
+        """Check the functions' signatures, and that they match their texts."""
         faults = list(verify.code_faults(self.predictor))
-        self.say("code", faults, "functions signed, their texts are theirs")
+        self.add("code", faults, "functions signed, and as their texts say")
 
     def seed(self) -> None:
         """Derive the seed again."""
         faults = list(verify.seed_faults(self.predictor))
-        self.say("seed", faults, f"{self.predictor.seed}, as derived from the Queue's")
+        self.add("seed", faults, f"{self.predictor.seed}, as derived from the Queue's")
 
     def train(self) -> None:
         """Train in a new interpreter, and compare weights and predictions."""
         predictor = self.predictor
+        if self.fitted is None:
+            message = "reproduce: the samples were not built."
+            raise TrainingError(message)
         spec = spec_over(
-            predictor.job, predictor.repeat_index, self.folder / "samples", _known(self.fitted)
+            predictor.job, predictor.repeat_index, self.folder / "samples", self.fitted
         )
         prediction = predictor.prediction
         stored = again.Stored(
@@ -234,14 +226,14 @@ class _Work:
         found = _in_new_process(replace(spec, permute_count=0), stored, self)
         self.again = found
         if found.weights is None or found.predictions is None:
-            self.say("weights", [f"the training failed: {found.failure}"], "")
+            self.add("weights", [f"the training failed: {found.failure}"], "")
             return
-        self.liken("weights", found.weights, "weights")
-        self.liken("predictions", found.predictions, "predictions of every split")
+        self.add_compared("weights", found.weights, "weights")
+        self.add_compared("predictions", found.predictions, "predictions of every split")
         self.note_causes(found)
 
     def note_causes(self, found: Again) -> None:
-        """Say what may explain another result."""
+        """Note what may explain another result."""
         then, now = found.epochs
         if then != now:
             self.notes.append(
@@ -252,14 +244,12 @@ class _Work:
         if places[0] is not None and places[0] != places[1]:
             self.notes.append(f"It was trained on {places[0]}, now on {places[1]}.")
 
-    def told(self) -> Reproduction:
+    def result(self) -> Reproduction:
         """Return the verdict."""
         first = next((s.name for s in self.stages if s.verdict == DIFFERS), None)
-        known = {stage.name: stage for stage in self.stages}
-        rest = [
+        skipped = [
             Stage(name, SKIPPED, "not done, as an earlier stage differs")
-            for name in STAGES
-            if name not in known
+            for name in STAGES[len(self.stages) :]
         ]
         exact = all(stage.verdict == EQUAL for stage in self.stages)
         weights = None if self.again is None else self.again.weights
@@ -270,26 +260,19 @@ class _Work:
             first_difference=first,
             largest=None if weights is None else weights.largest,
             tolerance=self.tolerance,
-            stages=[*self.stages, *rest],
+            stages=[*self.stages, *skipped],
             moved_versions=verify.moved_versions(self.predictor.versions),
             notes=self.notes,
             seconds=sum(seconds.values()),
         )
 
 
-def _known(fitted: Fitted | None) -> Fitted:
-    if fitted is None:
-        message = "reproduce: the samples were not built."
-        raise TrainingError(message)
-    return fitted
-
-
 def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Again:
-    """Train in an interpreter that was started for it, and ends after it."""
+    """Train in an interpreter of its own."""
     elsewhere = {"KERAS_HOME": str(work.folder / "keras")}  # Keras writes its settings
     with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
         recorded = (work.predictor.device or {}).get("device")
-        on = "cpu" if recorded == "cpu" else "slot"  # a GPU that is there would add otherwise
+        on = "cpu" if recorded == "cpu" else "slot"  # a GPU would sum in another order
         pool.submit("reproduce", TRAIN, spec, stored, work.tolerance, on=on)
         while not (finished := pool.wait(POLL_SECONDS)):
             logger.debug("Predictor %d is being trained again.", work.predictor.id)

@@ -1,4 +1,4 @@
-"""From one row of a Dataset to every model that trained on it, or that it judged."""
+"""Find every model that a row of a Dataset trained or judged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from peewee import JOIN
 from aiqc_core.orm.lineage.facts import experiments_of
 from aiqc_core.orm.lineage.trace import checked_row
 from aiqc_core.orm.tables.champion import Champion
-from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.job import Job
@@ -32,7 +31,7 @@ TRAINED, JUDGED, NEVER, NEW = "train", "judge", "never", "new data"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one Predictor has to do with a row.
+    """How one Predictor uses a row.
 
     Attributes:
         predictor: its id.
@@ -43,15 +42,12 @@ class Seen:
             overlap.
         used_as: `'feature 0'`… and `'label'`.
         dataset: id of the Dataset that was used: this one, or another of equal content.
-        fitted_on_all: coders that saw the row whatever its split, as those of categories do.
+        fitted_on_all: coders fitted on all rows whatever the split, such as those of categories.
         status: `'trained'`, `'diverged'` or `'adopted from Predictor <id>'`.
-        queue: its Queue's id.
         job: its Job's key.
         fold: index of its fold; None without folds.
-        repeat_index: which repeat of the Job.
-        experiment: the declared experiment, if any.
-        snapshot: of that experiment.
-        champion: whether it is the model in use of an experiment.
+        experiment: the declared experiment, if any, and its `snapshot`.
+        champion: whether an experiment uses this model.
     """
 
     predictor: int
@@ -72,13 +68,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """All that was found of one row.
+    """Every model that uses one row.
 
     Attributes:
         dataset: id of the Dataset that was asked about.
         row: the row's position.
         rows: how many rows there are.
-        equal_datasets: ids of other Datasets with the same content, whose rows are the same.
+        equal_datasets: ids of other Datasets with the same content.
         models: every Predictor of Splitsets that use one of these, those that trained on it first.
     """
 
@@ -95,7 +91,7 @@ class Sighting:
 
 
 def seen(dataset: Dataset, row: int) -> Any:
-    """Return which models trained on a row, by its position; see `seeing.Sighting`."""
+    """Return which models trained on a row, by its position; see `row_usage.Sighting`."""
     count = dataset.shape["samples"]
     row = checked_row(f"Dataset {dataset.id}", row, count, "rows")
     table = type(dataset)
@@ -124,7 +120,7 @@ class _Use:
     on_all: list[str]
 
     def samples(self, row: int, positions: Any) -> list[int]:
-        """Return the samples among some positions that a row is under, in their order."""
+        """Return the samples at these positions that a row is under, in their order."""
         under = np.zeros(len(positions), dtype=bool)
         for rule in self.rules:
             if rule is None:
@@ -137,7 +133,7 @@ class _Use:
 
 
 def _uses(datasets: list[int]) -> Iterable[_Use]:
-    """Return every Splitset that uses one of the Datasets, and as what."""
+    """Return every Splitset that uses one of the Datasets, and how."""
     found: dict[int, _Use] = {}
     places = (
         SplitsetFeature.select(SplitsetFeature, Feature, Splitset)
@@ -171,32 +167,28 @@ def _add(
 
 
 def _of_use(use: _Use, row: int) -> Iterable[Seen]:
-    if use.splitset.predictor_id is not None:
-        yield from _predicted(use, row)
+    """Yield how the Predictors of a Splitset use a row."""
+    splitset = use.splitset
+    if splitset.predictor_id is not None:
+        (name, positions), *_ = splitset.positions().items()
+        found = {name: use.samples(row, positions)}
+        for predictor, facts in _predictors(Predictor.id == splitset.predictor_id):
+            yield _seen(use, predictor, NEW, found, facts)
         return
-    key = use.splitset.key_train
     splits: dict[int | None, dict[str, list[int]]] = {}
-    for fold in use.splitset.parts():
-        positions = (fold or use.splitset).positions()
+    for fold in splitset.parts():
+        positions = (fold or splitset).positions()
         under = {name: use.samples(row, members) for name, members in positions.items()}
         splits[fold and fold.id] = {name: samples for name, samples in under.items() if samples}
-    predictors = list(_predictors(Queue.splitset == use.splitset))
-    for predictor, facts in _facts(predictors):
+    for predictor, facts in _predictors(Queue.splitset == splitset):
         found = splits[predictor.job.fold_id]
-        role = TRAINED if key in found else JUDGED if found else NEVER
+        role = TRAINED if splitset.key_train in found else JUDGED if found else NEVER
         yield _seen(use, predictor, role, found, facts)
 
 
-def _predicted(use: _Use, row: int) -> Iterable[Seen]:
-    (name, positions), *_ = use.splitset.positions().items()
-    found = {name: use.samples(row, positions)}
-    for predictor, facts in _facts(list(_predictors(Predictor.id == use.splitset.predictor_id))):
-        yield _seen(use, predictor, NEW, found, facts)
-
-
-def _predictors(of_these: Any) -> Any:
-    """Return the query for Predictors with what names them, in one."""
-    return (
+def _predictors(condition: Any) -> Iterable[tuple[Predictor, dict[str, Any]]]:
+    """Yield Predictors with their experiment, its snapshot and whether it uses them."""
+    query: Any = (
         Predictor.select(Predictor, Job, Queue, Fold, Hyperparamcombo)
         .join(Job)
         .join(Queue)
@@ -204,26 +196,17 @@ def _predictors(of_these: Any) -> Any:
         .join(Fold, JOIN.LEFT_OUTER)
         .switch(Job)
         .join(Hyperparamcombo, JOIN.LEFT_OUTER)
-        .where(of_these)
+        .where(condition)
         .order_by(Predictor.id)
     )
-
-
-def _facts(predictors: list[Predictor]) -> Iterable[tuple[Predictor, dict[str, Any]]]:
-    """Add to Predictors what other tables say of them, asked once."""
+    predictors: list[Predictor] = list(query)
     names = experiments_of(sorted({predictor.job.queue_id for predictor in predictors}))
     newest = {row.experiment: row.predictor_id for row in Champion.select().order_by(Champion.id)}
     in_use = set(newest.values())
     for predictor in predictors:
         experiment, snapshot = names.get(predictor.job.queue_id, (None, None))
-        yield (
-            predictor,
-            {
-                "experiment": experiment,
-                "snapshot": snapshot,
-                "champion": predictor.id in in_use,
-            },
-        )
+        champion = predictor.id in in_use
+        yield predictor, {"experiment": experiment, "snapshot": snapshot, "champion": champion}
 
 
 def _seen(

@@ -1,4 +1,4 @@
-"""From one predicted sample back to all that it follows from."""
+"""Trace one predicted sample back to everything that it follows from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 
 from aiqc_core.errors import IngestError, MetastoreError, SelectionError
 from aiqc_core.orm.lineage import facts, preprocessing_facts
-from aiqc_core.orm.tables.prediction import Prediction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,10 +25,9 @@ class Rows:
     Attributes:
         used_as: `'feature 0'`… or `'label'`.
         dataset: its id.
-        first: the first row, by position; of a sequence or image Dataset the sample itself.
-        last: the last one; the first again where there is no Window.
-        target_first: the first row of the window that is to be forecast, where there is one.
-        target_last: the last one.
+        first: the position of the first row; for sequences and images, of the sample.
+        last: that of the last row; without a Window the same.
+        target_first: that of the first row to forecast, if any, as `target_last` of the last.
     """
 
     used_as: str
@@ -45,10 +43,9 @@ class Training:
     """What the Predictor was trained on.
 
     Attributes:
-        split: its name.
         count: how many samples.
-        positions: of these samples in the Splitset, in the order of the split.
-        rows: how many rows of the first Feature's Dataset lie under them.
+        positions: their positions in the Splitset, in the order of the split.
+        rows: how many rows of the first Feature's Dataset they are made of.
     """
 
     split: str
@@ -63,19 +60,14 @@ class Trace:
 
     Attributes:
         prediction: the Prediction's id.
-        split: in which split it was predicted.
-        index: its place there, as in `prediction.predictions[split]`.
+        index: its place in the split, as in `prediction.predictions[split]`.
         count: how many samples that split has.
         sample: its position among the samples of the Splitset.
-        trained_on: whether it was among the samples that trained; None for new data (`infer`).
-        predicted: what was predicted, in the label's own values.
-        truth: what it is; None where that is not known or cannot be read any more.
+        trained_on: whether it is a training sample; None for new data (`infer`).
+        predicted: the prediction in the label's own values.
+        truth: None where it is not known or can no longer be read.
         probabilities: `{class: probability}`; None for a regression.
-        positive: of two classes the one that precision, recall and f1 are of; else None.
-        rows: of each Dataset.
-        training: what trained the Predictor.
-        model: the Predictor.
-        sources: the Datasets that trained it.
+        positive: the class of a binary analysis that precision, recall and f1 are of.
         interpolaters: `{part: [interpolater, …]}`.
         coders: `{part: [coder, …]}` as they were declared.
         learned: `{part: [what the coder learned from the training rows, …]}`.
@@ -109,13 +101,12 @@ class Trace:
 def trace(
     prediction: Prediction, row: int, split: str | None = None, check_source: bool = True
 ) -> Trace:
-    """Return one predicted sample with all that it follows from.
+    """Return one predicted sample with everything that it follows from.
 
     Args:
-        row: the sample's position among those of the Splitset, which without a Window is the
-            row of its Dataset; with `split` its place in that split, as in
-            `predictions[split]`.
-        split: which split `row` counts in; None finds the split that the sample is in.
+        row: the sample's position in the Splitset, without a Window also its row of the Dataset;
+            with `split` its place in that split, as in `predictions[split]`.
+        split: the split that `row` counts in; None finds the split of the sample.
         check_source: read the files that the Datasets came from, to see if they still match.
 
     Returns:
@@ -123,7 +114,7 @@ def trace(
         the model with seed and versions, sources, preprocessing and code.
 
     Raises:
-        SelectionError: no such split or sample, or the sample lies in a gap.
+        SelectionError: no such split or sample, or the sample is in a gap.
     """
     predictor = prediction.predictor
     job = predictor.job
@@ -134,7 +125,8 @@ def trace(
     name, index = _found(prediction, positions, row, split)
     sample = int(positions[name][index])
     key = trained.key_train or ""
-    fitted = predictor.fitted_preprocessing
+    windows = trained.features[0].recipe().windows
+    members = trained_by[key]
     return Trace(
         prediction=prediction.id,
         split=name,
@@ -147,12 +139,17 @@ def trace(
         probabilities=_probabilities(prediction, name, index),
         positive=predictor.positive_class,
         rows=rows_of(predicted_of, sample),
-        training=_training(trained, key, trained_by[key]),
+        training=Training(
+            split=key,
+            count=len(members),
+            positions=members.tolist(),
+            rows=len(members if windows is None else windows.rows(members)),
+        ),
         model=facts.model_of(predictor),
         sources=facts.sources_of(trained, look=check_source),
         interpolaters=preprocessing_facts.interpolaters_of(trained),
         coders=preprocessing_facts.coders_of(trained),
-        learned=preprocessing_facts.learned_by(fitted),
+        learned=preprocessing_facts.learned_by(predictor.fitted_preprocessing),
         windows=preprocessing_facts.windows_of(trained),
         shapes=preprocessing_facts.shapes_of(trained),
         code=facts.codes_of(job.queue.algorithm),
@@ -166,9 +163,9 @@ def rows_of(splitset: Splitset, sample: int) -> list[Rows]:
         windows = feature.recipe().windows
         first = sample if windows is None else windows.start(sample)
         last = sample if windows is None else first + windows.size_window - 1
-        ahead = windows is not None and windows.record_shifted and splitset.label is None
-        shift = windows.size_shift if windows is not None and ahead else None
-        target = (None, None) if shift is None else (first + shift, last + shift)
+        target: tuple[int | None, int | None] = None, None
+        if windows is not None and windows.record_shifted and splitset.label is None:
+            target = first + windows.size_shift, last + windows.size_shift
         found.append(Rows(f"feature {i}", feature.dataset_id, first, last, *target))
     if splitset.label is not None:
         found.append(Rows("label", splitset.label.dataset_id, sample, sample))
@@ -176,11 +173,7 @@ def rows_of(splitset: Splitset, sample: int) -> list[Rows]:
 
 
 def checked_row(called: str, row: Any, count: int, unit: str) -> int:
-    """Return a position as an int.
-
-    Raises:
-        SelectionError: it is no whole number, or out of range.
-    """
+    """Return a position as an int, or refuse one out of range."""
     whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
     if not whole or not 0 <= row < count:
         message = f"row: {row!r}; {called} has {count} {unit}; give 0 to {count - 1}."
@@ -191,7 +184,7 @@ def checked_row(called: str, row: Any, count: int, unit: str) -> int:
 def _found(
     prediction: Prediction, positions: dict[str, NDArray[np.int64]], row: int, split: str | None
 ) -> tuple[str, int]:
-    """Return split and place of a sample, given by its place in a split or by its position."""
+    """Return split and place of a sample from its place in a split, or from its position."""
     called = f"Prediction {prediction.id}"
     if split is not None:
         if split not in positions:
@@ -205,25 +198,19 @@ def _found(
         if len(places):
             return name, int(places[0])
     message = (
-        f"row: sample {sample} is in no split of Splitset {splitset.id} (it lies in a gap of "
+        f"row: sample {sample} is in no split of Splitset {splitset.id} (it is in a gap of "
         f"{splitset.gap}), so {called} says nothing of it. Give a row of {list(positions)}."
     )
     raise SelectionError(message)
 
 
-def _training(splitset: Splitset, key: str, positions: NDArray[np.int64]) -> Training:
-    windows = splitset.features[0].recipe().windows
-    rows = len(positions) if windows is None else len(windows.rows(positions))
-    return Training(key, len(positions), positions.tolist(), rows)
-
-
 def _truth(splitset: Splitset, sample: int) -> Any:
-    """Return what a sample is, in its own units; None where it cannot be read."""
+    """Return the truth of a sample in its own units; None where it cannot be read."""
     try:
         if splitset.label is None:
             return _own_truth(splitset, sample)
         values = splitset.label.to_arr(samples=[sample])[0].tolist()
-    except (IngestError, MetastoreError, OSError):  # the trace says what became of the source
+    except (IngestError, MetastoreError, OSError):  # the trace says what the source is now
         return None
     if len(values) > 1:
         return splitset.label.columns[int(np.argmax(np.asarray(values, dtype=float)))]
@@ -250,6 +237,4 @@ def _probabilities(prediction: Prediction, split: str, index: int) -> dict[str, 
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    return value
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -1,4 +1,4 @@
-"""What came before a training, done again and held against what is stored; nothing is written."""
+"""Do again what comes before a training, and compare it with what is stored; write nothing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def cut_apart(splitset: Splitset) -> Generator[str]:
 
 
 def samples_apart(kept: Path, built: Path, tolerance: float) -> tuple[int, Likeness]:
-    """Compare cached samples with those built again; return how many arrays, and how like."""
+    """Compare cached samples with those built again; return how many arrays, and the result."""
     names = sorted(json.loads((built / cache.MANIFEST).read_text()))
     then, now = (
         {name: cache.load((side / name).parent, Path(name).stem) for name in names}
@@ -66,7 +66,7 @@ def samples_apart(kept: Path, built: Path, tolerance: float) -> tuple[int, Liken
 
 
 def code_faults(predictor: Predictor) -> Generator[str]:
-    """Yield what is wrong with the functions: not signed by this store, or not their texts."""
+    """Yield which functions this store did not sign, or do not match their texts."""
     algorithm = predictor.job.queue.algorithm
     try:
         payloads = algorithm.payloads()
@@ -90,7 +90,7 @@ def code_faults(predictor: Predictor) -> Generator[str]:
 
 
 def seed_faults(predictor: Predictor) -> Generator[str]:
-    """Yield whether the seed is not the one that follows from the Queue's."""
+    """Yield a sentence if the seed does not follow from the Queue's."""
     job = predictor.job
     derived = job.seed(predictor.repeat_index)
     if derived != predictor.seed:
@@ -101,7 +101,7 @@ def seed_faults(predictor: Predictor) -> Generator[str]:
 
 
 def moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
-    """Return `{library: [version then, version now]}` of those that are not as they were."""
+    """Return `{library: [version then, version now]}` of those that changed."""
     now = {name: _version(name) for name in then}
     return {name: [then[name], now[name]] for name in now if now[name] != then[name]}
 
@@ -117,7 +117,7 @@ def _version(name: str) -> str | None:
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Say nothing a second time of what the first cut and fit warned of."""
+    """Ignore warnings that the first cut and fit gave already."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

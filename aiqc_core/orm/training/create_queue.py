@@ -22,8 +22,8 @@ from aiqc_core.orm.tables.hyperparameter import (
 from aiqc_core.orm.tables.job import Job
 from aiqc_core.orm.tables.queue import BINARY, Queue, positive_of
 from aiqc_core.orm.tables.splitset import Splitset
-from aiqc_core.orm.training import measure
 from aiqc_core.seeds import SEED_BITS
+from aiqc_core.stages.evaluate.ranking import checked_metric
 from aiqc_core.stages.preprocess import encode
 from aiqc_core.stages.train import label_check
 
@@ -46,24 +46,22 @@ def from_algorithm(
     """Make the Jobs: combinations × Folds, each trained `repeat_count` times.
 
     Args:
-        algorithm_id: whose functions train.
-        splitset_id: whose samples train.
+        algorithm_id: the functions that train.
+        splitset_id: the samples that train.
         repeat_count: Predictors a Job, each with a seed of its own.
         permute_count: permutations of each column for its importance; 0 skips that.
         hyperparamset_id: the combinations; `None` trains one model without hyperparameters.
-        description: what is particular about this experiment.
         seed: from which each Job's seed follows; `None` draws one, which is stored.
         metric: what ranks the models in search, pruning, comparison, figures and leaderboard
             wherever a call names none; `None` is accuracy, or r2 for a regression.
 
-    The combinations of a search by TPE, and their Jobs, come one by one while it runs;
-    `total_runs` counts them from the start.
+    A search by TPE adds its combinations and their Jobs one by one while it runs; `total_runs`
+    counts them from the start.
 
     Raises:
-        AlgorithmError: the label does not go with the analysis type, its coder does not tell
-            its classes apart, it has a positive class and the analysis is not binary, a column
-            is neither numeric nor encoded, a count is out of range, or there is no such
-            metric.
+        AlgorithmError: the label does not fit the analysis type, its coder merges classes, it
+            has a positive class and the analysis is not binary, a column is neither numeric
+            nor encoded, a count is out of range, or there is no such metric.
     """
     algorithm = Algorithm.get_by_id(algorithm_id)
     splitset = Splitset.get_by_id(splitset_id)
@@ -72,9 +70,12 @@ def from_algorithm(
     repeat_count = counts.whole("repeat_count", repeat_count, least=1)
     permute_count = counts.whole("permute_count", permute_count, least=0)
     seed = secrets.randbits(SEED_BITS) if seed is None else counts.seed(seed)
-    measure.refuse_metric(metric, algorithm.analysis_type, splitset)
-    label_check.refuse_mismatch(algorithm.analysis_type, _label_facts(splitset.label))
-    _refuse_positive(algorithm, splitset.label)
+    label = splitset.label
+    if metric is not None:
+        coder = splitset.features[0].ordered_coders() if label is None else label.step()
+        checked_metric(metric, algorithm.analysis_type, has_units=bool(coder))
+    label_check.refuse_mismatch(algorithm.analysis_type, _label_facts(label))
+    _refuse_positive(algorithm, label)
     _refuse_text_columns(splitset)
     parts, positive = splitset.parts(), positive_of(algorithm, splitset)
     with metastore.atomic():
@@ -112,7 +113,7 @@ def add_jobs(queue: Queue, combos: Sequence[int | None]) -> None:
 
 
 def _combos(algorithm: Algorithm, hyperparamset_id: int | None) -> tuple[list[int | None], int]:
-    """Return the ids of the combinations that are there, and how many there will be."""
+    """Return the ids of the existing combinations, and how many there will be."""
     if hyperparamset_id is None:
         refuse_unfit(algorithm, None)
         return [None], 1

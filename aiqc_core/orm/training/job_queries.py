@@ -1,4 +1,4 @@
-"""The Jobs of a Queue with what names them at hand, found in a few queries however many."""
+"""Find the Jobs of a Queue with Fold and combination, in a few queries however many they are."""
 
 from __future__ import annotations
 
@@ -12,23 +12,26 @@ from aiqc_core.orm.tables.queue import Queue
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-FEW = 500  # ids that are named in a query; SQLite takes 32,766
+FEW = 500  # most ids in one query; SQLite takes 32,766
 
 
 def jobs_of(queue: Queue, *, combos: Any = None, most: int | None = None) -> list[Job]:
-    """Return the Jobs of a Queue in order, their Queue, Fold and combination looked up.
+    """Return at most `most` Jobs of a Queue in order, with Queue, Fold and combination filled in.
 
-    Args:
-        queue: whose Jobs.
-        combos: ids of combinations, or a query for them: only their Jobs.
-        most: return no more than so many.
+    `combos` (ids of combinations, or a query for them) limits them to the Jobs of these.
     """
     query = Job.select().where(Job.queue == queue).order_by(Job.id).limit(most)
     if combos is not None:
         query = query.where(Job.hyperparamcombo.in_(combos))
     rows: list[Job] = list(query)
     folds = {fold.id: fold for fold in queue.splitset.ordered_folds}
-    names = _combos(queue, {row.hyperparamcombo_id for row in rows})
+    ids = {row.hyperparamcombo_id for row in rows}
+    wanted = (
+        Hyperparamcombo.hyperparamset == queue.hyperparamset_id
+        if len(ids) > FEW
+        else Hyperparamcombo.id.in_(ids)
+    )
+    names: Any = {combo.id: combo for combo in Hyperparamcombo.select().where(wanted)}
     for row in rows:
         row.queue = queue
         if row.fold_id is not None:
@@ -39,9 +42,9 @@ def jobs_of(queue: Queue, *, combos: Any = None, most: int | None = None) -> lis
 
 
 def jobs_with_keys(queue: Queue, keys: Sequence[str]) -> dict[str, Job]:
-    """Return the Jobs with these keys, those that there are; a few are found without the rest."""
+    """Return the Jobs that have these keys; a few are found without reading the rest."""
     wanted = {key.partition("_")[2] for key in keys} - {"default"}
-    jobs = jobs_of(queue, combos=_those(queue, Hyperparamcombo.key, wanted))
+    jobs = jobs_of(queue, combos=_combos_with(queue, Hyperparamcombo.key, wanted))
     found = {job.key: job for job in jobs}
     return {key: found[key] for key in keys if key in found}
 
@@ -51,25 +54,15 @@ def jobs_with_indices(queue_id: int, combos: Collection[int]) -> list[Job]:
     queue = Queue.get_or_none(Queue.id == queue_id)
     if queue is None:
         return []
-    return jobs_of(queue, combos=_those(queue, Hyperparamcombo.idx, set(combos)))
+    return jobs_of(queue, combos=_combos_with(queue, Hyperparamcombo.idx, set(combos)))
 
 
-def _those(queue: Queue, field: Any, values: set[Any]) -> Any:
+def _combos_with(queue: Queue, field: Any, values: set[Any]) -> Any:
     """Return the query for a Queue's combinations with a few values; None for all."""
     if not values or len(values) > FEW:
         return None
     own = Hyperparamcombo.hyperparamset == queue.hyperparamset_id
     return Hyperparamcombo.select(Hyperparamcombo.id).where(own, field.in_(sorted(values)))
-
-
-def _combos(queue: Queue, ids: set[int]) -> dict[int, Hyperparamcombo]:
-    """Return combinations of a Queue by id, all of them where many are wanted."""
-    query = (
-        Hyperparamcombo.select().where(Hyperparamcombo.hyperparamset == queue.hyperparamset_id)
-        if len(ids) > FEW
-        else Hyperparamcombo.select().where(Hyperparamcombo.id.in_(ids))
-    )
-    return {combo.id: combo for combo in query}
 
 
 def predictors_of(queue: Queue) -> Any:

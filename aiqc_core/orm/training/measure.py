@@ -1,4 +1,4 @@
-"""The number that judges the models of a Queue: which metric, on which split, which way is up."""
+"""Choose the metric and the split that judge the models of a Queue."""
 
 from __future__ import annotations
 
@@ -6,35 +6,27 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from aiqc_core.stages.evaluate.ranking import checked_metric, leading_metric, lower_is_better
+from aiqc_core.stages.evaluate.ranking import leading_metric, lower_is_better
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiqc_core.orm.tables.queue import Queue
-    from aiqc_core.orm.tables.splitset import Splitset
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """The number by which trainings of a Queue are judged.
-
-    Attributes:
-        metric: what is measured.
-        split: the split that judges training.
-    """
+    """The metric that judges the trainings of a Queue, and the split it is taken on."""
 
     metric: str
     split: str
 
     @classmethod
     def of_queue(cls, queue: Queue, metric: str | None = None) -> Self:
-        """Return what judges the trainings of a Queue; everything that ranks asks here.
+        """Return the measure of a Queue; everything that ranks calls this.
 
-        Args:
-            queue: whose trainings.
-            metric: what a call names, which wins; else the Queue's own counts, which is the metric
-                that its experiment declares, else the default of its analysis type.
+        A `metric` that a call names wins over the Queue's own, which its experiment declares, and
+        that over the default of the analysis type.
         """
         chosen = metric or queue.metric or leading_metric(queue.algorithm.analysis_type)
         return cls(chosen, queue.splitset.judged_on)
@@ -51,16 +43,3 @@ class Measure:
     def is_better(self, score: float, than: float) -> bool:
         """Compare two numbers that are not NaN."""
         return score < than if self.lower_is_better else score > than
-
-
-def refuse_metric(metric: object, analysis_type: str, splitset: Splitset) -> None:
-    """Refuse a metric by which the models of a Splitset cannot be ranked.
-
-    Raises:
-        AlgorithmError: the analysis type has no such metric.
-    """
-    if metric is None:
-        return
-    label = splitset.label
-    coder = splitset.features[0].ordered_coders() if label is None else label.step()
-    checked_metric(metric, analysis_type, has_units=bool(coder))

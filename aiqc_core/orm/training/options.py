@@ -22,8 +22,8 @@ class Options:
     """How a Queue is run; see `Queue.run_jobs`.
 
     Attributes:
-        on_devices: whether workers lease device slots; there are no more workers than slots then.
-        retries_memory: whether what ran out of a device's memory has another go on a whole one.
+        on_devices: whether workers lease device slots, which limit their number.
+        retries_memory: whether to retry what ran out of a device's memory on a whole device.
     """
 
     workers: int = 1
@@ -39,12 +39,10 @@ class Options:
 
     @classmethod
     def checked(cls, *, workers: Any = None, pruner: Any = None, **given: Any) -> Options:
-        """Return the options, refusing what is out of range.
-
-        Both `Queue.run_jobs` and `Experiment.run` ask it, before anything is written.
+        """Return the options, before anything is written.
 
         Raises:
-            TrainingError: the message names the argument or variable and what is allowed.
+            TrainingError: one is out of range; the message says what is allowed.
         """
         if workers is not None:
             workers = counts.whole("workers", workers, least=1)
@@ -52,7 +50,6 @@ class Options:
         _refuse_seconds("checkpoint_seconds", given.get("checkpoint_seconds"), zero=True)
         for name in ("stack", "progress", "raise_on_error"):
             counts.flag(name, given.get(name, True))
-        payload = None if pruner is None else pruning.captured(pruner)
         slots = len(devices.slots())
         if slots and workers and workers > slots:
             logger.info("workers: %d are wanted, and there are %d device slots.", workers, slots)
@@ -61,16 +58,13 @@ class Options:
             on_devices=slots > 0,
             retries_memory=config.oom_retry(),
             pruner=pruner,
-            captured_pruner=payload,
+            captured_pruner=None if pruner is None else pruning.captured(pruner),
             **given,
         )
 
     @property
     def pooled(self) -> bool:
-        """Whether training is in other processes.
-
-        Only there can a time limit be held, and a process be given a device of its own.
-        """
+        """Whether to train in other processes: a time limit and a leased device need one."""
         return self.workers > 1 or self.time_limit is not None or self.on_devices
 
 

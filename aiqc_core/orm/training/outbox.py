@@ -1,8 +1,7 @@
-"""What was trained and could not be recorded, kept in files until it can.
+"""Keep trainings that could not be recorded in files, until the next run records them.
 
-A full disk or a read-only store must not cost hours of training. The outcome goes, signed as every
-pickle of the store is, to a file below the store or, where that cannot be written, in the folder
-for temporary files. The next run records it instead of training again.
+A full disk or a read-only store must not cost hours of training. The outcome is signed and written
+below the store or, if that fails, in the folder for temporary files.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiqc_core import config
-from aiqc_core.config import spill_paths
 from aiqc_core.errors import AIQCError, MetastoreError, UnrecordedError
 from aiqc_core.orm.store import signing
 
@@ -30,7 +28,7 @@ def keep(job: Job, outcome: JobOutcome, reason: BaseException) -> Path:
     """Write an outcome to the first folder that can be written.
 
     Raises:
-        UnrecordedError: none can; what was trained is lost.
+        UnrecordedError: none can; the training is lost.
     """
     data = signing.dumps({"seed": job.seed(outcome.repeat_index), "outcome": outcome})
     faults: list[str] = []
@@ -50,7 +48,7 @@ def keep(job: Job, outcome: JobOutcome, reason: BaseException) -> Path:
 
 
 def describe(job: Job, outcome: JobOutcome, reason: BaseException, path: Path) -> str:
-    """Return the error's text: what happened, where the training is, what to do."""
+    """Return the error text: what happened, where the training is, what to do."""
     return (
         f"Job {job.id} ({job.key}), repeat {outcome.repeat_index}, is trained but could not be "
         f"recorded in {config.shown_store()} ({_first(reason)!r}). It is kept in "
@@ -62,12 +60,13 @@ def describe(job: Job, outcome: JobOutcome, reason: BaseException, path: Path) -
 def find(job: Job, repeat_index: int) -> tuple[Path, JobOutcome] | None:
     """Return the file that holds this training, and the outcome in it.
 
-    A file that this store did not sign, or that is of another training, is left alone.
+    A file of another store or another training is left alone.
     """
     if not any(folder.is_dir() for folder in config.spill_paths()):
-        return None  # as nearly always: no names need to be looked up
-    earlier = [folder / f"{job.training_name(repeat_index)}.outcome" for folder in spill_paths()]
-    for path in (*_paths(job, repeat_index), *earlier):  # named so before schema version 4
+        return None  # nearly always: no names need to be looked up
+    earlier = f"{job.training_name(repeat_index)}.outcome"  # its name before schema version 4
+    old_paths = [folder / earlier for folder in config.spill_paths()]
+    for path in (*_paths(job, repeat_index), *old_paths):
         if not path.is_file():
             continue
         try:
@@ -82,18 +81,16 @@ def find(job: Job, repeat_index: int) -> tuple[Path, JobOutcome] | None:
 
 
 def forget(path: Path) -> None:
-    """Delete a file whose training is recorded, and its folder when it is empty."""
+    """Delete the file of a recorded training, and its folder when that is empty."""
     path.unlink(missing_ok=True)
-    try:
+    with suppress(OSError):
         path.parent.rmdir()
-    except OSError:
-        logger.debug("%s holds more.", path.parent)
 
 
 def _first(error: BaseException) -> BaseException:
-    """Return what went wrong first: after a full disk, the rollback fails too.
+    """Return the first error: after a full disk, the rollback fails too.
 
-    An error of ours says what a library's before it means, and shows no credentials.
+    An AIQCError explains the library's error before it, and shows no credentials.
     """
     if error.__context__ is None or isinstance(error, AIQCError):
         return error

@@ -1,4 +1,4 @@
-"""The trainings of a Queue that are still to be done, found in a few queries however many."""
+"""Find the pending trainings of a Queue, in a few queries however many they are."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def skipped_of(queue: Queue) -> Any:
-    """Return the query for the trainings of a Queue that a pruner stopped before they began."""
+    """Return the query for the trainings that a pruner stopped before they began."""
     pruned = (Job.queue == queue) & (Attempt.status == PRUNED)
     return Attempt.select().join(Job).where(pruned)
 
 
-def lacking(queue: Queue) -> list[tuple[Job, int]]:
-    """Return `(Job, repeat index)` of what has no Predictor and was not pruned, Job by Job."""
+def pending(queue: Queue) -> list[tuple[Job, int]]:
+    """Return `(Job, repeat index)` of each training without a Predictor that was not pruned."""
     trained = Predictor.select(Predictor.job, Predictor.repeat_index).join(Job)
     done = set(trained.where(Job.queue == queue).tuples())
     done.update(skipped_of(queue).select(Attempt.job, Attempt.repeat_index).tuples())

@@ -1,4 +1,4 @@
-"""What one call of `run_jobs` did, and the bar that shows it while it does."""
+"""Count what one call of `run_jobs` does, and show it in a bar."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class JobFailure:
-    """A training that failed: which Job, and why.
-
-    `failure` is what the training itself reports; None where its worker came to no end.
-    """
+    """A training that failed; `failure` is its own report, None where its worker died."""
 
     job_id: int
     job_key: str
@@ -40,17 +37,15 @@ class RunSummary:
     """What one call of `run_jobs` did.
 
     Attributes:
-        queue_id: of which Queue.
         total: the runs of the Queue in all.
         found: those that had a Predictor before.
         trained: those that got one now.
         held: those that a living process is training.
         elsewhere: those that another process trained meanwhile.
-        pruned: those that a pruner stopped, now or before: before they began, or with epochs to
-            go; the latter are among the trained or found too.
+        pruned: those that a pruner stopped, now or before, before they began or with epochs left;
+            the latter also count as trained or found.
         skipped: those of them that never began.
-        best: the best score of the leading metric on the split that judges; None before there is a
-            finite one.
+        best: the best finite score of the leading metric on the split that judges; None without.
         failures: those that failed now.
     """
 
@@ -88,39 +83,28 @@ class RunSummary:
             for f in self.failures
         ]
         lasting = sum(f.failure is not None and f.failure.lasts for f in self.failures)
-        return "\n".join([f"{text}; {len(self.failures)} failed, {_remedy(lasting)}:", *lines])
+        remedy = "run again to retry"
+        if lasting:
+            remedy = (
+                f"{lasting} of them in the code, which would fail again: mend it and make a new "
+                "Algorithm, or run the Experiment again"
+            )
+        return "\n".join([f"{text}; {len(self.failures)} failed, {remedy}:", *lines])
 
     def cause(self) -> BaseException | None:
-        """Return the first error of a training: of another process, its traceback."""
+        """Return the first error of a training, or its traceback from another process."""
         for failed in self.failures:
             if failed.failure is not None:
                 return failed.failure.error or RemoteTraceback(failed.failure.traceback)
         return None
 
 
-def _remedy(lasting: int) -> str:
-    if not lasting:
-        return "run again to retry"
-    return (
-        f"{lasting} of them in the code, which would fail again: mend it and make a new "
-        "Algorithm, or run the Experiment again"
-    )
-
-
 class Progress:
-    """Counts what is done into a summary, and shows it with the best score so far.
-
-    Args:
-        queue: whose runs.
-        summary: to count into.
-        measure: what is best.
-        shown: whether to show a bar.
-    """
+    """Count what is done into a summary, and show it in a bar with the best score so far."""
 
     def __init__(
         self, queue: Queue, summary: RunSummary, measure: Measure, *, shown: bool
     ) -> None:
-        """Show the bar, with what was found already done."""
         self.summary = summary
         self._measure = measure
         self._left: list[tuple[Job, int]] = []
@@ -133,42 +117,31 @@ class Progress:
         )
 
     def __enter__(self) -> Self:
-        """Return the progress."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it is, and log what was done."""
+        """Count what other processes have trained by now of what they held, and log all."""
         self._bar.close()
-        self._tell_apart()
-        logger.info(self.summary.describe())
-
-    def seen(self, score: float) -> None:
-        """Take a score into account; one that is not finite is never the best."""
-        if not math.isfinite(score):
-            if self.summary.best is None:
-                told = f"{self._measure.split} {self._measure.metric} undefined so far"
-                self._bar.set_postfix_str(told, refresh=False)
-            return
-        best = self.summary.best
-        if best is None or self._measure.is_better(score, best):
-            self.summary.best = score
-        measure = self._measure
-        self._bar.set_postfix_str(
-            f"best {measure.split} {measure.metric} {self.summary.best:.4f}", refresh=False
-        )
-
-    def held(self, job: Job, repeat_index: int) -> None:
-        """Count a training that another process holds, or has brought to an end."""
-        self._left.append((job, repeat_index))
-        self.summary.held += 1
-        self._bar.update()
-
-    def _tell_apart(self) -> None:
-        """Of what was left to other processes, count what they have trained by now."""
         done = sum(repeat_index not in job.missing() for job, repeat_index in self._left)
         self.summary.held -= done
         self.summary.elsewhere += done
         self._left.clear()
+        logger.info(self.summary.describe())
+
+    def seen(self, score: float) -> None:
+        """Take a score into account; one that is not finite is never the best."""
+        measure, best = self._measure, self.summary.best
+        if math.isfinite(score) and (best is None or measure.is_better(score, best)):
+            self.summary.best = best = score
+        text = f"{measure.split} {measure.metric}"
+        text = f"{text} undefined so far" if best is None else f"best {text} {best:.4f}"
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def held(self, job: Job, repeat_index: int) -> None:
+        """Count a training that another process holds or has finished."""
+        self._left.append((job, repeat_index))
+        self.summary.held += 1
+        self._bar.update()
 
     def trained(self, outcome: JobOutcome) -> None:
         """Count a training that is recorded."""

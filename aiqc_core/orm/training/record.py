@@ -1,4 +1,4 @@
-"""Write what a training gave: a Predictor with its Prediction, in one transaction."""
+"""Record a training: a Predictor with its Prediction, in one transaction."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ logger = logging.getLogger(__name__)
 
 
 def record(job: Job, attempt: Attempt, outcome: JobOutcome) -> Predictor | None:
-    """Store what came of a training: a Predictor with its Prediction, or the failure.
+    """Record a training: its Predictor with the Prediction, or its failure.
 
-    One transaction, and idempotent: a Predictor that is there already stays. A claim that
-    another process has taken over meanwhile records nothing. The training's checkpoint goes,
-    unless memory or the device was at fault, which may go better another time.
+    This is one transaction and idempotent: an existing Predictor stays. A claim that another
+    process has taken over records nothing. The checkpoint is deleted, unless memory or the device
+    was at fault, so that a retry can use it.
 
     Returns:
-        The Predictor; None of a failure, or where another process trains in this one's place.
+        The Predictor; None for a failure, or where another process trains instead.
 
     Raises:
-        UnrecordedError: what was trained cannot be written (a full disk, a read-only store).
-            It is kept in a file that the error names, and `recover` records it later.
+        UnrecordedError: the store cannot be written (a full disk, a read-only store). The error
+            names the file that keeps the outcome, and `recover` records it later.
     """
     if outcome.failure is not None:
         attempt.finish(
@@ -58,7 +58,7 @@ def record(job: Job, attempt: Attempt, outcome: JobOutcome) -> Predictor | None:
 
 
 def recover(job: Job, repeat_index: int) -> JobOutcome | None:
-    """Record what was trained already but could not be recorded then; None where nothing was.
+    """Record a training that is kept in a file; None where there is none.
 
     Raises:
         UnrecordedError: it still cannot be written; the file stays.
@@ -80,7 +80,7 @@ def recover(job: Job, repeat_index: int) -> JobOutcome | None:
 def _record_trained(
     job: Job, outcome: JobOutcome, attempt: Attempt | None = None
 ) -> Predictor | None:
-    """Write the Predictor, where the claim is still held, and end the attempts at it."""
+    """Write the Predictor if the claim is still held, and end its attempts."""
     for column, value in _blobs(outcome).items():
         column.send_ahead(value)  # to the object store, before the transaction begins
     with metastore.atomic():
@@ -93,7 +93,7 @@ def _record_trained(
 
 
 def _blobs(outcome: JobOutcome) -> dict[Any, Any]:
-    """Return the columns that hold bytes apart from their row, and their values."""
+    """Return the columns that store bytes as blobs, and their values."""
     return {
         Predictor.model_file: outcome.model,
         Predictor.features_shapes: outcome.features_shapes,
@@ -120,7 +120,7 @@ def _write(job: Job, outcome: JobOutcome) -> Predictor:
         history=outcome.history,
         is_diverged=outcome.diverged,
         versions=outcome.versions,
-        # What an earlier version kept in a file lacks these.
+        # A file of an earlier version lacks these.
         device=getattr(outcome, "device", None),
         stopped=getattr(outcome, "stopped", None),
         outputs=getattr(outcome, "outputs", None),

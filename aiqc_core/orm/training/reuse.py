@@ -1,4 +1,4 @@
-"""Taking over what another Queue has trained already: equal inputs give equal Predictors."""
+"""Adopt Predictors of other Queues: equal inputs give equal Predictors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiqc_core.orm.tables.job import Job
 from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.tables.splitset import Fold
-from aiqc_core.orm.training.pending import lacking
+from aiqc_core.orm.training.pending import pending
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -21,20 +21,13 @@ if TYPE_CHECKING:
 
 
 def adopt(queue: Queue, *, but: Collection[str] = ()) -> int:
-    """Give Jobs without a Predictor those that equal Jobs of other Queues have.
+    """Copy Predictors of equal Jobs of other Queues to pending Jobs; return how many.
 
     A training follows from the Algorithm, the Splitset, the Queue's seed, the fold, the
-    combination and the repeat, so a Queue over an edited grid need not train again what stayed.
-    The copies note which Predictor they are of; their bytes are shared.
-
-    Args:
-        queue: whose Jobs lack Predictors.
-        but: keys of Jobs that are to be trained all the same.
-
-    Returns:
-        How many Predictors were taken over.
+    combination and the repeat, so a Queue over an edited grid trains only what changed. A copy
+    notes its original, and shares its bytes. Jobs with the keys `but` stay pending.
     """
-    wanted = {(job.key, i): job for job, i in lacking(queue) if job.key not in but}
+    wanted = {(job.key, i): job for job, i in pending(queue) if job.key not in but}
     if not wanted:
         return 0
     with metastore.atomic():

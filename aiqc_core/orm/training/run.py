@@ -1,4 +1,4 @@
-"""Running a Queue: claim, train, record, in this process or on a pool of warm ones."""
+"""Run a Queue: claim, train and record, in this process or on a pool of warm ones."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from aiqc_core.errors import TrainingError, UnrecordedError
 from aiqc_core.orm.tables.job import DEVICE_LOST, FAILED, MEMORY, SUCCEEDED, Attempt, Job
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
-from aiqc_core.orm.training.pending import lacking
-from aiqc_core.orm.training.progress import JobFailure, Progress, RunSummary
+from aiqc_core.orm.training.pending import pending
+from aiqc_core.orm.training.progress import Progress, RunSummary
 from aiqc_core.orm.training.record import record, recover
 from aiqc_core.orm.training.scheduler import Schedule
 from aiqc_core.orm.training.spec import spec_of
-from aiqc_core.stages.train import run as runner
+from aiqc_core.stages.train import run as train_run
 from aiqc_core.stages.train.search import pruning
 from aiqc_core.workers.pool import WarmPool
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from aiqc_core.stages.train.search.pruning import Pruner
     from aiqc_core.stages.train.spec import Failure, JobOutcome
     from aiqc_core.workers.pool import Finished
-
-__all__ = ["JobFailure", "Options", "RunSummary", "pending", "run", "run_jobs", "train_one"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +50,7 @@ def run_jobs(
 ) -> RunSummary:
     """Train what has no Predictor yet; a finished Queue trains nothing and says so.
 
-    Ctrl-C records what is done and gives the rest back; the next call goes on with it.
+    Ctrl-C records what is done and releases the rest; the next call continues.
 
     Args:
         queue: the Queue; `Queue.run_jobs(7)` takes its id.
@@ -61,12 +59,12 @@ def run_jobs(
             one a device slot: `None` is all slots, and more workers than slots wait.
         raise_on_error: raise at the end when a Job failed, else return the summary.
         progress: show a bar with the best score so far.
-        time_limit: seconds that one training may take; then it has failed. Training is then
-            in a process of its own, with one worker too.
-        checkpoint_seconds: keep the state of each training that often (0: after each epoch),
-            so that it goes on from there when it was killed.
-        stack: train together what differs only in numbers (PyTorch); the log says why where
-            that cannot be. The results equal those of training alone within rounding.
+        time_limit: seconds after which a training fails. Training is then in a process of its
+            own, with one worker too.
+        checkpoint_seconds: save the state of each training that often (0: after each epoch),
+            so that it continues from there after it was killed.
+        stack: train together what differs only in numbers (PyTorch); the log says what cannot
+            be stacked and why. Results equal those of training alone within rounding.
         pruner: stops what will not win, a training after an epoch and a combination after a
             fold, such as `MedianPruner()`. See `train.pruning`.
 
@@ -76,7 +74,7 @@ def run_jobs(
     Raises:
         TrainingError: an argument is out of range, before anything is written; or at the end,
             when Jobs failed: it lists each with its reason. The others are recorded, and the
-            next call tries the failed ones again.
+            next call retries the failed ones.
     """
     options = Options.checked(
         workers=workers, raise_on_error=raise_on_error, progress=progress,
@@ -91,8 +89,8 @@ def run_jobs(
 
 
 def run(queue: Queue, options: Options) -> RunSummary:
-    """Train what a Queue lacks; see `run_jobs`."""
-    todo = pending(queue)
+    """Train what is pending in a Queue; see `run_jobs`."""
+    todo = still_pending(queue)
     summary = RunSummary(
         queue.id,
         total=queue.total_runs,
@@ -112,24 +110,18 @@ def run(queue: Queue, options: Options) -> RunSummary:
     return summary
 
 
-def pending(queue: Queue) -> list[tuple[Job, int]]:
-    """Return the trainings that are lacking, Job by Job; those kept in a file are recorded now."""
-    todo = lacking(queue)
+def still_pending(queue: Queue) -> list[tuple[Job, int]]:
+    """Return the pending trainings, after recording those that are kept in a file."""
+    todo = pending(queue)
     if not any(folder.is_dir() for folder in config.spill_paths()):
-        return todo  # as nearly always: ten thousand Jobs need not look one by one
+        return todo  # nearly always: ten thousand Jobs need not look one by one
     return [(job, index) for job, index in todo if recover(job, index) is None]
 
 
 def train_one(
     job: Job, repeat_index: int, *, checkpoint_seconds: float | None = None
 ) -> JobOutcome | None:
-    """Claim, train and record one training in this process; None when it is another's.
-
-    Args:
-        job: whose training.
-        repeat_index: which of its trainings.
-        checkpoint_seconds: between two checkpoints; None writes none.
-    """
+    """Claim, train and record one training in this process; None when another process holds it."""
     recovered = recover(job, repeat_index)
     if recovered is not None:
         return recovered
@@ -139,13 +131,13 @@ def train_one(
     if attempt is None:
         return None
     with _released_when_interrupted([attempt]):
-        outcome = runner.run(spec_of(job, repeat_index, checkpoint_seconds=checkpoint_seconds))
+        outcome = train_run.run(spec_of(job, repeat_index, checkpoint_seconds=checkpoint_seconds))
         record(job, attempt, outcome)
     return outcome
 
 
 def _refuse_other_backend(library: str) -> None:
-    """Refuse before a Job is claimed, not once in each of them."""
+    """Refuse once, before any Job is claimed."""
     if library == "keras":
         keras_backend.refuse_other()
 
@@ -160,14 +152,14 @@ class _Claim:
 
 
 class _Run:
-    """One call of `run_jobs`: takes what the schedule hands out, and records what comes of it."""
+    """One call of `run_jobs`: train what the schedule gives, and record the outcomes."""
 
     def __init__(self, schedule: Schedule, progress: Progress, options: Options) -> None:
         self.schedule = schedule
         self.progress = progress
         self.options = options
-        self.attempts: list[Attempt] = []  # claims that are neither recorded nor given back
-        self.on_whole: set[tuple[Any, int]] = set()  # what is tried once more, on a whole device
+        self.attempts: list[Attempt] = []  # claims that are neither recorded nor released
+        self.on_whole: set[tuple[Any, int]] = set()  # trainings to retry on a whole device
         self.pool: WarmPool | None = None
 
     def train(self) -> None:
@@ -188,7 +180,7 @@ class _Run:
                     self.receive(flying.pop(finished.key), finished)
 
     def next_claims(self) -> list[_Claim] | None:
-        """Claim the next trainings; those of other processes are left to them."""
+        """Claim the next trainings, except those that other processes hold."""
         while (unit := self.schedule.next()) is not None:
             claims: list[_Claim] = []
             for job, repeat_index in unit:
@@ -207,20 +199,20 @@ class _Run:
         """Train in this process and record."""
         specs = [self.schedule.spec(claim.job, claim.repeat_index) for claim in claims]
         if len(specs) == 1:
-            self.record(claims[0], runner.run(specs[0]))
+            self.record(claims[0], train_run.run(specs[0]))
             return
         from aiqc_core.stages.train.stacking import run as stacked  # noqa: PLC0415 - it imports torch
 
         try:
             outcomes = stacked.run_stacked(specs)
-        except Exception as error:  # noqa: BLE001 - memory, say; then each is trained alone
+        except Exception as error:  # noqa: BLE001 - such as memory; then each is trained alone
             self.separate(claims, f"{type(error).__name__}: {error}")
             return
         for claim, outcome in zip(claims, outcomes, strict=True):
             self.record(claim, outcome)
 
     def has_submitted(self, pool: WarmPool, flying: dict[str, list[_Claim]]) -> bool:
-        """Keep the workers busy; False when nothing is left, in flight neither."""
+        """Keep the workers busy; return False when nothing is left or in flight."""
         # One more than there are workers, so that none waits for the next specification.
         while len(flying) <= self.options.workers and (claims := self.next_claims()) is not None:
             specs = [self.schedule.spec(claim.job, claim.repeat_index) for claim in claims]
@@ -247,8 +239,8 @@ class _Run:
                 self.record(claim, outcome)
 
     def record(self, claim: _Claim, outcome: JobOutcome) -> None:
-        """Record one outcome; where the store cannot be written, nothing more is begun."""
-        if outcome.failure is not None and self.tries_again(claim, outcome.failure):
+        """Record one outcome; if the store cannot be written, start nothing more."""
+        if outcome.failure is not None and self.can_retry(claim, outcome.failure):
             record(claim.job, claim.attempt, outcome)
             self.attempts.remove(claim.attempt)
             self.schedule.again([(claim.job, claim.repeat_index)])
@@ -257,21 +249,21 @@ class _Run:
             record(claim.job, claim.attempt, outcome)
         except UnrecordedError as error:
             self.progress.failed(claim.job, str(error))
-            self.schedule.stop()  # what is in flight ends, and is kept as this one is
+            self.schedule.stop()  # what is in flight ends, and is kept in files too
         else:
             if outcome.failure is not None:
                 self.progress.failed(claim.job, outcome.failure.message, outcome.failure)
             elif claim.attempt.status == SUCCEEDED:
                 self.progress.trained(outcome)
-            else:  # another process took the claim over, and trains in this one's place
+            else:  # another process took the claim over
                 self.progress.held(claim.job, claim.repeat_index)
         self.done(claim, outcome)
 
-    def tries_again(self, claim: _Claim, failure: Failure) -> bool:
-        """Say whether a training that failed for want of a device, or of memory, has another go.
+    def can_retry(self, claim: _Claim, failure: Failure) -> bool:
+        """Say whether to retry a training that lost its device or ran out of memory.
 
-        Each lost device is set aside, so this ends; memory is asked for once more, on a device
-        that no other worker shares.
+        A lost device is not used again, so this ends. Out of memory, it is tried once more, on a
+        whole device.
         """
         slots = 0 if self.pool is None else self.pool.device_slots
         training = (claim.job.id, claim.repeat_index)
@@ -285,7 +277,7 @@ class _Run:
         return True
 
     def fail(self, claim: _Claim, finished: Finished) -> None:
-        """Record that the worker did not come to an end."""
+        """Record that the worker did not finish."""
         error = finished.error
         if error is None:
             return
@@ -309,7 +301,7 @@ class _Run:
         self.done(claim, None)
 
     def separate(self, claims: list[_Claim], reason: str) -> None:
-        """Give back what could not be trained together, to be trained one by one."""
+        """Release what could not be trained together, to train it one by one."""
         logger.warning("stack: %d are trained one by one: %s", len(claims), reason)
         for claim in claims:
             self.attempts.remove(claim.attempt)
@@ -325,7 +317,7 @@ class _Run:
     def recording_what_is_done(
         self, pool: WarmPool, flying: dict[str, list[_Claim]]
     ) -> Generator[None]:
-        """Record, when this process is stopped, what the workers have brought to an end."""
+        """When this process is interrupted, record what the workers have finished."""
         try:
             yield
         except KeyboardInterrupt:
@@ -337,7 +329,7 @@ class _Run:
 
 @contextmanager
 def _released_when_interrupted(attempts: list[Attempt]) -> Generator[None]:
-    """Give claims back when this process is stopped, so that the next run takes them at once."""
+    """Release claims when this process is interrupted, so that the next run can take them."""
     try:
         yield
     except BaseException as error:

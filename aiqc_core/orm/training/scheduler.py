@@ -1,4 +1,4 @@
-"""What a run of a Queue trains next: what is lacking, asked of the search, pruned, stacked."""
+"""Choose what a run of a Queue trains next: pending, suggested by a search, pruned, stacked."""
 
 from __future__ import annotations
 
@@ -28,23 +28,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STACK_AMONG = 256  # trainings that are looked at at a time, as their specifications take memory
+STACK_AMONG = 256  # trainings to group at a time, as their specifications take memory
 
 
 class Schedule:
-    """Hands out trainings, alone or in stacks, and hears what came of them.
-
-    Args:
-        queue: whose trainings.
-        todo: those that are lacking.
-        options: how it is run.
-        progress: where pruned ones are counted.
-    """
+    """Hand out the trainings `todo` of a Queue, alone or in stacks, and take their outcomes."""
 
     def __init__(
         self, queue: Queue, todo: Iterable[Training], options: Options, progress: Progress
     ) -> None:
-        """Read what is recorded already."""
         self._queue = queue
         self._todo = deque(todo)
         self._units: deque[list[Training]] = deque()
@@ -62,7 +54,7 @@ class Schedule:
         self._stopped = False
 
     def next(self) -> list[Training] | None:
-        """Return what to train now, together; None when nothing is left or can begin yet."""
+        """Return what to train together now; None when nothing is left or can begin."""
         while not self._stopped and (self._units or self._todo or self._has_asked()):
             if not self._units:
                 self._units.extend(self._grouped())
@@ -72,7 +64,7 @@ class Schedule:
         return None
 
     def again(self, unit: list[Training]) -> None:
-        """Take back what could not be trained together: each is then trained alone."""
+        """Take back what could not be trained together, to train each alone."""
         self._units.extendleft([training] for training in reversed(unit))
 
     def stop(self) -> None:
@@ -80,7 +72,7 @@ class Schedule:
         self._stopped = True
 
     def settled(self, job: Job, outcome: JobOutcome | None) -> None:
-        """Hear that a training is over: recorded or failed, or not to be done without one."""
+        """Take the outcome of a training that is over; None where there is no outcome."""
         self._open[job.hyperparamcombo_id] -= 1
         if outcome is None or outcome.failure is not None:
             return
@@ -100,10 +92,7 @@ class Schedule:
         )
 
     def _has_asked(self) -> bool:
-        """Ask the search for one more combination, when those before it have come far enough.
-
-        As many are tried at a time as there are workers.
-        """
+        """Ask the search for one more combination, if fewer are open than there are workers."""
         if not self._asks:
             return False
         in_flight = self._options.workers
@@ -118,7 +107,7 @@ class Schedule:
         return bool(jobs)
 
     def _grouped(self) -> list[list[Training]]:
-        """Take trainings from those to do: one, or with `stack` many in their groups."""
+        """Take the next training, or with `stack` many in their groups."""
         if not self._options.stack:
             return [[self._todo.popleft()]]
         taken = [self._todo.popleft() for _ in range(min(STACK_AMONG, len(self._todo)))]
@@ -129,17 +118,17 @@ class Schedule:
         groups, reasons = run.groups([self.spec(*training) for training in taken])
         for reason, count in Counter(reasons.values()).items():
             logger.info("stack: %d trained alone: %s", count, reason)
-        together = [part for group in groups for part in self._parts(group)]
+        shares = [math.ceil(len(group) / self._options.workers) for group in groups]
+        together = [  # cut so that each worker has a share of each group
+            group[start : start + share]
+            for group, share in zip(groups, shares, strict=True)
+            for start in range(0, len(group), share)
+        ]
         alone = [[i] for i in sorted(set(range(len(taken))).difference(*groups))]
         return [[taken[i] for i in unit] for unit in sorted([*together, *alone])]
 
-    def _parts(self, group: list[int]) -> list[list[int]]:
-        """Cut a group so that each worker has a share of it."""
-        share = math.ceil(len(group) / self._options.workers)
-        return [group[start : start + share] for start in range(0, len(group), share)]
-
     def _pruned(self, job: Job, repeat_index: int) -> bool:
-        """Record that a training is not worth it, where the pruner says so."""
+        """Record a training as pruned, if the pruner says so."""
         reason = self._verdict(job)
         if reason is None:
             return False
@@ -154,7 +143,7 @@ class Schedule:
         return True
 
     def _verdict(self, job: Job) -> str | None:
-        """Return why a combination is not trained further; the pruner is asked once a fold."""
+        """Return why a combination is not trained further; ask the pruner once a fold."""
         combo, pruner = job.hyperparamcombo_id, self._options.pruner
         complete = self._scores.complete(combo, self._folds)
         if pruner is None or not complete or job.fold_id in complete:

@@ -1,4 +1,4 @@
-"""The scores of a Queue by combination, fold and repeat: what a search and a pruner go by."""
+"""Read the scores of a Queue by combination, fold and repeat, for a search and a pruner."""
 
 from __future__ import annotations
 
@@ -9,25 +9,22 @@ from typing import TYPE_CHECKING, Any, Self
 from aiqc_core.orm.tables.job import Job
 from aiqc_core.orm.tables.prediction import Prediction
 from aiqc_core.orm.tables.predictor import Predictor
-from aiqc_core.orm.training.measure import Measure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from aiqc_core.orm.tables.queue import Queue
-
-
-__all__ = ["Measure", "Scores", "histories"]
+    from aiqc_core.orm.training.measure import Measure
 
 
 @dataclass(slots=True)
 class Scores:
-    """The scores that are recorded.
+    """The recorded scores.
 
     Attributes:
-        repeat_count: scores that a fold has when it is complete.
-        by_combo: `{combination: {fold: {repeat: score}}}` by ids; None stands for a Queue without
-            combinations, or without folds.
+        repeat_count: scores of a complete fold.
+        by_combo: `{combination: {fold: {repeat: score}}}` by ids; None without combinations or
+            folds.
     """
 
     repeat_count: int
@@ -64,7 +61,7 @@ class Scores:
         ]
 
     def complete(self, combo: int | None, folds: Sequence[int | None]) -> list[int | None]:
-        """Return which of the folds have the scores of all repeats."""
+        """Return the folds that have the scores of all repeats."""
         found = self.by_combo.get(combo, {})
         return [fold for fold in folds if len(found.get(fold, ())) == self.repeat_count]
 
@@ -75,15 +72,15 @@ class Scores:
 
         None where one of the folds is not complete.
         """
-        found = self.by_combo.get(combo, {})
-        if any(len(found.get(fold, ())) < self.repeat_count for fold in folds):
+        if len(self.complete(combo, folds)) < len(folds):
             return None
+        found = self.by_combo.get(combo, {})
         means = [fmean(found[fold].values()) for fold in folds]
         return tuple(fmean(means[: count + 1]) for count in range(len(means)))
 
 
 def histories(queue: Queue) -> dict[Any, list[dict[str, list[float]]]]:
-    """Return the histories of the Predictors of a Queue by the id of their fold, in one query."""
+    """Return the histories of a Queue's Predictors by the id of their fold, in one query."""
     query: Any = (
         Predictor.select(Job.fold, Predictor.history)
         .join(Job)

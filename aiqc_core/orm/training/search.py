@@ -1,9 +1,8 @@
-"""A search whose next combination follows from results: its trials are the rows of the Queue.
+"""Search by results: the rows of the Queue are the trials, and suggest the next combination.
 
-Nothing but the metastore is asked and told. The trials are read from it whenever one more is
-wanted; the new combination and its Jobs are written in one transaction, and only when no other
-process has added a trial meanwhile. A run that is killed at any moment therefore finds its trials
-again, and the sequence goes on as it would have gone.
+The trials are read from the metastore for each suggestion. The new combination and its Jobs are
+written in one transaction, if no other process has added a trial meanwhile. A killed run therefore
+finds its trials again, and continues the same sequence.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def trial_ids(queue: Queue) -> list[int]:
 
 
 def trials(queue: Queue) -> list[tpe.Trial]:
-    """Return what was tried in a Queue and what came of it, in the order of the suggestions."""
+    """Return the trials of a Queue with their results, in the order of the suggestions."""
     measure = Measure.of_queue(queue)
     scores = Scores.read(queue, measure)
     folds = [part and part.id for part in queue.splitset.parts()]
@@ -61,13 +60,12 @@ def trials(queue: Queue) -> list[tpe.Trial]:
 
 
 def ask(queue: Queue, *, in_flight: int = 1) -> list[Job]:
-    """Suggest a combination, and write it with its Jobs; an empty list when all were suggested.
+    """Suggest a combination, and write its Jobs; return none when all were suggested.
 
     Args:
-        queue: of an adaptive Hyperparamset.
         in_flight: how many combinations are tried at a time. The results of the newest
-            `in_flight - 1` are left out of account even where they are known, so that the
-            suggestion does not depend on which of them was faster.
+            `in_flight - 1` are ignored even where they are known, so that the suggestion does not
+            depend on which of them was faster.
     """
     hyperparamset: Any = queue.hyperparamset
     count = hyperparamset.planned().count
@@ -106,10 +104,7 @@ def _trial(
 
 
 def _ended(queue: Queue) -> dict[int, str]:
-    """Return of each combination whether a training of it failed, or was pruned.
-
-    Of a training that was tried again the last attempt counts.
-    """
+    """Return `{combination: status}` of those that failed or were pruned at the last attempt."""
     query: Any = (
         Attempt.select(Job.hyperparamcombo, Attempt.job, Attempt.repeat_index, Attempt.status)
         .join(Job)
@@ -137,7 +132,7 @@ def _written(queue: Queue, chosen: dict[str, Any], number: int) -> list[Job] | N
 
 
 def _combo(hyperparamset: Hyperparamset, chosen: dict[str, Any]) -> Hyperparamcombo:
-    """Return the combination of the set, which another Queue may have tried before."""
+    """Return the combination of the set; another Queue may have written it before."""
     of_set = hyperparamset.hyperparamcombos
     alike = of_set.where(Hyperparamcombo.key == combination_key(chosen))
     for combo in alike:

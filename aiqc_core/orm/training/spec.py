@@ -1,4 +1,4 @@
-"""All that one training needs, as a value that another process can take."""
+"""Make the plain value that another process needs to train."""
 
 from __future__ import annotations
 
@@ -28,12 +28,11 @@ def spec_of(
     pruner: bytes | None = None,
     rivals: Sequence[dict[str, list[float]]] = (),
 ) -> JobSpec:
-    """Return all that training needs, as a value that another process can take.
+    """Return everything that one training of a Job needs.
 
     Args:
-        repeat_index: which of the Job's trainings.
-        checkpoint_seconds: between two checkpoints; None writes none, but a training that was
-            killed goes on from the one that it left.
+        checkpoint_seconds: between two checkpoints; None writes none, but a killed training
+            continues from the one that it left.
         pruner: the captured function that may stop a training early.
         rivals: the histories that the pruner compares with.
     """
@@ -50,10 +49,9 @@ def spec_of(
 
 
 def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobSpec:
-    """Return what training needs over samples that lie anywhere, without a checkpoint.
+    """Return what training needs over samples in any folder, without a checkpoint.
 
     Args:
-        repeat_index: which of the Job's trainings.
         folder: holds a folder of samples for each split.
         fitted: the preprocessing that made them.
     """
@@ -82,10 +80,7 @@ def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobS
 
 
 def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] | None, ...]:
-    """Return which encoded columns follow from which column; None where none can be permuted.
-
-    Images have no columns of meaning, and a reshape moves columns away from the last axis.
-    """
+    """Return which encoded columns follow from each column; None for images and reshaped ones."""
     return tuple(
         None
         if feature.dataset.typ == "image" or list(feature.featureshapers)

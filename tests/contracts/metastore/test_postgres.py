@@ -85,14 +85,14 @@ def test_what_is_trained_while_the_server_is_down_is_kept_and_recorded_later(
     server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = lines.queue({"weight": [1]}, cut={"fold_count": None})
-    train = run.runner.run
+    train = run.train_run.run
 
     def train_and_lose_the_server(spec: Any) -> Any:
         outcome = train(spec)
         server.stop()
         return outcome
 
-    monkeypatch.setattr(run.runner, "run", train_and_lose_the_server)
+    monkeypatch.setattr(run.train_run, "run", train_and_lose_the_server)
     job = row.jobs[0]
     with pytest.raises(UnrecordedError, match=r"is kept in .*\.outcome.* run again"):
         run.train_one(job, 0)
