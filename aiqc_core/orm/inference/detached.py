@@ -1,4 +1,4 @@
-"""A Predictor without its store: all that it predicts with, as values that can be pickled."""
+"""Detach a Predictor from its store: everything that it predicts with, as picklable values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is known of a Dataset; the attributes are the row's."""
+    """A Dataset; the attributes are the row's."""
 
     typ: str
     columns: list[str]
@@ -39,7 +39,7 @@ class _Rule:
 
 @dataclass(frozen=True, slots=True)
 class _Feature:
-    """What is known of a Feature; the attributes are the row's."""
+    """A Feature; the attributes are the row's."""
 
     id: int
     columns: list[str]
@@ -59,21 +59,9 @@ class _Feature:
 class Detached:
     """What a Predictor of one Feature and a Label predicts with, wherever its store is.
 
-    It stands in the place of the row in `predicting.scores_of`, and has the attributes of the
-    row that this reads.
-
-    Attributes:
-        id: the Predictor's.
-        classes: see `Predictor.classes`.
-        features_shapes: see `Predictor.features_shapes`.
-        fitted_preprocessing: see `Predictor.fitted_preprocessing`.
-        model: the model with its functions.
-        feature: the Feature that it was trained on.
-        label_columns: of its Label.
-        splits: how the samples were split, where blanks are filled: they are filled as they were
-            where the very data that trained is predicted.
-        time_ordered: whether they were cut in order.
-        notes: see `Predictor.notes`.
+    `predict.scores_of` takes it in place of the row, and reads these attributes of the row.
+    `splits` is empty unless blanks are filled: those of the very data that trained are filled as
+    then.
     """
 
     id: int
@@ -93,7 +81,7 @@ class Detached:
 
     @property
     def job(self) -> Any:
-        """The Job as far as a prediction asks for it."""
+        """The Job as far as a prediction reads it."""
         splitset = SimpleNamespace(
             features=[self.feature],
             label=SimpleNamespace(columns=self.label_columns),
@@ -106,7 +94,7 @@ class Detached:
 
 
 def detached(predictor: Predictor | Detached) -> Detached:
-    """Return a Predictor as values, read from its store; one that is detached stays as it is."""
+    """Return a Predictor as values, read from its store; a detached one is returned as it is."""
     if isinstance(predictor, Detached):
         return predictor
     job = predictor.job

@@ -1,4 +1,4 @@
-"""Inference on registered data: a Splitset for a Predictor, and what it predicts of it."""
+"""Predict registered data: a Splitset that was made for a Predictor."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core import config, frames
 from aiqc_core.errors import SplitError
-from aiqc_core.orm.samples import new_data as newdata
+from aiqc_core.orm.samples import new_data
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.prediction import Prediction
-from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.evaluate import metrics
 
 if TYPE_CHECKING:
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from aiqc_core.stages.train.trained_model import Judge
 
 logger = logging.getLogger(__name__)
-_said: set[tuple[str, int, str]] = set()
+_warned: set[tuple[str, int, str]] = set()
 
 NO_LABEL = "no label was given, so nothing was scored"
-DOUBTS = {"outputs", "predictions"}  # notes of a training that hold for each prediction
+DOUBTS = {"outputs", "predictions"}  # notes of a training that apply to each prediction
 UNSEEN = "unseen"  # the note on values that training did not see
 FUTURE = "what comes after the last window is not known, so nothing was scored"
 
@@ -34,13 +33,12 @@ FUTURE = "what comes after the last window is not known, so nothing was scored"
 def record_inference(
     splitset: Splitset, scores: SplitScores, notes: dict[str, str], *, force: bool
 ) -> Prediction:
-    """Write what was predicted of an inference Splitset, once, or again with `force`."""
+    """Write the predictions of an inference Splitset once, or again with `force`."""
     (split,) = splitset.sizes
-    measured = {split: scores.values}
-    sure = {} if scores.probabilities is None else {split: scores.probabilities}
+    measured, shares = {split: scores.values}, scores.probabilities
     pickled: dict[str, Any] = {
         "predictions": {split: scores.predictions},
-        "probabilities": sure or None,
+        "probabilities": None if shares is None else {split: shares},
         "plot_data": {split: d} if (d := scores.plot_data) else {},
     }
     columns: dict[str, Any] = {
@@ -66,12 +64,12 @@ def record_inference(
 
 
 def infer(splitset: Splitset, force: bool = False) -> Any:
-    """Predict the samples with the Predictor that they were matched to, and store that.
+    """Predict the samples with the Predictor that they were matched to, and store the result.
 
-    New rows are filled among themselves; those of the very Dataset that trained, as then.
+    New rows are filled among themselves, those of the very Dataset that trained as then.
 
     Args:
-        force: predict again, in the place of the Prediction that there is.
+        force: predict again, and replace the existing Prediction.
 
     Returns:
         The Prediction: of the split `infer_<i>`, with metrics where a label is known.
@@ -91,27 +89,26 @@ def infer(splitset: Splitset, force: bool = False) -> Any:
     if found is not None and not force:
         logger.info("Splitset %d is predicted already: Prediction %d.", splitset.id, found.id)
         return found
-    features = [newdata.of_row(feature) for feature in splitset.features]
-    label = None if splitset.label is None else newdata.of_row(splitset.label)
+    features = [new_data.of_row(feature) for feature in splitset.features]
+    label = None if splitset.label is None else new_data.of_row(splitset.label)
     scores, notes = predicted(predictor, features, label)
     return record_inference(splitset, scores, notes, force=force)
 
 
 def predicted(
     predictor: Predictor,
-    features: Sequence[newdata.Offer],
-    label: newdata.Offer | None,
+    features: Sequence[new_data.Offer],
+    label: new_data.Offer | None,
     judge: Judge | None = None,
 ) -> tuple[SplitScores, dict[str, str]]:
-    """Return what a Predictor says of matched data, and notes on what could not be scored.
+    """Return the scores of matched data, and notes on what could not be scored.
 
-    All of it is encoded before the model is loaded, so that what cannot be predicted is refused
-    before anything is.
+    All data is encoded before the model is loaded, so that errors come before any prediction.
     """
     stored = predictor.stored()
-    batches = newdata.batches(predictor, features)
+    batches = new_data.batches(predictor, features)
     parts = batches.checked(stored.shapes)
-    encoded = newdata.truth(predictor, batches, label)
+    encoded = new_data.truth(predictor, batches, label)
     doubts = _doubts(predictor)
     with frames.noted():
         scores = stored.score(parts, encoded, judge)
@@ -125,16 +122,16 @@ def predicted(
 
 
 def _doubts(predictor: Predictor) -> dict[str, str]:
-    """Return what training noted of all that the model says; a warning says it once a process."""
+    """Return the notes of training that apply to each prediction; warn of them once a process."""
     found = {
-        name: said
-        for notes in getattr(predictor, "notes", {}).values()  # detached by an earlier version
-        for name, said in notes.items()
+        name: note
+        for notes in getattr(predictor, "notes", {}).values()  # an earlier version detached none
+        for name, note in notes.items()
         if name in DOUBTS
     }
-    for said in found.values():
-        key = config.shown_store(), predictor.id, said
-        if key not in _said:
-            _said.add(key)
-            warnings.warn(f"Predictor {predictor.id}: {said}", stacklevel=6)
+    for note in found.values():
+        key = config.shown_store(), predictor.id, note
+        if key not in _warned:
+            _warned.add(key)
+            warnings.warn(f"Predictor {predictor.id}: {note}", stacklevel=6)
     return found

@@ -1,4 +1,4 @@
-"""Values of any form in the place of a Feature or a Label, checked as if they were registered."""
+"""Take values of any form in the place of a Feature or a Label, checked as if registered."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ KINDS = {2: content.TABULAR, 3: content.SEQUENCE, 4: content.IMAGE}
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """Values that were given for a Feature or a Label.
+class Input:
+    """The input for a Feature or a Label.
 
     Attributes:
-        offer: what they hold.
+        offer: how the Predictor reads it.
         found: the values, or the Dataset that holds them.
         source: the file or folder that they were read from, if any.
-        index: of the DataFrame that was given, if one was.
+        index: of the DataFrame, if it was one.
     """
 
     offer: Offer
@@ -43,19 +43,19 @@ class Given:
     index: pd.Index | None = None
 
     def register(self) -> Dataset:
-        """Return the Dataset of these values, registered where they are not."""
+        """Return the Dataset of these values; register it if it is not."""
         if isinstance(self.found, Dataset):
             return self.found
         return Dataset._register(self.found, self.source)  # noqa: SLF001 - it is read already
 
 
-def take_as(called: str, value: Any, old: Feature | None) -> Given:
+def take_as(called: str, value: Any, old: Feature | None) -> Input:
     """Return values as they would be registered.
 
     Args:
         called: what messages call them.
-        value: a DataFrame, an array, a path or a Dataset; of a Feature, see `forms.usual`.
-        old: the Feature in whose place they are; None for a label.
+        value: a DataFrame, an array, a path or a Dataset; for a Feature see `row_forms.usual`.
+        old: the Feature that they stand for; None for a label.
     """
     source = index = None
     value = value if old is None else row_forms.usual(called, value, old)
@@ -77,11 +77,11 @@ def take_as(called: str, value: Any, old: Feature | None) -> Given:
         load=lambda columns: _load(found, columns),
         digest=lambda: found.sha256_hexdigest if isinstance(found, Dataset) else found.digest(),
     )
-    return Given(offer if old is None else _windowed(offer, old), found, source, index)
+    return Input(offer if old is None else _windowed(offer, old), found, source, index)
 
 
 def _windowed(offer: Offer, old: Feature) -> Offer:
-    """Lay windows as in training over the rows, the last of them at their end."""
+    """Add windows as in training, the last of them at the end of the rows."""
     rules = [row.rule() for row in old.windows]
     if not rules or offer.typ != old.dataset.typ:
         return offer
@@ -90,8 +90,8 @@ def _windowed(offer: Offer, old: Feature) -> Offer:
 
 
 def _dtypes(found: Content | Dataset) -> dict[str, str]:
-    given = found.dtypes
-    return dict.fromkeys(found.columns, given) if isinstance(given, str) else dict(given)
+    dtypes = found.dtypes
+    return dict.fromkeys(found.columns, dtypes) if isinstance(dtypes, str) else dict(dtypes)
 
 
 def _load(found: Content | Dataset, columns: list[str]) -> Any:
@@ -124,7 +124,7 @@ def _of_array(called: str, value: Any, old: Feature | None) -> Content:
 
 
 def _renamed(called: str, found: Content, old: Feature | None) -> Content:
-    """Return arrays of a file under the names that the columns of training have, by position."""
+    """Name the columns of arrays from a file as in training, by position."""
     if old is None or found.kind == content.TABULAR:
         return found
     names = row_forms.names_of(called, len(found.columns), old)
@@ -132,11 +132,7 @@ def _renamed(called: str, found: Content, old: Feature | None) -> Content:
 
 
 def as_label(label: Any, old: Label | None) -> Any:
-    """Return a label as a table under the names of training; of a DataFrame, its columns of it.
-
-    Raises:
-        SelectionError: another number of columns, or training had no label.
-    """
+    """Return a label as a table with the column names of training."""
     if old is None:
         message = "label: the Predictor was trained without one, on its Feature; leave it out."
         raise SelectionError(message)

@@ -1,4 +1,4 @@
-"""A stored model, ready to predict."""
+"""Load a stored model, ready to predict."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def get_model(predictor: Predictor) -> Any:
 
 
 def stored(predictor: Predictor) -> StoredModel:
-    """Return all that it takes to predict with this model, as a value."""
+    """Return everything needed to predict with this model, as a value."""
     queue = predictor.job.queue
     fitted: Any = predictor.fitted_preprocessing
     return StoredModel(

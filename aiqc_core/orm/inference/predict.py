@@ -1,4 +1,4 @@
-"""Prediction in one call: from values of any form to a table of what the Predictor says."""
+"""Predict in one call: from values of any form to a table of predictions."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ import pandas as pd
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.inference import infer, row_forms
 from aiqc_core.orm.inference.infer import record_inference
-from aiqc_core.orm.inference.inputs import Given, as_label, take_as
+from aiqc_core.orm.inference.inputs import Input, as_label, take_as
 from aiqc_core.orm.samples import new_data, schema_match
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
-from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.orm.tables.window import Window
 from aiqc_core.stages.preprocess import naming
@@ -43,11 +42,11 @@ def predict(
     store: bool = False,
     carry: bool = False,
 ) -> Any:
-    """Predict new data in one call, by the preprocessing that the training fitted.
+    """Predict new data in one call, with the preprocessing that training fitted.
 
-    Columns are matched by name, in any order, and what training did not know is left out; an
-    array has its columns in the order of training. Rows that an interpolater fills are
-    filled among themselves, in their order. Data is read batch by batch: one row or a million.
+    Columns are matched by name in any order, and unknown ones are left out; an array has its
+    columns in the order of training. Rows that an interpolater fills are filled among
+    themselves, in their order. Data is read batch by batch: one row or a million.
 
     Args:
         features: a DataFrame, an array, the path of a file or folder, or a Dataset; a list of
@@ -62,15 +61,15 @@ def predict(
         store: whether data and Prediction are written to the store.
         carry: whether the table ends with the columns of `features` that are neither features
             nor label, such as an id, so that rows can be joined without their index. A name
-            that is taken gets a number; of a window it is the value of the last row. The files
-            of `predict_<experiment>` are this table.
+            that is taken gets a number; a window has the value of its last row. The files of
+            `predict_<experiment>` are this table.
 
     Returns:
         A DataFrame under the index of `features`, with the predictions in a column named as
         the label (as the feature's columns without a label, `prediction` where a label is
         one-hot), and for a classification `probability_<class>` of each class.
         `frame.attrs["metrics"]` holds the metrics, where they can be measured, and
-        `frame.attrs["positive"]` of two classes the one that precision, recall and f1 are of.
+        `frame.attrs["positive"]` the one of two classes that precision, recall and f1 are of.
         An array `(samples, …, columns)` in the original units where that is no table: windows
         `(windows, size_window, columns)`, sequences `(samples, rows, columns)`, images
         `(samples, channels, rows, columns)`.
@@ -83,18 +82,18 @@ def predict(
             or blanks.
     """
     given, truth = matched(predictor, features, label)
-    scores, notes = _scored(predictor, given, truth)
+    offers = [each.offer for each in given]
+    scores, notes = infer.predicted(predictor, offers, truth and truth.offer)
     if store:
         return _stored(predictor, given, truth, scores, notes)
-    index = given[0].index if given[0].offer.windows is None else None
-    beside = [each.offer for each in given] if carry else []
-    return as_table(predictor, scores, notes, index, beside)
+    index = given[0].index if offers[0].windows is None else None
+    return as_table(predictor, scores, notes, index, offers if carry else [])
 
 
 def matched(
     predictor: Predictor, features: Any, label: Any = None
-) -> tuple[list[Given], Given | None]:
-    """Return values in the places of what the Predictor was trained on, or refuse them."""
+) -> tuple[list[Input], Input | None]:
+    """Return the inputs in the order of the Predictor's Features, or refuse them."""
     trained = predictor.job.queue.splitset
     known = trained.features
     listed = row_forms.of_each(features, known)
@@ -111,33 +110,25 @@ def matched(
     truth = None if label is None else take_as("label", as_label(label, trained.label), None)
     offers = [each.offer for each in given]
     schema_match.match(trained, offers, truth and truth.offer, arguments=("features", "label"))
-    if truth is not None and isinstance(label, pd.Series | pd.DataFrame):
-        _warn_of_index(given[0].index, label.index)
-    return given, truth
-
-
-def _warn_of_index(rows: pd.Index | None, labels: pd.Index) -> None:
-    """Warn of a label that has the rows of the features in another order."""
-    if rows is not None and not rows.equals(labels) and set(rows) == set(labels):
+    rows, labels = given[0].index, getattr(label, "index", None)
+    is_index = rows is not None and isinstance(labels, pd.Index)
+    if is_index and not rows.equals(labels) and set(rows) == set(labels):
         warnings.warn(
             "label: its index holds the rows of features in another order, and they are paired by "
             "position. Give label.loc[features.index] to pair them by index.",
-            stacklevel=4,
+            stacklevel=3,
         )
+    return given, truth
 
 
 def scores_of(predictor: Predictor, features: Any, judge: Judge | None = None) -> SplitScores:
-    """Return what the Predictor says of values, without a label."""
+    """Return the scores of values, without a label."""
     given, _ = matched(predictor, features)
-    return _scored(predictor, given, None, judge)[0]
+    return infer.predicted(predictor, [each.offer for each in given], None, judge)[0]
 
 
 def table_of(prediction: Prediction) -> Any:
-    """Return a Prediction of new data as `Predictor.predict` gives it, with what came beside.
-
-    It is the table of the files that leave: by name, so that they need nothing else to be read.
-    An array where the predictions are no table.
-    """
+    """Return a Prediction of new data as `Predictor.predict` does with `carry`."""
     (split,) = prediction.predictions
     shares = (prediction.probabilities or {}).get(split)
     splitset: Any = prediction.splitset
@@ -161,20 +152,19 @@ def as_table(
 ) -> Any:
     """Return predictions as a DataFrame, or as an array where they are no table.
 
-    Args:
-        predictor: whose they are.
-        scores: what it says of each sample.
-        notes: on what could not be scored.
-        index: of the table.
-        beside: what the samples were read from, to carry along the columns that are neither
-            features nor label; see `Predictor.predict`.
+    `beside` is what the samples were read from, to carry the columns that are neither features nor
+    label; see `Predictor.predict`.
     """
-    said = scores.predictions
-    if said.ndim > TABLE_AXES:
-        return said
-    table = said.reshape(len(said), -1)
+    values = scores.predictions
+    if values.ndim > TABLE_AXES:
+        return values
+    table = values.reshape(len(values), -1)
     names = _names(predictor, table.shape[1])
-    columns = {name: table[:, i] for i, name in enumerate(names)} | _sure(predictor, scores)
+    columns = {name: table[:, i] for i, name in enumerate(names)}
+    if scores.probabilities is not None:
+        shares = class_probabilities(scores)
+        classes = enumerate(predictor.classes or ())
+        columns |= {f"probability_{name}": shares[:, i] for i, name in classes}
     for name, values in _carried(predictor, beside):
         (free,) = naming.unique([name], taken=columns)
         columns[free] = values
@@ -186,7 +176,7 @@ def as_table(
 
 
 def _names(predictor: Predictor, width: int) -> list[str]:
-    """Return what columns of predictions are called: as the label, or what was learned."""
+    """Return the names of predicted columns: those of the label, or of the only Feature."""
     splitset = predictor.job.queue.splitset
     names = splitset.features[0].columns if splitset.label is None else splitset.label.columns
     if len(names) == width:
@@ -197,7 +187,7 @@ def _names(predictor: Predictor, width: int) -> list[str]:
 def _carried(
     predictor: Predictor, beside: Sequence[new_data.Offer]
 ) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the columns that are neither features nor label; of a window, its last row's."""
+    """Yield the columns that are neither features nor label; a window has its last row's."""
     trained = predictor.job.queue.splitset
     known = {name for row in trained.features for name in row.columns}
     known |= set() if trained.label is None else set(trained.label.columns)
@@ -214,33 +204,19 @@ def _carried(
 
 
 def class_probabilities(scores: SplitScores) -> Any:
-    """Return `(samples, classes)` of a classification, of two classes too."""
+    """Return probabilities `(samples, classes)`, also for two classes."""
     given: Any = scores.probabilities
     return np.column_stack([1 - given, given]) if given.ndim == 1 else given
 
 
-def _sure(predictor: Predictor, scores: SplitScores) -> dict[str, Any]:
-    if scores.probabilities is None:
-        return {}
-    shares = class_probabilities(scores)
-    return {f"probability_{name}": shares[:, i] for i, name in enumerate(predictor.classes or ())}
-
-
-def _scored(
-    predictor: Predictor, given: Sequence[Given], truth: Given | None, judge: Judge | None = None
-) -> tuple[SplitScores, dict[str, str]]:
-    offers = [each.offer for each in given]
-    return infer.predicted(predictor, offers, truth and truth.offer, judge)
-
-
 def _stored(
     predictor: Predictor,
-    given: Sequence[Given],
-    truth: Given | None,
+    given: Sequence[Input],
+    truth: Input | None,
     scores: SplitScores,
     notes: dict[str, str],
 ) -> Prediction:
-    """Write the values with what was predicted of them: all of it, or nothing."""
+    """Write the values with their Prediction, all or nothing."""
     trained = predictor.job.queue.splitset
     with metastore.atomic():
         feature_ids: list[int] = []

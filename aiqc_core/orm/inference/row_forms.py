@@ -1,4 +1,4 @@
-"""New samples in the forms that people have them in, as a DataFrame or an array."""
+"""Convert new samples of any usual form to a DataFrame or an array."""
 
 from __future__ import annotations
 
@@ -35,12 +35,7 @@ USUAL = (*WHOLE, pd.Series, np.generic, Mapping, list, tuple, bytes)
 
 
 def of_each(features: Any, known: Sequence[Feature]) -> list[Any]:
-    """Return the values of each Feature: of one alone, a list is one of samples where it can be.
-
-    Args:
-        features: as given.
-        known: the Features in whose places they are.
-    """
+    """Return the values of each Feature; for one Feature a list holds samples where it can."""
     if not isinstance(features, list | tuple) or hasattr(features, "_asdict"):
         return [features]
     if len(known) > 1 or (len(features) == 1 and isinstance(features[0], WHOLE)):
@@ -60,7 +55,7 @@ def usual(called: str, value: Any, old: Feature | Label) -> Any:
             an only column; a tensor; a table of Arrow or Polars. Of a sequence: one sample as
             `(rows, columns)`, be it a DataFrame, or a list of samples. Of images: one of Pillow,
             one file, the bytes of one, one array `(channels, rows, columns)`, or a list of such.
-        old: the Feature or Label in whose place they are.
+        old: the Feature or Label that they stand for.
 
     Raises:
         SelectionError: rows of another width than its columns, or columns of several lengths.
@@ -78,10 +73,7 @@ def usual(called: str, value: Any, old: Feature | Label) -> Any:
 
 
 def names_of(called: str, width: int, old: Feature | Label) -> list[str] | None:
-    """Return what columns without names are called, where as many are known.
-
-    They are those of training, or all of its Dataset, which a warning says of a table.
-    """
+    """Return names for unnamed columns: those of training, or with a warning of its Dataset."""
     every = old.dataset.columns
     if width == len(old.columns) or width != len(every):
         return list(old.columns) if width == len(old.columns) else None
@@ -185,7 +177,7 @@ def _cells(row: Any, old: Feature | Label) -> dict[Any, Any] | list[Any]:
 
 
 def _typed(table: pd.DataFrame, old: Feature | Label) -> pd.DataFrame:
-    """Return columns of Python's objects as the numbers that training had, where they are some."""
+    """Convert columns of Python's numbers to the dtypes that training had."""
     for name, dtype in old.get_dtypes().items():
         column = table[name].infer_objects() if name in table and table.columns.is_unique else None
         is_number = types.is_any_real_numeric_dtype(dtype) or types.is_bool_dtype(dtype)
@@ -222,7 +214,7 @@ def _as_sequences(called: str, value: Any, old: Feature | Label) -> Any:
 
 
 def _of_frame(called: str, frame: pd.DataFrame, old: Feature | Label) -> Any:
-    """Return one sample that lies in a DataFrame, its columns found by name."""
+    """Return the sample in a DataFrame, its columns found by name."""
     frame = frame.rename(columns=str)
     names = next(
         (n for n in (old.dataset.columns, old.columns) if set(n) <= set(frame.columns)), None

@@ -1,9 +1,8 @@
-"""A Predictor with the face of a scikit-learn estimator that is fitted already, and frozen.
+"""Wrap a Predictor as a fitted, frozen scikit-learn estimator.
 
-Of scikit-learn's own checks (`sklearn.utils.estimator_checks`) those pass that a frozen estimator
-can pass. Each of the others calls `clone` or `fit`, which an estimator that cannot learn refuses:
-were they to do nothing, `cross_val_score` and `GridSearchCV` would score the old model as if it
-had learned what they gave it. A test lists them.
+It passes those of scikit-learn's checks (`sklearn.utils.estimator_checks`) that a frozen estimator
+can pass. The others, which a test lists, call `clone` or `fit`. It refuses these: if they did
+nothing, `cross_val_score` and `GridSearchCV` would score the old model as if it had learned.
 """
 
 from __future__ import annotations
@@ -15,9 +14,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from aiqc_core.errors import SelectionError, TrainingError
-from aiqc_core.orm.inference import predict as predicting
+from aiqc_core.orm.inference import predict
 from aiqc_core.orm.inference.detached import Detached, detached
-from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.train.backends.base import get_backend
 
@@ -38,31 +36,41 @@ _loaded: WeakKeyDictionary[_Trained, tuple[Any, Judge]] = WeakKeyDictionary()
 
 
 def as_estimator(predictor: Predictor) -> Any:
-    """Return the Predictor with the face of a fitted scikit-learn estimator.
+    """Return the Predictor as a fitted scikit-learn estimator.
 
     It has `predict`, `predict_proba`, `classes_` (sorted, as scikit-learn has them),
     `feature_names_in_` and `score`, and works with `sklearn.inspection`, `sklearn.metrics` and
-    in a fitted Pipeline. It is frozen: `fit` and `clone` refuse, and so do `cross_val_score`
-    and `GridSearchCV`; `sklearn.frozen.FrozenEstimator` around it serves
-    `CalibratedClassifierCV` and the like. `joblib.dump` writes all that it predicts with, so
-    that its file works anywhere.
+    in a fitted Pipeline. It is frozen: `fit` and `clone` raise, and so do `cross_val_score`
+    and `GridSearchCV`; wrap it in `sklearn.frozen.FrozenEstimator` for
+    `CalibratedClassifierCV` and the like. `joblib.dump` writes everything that it predicts
+    with, so its file works anywhere.
 
     Raises:
         SelectionError: several Features, or no Label.
     """
-    return estimator_of(predictor)
+    queue = predictor.job.queue
+    features, label = queue.splitset.feature_ids, queue.splitset.label
+    if len(features) > 1 or label is None:
+        message = (
+            f"as_estimator: the Predictor takes Features {features}, with "
+            f"{'no Label' if label is None else 'a Label'}; scikit-learn knows one "
+            "X and a y. Use predictor.predict."
+        )
+        raise SelectionError(message)
+    is_class = queue.algorithm.analysis_type != "regression"
+    return (TrainedClassifier if is_class else TrainedRegressor)(predictor)
 
 
 class _Trained(BaseEstimator):
     """What classifiers and regressors share; the model is loaded once.
 
     A pickle (`joblib.dump`, `copy`) holds model, preprocessing and functions, so that it predicts
-    in any process, with whatever store or none. It must be able to import `aiqc_core`, the
+    in any process, with any store or none. That process must be able to import `aiqc_core`, the
     framework, and what the functions import.
     """
 
     def __init__(self, predictor: Predictor | Detached) -> None:
-        self.predictor: Any = predictor  # or what stands in its place, see `detached`
+        self.predictor: Any = predictor
 
     @property
     def feature_names_in_(self) -> NDArray[Any]:
@@ -76,11 +84,7 @@ class _Trained(BaseEstimator):
         return len(self.feature_names_in_)
 
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> NoReturn:
-        """Refuse to learn.
-
-        Raises:
-            TrainingError: always; it says what to do.
-        """
+        """Raise a TrainingError that says what to do: the model is frozen."""
         del X, y, parameters
         message = f"fit: Predictor {self.predictor.id} {FROZEN}"
         raise TrainingError(message)
@@ -100,7 +104,7 @@ class _Trained(BaseEstimator):
             with get_backend(stored.library).isolated(stored.threads):
                 judge = stored.load()
             _loaded[self] = self.predictor, judge
-        return predicting.scores_of(self.predictor, X, judge)
+        return predict.scores_of(self.predictor, X, judge)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -138,13 +142,13 @@ class TrainedClassifier(ClassifierMixin, _Trained):
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each class, `(samples, classes)`, in the order of `classes_`.
 
-        A positive class that was chosen moves no column: give its name as `pos_label`.
+        A chosen positive class moves no column: give its name as `pos_label`.
         """
-        return predicting.class_probabilities(self._scores(X))[:, self._sorted()[1]]
+        return predict.class_probabilities(self._scores(X))[:, self._sorted()[1]]
 
     def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the logarithms of `predict_proba`."""
-        with np.errstate(divide="ignore"):  # of a class that is held impossible: -inf
+        with np.errstate(divide="ignore"):  # probability 0: -inf
             return np.log(self.predict_proba(X))
 
     def _sorted(self) -> tuple[NDArray[Any], NDArray[np.int64]]:
@@ -165,18 +169,3 @@ class TrainedClassifier(ClassifierMixin, _Trained):
 
 class TrainedRegressor(RegressorMixin, _Trained):
     """A regressor."""
-
-
-def estimator_of(predictor: Predictor) -> TrainedClassifier | TrainedRegressor:
-    """Return the estimator of a Predictor; see `Predictor.as_estimator`."""
-    queue = predictor.job.queue
-    features = queue.splitset.feature_ids
-    if len(features) > 1 or queue.splitset.label is None:
-        message = (
-            f"as_estimator: the Predictor takes Features {features}, with "
-            f"{'no Label' if queue.splitset.label is None else 'a Label'}; scikit-learn knows one "
-            "X and a y. Use predictor.predict."
-        )
-        raise SelectionError(message)
-    is_class = queue.algorithm.analysis_type != "regression"
-    return (TrainedClassifier if is_class else TrainedRegressor)(predictor)

@@ -1,8 +1,7 @@
-"""From rows to cached samples: load, one call to the preprocessing stage, save.
+"""Preprocess the samples of a Splitset and cache them.
 
-The folder of a Splitset's samples is named by a digest of all that shapes them: data, columns,
-coders, splits. A coder that is added later therefore names another folder, and stale samples
-cannot be served.
+A digest of all that shapes the samples (data, columns, coders, splits) names their folder. A coder
+added later therefore names another folder, and stale samples are never used.
 """
 
 from __future__ import annotations
@@ -18,19 +17,17 @@ import pandas as pd
 
 from aiqc_core import config
 from aiqc_core.errors import PreprocessError, SelectionError
-from aiqc_core.orm.samples import cache_replica
-from aiqc_core.orm.samples import new_data as newdata
+from aiqc_core.orm.samples import cache_replica, new_data
 from aiqc_core.orm.store import blobs, signing
 from aiqc_core.orm.store.database import metastore
-from aiqc_core.orm.store.fields import PositionsField, digest_of
-from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.orm.store.fields import digest_of
 from aiqc_core.stages.preprocess import pipeline, samples
 from aiqc_core.stages.preprocess.values import row_major
 from aiqc_core.stages.train.backends.base import get_backend
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
     import numpy as np
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.label import Label
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Fold, Splitset
-    from aiqc_core.stages.split.cut import Cut
 
 FITTED_FILE = "fitted.bin"
 KEY_CHARACTERS = 24
@@ -49,7 +45,7 @@ CACHE_FORMAT = 2
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """All that was fitted on the training rows of one Splitset or Fold."""
+    """The preprocessing fitted on the training rows of a Splitset or a Fold."""
 
     features: tuple[pipeline.FittedFeature, ...]
     label: pipeline.FittedLabel | None
@@ -65,30 +61,26 @@ def folder_of(splitset: Splitset, fold: Fold | None = None) -> Path:
 
 def recipe_key(splitset: Splitset) -> str:
     """Return the digest of everything that shapes the samples of a Splitset."""
+    label = splitset.label
     recipe = {
         "format": CACHE_FORMAT,
         "key": None if signing.key() is None else signing.fingerprint(),  # it signs what is fitted
         "features": [_feature_key(feature) for feature in splitset.features],
-        "label": None if splitset.label is None else _label_key(splitset.label),
+        "label": label and _part_key(label, label.labelinterpolaters, label.labelcoders),
         "predictor": None if splitset.predictor is None else _predictor_key(splitset.predictor),
         "samples": digest_of(splitset, "samples"),
         "folds": [digest_of(fold, "samples") for fold in splitset.ordered_folds],
     }
-    text = json.dumps(recipe, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:KEY_CHARACTERS]
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode())
+    return digest.hexdigest()[:KEY_CHARACTERS]
 
 
 def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = None) -> Path:
-    """Return the folder of one Fold's samples, made first where it is missing or cut short.
+    """Return the folder of one Fold's samples; make it where it is missing or incomplete.
 
-    It is fetched from the object store where another machine has built it (`AIQC_ARTIFACTS`),
-    else built and brought there.
-
-    Args:
-        splitset: whose samples.
-        fold: which Fold, if there are any.
-        loaded: values by the id of their Feature; who builds several Folds passes the same
-            dictionary each time, so that the values are read once.
+    It is fetched from the object store (`AIQC_ARTIFACTS`) if another machine has built it, else
+    built and published there. `loaded` holds values by the id of their Feature: pass the same
+    dictionary for each Fold, to read the values once.
     """
     signing.fingerprint()  # makes the key of a store that has signed nothing yet
     folder = folder_of(splitset, fold)
@@ -103,30 +95,12 @@ def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None 
 
 
 def find(splitset: Splitset, fold: Fold | None) -> Path | None:
-    """Return the folder of one Fold's samples, fetched but never built; None without it."""
+    """Return the folder of one Fold's samples, fetched but never built; None if it is missing."""
     folder = folder_of(splitset, fold)
     if cache.is_whole(folder):
         return folder
     with cache.lock(folder):
         return folder if cache.is_whole(folder) or cache_replica.retrieve(folder) else None
-
-
-def fetch(folder: Path, part: str, feature_count: int, library: str | None) -> object:
-    """Return the label, the feature, or the list of features that lie in a split's folder."""
-    if library not in (None, "pytorch"):
-        message = f"library: {library!r}; give 'pytorch' for tensors, or None for arrays."
-        raise SelectionError(message)
-    names = ["label"] if part == "label" else [f"feature_{i}" for i in range(feature_count)]
-    arrays: list[Any] = [cache.load(folder, name) for name in names]
-    if library == "pytorch":
-        arrays = get_backend(library).from_arrays(arrays)
-    return arrays[0] if len(arrays) == 1 else arrays
-
-
-def send_positions_ahead(made: Cut) -> None:
-    """Bring a cut's positions to the object store, before the transaction that stores them."""
-    for rows in (made.splits, *map(made.fold_splits, range(len(made.folds)))):
-        PositionsField().send_ahead(rows)
 
 
 def clear_cache_all() -> None:
@@ -155,7 +129,7 @@ def fetch_cache(
         split: `'train'`, `'validation'`, `'test'`, or `'folds_train_combined'` and
             `'fold_validation'` with a Fold.
         label_features: `'label'` or `'features'`.
-        fold_id: the Fold's id; needed where there are Folds.
+        fold_id: the Fold's id; required where there are Folds.
         library: `'pytorch'` for float32 tensors; arrays otherwise.
 
     Returns:
@@ -165,7 +139,12 @@ def fetch_cache(
     Raises:
         SelectionError: no such split, Fold or part.
     """
-    fold = _checked_fold(splitset, fold_id)
+    folds = {fold.id: fold for fold in splitset.ordered_folds}
+    if (fold_id is None) == bool(folds) or (fold_id is not None and fold_id not in [*folds]):
+        wanted = f"one of {sorted(folds)}" if folds else "None, this Splitset has no Folds"
+        message = f"fold_id: {fold_id!r}; give {wanted}."
+        raise SelectionError(message)
+    fold = None if fold_id is None else folds[fold_id]
     known = list((fold or splitset).positions())
     if split not in known:
         message = f"split: {split!r} is none of {known}."
@@ -174,25 +153,34 @@ def fetch_cache(
         message = f"label_features: {label_features!r}; give 'label' or 'features'."
         raise SelectionError(message)
     folder = ensure(splitset, fold) / split
-    return fetch(folder, label_features, len(splitset.feature_ids), library)
+    if library not in (None, "pytorch"):
+        message = f"library: {library!r}; give 'pytorch' for tensors, or None for arrays."
+        raise SelectionError(message)
+    features = [f"feature_{i}" for i in range(len(splitset.feature_ids))]
+    names = ["label"] if label_features == "label" else features
+    arrays: list[Any] = [cache.load(folder, name) for name in names]
+    if library == "pytorch":
+        arrays = get_backend(library).from_arrays(arrays)
+    return arrays[0] if len(arrays) == 1 else arrays
 
 
 def cache_path(splitset: Splitset) -> str:
-    """The folder of this Splitset's samples: it follows from their content and recipe."""
+    """The folder of this Splitset's samples, which follows from their content and recipe."""
     return str(folder_of(splitset))
 
 
 def cache_hot(splitset: Splitset) -> bool:
-    """Whether the samples of every split and Fold are in the cache, with their full size."""
+    """Whether the samples of every split and Fold are cached with their full size."""
     return all(cache.is_whole(folder_of(splitset, fold)) for fold in splitset.parts())
 
 
 def _build(splitset: Splitset, fold: Fold | None, folder: Path, loaded: dict[int, Any]) -> None:
-    if splitset.predictor is not None:
-        fitted: Any = splitset.fitted
-        cache.write(folder, [_as_trained(splitset)], {FITTED_FILE: signing.dumps(fitted)})
-        return
-    fitted, arrays = prepared(splitset, fold, loaded)
+    fitted: Any
+    arrays: Any
+    if splitset.predictor is None:
+        fitted, arrays = prepared(splitset, fold, loaded)
+    else:
+        fitted, arrays = splitset.fitted, [_as_trained(splitset)]
     cache.write(folder, arrays, {FITTED_FILE: signing.dumps(fitted)})
 
 
@@ -201,16 +189,15 @@ def prepared(
 ) -> tuple[Fitted, Iterator[tuple[str, dict[str, NDArray[Any]]]]]:
     """Fit the preprocessing on the training rows, and make the samples split by split.
 
-    Args:
-        splitset: whose samples; one that was cut to train.
-        fold: which Fold, if there are any.
-        loaded: see `ensure`.
-
     Returns:
-        What was fitted, and pairs of a split's name and its arrays, made as they are asked for.
+        The fit, and an iterator of pairs of a split's name and its arrays.
     """
     splits = (fold or splitset).positions()
-    features = [_prepared(feature, loaded, splits, fold) for feature in splitset.features]
+    features: list[samples.Prepared] = []
+    for feature in splitset.features:
+        with _named(feature.id, fold):
+            values = values_of(feature, loaded)
+            features.append(samples.prepare(values, feature.recipe(), splits))
     label = None if splitset.label is None else _PreparedLabel(splitset.label, splits)
     fitted = Fitted(
         features=tuple(feature.fitted for feature in features),
@@ -226,7 +213,9 @@ def prepared(
             if label is not None:
                 named["label"] = label.samples(split)
             elif splitset.supervision == "unsupervised":
-                named["label"] = _target(features[0], split)
+                windows = features[0].recipe.windows  # learn future windows, else the samples
+                shifted = windows is not None and windows.record_shifted
+                named["label"] = features[0].samples(split, shifted=shifted)
             yield split, named
 
     return fitted, arrays()
@@ -234,17 +223,17 @@ def prepared(
 
 def _as_trained(splitset: Splitset) -> tuple[str, dict[str, NDArray[Any]]]:
     """Return the one split of an inference Splitset, prepared as its Predictor's were."""
-    offers = [newdata.of_row(feature) for feature in splitset.features]
-    label = None if splitset.label is None else newdata.of_row(splitset.label)
-    batches = newdata.batches(splitset.predictor, offers)
+    offers = [new_data.of_row(feature) for feature in splitset.features]
+    label = None if splitset.label is None else new_data.of_row(splitset.label)
+    batches = new_data.batches(splitset.predictor, offers)
     named = {f"feature_{i}": f.batch(0, f.count) for i, f in enumerate(batches.features)}
-    truth = newdata.truth(splitset.predictor, batches, label)
+    truth = new_data.truth(splitset.predictor, batches, label)
     return next(iter(splitset.sizes)), named | ({} if truth is None else {"label": truth})
 
 
 @contextmanager
 def _named(feature_id: int, fold: Fold | None, split: str | None = None) -> Generator[None]:
-    """Say of which Feature, and in which Fold and split, samples cannot be made."""
+    """Add Feature, Fold and split to an error."""
     try:
         yield
     except PreprocessError as error:
@@ -255,7 +244,7 @@ def _named(feature_id: int, fold: Fold | None, split: str | None = None) -> Gene
 
 
 class _PreparedLabel:
-    """A label that was filled and fitted, ready to give the samples of any split."""
+    """A filled and fitted label."""
 
     def __init__(self, label: Label, splits: Mapping[str, NDArray[np.int64]]) -> None:
         frame = label.to_df()
@@ -269,28 +258,12 @@ class _PreparedLabel:
         return pipeline.apply_label(self.fitted, self.filled[split])
 
 
-def _prepared(
-    feature: Feature,
-    loaded: dict[int, Any],
-    splits: Mapping[str, NDArray[np.int64]],
-    fold: Fold | None,
-) -> samples.Prepared:
-    with _named(feature.id, fold):
-        return samples.prepare(values_of(feature, loaded), feature.recipe(), splits)
-
-
 def values_of(feature: Feature, loaded: dict[int, Any]) -> Any:
-    """Return all rows of a Feature's columns, read unless they are among `loaded` by its id."""
+    """Return all rows of a Feature's columns; read them unless `loaded` has them by its id."""
     if feature.id not in loaded:
         values = feature.dataset.load(feature.columns, None)
         loaded[feature.id] = row_major(values) if isinstance(values, pd.DataFrame) else values
     return loaded[feature.id]
-
-
-def _target(feature: samples.Prepared, split: str) -> NDArray[Any]:
-    """Return what an unsupervised model learns: future windows, else the samples themselves."""
-    windows = feature.recipe.windows
-    return feature.samples(split, shifted=windows is not None and windows.record_shifted)
 
 
 def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
@@ -304,18 +277,15 @@ def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
 
 
 def _predictor_key(predictor: Predictor) -> list[object]:
-    """Return what shapes the samples of a Predictor; its id may be another's in a later store."""
+    """Return what shapes the samples of a Predictor; its id may differ in another store."""
     job = predictor.job
     fitted = digest_of(predictor, "fitted_preprocessing")
     return [fitted, recipe_key(job.queue.splitset), job.fold and job.fold.idx]
 
 
 def _feature_key(feature: Feature) -> dict[str, Any]:
-    return {
-        "dataset": feature.dataset.sha256_hexdigest,
-        "columns": feature.columns,
-        "fills": [_fill_key(row) for row in feature.ordered_interpolaters()],
-        "coders": [_coder_key(coder) for coder in feature.ordered_coders()],
+    found = _part_key(feature, feature.ordered_interpolaters(), feature.ordered_coders())
+    return found | {
         "windows": [
             [row.size_window, row.size_shift, row.record_shifted] for row in feature.windows
         ],
@@ -323,32 +293,22 @@ def _feature_key(feature: Feature) -> dict[str, Any]:
     }
 
 
-def _label_key(label: Label) -> dict[str, Any]:
+def _part_key(
+    part: Feature | Label, fills: Iterable[Any], coders: Iterable[Any]
+) -> dict[str, Any]:
     return {
-        "dataset": label.dataset.sha256_hexdigest,
-        "columns": label.columns,
-        "fills": [_fill_key(row) for row in label.labelinterpolaters],
-        "coders": [_coder_key(coder) for coder in label.labelcoders],
+        "dataset": part.dataset.sha256_hexdigest,
+        "columns": part.columns,
+        "fills": [
+            [row.matching_columns, row.interpolate_kwargs, row.process_separately] for row in fills
+        ],
+        "coders": [
+            [
+                digest_of(row, "sklearn_preprocess"),
+                row.matching_columns,
+                row.encoding_dimension,
+                row.only_fit_train,
+            ]
+            for row in coders
+        ],
     }
-
-
-def _fill_key(row: Any) -> list[object]:
-    return [row.matching_columns, row.interpolate_kwargs, row.process_separately]
-
-
-def _coder_key(coder: Any) -> list[object]:
-    return [
-        digest_of(coder, "sklearn_preprocess"),
-        coder.matching_columns,
-        coder.encoding_dimension,
-        coder.only_fit_train,
-    ]
-
-
-def _checked_fold(splitset: Splitset, fold_id: int | None) -> Fold | None:
-    ids = {fold.id: fold for fold in splitset.ordered_folds}
-    if (fold_id is None) == bool(ids) or (fold_id is not None and fold_id not in [*ids]):
-        wanted = f"one of {sorted(ids)}" if ids else "None, this Splitset has no Folds"
-        message = f"fold_id: {fold_id!r}; give {wanted}."
-        raise SelectionError(message)
-    return None if fold_id is None else ids[fold_id]

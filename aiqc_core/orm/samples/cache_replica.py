@@ -1,6 +1,6 @@
-"""Copies of cached samples on the object store, for machines that share a store and no folder.
+"""Copy cached samples to the object store, for machines that share a store and no folder.
 
-A copy saves building: where it cannot be had, samples are built, which a warning says.
+If a copy cannot be fetched, a warning says so and the samples are built.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER = "samples"
 
 
 def retrieve(folder: Path) -> bool:
-    """Write a folder of the cache from its copy; False where there is none that can be used."""
+    """Fetch a folder of the cache; False if no copy can be used."""
     store = objects.configured()
     if store is None:
         return False
@@ -34,7 +34,7 @@ def retrieve(folder: Path) -> bool:
 
 
 def publish(folder: Path) -> None:
-    """Copy a folder of the cache to the object store, where there is one."""
+    """Copy a folder of the cache to the object store, if there is one."""
     store = objects.configured()
     if store is None:
         return
@@ -49,7 +49,7 @@ def withdraw(folder: Path) -> None:
     """Delete the copies of a folder and of all below it.
 
     Raises:
-        ArtifactsError: the object store cannot be reached or written, or is another store's.
+        ArtifactsError: the object store cannot be written, or belongs to another store.
     """
     store = objects.configured()
     if store is not None:

@@ -1,8 +1,8 @@
-"""What the samples of a cut give away: rows loaded, one call to a stage, said and reported.
+"""Find leaks in the samples of a cut, and report them.
 
-What names alone say is said when the Splitset is made. The values are looked at then too where
-they are small (`READ_AT_ONCE`) and in the store; else when the samples are cached, which reads
-them anyway, so that making a Splitset of a large Dataset stays cheap.
+Names are checked when the Splitset is made. Values are checked then too if they are small
+(`READ_AT_ONCE`) and in the store; else when the samples are cached, which reads them anyway. So
+making a Splitset of a large Dataset stays cheap.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from aiqc_core.orm.samples import cache
+from aiqc_core.orm.samples import cache, split_inputs
 from aiqc_core.orm.store import order
-from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.split import answers, leaks, near
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.label import Label
     from aiqc_core.orm.tables.splitset import Splitset
+    from aiqc_core.stages.split.cut import Cut
 
     Parts = Mapping[str, Mapping[str, NDArray[np.int64]]]
     Report = dict[str, Any]
@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 
 READ_AT_ONCE = 2**23  # values: 64 MB as floats, a fraction of a second
 LEAST_ROWS, LEAST_SHARE = 3, 0.01  # of a split, from which repeated rows are warned of
-LEAST_ALIKE = 0.05  # of samples that are nearly equal, or equal under two labels: some are so
-BEYOND_CHANCE = 10.0  # times as many as columns that know nothing of each other would give
+LEAST_ALIKE = 0.05  # share of samples that are nearly equal, or equal under two labels
+BEYOND_CHANCE = 10.0  # times as many as independent columns would give
 SHOWN = 5
 IMAGE_AXES = 4
 READ = "values_read"
@@ -50,7 +50,7 @@ SELF = "is the label itself"
 
 
 def by_name(features: Sequence[Feature], label: Label | None, groups: str | None) -> Report:
-    """Return what is known of a cut before any value is read; `groups` names its group column."""
+    """Return what the names of a cut show; `groups` names its group column."""
     return dict.fromkeys(KINDS) | {
         "group_in_features": [
             {"feature": feature.id, "column": groups}
@@ -69,15 +69,25 @@ def by_name(features: Sequence[Feature], label: Label | None, groups: str | None
     }
 
 
-def is_cheap(features: Sequence[Feature]) -> bool:
-    """Say whether the values of Features are few and near enough to be read at once."""
+def of_cut(
+    features: Sequence[Feature],
+    label: Label | None,
+    made: Cut,
+    *,
+    groups: str | None,
+    in_order: bool,
+) -> Report:
+    """Return the leaks of a new cut; values are read where they are few and in the store."""
     sizes = [
         feature.dataset.shape["samples"]
         * math.prod(list(feature.dataset.shape.values())[1:-1])
         * len(feature.columns)
         for feature in features
     ]
-    return sum(sizes) <= READ_AT_ONCE and all(f.dataset.is_ingested for f in features)
+    if sum(sizes) > READ_AT_ONCE or not all(f.dataset.is_ingested for f in features):
+        return by_name(features, label, groups)
+    parts = split_inputs.parts_of(made)
+    return by_content(features, label, parts, {}, groups=groups, in_order=in_order)
 
 
 def by_content(
@@ -89,15 +99,14 @@ def by_content(
     groups: str | None,
     in_order: bool,
 ) -> Report:
-    """Return what the values of a cut give away.
+    """Return the leaks that the names and values of a cut show.
 
     Args:
-        features: what is learned from.
-        label: what is learned; None for the features themselves.
-        parts: by fold the positions of samples a split; the first split of each is train.
-        loaded: values by the id of their Feature, see `sampling.values_of`.
-        groups: the column by which samples were kept together; None without one.
-        in_order: whether the cut was in order, so that rows beside each other belong together.
+        label: None where the features are their own target.
+        parts: positions of samples by fold and split; the first split of each is train.
+        loaded: values by the id of their Feature, see `cache.values_of`.
+        groups: the column that kept samples together; None without one.
+        in_order: whether the cut was in order, so that adjacent rows belong together.
     """
     report: Report = {**by_name(features, label, groups), READ: True}
     target = None if label is None else label.to_df()
@@ -105,7 +114,7 @@ def by_content(
     datasets = [row.dataset for row in [*features, *([label] if label else [])]]
     report["order_contradicted"] = order.against(datasets) if in_order or windowed else {}
     if windowed:
-        return report | {"order_assumed": {}}  # windows need the order, so it is meant
+        return report | {"order_assumed": {}}  # windows need the order
     values = [cache.values_of(feature, loaded) for feature in features]
     if target is not None:
         named = {(row["feature"], row["column"]) for row in report["label_in_features"]}
@@ -121,13 +130,24 @@ def by_content(
     report["repeated_rows"] = leaks.repeated_rows([hashes], label_codes, parts)
     sketches = [near.places(tables), *(near.coarse(v) for v in tables if v.ndim == IMAGE_AXES)]
     bits = [leaks.bits_of(sketch).reshape(len(hashes), -1) for sketch in sketches]
-    first = next(iter(parts))  # what is nearly repeated in one fold is so in the others
+    first = next(iter(parts))  # near repeats of one fold are near repeats in the others
     report["nearly_repeated"] = {first: near.count(bits, hashes, label_codes, parts[first])}
     if target is not None:
         report["contradicting"] = leaks.contradicting(hashes, target)
     report["by_chance"] = leaks.coincidence(tables)
     report["order_assumed"] = {} if in_order else _unordered(features, values, label, target)
     return report
+
+
+def near_duplicates(splitset: Splitset, loaded: dict[int, Any]) -> dict[str, int] | None:
+    """Count the rows of each split that equal one of train after rounding; None but for tables."""
+    features = splitset.features
+    if any(f.recipe().windows is not None or f.dataset.typ != "tabular" for f in features):
+        return None
+    codes = [codes_of(cache.values_of(feature, loaded)) for feature in features]
+    return leaks.near_duplicates(
+        codes[0] if len(codes) == 1 else np.hstack(codes), splitset.positions()
+    )
 
 
 def parts_of(splitset: Splitset) -> Parts:
@@ -137,35 +157,20 @@ def parts_of(splitset: Splitset) -> Parts:
 
 
 def now(splitset: Splitset, loaded: dict[int, Any]) -> Report:
-    """Return what a stored cut gives away, looked at again."""
+    """Return the present leaks of a stored cut."""
     return by_content(
         splitset.features, splitset.label, parts_of(splitset), loaded,
         groups=splitset.groups, in_order=bool(splitset.time_ordered),
     )  # fmt: skip
 
 
-def complete(splitset: Splitset, loaded: dict[int, Any]) -> Report:
-    """Look at the values of a cut of which only the names were, and warn of what they say."""
-    found = now(splitset, loaded)
-    warn(found, splitset.given_away, stacklevel=5)
-    return found
-
-
-def is_read(splitset: Splitset) -> bool:
-    """Say whether the values of a cut were looked at, or it is one of new data."""
+def is_complete(splitset: Splitset) -> bool:
+    """Say whether the values of a cut were checked, or need no check as they are new data."""
     return splitset.predictor_id is not None or bool((splitset.given_away or {}).get(READ))
 
 
-def shown(report: Report | None) -> Report:
-    """Return a stored report as people see it; None of what was not looked at."""
-    return {name: (report or {}).get(name) for name in KINDS}
-
-
 def findings(report: Report) -> tuple[list[str], list[str], Report]:
-    """Return what may be wrong, what is by design (overlapping windows), and the numbers.
-
-    The numbers are by name, tables as lists of rows.
-    """
+    """Return what may be wrong, what is by design (overlapping windows), and numbers by name."""
     overlap, assumed = report["target_overlap"], report["order_assumed"]
     facts = {
         "label in features": report["label_in_features"],
@@ -183,7 +188,7 @@ def findings(report: Report) -> tuple[list[str], list[str], Report]:
 
 
 def messages(report: Report) -> list[str]:
-    """Return a sentence for each thing of a report that a person has to know."""
+    """Return a sentence for each leak of a report."""
     return [
         *_of_answers(report["label_in_features"]),
         *_of_laws(report["label_in_features"]),
@@ -199,8 +204,8 @@ def messages(report: Report) -> list[str]:
 def warn(report: Report, earlier: Report | None = None, *, stacklevel: int = 4) -> None:
     """Warn of what a report says and an earlier one did not.
 
-    A law that a column and the label obey (a straight line, say) may be what is to be learned: it
-    is logged.
+    A law that a column and the label obey, such as a straight line, is only logged: it may be what
+    the model is to learn.
     """
     before = [] if earlier is None else messages(earlier)
     laws = [*_of_laws(report["label_in_features"])]
@@ -214,7 +219,7 @@ def warn(report: Report, earlier: Report | None = None, *, stacklevel: int = 4) 
 
 
 def codes_of(frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Return a table as floats, `(samples, columns)`: numbers, or the number of what is none."""
+    """Return a table as floats, `(samples, columns)`: numbers, or codes of other values."""
     dtypes = set(frame.dtypes)
     if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype.kind in "biuf":
         return frame.to_numpy(dtype=float)
@@ -230,20 +235,17 @@ def codes_of(frame: pd.DataFrame) -> NDArray[np.float64]:
 def leak_report(splitset: Splitset) -> dict[str, Any]:
     """What train has in common with the other splits, and what gives the label away.
 
-    `shared_rows`: for windows, by split (and by Fold, where there are some) how many rows it
-    shares and their share of train; None without windows. `near_duplicates`: by split how
-    many of its rows equal one of train after rounding to 6 digits; None before
-    `cache_samples`, and for data that is no table. The others: see `leaking`.
+    `shared_rows`: for windows, by split (and Fold) how many rows it shares with train and
+    their share of it; None without windows. `near_duplicates`: by split how many of its rows
+    equal one of train after rounding to 6 digits; None before `cache_samples`, and for data
+    that is no table. The others are None until they are checked, see `samples.leaks`.
     """
     kept = {"shared_rows": splitset.shared_rows, "near_duplicates": splitset.near_duplicates}
-    return kept | shown(splitset.given_away)
+    return kept | {name: (splitset.given_away or {}).get(name) for name in KINDS}
 
 
 def _answers(values: Any, feature: Feature, target: pd.DataFrame) -> list[Report]:
-    """Find where the label can be read: a column, or a place in each sequence or image.
-
-    The places of one column of sequences, or of images, are one answer.
-    """
+    """Find where the label can be read: a column, or a place in each sequence or image."""
     if isinstance(values, pd.DataFrame):
         return [*map(dict, answers.find(values, target))]
     flat = values.reshape(len(values), -1)
@@ -263,7 +265,7 @@ def _answers(values: Any, feature: Feature, target: pd.DataFrame) -> list[Report
 
 
 def _overlap(feature: Feature) -> Report | None:
-    """Return how many rows of a forecast's target lie in its own input; None for no forecast."""
+    """Return how many rows a forecast's target shares with its input; None for no forecast."""
     windows = feature.recipe().windows
     if windows is None or not windows.record_shifted:
         return None
@@ -279,7 +281,7 @@ def _overlap(feature: Feature) -> Report | None:
 def _unordered(
     features: Sequence[Feature], values: Sequence[Any], label: Label | None, target: Any
 ) -> dict[str, int]:
-    """Return how many blanks are filled by the order of rows that nothing says are in order."""
+    """Return how many blanks are filled by an order of rows that is only assumed."""
     tables: list[tuple[Any, Any, Any]] = [
         (feature.dataset, feature.recipe().fills, found)
         for feature, found in zip(features, values, strict=True)
@@ -294,10 +296,10 @@ def _unordered(
 
 
 def _of_answers(found: list[Any]) -> Iterator[str]:
-    sure = [row for row in found if row["how"] in (SELF, *answers.SURE)]
-    if sure:
+    exact = [row for row in found if row["how"] in (SELF, *answers.SURE)]
+    if exact:
         yield (
-            f"the label can be read off the features without learning: {_listed(sure)}. Leave "
+            f"the label can be read off the features without learning: {_listed(exact)}. Leave "
             "such columns out of the features, unless they are known when the model predicts."
         )
 
@@ -306,7 +308,7 @@ def _of_laws(found: list[Any]) -> Iterator[str]:
     laws = [row for row in found if row["how"] not in (SELF, *answers.SURE)]
     if laws:
         yield (
-            f"one column alone tells the label: {_listed(laws)}. If it is made from the label, "
+            f"one column alone determines the label: {_listed(laws)}. If it is made from it, "
             "leave it out of the features."
         )
 
@@ -365,13 +367,13 @@ def _of_contradictions(report: Report) -> Iterator[str]:
     elif rows:
         yield (
             f"{rows} samples ({rows / found['of']:.1%}) have the features of another one and "
-            "another label: no model can tell them apart. Look for wrong labels or a feature "
+            "another label: no model can distinguish them. Look for wrong labels or a feature "
             "that is missing."
         )
 
 
 def _rows(report: Report, name: str) -> list[Report]:
-    """Return what a report says of each split of each fold, a row each."""
+    """Return what a report says about each split of each fold, a row each."""
     return [
         {"fold": part, "split": split, **found}
         for part, splits in (report.get(name) or {}).items()
@@ -380,7 +382,7 @@ def _rows(report: Report, name: str) -> list[Report]:
 
 
 def _is_leaking(found: Any, report: Report) -> bool:
-    """Say whether rows are repeated more often than a few slips, or their columns, explain."""
+    """Say whether rows are repeated more often than slips or chance explain."""
     known = found["rows"] if found["same_label"] is None else found["same_label"]
     share = found["share"] * known / max(found["rows"], 1)
     by_chance = report["by_chance"] * found["trained"]
@@ -393,7 +395,7 @@ def _near(report: Report) -> list[Report]:
 
 
 def _contradictions(report: Report) -> int:
-    """Return how many samples have the features of another label, if chance is no reason."""
+    """Return how many samples have the features of another label, beyond chance."""
     found = report.get("contradicting")
     if not found:
         return 0

@@ -1,4 +1,4 @@
-"""New data for a Predictor, preprocessed as what it was trained on."""
+"""Preprocess new data for a Predictor as its training data."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.label import Label
     from aiqc_core.orm.tables.predictor import Predictor
-    from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.preprocess.window import Windows
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is offered in the place of a Feature or a Label; registered or not.
+    """New data in the place of a Feature or a Label, registered or not.
 
     Attributes:
         called: what messages call it.
         typ: `'tabular'`, `'sequence'` or `'image'`.
         shape: `{axis: length}`.
         dtypes: `{column: dtype}`.
-        load: gives all rows of some columns.
-        digest: gives the SHA-256 of the whole content.
+        load: returns all rows of some columns.
+        digest: returns the SHA-256 of the whole content.
         windows: over its rows, if any.
     """
 
@@ -48,12 +47,12 @@ class Offer:
 
     @property
     def count(self) -> int:
-        """How many samples it gives: windows where it has them, else rows."""
+        """How many samples it has: windows if it has any, else rows."""
         return self.shape["samples"] if self.windows is None else self.windows.count
 
 
 def of_row(row: Feature | Label) -> Offer:
-    """Return what a Feature or a Label offers."""
+    """Return the data of a Feature or a Label."""
     dataset = row.dataset
     rules = [window.rule() for window in getattr(row, "windows", ())]
     return Offer(
@@ -68,21 +67,14 @@ def of_row(row: Feature | Label) -> Offer:
 
 
 def batches(predictor: Predictor, features: Sequence[Offer]) -> new_rows.Batches:
-    """Return the samples of matched data, as the Predictor takes them."""
+    """Return the samples of matched data as the Predictor takes them."""
     known: Fitted = predictor.fitted_preprocessing
     trained = predictor.job.queue.splitset
     parts = [
         _new_samples(predictor, *each)
         for each in zip(features, trained.features, known.features, strict=True)
     ]
-    _warn_passed_over(features, parts)
-    shapes = predictor.features_shapes
-    listed = shapes if isinstance(shapes, list) else [shapes]
-    return new_rows.Batches(parts, new_rows.size_of_batches(listed))
-
-
-def _warn_passed_over(offers: Sequence[Offer], parts: Sequence[new_rows.NewSamples]) -> None:
-    for offer, part in zip(offers, parts, strict=True):
+    for offer, part in zip(features, parts, strict=True):
         if part.passed_over is not None:
             warnings.warn(
                 f"{offer.called}: values that training did not see; their encoder passes over "
@@ -90,28 +82,27 @@ def _warn_passed_over(offers: Sequence[Offer], parts: Sequence[new_rows.NewSampl
                 "again on data that holds them, or leave these rows out.",
                 stacklevel=2,
             )
+    shapes = predictor.features_shapes
+    listed = shapes if isinstance(shapes, list) else [shapes]
+    return new_rows.Batches(parts, new_rows.size_of_batches(listed))
 
 
 def truth(
     predictor: Predictor, prepared: new_rows.Batches, label: Offer | None
 ) -> NDArray[Any] | None:
-    """Return what the Predictor's model should say of matched data; None where it is not known.
+    """Return the encoded truth of matched data; None where it is not known.
 
     Raises:
         PreprocessError: a class that training did not see, naming it.
     """
-    if label is not None:
-        return _encoded_label(predictor, label)
-    is_own = predictor.job.queue.splitset.label is None and prepared.features[0].knows_target
-    return prepared.target() if is_own else None
-
-
-def _encoded_label(predictor: Predictor, label: Offer) -> NDArray[Any]:
     queue = predictor.job.queue
+    if label is None:
+        is_own = queue.splitset.label is None and prepared.features[0].knows_target
+        return prepared.target() if is_own else None
     old: Any = queue.splitset.label
     known: Any = predictor.fitted_preprocessing.label
     fills = old.fills()
-    trained = _then(predictor, label, old) if fills else None
+    trained = _training_rows(predictor, label, old) if fills else None
     given = label.load(old.columns)
     if not any(feature.recipe().windows for feature in queue.splitset.features):
         _warn_of_order(predictor, label, fills, given)
@@ -129,13 +120,16 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> ne
     recipe = replace(old.recipe(), windows=new.windows)
     values = new.load(old.columns)
     _warn_of_order(predictor, new, recipe.fills, values)
+    trained = predictor.job.queue.splitset
+    is_filled = recipe.fills and new.typ == "tabular"
     prepared = new_rows.prepare(
         values,
         recipe,
         fit,
         new.count,
-        _then(predictor, new, old) if recipe.fills and new.typ == "tabular" else None,
-        forecasts=_forecasts(predictor.job.queue.splitset),
+        _training_rows(predictor, new, old) if is_filled else None,
+        forecasts=trained.label is None
+        and any(row.record_shifted for row in trained.features[0].windows),
     )
     filled = {name for fill in recipe.fills for name in fill.columns}
     rows = unknown.as_rows(values, old.columns)
@@ -143,7 +137,7 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> ne
 
 
 def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) -> None:
-    """Warn of windows over rows that are in no order, or of fills where none is known."""
+    """Warn of windows over unordered rows, or of fills by an order that is only assumed."""
     if new.typ != "tabular":
         return
     if new.windows is not None:
@@ -156,13 +150,10 @@ def _warn_of_order(predictor: Predictor, new: Offer, fills: Any, values: Any) ->
         warnings.warn(f"{new.called}: {message}", stacklevel=6)
 
 
-def _forecasts(trained: Splitset) -> bool:
-    """Say whether training learned windows from the windows before them."""
-    return trained.label is None and any(row.record_shifted for row in trained.features[0].windows)
-
-
-def _then(predictor: Predictor, new: Offer, old: Feature | Label) -> new_rows.Trained | None:
-    """Return how rows were split in training, where the data is the very one that trained."""
+def _training_rows(
+    predictor: Predictor, new: Offer, old: Feature | Label
+) -> new_rows.Trained | None:
+    """Return how training split the rows, if this is the very data that trained."""
     windows = of_row(old).windows
     strides = [
         None if w is None else (w.size_window, w.size_shift) for w in (windows, new.windows)

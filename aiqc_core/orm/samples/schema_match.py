@@ -1,4 +1,4 @@
-"""Whether new data is what a Predictor was trained on: by name, kind, window and size."""
+"""Check that new data matches what trained a Predictor: by name, kind, window and size."""
 
 from __future__ import annotations
 
@@ -28,16 +28,10 @@ def match(
     *,
     arguments: tuple[str, str] = ("feature_ids", "label_id"),
 ) -> None:
-    """Check that data gives what a Predictor was trained on.
+    """Check that data matches the Splitset that trained a Predictor.
 
-    Columns are matched by name: another order is fine, and what the Predictor does not know is
-    left out, which the log says.
-
-    Args:
-        trained: the Splitset that the Predictor was trained on.
-        features: in the order of its Features.
-        label: its Label's place, if known.
-        arguments: what messages call these two.
+    Columns match by name in any order; unknown ones are left out, which the log says. Messages
+    call features and label by `arguments`.
 
     Raises:
         SelectionError: another number of features, or all that is missing or incompatible.
@@ -48,7 +42,7 @@ def match(
         message = f"{arguments[0]}: {len(features)} Features; the Predictor takes {len(known)}."
         raise SelectionError(message)
     for new, old in zip(features, known, strict=True):
-        _refuse_other(new, old, arguments[0])
+        _refuse_other_feature(new, old, arguments[0])
     if label is not None:
         _refuse_other_label(label, trained.label, arguments[1])
     counts = {offer.called: offer.count for offer in [*features, *([label] if label else [])]}
@@ -57,7 +51,7 @@ def match(
         raise SplitError(message)
 
 
-def _refuse_other(new: Offer, old: Feature, argument: str) -> None:
+def _refuse_other_feature(new: Offer, old: Feature, argument: str) -> None:
     faults = [*_axis_faults(new, old), *_column_faults(new.dtypes, old.get_dtypes())]
     if faults:
         message = (

@@ -1,4 +1,4 @@
-"""What a Splitset is cut by, and what its splits have in common: load, one call to a stage."""
+"""Prepare the inputs of a cut, and describe the cut."""
 
 from __future__ import annotations
 
@@ -6,12 +6,8 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aiqc_core.counts import plain
 from aiqc_core.errors import PreprocessError, SplitError
-from aiqc_core.orm.samples import cache
-from aiqc_core.orm.samples import leaks as leaking
 from aiqc_core.stages.ingest.selection import listed
 from aiqc_core.stages.preprocess import window
 from aiqc_core.stages.preprocess.encoders import has_inverse
@@ -23,6 +19,7 @@ from aiqc_core.stages.split.stratify import Basis
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from aiqc_core.orm.tables.feature import Feature
@@ -33,11 +30,7 @@ logger = logging.getLogger(__name__)
 
 
 def listed_ids(feature_ids: Any) -> list[int]:
-    """Return the ids of one or several Features.
-
-    Raises:
-        SplitError: none, or one that is given twice.
-    """
+    """Return the ids of one or several Features, or refuse none and repeated ones."""
     ids = [plain("feature_ids", pk) for pk in listed(feature_ids) or []]
     if not ids or any(pk in ids[:place] for place, pk in enumerate(ids)):
         message = f"feature_ids: {ids}; give at least one Feature, and each once."
@@ -46,11 +39,7 @@ def listed_ids(feature_ids: Any) -> list[int]:
 
 
 def sample_count(features: Sequence[Feature], label: Label | None) -> int:
-    """Return how many samples there are.
-
-    Raises:
-        SplitError: Features and Label that do not pair.
-    """
+    """Return how many samples there are, or refuse Features and Label that do not pair."""
     counts = {f"Feature {f.id}": f.sample_count() for f in features}
     if label is not None:
         counts[f"Label {label.id}"] = label.dataset.shape["samples"]
@@ -61,12 +50,7 @@ def sample_count(features: Sequence[Feature], label: Label | None) -> int:
 
 
 def refuse_as_own_target(features: Sequence[Feature]) -> None:
-    """Refuse what cannot be learned without a Label.
-
-    Raises:
-        SplitError: several Features.
-        PreprocessError: a coder whose output cannot be decoded, naming it.
-    """
+    """Refuse Features that cannot be learned without a Label."""
     if len(features) > 1:
         message = (
             f"feature_ids: {len(features)} Features, no Label; without one, give one Feature."
@@ -86,13 +70,9 @@ def refuse_as_own_target(features: Sequence[Feature]) -> None:
 def stratified_by(
     features: Sequence[Feature], label: Label | None, column: str | None
 ) -> Basis | None:
-    """Return what each sample is stratified by; None for a purely random cut.
+    """Return what stratifies each sample; None for a purely random cut.
 
     Blanks of a Label that an interpolater fills are filled among all rows for this alone.
-
-    Raises:
-        SplitError: a column is named beside a Label.
-        PreprocessError: blanks of the Label that its interpolater cannot fill.
     """
     if label is not None:
         if column is not None:
@@ -109,11 +89,7 @@ def stratified_by(
 
 
 def grouped_by(features: Sequence[Feature], label: Label | None, column: str) -> NDArray[Any]:
-    """Return the group of each sample.
-
-    Raises:
-        SplitError: no table that pairs with the samples has this column, or it is the label.
-    """
+    """Return the group of each sample, from a table that pairs with the samples."""
     if label is not None and column in label.columns:
         message = f"groups: {column!r} {answers.NO_GROUPS}"
         raise SplitError(message)
@@ -129,7 +105,7 @@ def grouped_by(features: Sequence[Feature], label: Label | None, column: str) ->
 
 
 def shared_rows(features: Sequence[Feature], made: Cut) -> dict[str, Any] | None:
-    """Count the rows that windows of train share with other splits, and warn; None without any."""
+    """Count the rows that windows of train share with other splits, and warn of them."""
     windows = next((r.windows for f in features if (r := f.recipe()).windows is not None), None)
     if windows is None:
         return None
@@ -152,40 +128,6 @@ def parts_of(made: Cut) -> Mapping[str, Mapping[str, NDArray[np.int64]]]:
     return folds or {"no_fold": made.splits}
 
 
-def given_away(
-    features: Sequence[Feature],
-    label: Label | None,
-    made: Cut,
-    *,
-    groups: str | None,
-    in_order: bool,
-) -> dict[str, Any]:
-    """Return what a cut gives away, of its values only where they are cheap to read."""
-    if not leaking.is_cheap(features):
-        return leaking.by_name(features, label, groups)
-    return leaking.by_content(
-        features, label, parts_of(made), {}, groups=groups, in_order=in_order
-    )
-
-
-def near_duplicates(
-    features: Sequence[Feature],
-    splits: Mapping[str, NDArray[np.int64]],
-    loaded: dict[int, Any],
-) -> dict[str, int] | None:
-    """Count the rows of each split that equal one of train after rounding; None for windows.
-
-    Args:
-        features: whose rows, side by side.
-        splits: positions of rows by split, train first.
-        loaded: values by the id of their Feature, see `sampling.values_of`.
-    """
-    if any(f.recipe().windows is not None or f.dataset.typ != "tabular" for f in features):
-        return None
-    codes = [leaking.codes_of(cache.values_of(feature, loaded)) for feature in features]
-    return leaks.near_duplicates(codes[0] if len(codes) == 1 else np.hstack(codes), splits)
-
-
 def sizes_of(
     positions: Mapping[str, NDArray[np.int64]], samples: int
 ) -> dict[str, dict[str, float]]:
@@ -197,7 +139,7 @@ def sizes_of(
 
 
 def keys_of(made: Cut) -> dict[str, str | None]:
-    """Return which split trains, which judges training, and which is the last judge."""
+    """Return which split trains, which judges training, and which tests."""
     test = "test" if "test" in made.splits else None
     if made.folds:
         train, evaluation = "folds_train_combined", "fold_validation"
@@ -213,7 +155,7 @@ def same_cut(
     seed: int | None,
     columns: dict[str, Any],
 ) -> Splitset | None:
-    """Return the Splitset of this name that has this cut; None where there is none."""
+    """Return the Splitset of this name that has this cut, if any."""
     if name is None:
         return None
     for row in table.select().where(table.name == name, table.predictor.is_null()):

@@ -1,4 +1,4 @@
-"""What a model learns: the fitted Label, or without one the Feature itself."""
+"""Return what a model learns: the fitted Label, or without one the Feature itself."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ if TYPE_CHECKING:
 
 
 def target_of(splitset: Splitset, fitted: Fitted) -> pipeline.FittedLabel | Target:
-    """Return what was fitted on the Label, with its positive class, or on what is its own."""
-    if fitted.label is None or splitset.label is None:
-        return own_target(splitset, fitted)
-    return replace(fitted.label, positive=splitset.label.positive)
-
-
-def own_target(splitset: Splitset, fitted: Fitted) -> Target:
-    """Return what a Splitset without a Label learns: its Feature itself."""
+    """Return the fit of the Label with its positive class, or that of the only Feature."""
+    if fitted.label is not None and splitset.label is not None:
+        return replace(fitted.label, positive=splitset.label.positive)
     (feature,) = splitset.features
-    recipe = feature.recipe()
     shape = (*feature.preprocessed_shape()[:-1], len(fitted.features[0].output_columns))
-    return Target(fitted.features[0], shape, recipe.reshape_indices)
+    return Target(fitted.features[0], shape, feature.recipe().reshape_indices)

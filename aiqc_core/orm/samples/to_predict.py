@@ -1,4 +1,4 @@
-"""Make a Splitset of new samples for a Predictor: they are matched, and none is cut."""
+"""Make a Splitset of new samples for a Predictor, which matches them and cuts none."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core.errors import SelectionError, SplitError
-from aiqc_core.orm.samples import new_data as newdata
-from aiqc_core.orm.samples import schema_match
+from aiqc_core.orm.samples import new_data, schema_match
 from aiqc_core.orm.samples.split_inputs import sizes_of
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import digest_of
@@ -18,7 +17,7 @@ from aiqc_core.orm.tables.splitset import Fold, Splitset, SplitsetFeature
 from aiqc_core.stages.split.cut import Cut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.label import Label
@@ -27,21 +26,35 @@ if TYPE_CHECKING:
 def make(predictor_id: int, features: list[Feature], label: Label | None, called: Any) -> Splitset:
     """Make a Splitset of all samples of Features, for a Predictor to predict."""
     predictor = Predictor.get_by_id(predictor_id)
-    match(predictor.job.queue.splitset, features, label)
+    trained, samples = predictor.job.queue.splitset, features[0].sample_count()
+    _refuse_other_positive(trained, label)
+    offers = [new_data.of_row(feature) for feature in features]
+    schema_match.match(trained, offers, None if label is None else new_data.of_row(label))
     with metastore.atomic():
-        made, columns = uncut(predictor, features[0].sample_count())
-        columns |= {"name": called[0], "description": called[1], "label": label}
-        splitset = Splitset.create(version=numbering.next_version(Splitset, called[0]), **columns)
+        # Numbers count from 0 and never repeat: files of deleted predictions may have the name.
+        names = [name for row in predictor.inference_splitsets for name in row.sizes]
+        used = max((1 + int(name.rpartition("_")[2]) for name in names), default=0)
+        number = numbering.next_number(f"infer of Predictor {predictor.id}", after=used) - 1
+        made = Cut({f"infer_{number}": np.arange(samples)}, [], None)
+        splitset = Splitset.create(
+            samples=Splitset.samples.store(made.splits),
+            sizes=sizes_of(made.splits, samples),
+            supervision=trained.supervision,
+            has_validation=False,
+            seed=trained.seed,
+            predictor=predictor,
+            fitted_preprocessing=digest_of(predictor, "fitted_preprocessing"),
+            label=label,
+            version=numbering.next_version(Splitset, called[0]),
+            name=called[0],
+            description=called[1],
+        )
         add_parts(splitset, features, made)
     return splitset
 
 
 def refuse_cut(asked: Mapping[str, Any]) -> None:
-    """Refuse to cut samples that are only to be predicted.
-
-    Raises:
-        SplitError: naming the arguments.
-    """
+    """Refuse arguments that cut samples which are only to be predicted."""
     given = sorted(name for name, value in asked.items() if value)
     if given:
         message = (
@@ -51,48 +64,13 @@ def refuse_cut(asked: Mapping[str, Any]) -> None:
 
 
 def refuse_training(splitset: Splitset) -> None:
-    """Refuse to train on samples that are only to be predicted.
-
-    Raises:
-        SplitError: the Splitset was made for a Predictor.
-    """
+    """Refuse to train on a Splitset that was made for a Predictor."""
     if splitset.predictor_id is not None:
         message = (
             f"splitset_id: Splitset {splitset.id} holds new data for Predictor "
             f"{splitset.predictor_id} and is not cut. Make one without predictor_id to train."
         )
         raise SplitError(message)
-
-
-def match(trained: Splitset, features: Sequence[Feature], label: Label | None) -> None:
-    """Check that Features and a Label give what a Predictor was trained on.
-
-    Raises:
-        SelectionError: see `matching.match`.
-    """
-    _refuse_other_positive(trained, label)
-    offers = [newdata.of_row(feature) for feature in features]
-    schema_match.match(trained, offers, None if label is None else newdata.of_row(label))
-
-
-def uncut(predictor: Predictor, samples: int) -> tuple[Cut, dict[str, Any]]:
-    """Return the one split of samples to be predicted, and the columns of its Splitset."""
-    trained = predictor.job.queue.splitset
-    # Counted from 0, and never twice: predictions of deleted samples may lie elsewhere by name.
-    names = [name for row in predictor.inference_splitsets for name in row.sizes]
-    used = max((1 + int(name.rpartition("_")[2]) for name in names), default=0)
-    number = numbering.next_number(f"infer of Predictor {predictor.id}", after=used) - 1
-    made = Cut({f"infer_{number}": np.arange(samples)}, [], None)
-    columns: dict[str, Any] = {
-        "samples": type(trained).samples.store(made.splits),
-        "sizes": sizes_of(made.splits, samples),
-        "supervision": trained.supervision,
-        "has_validation": False,
-        "seed": trained.seed,
-        "predictor": predictor,
-        "fitted_preprocessing": digest_of(predictor, "fitted_preprocessing"),
-    }
-    return made, columns
 
 
 def add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
