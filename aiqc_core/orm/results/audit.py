@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from aiqc_core.orm import Dataset, Fold, Label, Splitset
+    from aiqc_core.orm import Dataset, Fold, Splitset
     from aiqc_core.stages.preprocess.window import Windows
 
 
@@ -117,19 +117,11 @@ def _stored(splitset: Splitset, fitted: samples_cache.Fitted, train: Path) -> li
         encoders = fitted.features[i].encoders
         name = "features" if len(splitset.feature_ids) == 1 else f"features {i}"
         parts.append(leakage.Stored(name, values, recipe, encoders, tuple(arrays)))
-    if splitset.label is not None:
-        parts.append(_stored_label(splitset.label, fitted, target))
+    if (label := splitset.label) is not None:
+        step = label.step()
+        plan = FeaturePlan(tuple(label.columns), () if step is None else (step,))
+        recipe = FeatureRecipe(plan, label.fills())
+        encoder = None if fitted.label is None else fitted.label.encoder
+        encoders = () if encoder is None else (encoder,)
+        parts.append(leakage.Stored("label", label.to_df(), recipe, encoders, ((False, target),)))
     return parts
-
-
-def _stored_label(label: Label, fitted: samples_cache.Fitted, target: Any) -> leakage.Stored:
-    step = label.step()
-    plan = FeaturePlan(tuple(label.columns), () if step is None else (step,))
-    encoder = None if fitted.label is None else fitted.label.encoder
-    return leakage.Stored(
-        "label",
-        label.to_df(),
-        FeatureRecipe(plan, label.fills()),
-        () if encoder is None else (encoder,),
-        ((False, target),),
-    )

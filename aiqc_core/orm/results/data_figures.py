@@ -82,8 +82,7 @@ def predicted_and_true(prediction: Prediction, column_idx: int = 0) -> go.Figure
     Raises:
         SelectionError: a classification, or no such column.
     """
-    true, columns = _truth(prediction, "predicted and true values")
-    _refuse_unknown_column(column_idx, columns)
+    true, columns = _truth(prediction, "predicted and true values", column_idx)
     predicted = {s: np.reshape(prediction.predictions[s], v.shape) for s, v in true.items()}
     pairs = predicted_true.data(
         {split: values[..., column_idx] for split, values in true.items()},
@@ -123,8 +122,7 @@ def forecasts(
             "Label, of a Feature with a Window."
         )
         raise SelectionError(message)
-    true, columns = _truth(prediction, "a forecast")
-    _refuse_unknown_column(column_idx, columns)
+    true, columns = _truth(prediction, "a forecast", column_idx)
     chosen = split_names or [s for s in true if s != splitset.key_train] or list(true)
     unknown = [split for split in chosen if split not in true]
     if unknown:
@@ -147,7 +145,9 @@ def forecasts(
     )
 
 
-def _truth(prediction: Prediction, figure: str) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _truth(
+    prediction: Prediction, figure: str, column_idx: int
+) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return the truth of each split in original units, and the names of its columns."""
     queue = prediction.predictor.job.queue
     if queue.algorithm.analysis_type != REGRESSION:
@@ -157,32 +157,29 @@ def _truth(prediction: Prediction, figure: str) -> tuple[dict[str, NDArray[Any]]
             "prediction.plot_confusion_matrix()."
         )
         raise SelectionError(message)
-    fitted = intervals.spec_of(prediction).label
+    fitted = intervals.spec_of(prediction.predictor).label
     true = {
         split: units.decoded(fitted, np.asarray(values, dtype=np.float64))
         for split, values in _encoded_truth(prediction).items()
     }
-    label = queue.splitset.label
-    return true, list(queue.splitset.features[0].columns if label is None else label.columns)
+    columns = list((queue.splitset.label or queue.splitset.features[0]).columns)
+    if not 0 <= column_idx < len(columns):
+        message = f"column_idx: {column_idx!r}; the columns are {dict(enumerate(columns))}."
+        raise SelectionError(message)
+    return true, columns
 
 
 def _encoded_truth(prediction: Prediction) -> dict[str, Any]:
     """Return the label of each split as the model saw it, or of the new samples."""
     new: Splitset | None = prediction.splitset
     if new is None:
-        samples_of = intervals.spec_of(prediction).samples
+        samples_of = intervals.spec_of(prediction.predictor).samples
         return {split: cache.load(samples_of[split], "label") for split in prediction.predictions}
     if new.label is None and new.supervision == "supervised":
         message = f"Prediction {prediction.id}: its samples came without a label."
         raise SelectionError(message)
     (split,) = prediction.predictions
     return {split: new.fetch_cache(split, "label")}
-
-
-def _refuse_unknown_column(column_idx: int, columns: list[str]) -> None:
-    if not 0 <= column_idx < len(columns):
-        message = f"column_idx: {column_idx!r}; the columns are {dict(enumerate(columns))}."
-        raise SelectionError(message)
 
 
 def _before_and_after(

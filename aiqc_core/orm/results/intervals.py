@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aiqc_core.orm.tables.prediction import Prediction
+    from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.train.spec import JobSpec
 
@@ -46,9 +47,8 @@ def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
     return [split_name]
 
 
-def spec_of(prediction: Prediction) -> JobSpec:
-    """Return what the Predictor was trained by, with its samples in the cache."""
-    predictor = prediction.predictor
+def spec_of(predictor: Predictor) -> JobSpec:
+    """Return the specification of a Predictor's training, with its samples in the cache."""
     return training_spec.spec_of(predictor.job, predictor.repeat_index)
 
 
@@ -80,7 +80,7 @@ def calc_featureImportance(
             f"{prediction.splitset_id}). Use that of the training, predictor.prediction."
         )
         raise SelectionError(message)
-    predictor, spec = prediction.predictor, spec_of(prediction)
+    predictor, spec = prediction.predictor, spec_of(prediction.predictor)
     (split,) = splits_of(prediction, split_name or spec.key_train)
     feature_ids = predictor.job.queue.splitset.feature_ids
     skipped = [
@@ -176,17 +176,19 @@ def metrics_interval(
     """
     bootstrap.checked(level, resamples)
     splits = splits_of(prediction, split_name)
-    spec = spec_of(prediction)
+    spec = spec_of(prediction.predictor)
     drawn_from = derive(spec.seed, "interval") if seed is None else counts.seed(seed)
     predictions, probabilities = prediction.predictions, prediction.probabilities or {}
     rows: list[dict[str, Any]] = []
+    new = prediction.splitset
     for split in splits:
+        folder = spec.samples[split] if new is None else samples_cache.ensure(new, None) / split
         order, units = _order_and_units(prediction, split)
         share = probabilities.get(split)
         score = rescoring.metrics_of(
             spec.analysis_type,
             spec.label,
-            np.asarray(cache.load(_folder(prediction, spec, split), "label"))[order],
+            np.asarray(cache.load(folder, "label"))[order],
             predictions[split][order],
             None if share is None else share[order],
         )
@@ -201,13 +203,6 @@ def metrics_interval(
     if positive is not None:
         frame.attrs["positive"] = frame["positive"] = positive
     return frame
-
-
-def _folder(prediction: Prediction, spec: JobSpec, split: str) -> str:
-    """Return where the samples of a split are cached, of training or of new data."""
-    if prediction.splitset is None:
-        return spec.samples[split]
-    return str(samples_cache.ensure(prediction.splitset, None) / split)
 
 
 def _order_and_units(

@@ -11,8 +11,8 @@ import pandas as pd
 from pandas.api import types
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.orm.results.intervals import spec_of
 from aiqc_core.orm.tables.splitset import Splitset
-from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.stages.evaluate import decode, rescoring, units, weighted
 from aiqc_core.stages.evaluate.contest import Contest, contest
 from aiqc_core.stages.evaluate.ranking import DECODED
@@ -54,7 +54,7 @@ def compare(
     name = _split_of(champion, split)
     positions = _part(champion).positions()[name]
     kept = np.isin(positions, unseen(champion, challenger, positions))
-    specs = _spec(champion), _spec(challenger)
+    specs = spec_of(champion), spec_of(challenger)
     truth = _truth(specs[0], name)[kept]
     ours = _predicted(champion.prediction, name, kept)
     theirs = (
@@ -83,7 +83,7 @@ def _refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
         message = f"the champion predicts {labels[0]}, the challenger {labels[1]}."
         raise SelectionError(message)
     _refuse_other_features(_splitset(champion), _splitset(challenger))
-    known = [_classes(_spec(each)) for each in (champion, challenger)]
+    known = [_classes(spec_of(each)) for each in (champion, challenger)]
     lost = [name for name in known[0] if name not in known[1]]
     if lost:
         message = (
@@ -175,10 +175,6 @@ def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
         for name, column in sorted(values.items())
     }
     return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
-
-
-def _spec(predictor: Predictor) -> JobSpec:
-    return training_spec.spec_of(predictor.job, predictor.repeat_index)
 
 
 def _truth(spec: JobSpec, split: str) -> NDArray[Any]:

@@ -25,11 +25,11 @@ from aiqc_core.stages.train.search import space, tpe
 from aiqc_core.stages.train.search.grid import combination_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from aiqc_core.orm.tables.queue import Queue
 
 logger = logging.getLogger(__name__)
+
+STATES: dict[str, tpe.State] = {PRUNED: "pruned", FAILED: "failed"}
 
 
 def trial_ids(queue: Queue) -> list[int]:
@@ -49,14 +49,18 @@ def trials(queue: Queue) -> list[tpe.Trial]:
     measure = Measure.of_queue(queue)
     scores = Scores.read(queue, measure)
     folds = [part and part.id for part in queue.splitset.parts()]
-    ended = _ended(queue)
+    states = _states(queue)
     query: Any = Hyperparamcombo.select(Hyperparamcombo.id, Hyperparamcombo.hyperparameters)
     of_queue = Job.select(Job.hyperparamcombo).where(Job.queue == queue)
     values = dict(query.where(Hyperparamcombo.id.in_(of_queue)).tuples())
-    return [
-        _trial(values[combo], scores.complete(combo, folds), len(folds), combo, scores, ended)
-        for combo in trial_ids(queue)
-    ]
+    found: list[tpe.Trial] = []
+    for combo in trial_ids(queue):
+        complete = scores.complete(combo, folds)
+        state = "complete" if len(complete) == len(folds) else states.get(combo, "running")
+        has_scores = state in {"complete", "pruned"}
+        means = (scores.running_means(combo, complete) or ()) if has_scores else ()
+        found.append(tpe.Trial(values[combo], state, means))
+    return found
 
 
 def ask(queue: Queue, *, in_flight: int = 1) -> list[Job]:
@@ -87,24 +91,8 @@ def ask(queue: Queue, *, in_flight: int = 1) -> list[Job]:
             return jobs
 
 
-def _trial(
-    params: dict[str, Any],
-    complete: Sequence[int | None],
-    fold_count: int,
-    combo: int,
-    scores: Scores,
-    ended: dict[int, str],
-) -> tpe.Trial:
-    means = scores.running_means(combo, complete) or ()
-    if len(complete) == fold_count:
-        return tpe.Trial(params, "complete", means)
-    if ended.get(combo) == PRUNED:
-        return tpe.Trial(params, "pruned", means)
-    return tpe.Trial(params, "failed" if ended.get(combo) == FAILED else "running")
-
-
-def _ended(queue: Queue) -> dict[int, str]:
-    """Return `{combination: status}` of those that failed or were pruned at the last attempt."""
+def _states(queue: Queue) -> dict[int, tpe.State]:
+    """Return which combinations failed, or were pruned, at the last attempt."""
     query: Any = (
         Attempt.select(Job.hyperparamcombo, Attempt.job, Attempt.repeat_index, Attempt.status)
         .join(Job)
@@ -113,10 +101,9 @@ def _ended(queue: Queue) -> dict[int, str]:
         .tuples()
     )
     last = {(c, job, index): status for c, job, index, status in query}
-    found: dict[int, str] = {}
-    for (combo, _, _), status in last.items():
-        if status == FAILED or (status == PRUNED and combo not in found):
-            found[combo] = status
+    found: dict[int, tpe.State] = {}
+    for wanted, state in STATES.items():  # one failed training outweighs pruned ones
+        found |= {combo: state for (combo, _, _), status in last.items() if status == wanted}
     return found
 
 
