@@ -229,7 +229,11 @@ def _of_frame(called: str, frame: pd.DataFrame, old: Feature | Label) -> Any:
 def _as_images(value: Any, known: tuple[int, int]) -> Any:
     items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     if items and all(_is_picture(item) for item in items):
-        return images.read_images([(_shown(i, item), item) for i, item in enumerate(items)])[0]
+        named = [
+            (str(item) if isinstance(item, Paths) else f"image {i}", item)
+            for i, item in enumerate(items)
+        ]
+        return images.read_images(named)[0]
     if isinstance(value, list | tuple):
         parts = [_one_image(_as_array(item), known) for item in value]
         is_even = len({np.shape(part) for part in parts}) == 1
@@ -252,10 +256,6 @@ def _is_picture(value: Any) -> bool:
         path = local_path(str(value))
         return path is not None and path.is_file() and path.suffix.lower() != NPY_ENDING
     return isinstance(value, bytes | Image)
-
-
-def _shown(position: int, value: Any) -> str:
-    return str(value) if isinstance(value, Paths) else f"image {position}"
 
 
 def _as_array(value: Any) -> Any:

@@ -202,8 +202,14 @@ class _Work:
 
     def seed(self) -> None:
         """Derive the seed again."""
-        faults = list(verify.seed_faults(self.predictor))
-        self.add("seed", faults, f"{self.predictor.seed}, as derived from the Queue's")
+        predictor, job = self.predictor, self.predictor.job
+        derived = job.seed(predictor.repeat_index)
+        fault = (
+            f"Predictor {predictor.id} holds {predictor.seed}; the seed {job.queue.seed} of Queue "
+            f"{job.queue_id} gives {derived} for {job.key}, repeat {predictor.repeat_index}"
+        )
+        faults = [] if derived == predictor.seed else [fault]
+        self.add("seed", faults, f"{predictor.seed}, as derived from the Queue's")
 
     def train(self) -> None:
         """Train in a new interpreter, and compare weights and predictions."""

@@ -208,22 +208,17 @@ def _truth(splitset: Splitset, sample: int) -> Any:
     """Return the truth of a sample in its own units; None where it cannot be read."""
     try:
         if splitset.label is None:
-            return _own_truth(splitset, sample)
+            (feature,), (rows,) = splitset.features, rows_of(splitset, sample)
+            first = rows.first if rows.target_first is None else rows.target_first
+            last = rows.last if rows.target_last is None else rows.target_last
+            values = np.asarray(feature.to_arr(samples=list(range(first, last + 1))))
+            return _plain(values if feature.recipe().windows is not None else values[0])
         values = splitset.label.to_arr(samples=[sample])[0].tolist()
     except (IngestError, MetastoreError, OSError):  # the trace says what the source is now
         return None
     if len(values) > 1:
         return splitset.label.columns[int(np.argmax(np.asarray(values, dtype=float)))]
     return _plain(values[0])
-
-
-def _own_truth(splitset: Splitset, sample: int) -> Any:
-    (feature,) = splitset.features
-    (rows,) = rows_of(splitset, sample)
-    first = rows.first if rows.target_first is None else rows.target_first
-    last = rows.last if rows.target_last is None else rows.target_last
-    values = np.asarray(feature.to_arr(samples=list(range(first, last + 1))))
-    return _plain(values if feature.recipe().windows is not None else values[0])
 
 
 def _probabilities(prediction: Prediction, split: str, index: int) -> dict[str, float] | None:

@@ -89,17 +89,6 @@ def code_faults(predictor: Predictor) -> Generator[str]:
             )
 
 
-def seed_faults(predictor: Predictor) -> Generator[str]:
-    """Yield a sentence if the seed does not follow from the Queue's."""
-    job = predictor.job
-    derived = job.seed(predictor.repeat_index)
-    if derived != predictor.seed:
-        yield (
-            f"Predictor {predictor.id} holds {predictor.seed}; the seed {job.queue.seed} of Queue "
-            f"{job.queue_id} gives {derived} for {job.key}, repeat {predictor.repeat_index}"
-        )
-
-
 def moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
     """Return `{library: [version then, version now]}` of those that changed."""
     now = {name: _version(name) for name in then}

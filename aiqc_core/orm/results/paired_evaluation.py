@@ -51,7 +51,8 @@ def compare(
             says in which.
     """
     _refuse_incomparable(champion, challenger)
-    name = _split_of(champion, split)
+    key = {"train": "key_train", "validation": "key_evaluation", "test": "key_test"}[split]
+    name = getattr(_splitset(champion), key) or _splitset(champion).judged_on
     positions = _part(champion).positions()[name]
     kept = np.isin(positions, unseen(champion, challenger, positions))
     specs = spec_of(champion), spec_of(challenger)
@@ -78,7 +79,10 @@ def _refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
     if kinds[0] != kinds[1]:
         message = f"the champion is a {kinds[0]}, the challenger a {kinds[1]}."
         raise SelectionError(message)
-    labels = [_label_columns(each) for each in (champion, challenger)]
+    labels = [
+        ["the features themselves"] if label is None else sorted(label.columns)
+        for label in (_splitset(each).label for each in (champion, challenger))
+    ]
     if labels[0] != labels[1]:
         message = f"the champion predicts {labels[0]}, the challenger {labels[1]}."
         raise SelectionError(message)
@@ -104,11 +108,6 @@ def _refuse_other_features(here: Splitset, there: Splitset) -> None:
         if missing:
             message = f"the challenger takes columns {missing}, which the champion's data lack."
             raise SelectionError(message)
-
-
-def _label_columns(predictor: Predictor) -> list[str]:
-    label = _splitset(predictor).label
-    return ["the features themselves"] if label is None else sorted(label.columns)
 
 
 def unseen(
@@ -139,12 +138,6 @@ def _splitset(predictor: Predictor) -> Splitset:
 
 def _part(predictor: Predictor) -> Any:
     return predictor.job.fold or _splitset(predictor)
-
-
-def _split_of(predictor: Predictor, split: str) -> str:
-    splitset = _splitset(predictor)
-    keys = {"train": "key_train", "validation": "key_evaluation", "test": "key_test"}
-    return getattr(splitset, keys[split]) or splitset.judged_on
 
 
 def _shares_split(champion: Predictor, challenger: Predictor, name: str) -> bool:

@@ -27,7 +27,13 @@ def make(predictor_id: int, features: list[Feature], label: Label | None, called
     """Make a Splitset of all samples of Features, for a Predictor to predict."""
     predictor = Predictor.get_by_id(predictor_id)
     trained, samples = predictor.job.queue.splitset, features[0].sample_count()
-    _refuse_other_positive(trained, label)
+    own, positive = trained.label, None if label is None else label.positive
+    if label is not None and own is not None and positive not in {None, own.positive_class}:
+        message = (
+            f"label_id: the positive class of Label {label.id} is {positive!r}, that of the "
+            f"Predictor {own.positive_class!r}, which its metrics are of. Leave it out."
+        )
+        raise SelectionError(message)
     offers = [new_data.of_row(feature) for feature in features]
     schema_match.match(trained, offers, None if label is None else new_data.of_row(label))
     with metastore.atomic():
@@ -80,14 +86,3 @@ def add_parts(splitset: Splitset, features: list[Feature], made: Cut) -> None:
     for idx in range(len(made.folds)):
         rows = Fold.samples.store(made.fold_splits(idx))
         Fold.create(splitset=splitset, idx=idx, samples=rows)
-
-
-def _refuse_other_positive(trained: Splitset, label: Label | None) -> None:
-    own = trained.label
-    chosen = None if label is None else label.positive
-    if label is not None and own is not None and chosen not in {None, own.positive_class}:
-        message = (
-            f"label_id: the positive class of Label {label.id} is {chosen!r}, that of the "
-            f"Predictor {own.positive_class!r}, which its metrics are of. Leave it out."
-        )
-        raise SelectionError(message)

@@ -75,7 +75,13 @@ def from_algorithm(
         coder = splitset.features[0].ordered_coders() if label is None else label.step()
         checked_metric(metric, algorithm.analysis_type, has_units=bool(coder))
     label_check.refuse_mismatch(algorithm.analysis_type, _label_facts(label))
-    _refuse_positive(algorithm, label)
+    if label is not None and label.positive is not None and algorithm.analysis_type != BINARY:
+        message = (
+            f"positive: {label.positive!r} of Label {label.id}; {algorithm.analysis_type!r} "
+            "averages over all classes. Use 'classification_binary', or a Label without a "
+            "positive class."
+        )
+        raise AlgorithmError(message)
     _refuse_text_columns(splitset)
     parts, positive = splitset.parts(), positive_of(algorithm, splitset)
     with metastore.atomic():
@@ -144,16 +150,6 @@ def _label_facts(label: Label | None) -> label_check.LabelFacts | None:
         encoded_width=len(label.columns) if encoded is None else len(encoded.output_columns),
         tells_apart=ordered is not None or label.classes() is None,
     )
-
-
-def _refuse_positive(algorithm: Algorithm, label: Label | None) -> None:
-    analysis = algorithm.analysis_type
-    if label is not None and label.positive is not None and analysis != BINARY:
-        message = (
-            f"positive: {label.positive!r} of Label {label.id}; {analysis!r} averages over all "
-            "classes. Use 'classification_binary', or a Label without a positive class."
-        )
-        raise AlgorithmError(message)
 
 
 def _refuse_text_columns(splitset: Splitset) -> None:

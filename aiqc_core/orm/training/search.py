@@ -85,8 +85,13 @@ def ask(queue: Queue, *, in_flight: int = 1) -> list[Job]:
             replace(trial, state="running", scores=()) for trial in history[known:]
         ]
         chosen = tpe.suggest(dimensions, seen, seed=hyperparamset.seed, lower_is_better=below)
-        jobs = _written(queue, chosen, number)
-        if jobs is not None:
+        with metastore.atomic():
+            jobs: list[Job] = []
+            if len(trial_ids(queue)) == number:  # no other process has added a trial meanwhile
+                combo = _combo(hyperparamset, chosen)
+                add_jobs(queue, [combo.id])
+                jobs = jobs_of(queue, combos=[combo.id])
+        if jobs:
             logger.info("Queue %d: combination %d of %d: %s", queue.id, number + 1, count, chosen)
             return jobs
 
@@ -105,17 +110,6 @@ def _states(queue: Queue) -> dict[int, tpe.State]:
     for wanted, state in STATES.items():  # one failed training outweighs pruned ones
         found |= {combo: state for (combo, _, _), status in last.items() if status == wanted}
     return found
-
-
-def _written(queue: Queue, chosen: dict[str, Any], number: int) -> list[Job] | None:
-    """Write a trial; None when another process has written one with this number."""
-    hyperparamset: Any = queue.hyperparamset
-    with metastore.atomic():
-        if len(trial_ids(queue)) != number:
-            return None
-        combo = _combo(hyperparamset, chosen)
-        add_jobs(queue, [combo.id])
-        return jobs_of(queue, combos=[combo.id])
 
 
 def _combo(hyperparamset: Hyperparamset, chosen: dict[str, Any]) -> Hyperparamcombo:
