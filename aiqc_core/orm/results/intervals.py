@@ -88,8 +88,8 @@ def calc_featureImportance(
     ]
     if skipped:
         logger.warning(
-            "Prediction %d: Features %s are images, or reshaped: they have no columns to permute, "
-            "and are left out.", prediction.id, skipped,
+            "Prediction %d: Features %s are images, or reshaped: they have no columns that could "
+            "be permuted, and are left out.", prediction.id, skipped,
         )  # fmt: skip
     if len(skipped) == len(feature_ids):
         return {}
