@@ -111,8 +111,9 @@ def matched(
     offers = [each.offer for each in given]
     schema_match.match(trained, offers, truth and truth.offer, arguments=("features", "label"))
     rows, labels = given[0].index, getattr(label, "index", None)
-    is_index = rows is not None and isinstance(labels, pd.Index)
-    if is_index and not rows.equals(labels) and set(rows) == set(labels):
+    if rows is None or not isinstance(labels, pd.Index):
+        return given, truth
+    if not rows.equals(labels) and set(rows) == set(labels):
         warnings.warn(
             "label: its index holds the rows of features in another order, and they are paired by "
             "position. Give label.loc[features.index] to pair them by index.",

@@ -229,7 +229,7 @@ def _of_frame(called: str, frame: pd.DataFrame, old: Feature | Label) -> Any:
 def _as_images(value: Any, known: tuple[int, int]) -> Any:
     items: Sequence[Any] = value if isinstance(value, list | tuple) else [value]
     if items and all(_is_picture(item) for item in items):
-        named = [
+        named: list[tuple[str, Any]] = [
             (str(item) if isinstance(item, Paths) else f"image {i}", item)
             for i, item in enumerate(items)
         ]

@@ -8,6 +8,7 @@ from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
 from aiqc_core.orm.lineage import facts as lineage_facts
 from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples import leaks
+from aiqc_core.orm.samples.prepare import near_duplicates
 from aiqc_core.stages.evaluate import checks, leakage
 from aiqc_core.stages.evaluate.checks import Finding
 from aiqc_core.stages.preprocess.pipeline import FeaturePlan
@@ -41,7 +42,7 @@ def rows_apart(splitset: Splitset) -> Finding:
     """Check that the splits share no sample, and report what they share or give away."""
     loaded: dict[int, Any] = {}
     found = checks.rows_apart(leaks.parts_of(splitset), _windows(splitset))
-    similar = leaks.near_duplicates(splitset, loaded) or {}
+    similar = near_duplicates(splitset, loaded) or {}
     facts = {f"near duplicates of train in {split}": count for split, count in similar.items()}
     whole = checks.joined(found, checks.given_away(*leaks.findings(leaks.now(splitset, loaded))))
     return Finding(whole.verdict, whole.summary, whole.facts | facts)

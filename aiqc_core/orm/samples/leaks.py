@@ -139,17 +139,6 @@ def by_content(
     return report
 
 
-def near_duplicates(splitset: Splitset, loaded: dict[int, Any]) -> dict[str, int] | None:
-    """Count the rows of each split that equal one of train after rounding; None but for tables."""
-    features = splitset.features
-    if any(f.recipe().windows is not None or f.dataset.typ != "tabular" for f in features):
-        return None
-    codes = [codes_of(cache.values_of(feature, loaded)) for feature in features]
-    return leaks.near_duplicates(
-        codes[0] if len(codes) == 1 else np.hstack(codes), splitset.positions()
-    )
-
-
 def parts_of(splitset: Splitset) -> Parts:
     """Return the splits of each Fold, or of `no_fold`, as they are stored."""
     folds = {f"fold_{fold.idx}": fold.positions() for fold in splitset.ordered_folds}
@@ -162,11 +151,6 @@ def now(splitset: Splitset, loaded: dict[int, Any]) -> Report:
         splitset.features, splitset.label, parts_of(splitset), loaded,
         groups=splitset.groups, in_order=bool(splitset.time_ordered),
     )  # fmt: skip
-
-
-def is_complete(splitset: Splitset) -> bool:
-    """Say whether the values of a cut were checked, or need no check as they are new data."""
-    return splitset.predictor_id is not None or bool((splitset.given_away or {}).get(READ))
 
 
 def findings(report: Report) -> tuple[list[str], list[str], Report]:
