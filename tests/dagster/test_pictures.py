@@ -134,10 +134,8 @@ def test_colours_and_texts_of_bars_and_an_axis_from_above_are_those_of_the_figur
 
 def test_a_leaderboard_begins_with_what_decides_and_has_four_digits(home: Path) -> None:
     queue = workflow.run(declare(epochs=(2, 4)), snapshot="s1")
-    ranked = leaderboard.standings(
-        leaderboard.entries(queue, "accuracy"), queue.splitset.judged_on, metric="accuracy"
-    )
-    shown = metadata.of_standings("updown", queue, ranked, "accuracy", None)
+    board = leaderboard.Board.of(queue, "accuracy")
+    shown = metadata.of_standings("updown", board)
     rows = [record.data for record in shown["leaderboard"].records]
     assert list(rows[0])[:3] == [
         "rank",
@@ -146,7 +144,7 @@ def test_a_leaderboard_begins_with_what_decides_and_has_four_digits(home: Path) 
     ]
     assert list(rows[0])[4:] == ["epochs", "models", "combination"]
     assert [row["rank"] for row in rows] == [1, 2]
-    for row, standing in zip(rows, ranked, strict=True):
+    for row, standing in zip(rows, board.ranked, strict=True):
         for split, score in standing.scores.items():
             assert row[f"accuracy {split}"] == float(f"{score:.4g}")
     champion, result = workflow.crown(declare(epochs=(2, 4)), "s1")
