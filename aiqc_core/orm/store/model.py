@@ -2,151 +2,39 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import operator
-import pkgutil
-from types import MethodType
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Concatenate,
-    Generic,
-    ParamSpec,
-    Self,
-    TypeVar,
-    overload,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from peewee import (
-    SQL,
-    AutoField,
-    BooleanField,
-    CharField,
-    DoesNotExist,
-    Model,
-    NodeList,
-    TextField,
-    fn,
-)
+import peewee
+from peewee import SQL, AutoField, BooleanField, CharField, TextField, fn
 
 from aiqc_core import counts
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import MetastoreError, NotFoundError
 from aiqc_core.orm.store import fields, refusals, showing
 from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.operation import operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-Row = TypeVar("Row")
-P = ParamSpec("P")
-R = TypeVar("R")
 STORABLE = range(-(2**63), 2**63)
 after_cascade: list[Callable[[], None]] = []  # of tables that name rows without a key
 TIME_FORMAT = "%Y%b%d_%H:%M:%S"
 
 
-def _resolved(place: Any) -> Any:
-    """Return a function, imported where it is named, that checks its flags and texts."""
-    return counts.as_annotated(pkgutil.resolve_name(place) if isinstance(place, str) else place)
-
-
-class operation(Generic[Row, P, R]):  # noqa: N801 - reads as `@property` and `@classmethod` do
-    """A method that is called on a row, or on its class with the row's id first.
-
-    `queue.run_jobs()` and `Queue.run_jobs(7)` run the same function. It stands either in the body
-    of the class, as `@operation`, or in the module that does the work, named by
-    `"module:function"`: that module imports the tables, and is imported when it is first used.
-    """
-
-    @overload
-    def __init__(self, body: Callable[Concatenate[Row, P], R]) -> None: ...
-    @overload
-    def __init__(self, body: str) -> None: ...
-    def __init__(self, body: Callable[Concatenate[Row, P], R] | str) -> None:
-        self._place = body
-
-    @functools.cached_property
-    def body(self) -> Callable[Concatenate[Row, P], R]:
-        """The function, with the signature and the docstring that users see."""
-        return _resolved(self._place)
-
-    @functools.cached_property
-    def _on_row(self) -> Callable[..., R]:
-        @functools.wraps(self.body)
-        def on_row(row: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            row.refuse_absent()
-            return self.body(row, *args, **kwargs)
-
-        return on_row
-
-    @overload
-    def __get__(self, row: None, table: type[BaseModel]) -> Callable[Concatenate[int, P], R]: ...
-    @overload
-    def __get__(self, row: BaseModel, table: type[BaseModel]) -> Callable[P, R]: ...
-    def __get__(self, row: BaseModel | None, table: type[BaseModel]) -> Callable[..., R]:
-        if row is not None:
-            return MethodType(self._on_row, row)
-
-        @functools.wraps(self.body)
-        def by_id(id: int, *args: P.args, **kwargs: P.kwargs) -> R:  # noqa: A002 - the reference's
-            row: Any = table.get_by_id(id)
-            return self.body(row, *args, **kwargs)
-
-        _, *rest = inspect.signature(self.body).parameters.values()
-        first = inspect.Parameter("id", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="int")
-        by_id.__signature__ = inspect.Signature([first, *rest])  # type: ignore[attr-defined]
-        return by_id
-
-
-class maker(Generic[P, R]):  # noqa: N801 - see `operation`
-    """A function called on a class, such as `Queue.from_algorithm`, that stands elsewhere."""
-
-    def __init__(self, body: Callable[P, R] | str) -> None:
-        self._place = body
-
-    @functools.cached_property
-    def body(self) -> Callable[P, R]:
-        """The function, with the signature and the docstring that users see."""
-        return _resolved(self._place)
-
-    def __get__(self, row: BaseModel | None, table: type[BaseModel]) -> Callable[P, R]:
-        return self.body
-
-
-class derived(Generic[Row, R]):  # noqa: N801 - see `operation`
-    """A property of a row that is computed elsewhere."""
-
-    def __init__(self, body: Callable[[Row], R] | str) -> None:
-        self._place = body
-
-    @functools.cached_property
-    def body(self) -> Callable[[Row], R]:
-        """The function that computes it."""
-        return _resolved(self._place)
-
-    @overload
-    def __get__(self, row: None, table: type[BaseModel]) -> Self: ...
-    @overload
-    def __get__(self, row: BaseModel, table: type[BaseModel]) -> R: ...
-    def __get__(self, row: Any, table: type[BaseModel]) -> Self | R:
-        return self if row is None else self.body(row)
-
-
 class IdField(AutoField):
-    """Ids that are given out once: a SQLite file has to be told, PostgreSQL counts by itself."""
+    """Ids that are used once: SQLite needs AUTOINCREMENT for that, PostgreSQL never reuses."""
 
     def ddl(self, ctx: Any) -> Any:
-        """Return the column as it is declared."""
+        """Return the declaration of the column."""
         declared = super().ddl(ctx)
         is_sqlite = ctx.state.field_types[self.field_type] == "INTEGER"
-        return NodeList((declared, SQL("AUTOINCREMENT"))) if is_sqlite else declared
+        return peewee.NodeList((declared, SQL("AUTOINCREMENT"))) if is_sqlite else declared
 
 
-class _NoRowError(NotFoundError, DoesNotExist):
+class _NoRowError(NotFoundError, peewee.DoesNotExist):
     """No row matches a query; peewee's own error shows SQL."""
 
     table: ClassVar[type[BaseModel]]
@@ -158,7 +46,7 @@ class _NoRowError(NotFoundError, DoesNotExist):
         )
 
 
-class BaseModel(Model):
+class BaseModel(peewee.Model):
     """Base of all tables of the reference."""
 
     id: AutoField = IdField()  # never reused: Dagster's partitions carry these ids
@@ -178,12 +66,9 @@ class BaseModel(Model):
 
     @classmethod
     def select(cls, *fields: Any) -> Any:
-        """Select rows, in the order in which they were made unless another is asked for.
-
-        SQLite gives them so anyhow; PostgreSQL would move a row that was changed to the end.
-        """
+        """Select rows by id unless another order is asked for; PostgreSQL keeps none by itself."""
         query = super().select(*fields)
-        query.__class__ = showing.Rows  # prints as its rows
+        query.__class__ = showing.Rows
         return query if fields else query.order_by(cls.id)
 
     @classmethod
@@ -276,11 +161,7 @@ class BaseModel(Model):
 
     @classmethod
     def replace(cls, *_: Any, **__: Any) -> Any:
-        """Refuse: it would delete the row there is, and what depends on it would be left.
-
-        Raises:
-            MetastoreError: always.
-        """
+        """Raise MetastoreError: it would delete a row that others depend on."""
         raise MetastoreError(
             f"{cls.__name__}.replace: a row is not replaced, as others depend on it. Make another "
             "one by the verbs of the class, and delete the first with delete_instance()."
@@ -290,11 +171,7 @@ class BaseModel(Model):
 
     @classmethod
     def drop_table(cls, *_: Any, **__: Any) -> None:
-        """Refuse: a store without one of its tables cannot be opened.
-
-        Raises:
-            MetastoreError: always.
-        """
+        """Raise MetastoreError: a store without one of its tables cannot be opened."""
         raise MetastoreError(
             f"{cls.__name__}: a table is neither dropped nor emptied. Delete rows with "
             f"delete_instance(cascade=True), or the whole store: {metastore.describe()}."
@@ -326,18 +203,13 @@ class BaseModel(Model):
         present = (self._pk, metastore.written())
         if present[1] is not None and self._found == present:
             return  # nobody wrote since it was found
-        if (
-            self._pk is None
-            or not type(self).select(type(self).id).where(self._pk_expr()).exists()
-        ):
+        found = type(self).select(type(self).id).where(self._pk_expr())
+        if self._pk is None or not found.exists():
             raise self._absent()
         self._found = present
 
     def _pk_expr(self) -> Any:
-        """Return what finds the row: its id, and when it was made.
-
-        Another store that takes the place of this one gives out the same ids.
-        """
+        """Match id and time of creation: another store in this place gives out the same ids."""
         found, made = super()._pk_expr(), self.__data__.get("time_created")
         is_known = made is not None and "time_created" not in self._dirty
         return found & (type(self).time_created == made) if is_known else found
@@ -378,11 +250,9 @@ class BaseModel(Model):
 
     @operation
     def set_info(self, name: str | None = None, description: str | None = None) -> None:
-        """Say what the row is; what is left out stays as it was."""
-        if name is not None:
-            self.name = name
-        if description is not None:
-            self.description = description
+        """Set name and description; what is left out stays as it was."""
+        self.name = self.name if name is None else name
+        self.description = self.description if description is None else description
         self.save(only=["name", "description", "time_updated"])
 
     def delete_instance(self, *, cascade: bool = False, **others: Any) -> int:
@@ -422,14 +292,12 @@ class BaseModel(Model):
             )
             raise MetastoreError(message)
 
-    def _repr(self) -> str:
-        return showing.line(self)
+    _repr = showing.line
 
     def __str__(self) -> str:
         return repr(self)
 
-    def _repr_html_(self) -> str:
-        return showing.card(self)
+    _repr_html_ = showing.card
 
 
 def _as_id(table: type[BaseModel], given: object) -> int:

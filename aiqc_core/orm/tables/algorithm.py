@@ -11,7 +11,8 @@ from aiqc_core.errors import AlgorithmError
 from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField, JSONField, digest_of
-from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import operation
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.outputs import STATABLE
 from aiqc_core.stages.train.spec import REGRESSION

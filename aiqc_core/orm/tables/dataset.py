@@ -13,7 +13,8 @@ from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.database import checkpoint_later, metastore
 from aiqc_core.orm.store.fields import BlobField, JSONField, PickleField, digest_of
-from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import LazyModule, operation
 from aiqc_core.orm.tables import numbering
 from aiqc_core.stages.ingest import arrays, content, external, images
 from aiqc_core.stages.ingest.content import Content, Sealed, Source
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     # `Dataset.Sequence` hides the name of the abstract class inside the table.
     Names = Sequence[str]
     Positions = Sequence[int]
+else:
+    row_usage = LazyModule("aiqc_core.orm.lineage.row_usage")
 
 logger = logging.getLogger(__name__)
 
@@ -375,10 +378,7 @@ class Dataset(BaseModel):
         dtype: str = self.dtypes
         return dict.fromkeys(chosen, dtype)
 
-    if TYPE_CHECKING:
-        seen = operation(row_usage.seen)
-    else:
-        seen = operation("aiqc_core.orm.lineage.row_usage:seen")
+    seen = operation(row_usage.seen)
 
     def load(self, columns: Names | None, samples: Positions | None) -> Any:
         """Return the values of a selection: a DataFrame of a table, else an array."""

@@ -8,7 +8,8 @@ from peewee import ForeignKeyField
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.store.fields import JSONField
-from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import operation
 from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess.pipeline import FeaturePlan

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from peewee import ForeignKeyField, IntegerField
 
 from aiqc_core.orm.store.fields import JSONField, PickleField
-from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import LazyModule, operation
 from aiqc_core.orm.tables.predictor import Predictor
 from aiqc_core.orm.tables.splitset import Splitset
 
 if TYPE_CHECKING:
-    from aiqc_core.orm.lineage import trace as trace_
+    from aiqc_core.orm.lineage import trace as tracing
     from aiqc_core.orm.results import figures, intervals
+else:
+    tracing = LazyModule("aiqc_core.orm.lineage.trace")
+    figures = LazyModule("aiqc_core.orm.results.figures")
+    intervals = LazyModule("aiqc_core.orm.results.intervals")
 
 
 class Prediction(BaseModel):
@@ -42,27 +47,12 @@ class Prediction(BaseModel):
     predictor = ForeignKeyField(Predictor, backref="predictions")
     splitset = ForeignKeyField(Splitset, backref="predictions", null=True, unique=True)
 
-    if TYPE_CHECKING:
-        trace = operation(trace_.trace)
-        calc_featureImportance = operation(intervals.calc_featureImportance)
-        importance_df = operation(intervals.importance_df)
-        metrics_interval = operation(intervals.metrics_interval)
-        plot_feature_importance = operation(figures.plot_feature_importance)
-        plot_roc_curve = operation(figures.plot_roc_curve)
-        plot_precision_recall = operation(figures.plot_precision_recall)
-        plot_confusion_matrix = operation(figures.plot_confusion_matrix)
-        plot_confidence = operation(figures.plot_confidence)
-    else:
-        trace = operation("aiqc_core.orm.lineage.trace:trace")
-        calc_featureImportance = operation(
-            "aiqc_core.orm.results.intervals:calc_featureImportance"
-        )
-        importance_df = operation("aiqc_core.orm.results.intervals:importance_df")
-        metrics_interval = operation("aiqc_core.orm.results.intervals:metrics_interval")
-        plot_feature_importance = operation(
-            "aiqc_core.orm.results.figures:plot_feature_importance"
-        )
-        plot_roc_curve = operation("aiqc_core.orm.results.figures:plot_roc_curve")
-        plot_precision_recall = operation("aiqc_core.orm.results.figures:plot_precision_recall")
-        plot_confusion_matrix = operation("aiqc_core.orm.results.figures:plot_confusion_matrix")
-        plot_confidence = operation("aiqc_core.orm.results.figures:plot_confidence")
+    trace = operation(tracing.trace)
+    calc_featureImportance = operation(intervals.calc_featureImportance)
+    importance_df = operation(intervals.importance_df)
+    metrics_interval = operation(intervals.metrics_interval)
+    plot_feature_importance = operation(figures.plot_feature_importance)
+    plot_roc_curve = operation(figures.plot_roc_curve)
+    plot_precision_recall = operation(figures.plot_precision_recall)
+    plot_confusion_matrix = operation(figures.plot_confusion_matrix)
+    plot_confidence = operation(figures.plot_confidence)

@@ -8,16 +8,24 @@ import pandas as pd
 from peewee import BooleanField, CharField, FloatField, ForeignKeyField, IntegerField
 
 from aiqc_core.orm.store.fields import BlobField, JSONField, PickleField, TimeField
-from aiqc_core.orm.store.model import BaseModel, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import LazyModule, operation
 from aiqc_core.orm.tables.job import Job
 
 if TYPE_CHECKING:
     from aiqc_core.orm.inference import load, sklearn
-    from aiqc_core.orm.inference import predict as predict_
-    from aiqc_core.orm.lineage import diff as diff_
-    from aiqc_core.orm.lineage import reproduce as reproduce_
+    from aiqc_core.orm.inference import predict as predicting
+    from aiqc_core.orm.lineage import diff as differences
+    from aiqc_core.orm.lineage import reproduce as reproduction
     from aiqc_core.orm.results import figures
     from aiqc_core.orm.tables.prediction import Prediction
+else:
+    load = LazyModule("aiqc_core.orm.inference.load")
+    sklearn = LazyModule("aiqc_core.orm.inference.sklearn")
+    predicting = LazyModule("aiqc_core.orm.inference.predict")
+    differences = LazyModule("aiqc_core.orm.lineage.diff")
+    reproduction = LazyModule("aiqc_core.orm.lineage.reproduce")
+    figures = LazyModule("aiqc_core.orm.results.figures")
 
 
 class Predictor(BaseModel):
@@ -62,22 +70,13 @@ class Predictor(BaseModel):
         """How many epochs its history has; 0 without one."""
         return max((len(values) for values in self.history.values()), default=0)
 
-    if TYPE_CHECKING:
-        get_model = operation(load.get_model)
-        stored = operation(load.stored)
-        predict = operation(predict_.predict)
-        plot_learning_curve = operation(figures.plot_learning_curve)
-        diff = operation(diff_.diff)
-        reproduce = operation(reproduce_.reproduce)
-        as_estimator = operation(sklearn.as_estimator)
-    else:
-        get_model = operation("aiqc_core.orm.inference.load:get_model")
-        stored = operation("aiqc_core.orm.inference.load:stored")
-        predict = operation("aiqc_core.orm.inference.predict:predict")
-        plot_learning_curve = operation("aiqc_core.orm.results.figures:plot_learning_curve")
-        diff = operation("aiqc_core.orm.lineage.diff:diff")
-        reproduce = operation("aiqc_core.orm.lineage.reproduce:reproduce")
-        as_estimator = operation("aiqc_core.orm.inference.sklearn:as_estimator")
+    get_model = operation(load.get_model)
+    stored = operation(load.stored)
+    predict = operation(predicting.predict)
+    plot_learning_curve = operation(figures.plot_learning_curve)
+    diff = operation(differences.diff)
+    reproduce = operation(reproduction.reproduce)
+    as_estimator = operation(sklearn.as_estimator)
 
     @operation
     def get_hyperparameters(self, as_pandas: bool = True) -> pd.DataFrame | dict[str, Any]:
@@ -106,8 +105,7 @@ class Predictor(BaseModel):
     @property
     def prediction(self) -> Prediction:
         """The Prediction that came with the training; those of `infer` have a Splitset."""
-        table = type(self).predictions.rel_model
-        return self.predictions.where(table.splitset.is_null()).get()
+        return self.predictions.filter(splitset=None).get()
 
     @property
     def notes(self) -> dict[str, dict[str, str]]:

@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 from peewee import CharField, ForeignKeyField, IntegerField
 
 from aiqc_core.orm.store.fields import JSONField
-from aiqc_core.orm.store.model import BaseModel, derived, maker, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import LazyModule, derived, maker, operation
 from aiqc_core.orm.tables.algorithm import Algorithm
-from aiqc_core.orm.tables.hyperparameter import (
-    Hyperparamset,
-)
+from aiqc_core.orm.tables.hyperparameter import Hyperparamset
 from aiqc_core.orm.tables.splitset import Splitset
 
 if TYPE_CHECKING:
     from aiqc_core.orm.results import figures, frames
     from aiqc_core.orm.training import create_queue, pending, run
+else:
+    figures = LazyModule("aiqc_core.orm.results.figures")
+    frames = LazyModule("aiqc_core.orm.results.frames")
+    create_queue = LazyModule("aiqc_core.orm.training.create_queue")
+    pending = LazyModule("aiqc_core.orm.training.pending")
+    run = LazyModule("aiqc_core.orm.training.run")
 
 BINARY = "classification_binary"
 
@@ -40,26 +45,15 @@ class Queue(BaseModel):
     splitset = ForeignKeyField(Splitset, backref="queues")
     hyperparamset = ForeignKeyField(Hyperparamset, backref="queues", null=True)
 
-    if TYPE_CHECKING:
-        from_algorithm = maker(create_queue.from_algorithm)
-        runs_completed = derived(pending.runs_completed)
-        runs_skipped = derived(pending.runs_skipped)
-        runs_pruned = derived(pending.runs_pruned)
-        run_jobs = operation(run.run_jobs)
-        metrics_df = operation(frames.metrics_df)
-        metricsAggregate_df = operation(frames.metricsAggregate_df)
-        plot_performance = operation(figures.plot_performance)
-        compare_best = operation(frames.compare_best)
-    else:
-        from_algorithm = maker("aiqc_core.orm.training.create_queue:from_algorithm")
-        runs_completed = derived("aiqc_core.orm.training.pending:runs_completed")
-        runs_skipped = derived("aiqc_core.orm.training.pending:runs_skipped")
-        runs_pruned = derived("aiqc_core.orm.training.pending:runs_pruned")
-        run_jobs = operation("aiqc_core.orm.training.run:run_jobs")
-        metrics_df = operation("aiqc_core.orm.results.frames:metrics_df")
-        metricsAggregate_df = operation("aiqc_core.orm.results.frames:metricsAggregate_df")
-        plot_performance = operation("aiqc_core.orm.results.figures:plot_performance")
-        compare_best = operation("aiqc_core.orm.results.frames:compare_best")
+    from_algorithm = maker(create_queue.from_algorithm)
+    runs_completed = derived(pending.runs_completed)
+    runs_skipped = derived(pending.runs_skipped)
+    runs_pruned = derived(pending.runs_pruned)
+    run_jobs = operation(run.run_jobs)
+    metrics_df = operation(frames.metrics_df)
+    metricsAggregate_df = operation(frames.metricsAggregate_df)
+    plot_performance = operation(figures.plot_performance)
+    compare_best = operation(frames.compare_best)
 
     @property
     def positive_class(self) -> Any:

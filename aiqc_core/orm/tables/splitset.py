@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField, IntegerField
 
 from aiqc_core.orm.store.fields import JSONField, PickleField, PositionsField, positions_of, raw
-from aiqc_core.orm.store.model import BaseModel, derived, maker, operation
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.store.operation import LazyModule, derived, maker, operation
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
 
@@ -15,9 +16,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aiqc_core.orm.inference import infer as infer_
+    from aiqc_core.orm.inference import infer as inference
     from aiqc_core.orm.samples import cache, cut_splitset, leaks, prepare
     from aiqc_core.orm.samples.cache import Fitted
+else:
+    inference = LazyModule("aiqc_core.orm.inference.infer")
+    cache = LazyModule("aiqc_core.orm.samples.cache")
+    cut_splitset = LazyModule("aiqc_core.orm.samples.cut_splitset")
+    leaks = LazyModule("aiqc_core.orm.samples.leaks")
+    prepare = LazyModule("aiqc_core.orm.samples.prepare")
 
 SEED_LIMIT = 2**31
 
@@ -52,24 +59,14 @@ class Splitset(BaseModel):
     class Meta:
         indexes = ((("name", "version"), True),)
 
-    if TYPE_CHECKING:
-        make = maker(cut_splitset.make)
-        infer = operation(infer_.infer)
-        cache_path = derived(cache.cache_path)
-        cache_hot = derived(cache.cache_hot)
-        leak_report = derived(leaks.leak_report)
-        cache_samples = operation(prepare.cache_samples)
-        clear_cache = operation(cache.clear_cache)
-        fetch_cache = operation(cache.fetch_cache)
-    else:
-        make = maker("aiqc_core.orm.samples.cut_splitset:make")
-        infer = operation("aiqc_core.orm.inference.infer:infer")
-        cache_path = derived("aiqc_core.orm.samples.cache:cache_path")
-        cache_hot = derived("aiqc_core.orm.samples.cache:cache_hot")
-        leak_report = derived("aiqc_core.orm.samples.leaks:leak_report")
-        cache_samples = operation("aiqc_core.orm.samples.prepare:cache_samples")
-        clear_cache = operation("aiqc_core.orm.samples.cache:clear_cache")
-        fetch_cache = operation("aiqc_core.orm.samples.cache:fetch_cache")
+    make = maker(cut_splitset.make)
+    infer = operation(inference.infer)
+    cache_path = derived(cache.cache_path)
+    cache_hot = derived(cache.cache_hot)
+    leak_report = derived(leaks.leak_report)
+    cache_samples = operation(prepare.cache_samples)
+    clear_cache = operation(cache.clear_cache)
+    fetch_cache = operation(cache.fetch_cache)
 
     @property
     def judged_on(self) -> str:
