@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from aiqc_core.orm.admin.diagnostic import Symptom
+    from aiqc_core.orm.admin.diagnostic import Diagnostic
 
 RUN = CliRunner()
 NOBODY = 65534
@@ -46,9 +46,9 @@ def store(home: Path) -> Path:
     return small_store.fill()
 
 
-def part(name: str, *, deep: bool = False) -> Symptom:
+def part(name: str, *, deep: bool = False) -> Diagnostic:
     """Return what is said of one part."""
-    (found,) = [s for s in doctor.examine(deep=deep).symptoms if s.part == name]
+    (found,) = [s for s in doctor.examine(deep=deep).diagnostics if s.part == name]
     return found
 
 
@@ -254,7 +254,7 @@ def test_a_store_that_may_only_be_read_is_looked_at_and_copied(
     store.parent.chmod(0o555)
     config.key_path().chmod(0o444)
     with as_nobody():
-        found = {s.part: s.verdict for s in doctor.examine().symptoms if s.part != "key"}
+        found = {s.part: s.verdict for s in doctor.examine().diagnostics if s.part != "key"}
         copy = backup.backup(free / "copy.sqlite")
     assert set(found.values()) == {"ok"}, found
     assert copy.schema_version == SCHEMA_VERSION

@@ -21,12 +21,12 @@ def show(*, deep: bool, as_json: bool) -> bool:
     found = doctor.examine(deep=deep)
     if as_json:
         shown = {"store": found.store, "sound": found.is_sound}
-        typer.echo(json.dumps(shown | {"parts": [asdict(part) for part in found.symptoms]}))
+        typer.echo(json.dumps(shown | {"parts": [asdict(part) for part in found.diagnostics]}))
         return found.is_sound
     table = Table(title=found.store, box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("part", "verdict", "found", "what mends it"):
         table.add_column(name, overflow="fold", no_wrap=name == "verdict")
-    for part in found.symptoms:
+    for part in found.diagnostics:
         verdict = Text(part.verdict, style=COLOURS[part.verdict])
         # As text: a name within may look like rich's own markup.
         table.add_row(part.part, verdict, Text(part.found), Text(part.remedy))

@@ -1,8 +1,7 @@
-"""Whole, verified copies of a store in a SQLite file, and their way back.
+"""Write whole, verified copies of a store in a SQLite file.
 
-A copy is of one moment, whoever writes meanwhile, and nobody waits for it. It is written as a
-draft beside its place, checked byte by byte, brought to the disk and renamed: what is killed in
-the middle leaves a draft, which the next copy there clears away, and everything else as it was.
+A copy shows one moment, and blocks no writer. It is written as a draft beside its place, checked
+byte by byte, synced and renamed. A killed process leaves a draft; the next copy removes it.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,21 +23,21 @@ from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm.admin import readonly
 from aiqc_core.orm.store import signing
+from aiqc_core.orm.store.sqlite_files import LOG
 from aiqc_core.orm.tables.schema import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-STEP_PAGES = 128  # copied at a time; between two steps the progress is told
-NOTE = "backup"  # the row of the copy that tells where it is from
+STEP_PAGES = 128  # copied at a time, between two reports of the progress
+NOTE = "backup"  # the row of the copy that says where it is from
 DRAFT = ".draft"
 KEY_ENDING = ".key"
-OWNER_ONLY = 0o600
 FEW = 5
 
 Seen = Callable[[str, int, int], None]
-"""Told `'copied'` or `'checked'`, how much of it is done, and how much there is."""
+"""Takes `'copied'` or `'checked'`, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Copy:
         size: in bytes.
         schema_version: of its tables.
         contents: how many pieces of content it holds.
-        outside: contents that lie on the object store, and are not in the copy.
+        outside: contents on the object store, which are not in the copy.
         outside_bytes: their size.
         key: the file of the key that was copied beside it; None without.
     """
@@ -69,13 +68,13 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
 
     Args:
         target: the new file.
-        with_key: also copy the signing key, to `<target>.key`. Whoever has both can have a
-            program of theirs run by this store, so they are apart by default.
-        seen: told how far it is.
+        with_key: also copy the signing key, to `<target>.key`. Whoever has both can make this
+            store run any program, so they are apart by default.
+        seen: receives the progress.
 
     Raises:
-        MetastoreError: the target is there already or has no room, there is no store or it is
-            damaged (nothing is left behind then), or it lies on PostgreSQL.
+        MetastoreError: the target exists or has no room, there is no store or it is damaged
+            (nothing is left behind then), or it is on PostgreSQL.
     """
     refuse_postgresql("backup")
     path = config.database_path()
@@ -89,22 +88,14 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
         _note(draft, path)
         copy = verified(draft, target, seen)
         if key is not None:
-            _write_key(key, _own_key())
+            signing.write_key(key, _own_key())
         put_in_place(draft, target)
-    return Copy(
-        target, target.stat().st_size, copy.schema_version, copy.contents,
-        copy.outside, copy.outside_bytes, key,
-    )  # fmt: skip
+    return replace(copy, path=target, size=target.stat().st_size, key=key)
 
 
 def refuse_postgresql(command: str) -> None:
-    """Refuse a store that lies on a server.
-
-    Raises:
-        MetastoreError: it does; the message says what to use instead.
-    """
-    url = config.database_url()
-    if url is not None:
+    """Raise MetastoreError for a store on a server, which has copies of its own."""
+    if config.database_url() is not None:
         raise MetastoreError(
             f"{command}: the metastore is {config.shown_store()}, which has its own copies: "
             f"pg_dump --format=custom and pg_restore. To bring it to a SQLite file and back: "
@@ -115,14 +106,13 @@ def refuse_postgresql(command: str) -> None:
 def copy_into(source: Path, draft: Path, seen: Seen | None) -> None:
     """Copy the pages of one moment of a store to an empty file, as one file without a log."""
 
-    def told(_status: int, left: int, total: int) -> None:
+    def report(_status: int, left: int, total: int) -> None:
         if seen is not None:
             seen("copied", total - left, total)
 
     with readonly.opened(source) as database, closing(sqlite3.connect(draft)) as copy:
-        # A reading transaction is open: what others write from here on is not seen, and does not
-        # have SQLite begin anew, as it would between two steps without one.
-        database.connection().backup(copy, pages=STEP_PAGES, progress=told)
+        # In the reading transaction: else SQLite would start again after each write of others.
+        database.connection().backup(copy, pages=STEP_PAGES, progress=report)
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
@@ -132,14 +122,14 @@ def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
     Args:
         draft: the file.
         shown: what the error calls it.
-        seen: told how far it is.
+        seen: receives the progress.
 
     Raises:
         MetastoreError: something is damaged, missing, of a newer version, or a program.
     """
     done, size = 0, draft.stat().st_size
 
-    def told(more: int) -> None:
+    def report(more: int) -> None:
         nonlocal done
         done += more
         if seen is not None:
@@ -147,11 +137,11 @@ def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
 
     with readonly.opened(draft) as database:
         version = refuse_unusable(database, shown)
-        damaged, outside, outside_bytes = readonly.damaged_blobs(database, deep=True, seen=told)
+        damaged, outside, outside_bytes = readonly.damaged_blobs(database, deep=True, seen=report)
         (count,) = database.execute_sql("SELECT COUNT(*) FROM blob").fetchone()
     if outside and config.artifacts_url() is None:
         raise MetastoreError(
-            f"{shown}: {outside} contents are not in it: they lie on an object store, or are "
+            f"{shown}: {outside} contents are not in it: they are on an object store, or "
             "lost. Set AIQC_ARTIFACTS as it was when they were stored."
         )
     if damaged:
@@ -163,13 +153,10 @@ def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
 
 
 def refuse_unusable(database: Any, shown: Path) -> int:
-    """Refuse a file that is damaged, foreign, newer than the program, or holds programs.
-
-    Returns:
-        The version of its tables.
+    """Return the version of a file's tables.
 
     Raises:
-        MetastoreError: it is one of these.
+        MetastoreError: it is damaged, foreign, newer than the program, or holds programs.
     """
     try:
         faults = readonly.faults(database)
@@ -194,9 +181,9 @@ def refuse_unusable(database: Any, shown: Path) -> int:
 
 @contextmanager
 def draft_beside(target: Path) -> Generator[Path]:
-    """Give an empty file beside a target, for the owner alone; gone at the end unless renamed.
+    """Yield an empty file beside a target, only for its owner, that goes unless it is renamed.
 
-    Drafts of processes that have ended are cleared away first.
+    Drafts of processes that have ended are removed first.
     """
     host = config.host_id().replace("/", "_")
     for left in target.parent.glob(f".{glob.escape(target.name)}.{glob.escape(host)}.*{DRAFT}"):
@@ -206,12 +193,11 @@ def draft_beside(target: Path) -> Generator[Path]:
     name = f".{target.name}.{host}.{os.getpid()}.{uuid.uuid4().hex[:8]}{DRAFT}"
     draft = target.with_name(name)
     try:
-        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY))
+        os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield draft
-    except OSError as error:
-        raise MetastoreError(f"{target} cannot be written: {error.strerror or error}.") from error
-    except sqlite3.Error as error:
-        raise MetastoreError(f"{target} cannot be written: {error}.") from error
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise MetastoreError(f"{target} cannot be written: {reason}.") from error
     finally:
         for ending in ("", "-journal"):
             with suppress(OSError):
@@ -219,7 +205,7 @@ def draft_beside(target: Path) -> Generator[Path]:
 
 
 def put_in_place(draft: Path, target: Path) -> None:
-    """Bring a file to the disk and rename it, so that it is there whole or not at all."""
+    """Sync a file and rename it, so that it is there whole or not at all."""
     with draft.open("rb+") as stream:
         os.fsync(stream.fileno())
     draft.replace(target)
@@ -231,11 +217,7 @@ def put_in_place(draft: Path, target: Path) -> None:
 
 
 def refuse_little_room(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what would fill a disk.
-
-    Raises:
-        MetastoreError: there is less room than needed.
-    """
+    """Raise MetastoreError where a folder's disk has less room than needed."""
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise MetastoreError(
@@ -246,7 +228,7 @@ def refuse_little_room(folder: Path, needed: int, what: str) -> None:
 
 def size_of(path: Path) -> int:
     """Return the bytes of a SQLite file and its log."""
-    both = (path, path.with_name(path.name + readonly.LOG))
+    both = (path, path.with_name(path.name + LOG))
     return sum(file.stat().st_size for file in both if file.exists())
 
 
@@ -261,33 +243,21 @@ def _refuse_target(target: Path, path: Path) -> None:
 def _note(draft: Path, path: Path) -> None:
     """Write into a copy where it is from."""
     given = config.given_key() is not None or config.key_path().exists()
-    told = {
+    origin = {
         "of": str(path),
         "host": config.host_id(),
         "time": config.timezone_now().isoformat(),
         "key": signing.fingerprint() if given else None,
     }
+    sql = "INSERT OR REPLACE INTO storeinfo (key, value) VALUES (?, ?)"
     with closing(sqlite3.connect(draft)) as copy, copy:
-        copy.execute(
-            "INSERT OR REPLACE INTO storeinfo (key, value) VALUES (?, ?)", (NOTE, json.dumps(told))
-        )
+        copy.execute(sql, (NOTE, json.dumps(origin)))
 
 
 def _own_key() -> bytes:
-    given = config.given_key()
-    if given is not None:
-        return given
     try:
-        return config.key_path().read_bytes()
+        return config.given_key() or config.key_path().read_bytes()
     except OSError as error:
         raise MetastoreError(
             f"backup: --with-key, but {config.key_path()} cannot be read: {error.strerror}."
         ) from error
-
-
-def _write_key(path: Path, key: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)
-        stream.flush()
-        os.fsync(stream.fileno())

@@ -1,17 +1,20 @@
-"""What a look at one part of a store says."""
+"""The result of one health check."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 Verdict = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
-class Symptom:
-    """One part and how it is.
+class Diagnostic:
+    """One part of a store and its state.
 
     Attributes:
         part: its name.
@@ -24,3 +27,13 @@ class Symptom:
     verdict: Verdict
     found: str
     remedy: str = ""
+
+
+def first_of(names: Sequence[object], count: int) -> str:
+    """Return the first names in a line, and how many more there are.
+
+    >>> first_of(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(map(str, names[:count])) + more

@@ -1,4 +1,4 @@
-"""What a store's rows and bytes say of themselves: signatures, versions, leftovers, times."""
+"""Check the rows and bytes of a store: signatures, versions, unused bytes, times."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from peewee import chunked
+
 from aiqc_core import config
 from aiqc_core.config import timezone_now
 from aiqc_core.orm.admin import gc, orphan_objects
-from aiqc_core.orm.admin.diagnostic import OK, WARN, Symptom
+from aiqc_core.orm.admin.diagnostic import OK, WARN, Diagnostic
 from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.blobs import Blob, BlobChunk
 from aiqc_core.orm.store.fields import PickleField
@@ -30,13 +32,13 @@ AHEAD = timedelta(minutes=5)  # clocks of machines that share a store may be apa
 
 
 def missing_digests() -> list[str]:
-    """Return the digests that rows hold and no content has."""
+    """Return the digests in rows that have no content."""
     rows: Any = Blob.select(Blob.sha256).tuples()
     return sorted(gc.used_digests() - {digest for (digest,) in rows})
 
 
-def pickles(*, deep: bool) -> list[Symptom]:
-    """Say whose the pickles are, and with which versions they were made, loading none.
+def pickles(*, deep: bool) -> list[Diagnostic]:
+    """Check signatures and versions of pickles without loading any.
 
     Args:
         deep: check those of more than `SHALLOW_BYTES` too.
@@ -46,26 +48,26 @@ def pickles(*, deep: bool) -> list[Symptom]:
     for data in _sealed(None if deep else SHALLOW_BYTES):
         counted[signing.standing(data)] += 1
         moved.update(signing.moved_on(signing.made_with(data[:HEAD_BYTES])))
-    told = f"{counted['own']} pickles are signed by this store's key"
+    text = f"{counted['own']} pickles are signed by this store's key"
     if not deep:
-        told += " (--deep checks those above 1 MB too)"
-    signed = Symptom("signatures", OK, told)
+        text += " (--deep checks those above 1 MB too)"
+    signed = Diagnostic("signatures", OK, text)
     if counted["foreign"] or counted["unsigned"]:
-        told += f", {counted['foreign']} by another, {counted['unsigned']} not at all"
+        text += f", {counted['foreign']} by another, {counted['unsigned']} not at all"
         remedy = (
             f"they stay closed: put the key they were signed with at {config.key_path()}, or "
             "open them within aiqc_core.orm.trust() if you trust their maker"
         )
-        signed = Symptom("signatures", WARN, told, remedy)
+        signed = Diagnostic("signatures", WARN, text, remedy)
     if moved:
-        told = f"stored objects were made with others: {', '.join(sorted(moved))}"
+        text = f"stored objects were made with others: {', '.join(sorted(moved))}"
         remedy = "install those again, where loading an object fails"
-        return [signed, Symptom("versions", WARN, told, remedy)]
-    return [signed, Symptom("versions", OK, "the libraries are those that stored the objects")]
+        return [signed, Diagnostic("versions", WARN, text, remedy)]
+    return [signed, Diagnostic("versions", OK, "the libraries are those that stored the objects")]
 
 
-def unused() -> Symptom:
-    """Say what no row uses, which is what `aiqc gc` would free."""
+def unused() -> Diagnostic:
+    """Measure what no row uses, which `aiqc gc` would free."""
     used = gc.used_digests()
     rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
     sizes = dict(rows)
@@ -75,43 +77,36 @@ def unused() -> Symptom:
     folder_bytes = sum(gc.size_of(folder) for folder in folders)
     orphans = orphan_objects.orphans(spare, gc.GRACE_SECONDS)
     freed = spare_bytes + folder_bytes + sum(entry.size for entry in orphans)
-    told = (
+    text = (
         f"{len(spare)} contents, {len(orphans)} objects and {len(folders)} folders "
         f"({freed / MEGABYTE:.1f} MB) belong to no row"
     )
     much = max(WORTHWHILE_BYTES, WORTHWHILE_SHARE * sum(sizes.values()))
     remedy = "aiqc gc" if spare or orphans or folders else ""
-    return Symptom("unused", WARN if freed > much else OK, told, remedy)
+    return Diagnostic("unused", WARN if freed > much else OK, text, remedy)
 
 
-def clock() -> Symptom:
-    """Say whether rows were made later than now: a clock was wrong, here or where they were."""
+def clock() -> Diagnostic:
+    """Check that no row is from the future: then a clock is wrong, here or where it was made."""
     now = timezone_now()
-    newest = None
-    for table in tables():
-        if not issubclass(table, BaseModel):
-            continue
-        row: Any = table.select(table.time_created).order_by(table.id.desc()).first()
-        if row is not None and (newest is None or row.time_created > newest):
-            newest = row.time_created
+    rows = [
+        table.select(table.time_created).order_by(table.id.desc()).first()
+        for table in BaseModel.__subclasses__()
+    ]
+    newest = max((row.time_created for row in rows if row is not None), default=None)
     if newest is not None and newest > now + AHEAD:
-        told = f"the newest row is of {newest.isoformat()}, and it is {now.isoformat()}"
-        return Symptom(
-            "clock", WARN, told, "see that the machines' clocks are right (timedatectl)"
-        )
-    return Symptom("clock", OK, "no row is of a later time than now")
+        text = f"the newest row is of {newest.isoformat()}, and it is {now.isoformat()}"
+        remedy = "see that the machines' clocks are right (timedatectl)"
+        return Diagnostic("clock", WARN, text, remedy)
+    return Diagnostic("clock", OK, "no row is of a later time than now")
 
 
 def _sealed(largest: int | None) -> Iterator[bytes]:
-    """Yield everything in the metastore that is unpickled when it is read, as stored.
-
-    Args:
-        largest: leave out what has more bytes.
-    """
+    """Yield the stored bytes of each signed pickle of at most that many bytes."""
     rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
     wanted = _sealed_digests()
     chosen = [d for d, size in rows if d in wanted and (largest is None or size <= largest)]
-    for some in orphan_objects.batched(chosen, BATCH):
+    for some in chunked(chosen, BATCH):
         chunks: Any = BlobChunk.select(BlobChunk.blob_id, BlobChunk.data)
         ordered = chunks.where(BlobChunk.blob.in_(some)).order_by(BlobChunk.blob, BlobChunk.idx)
         for _, pieces in groupby(ordered.tuples().iterator(), key=lambda row: row[0]):

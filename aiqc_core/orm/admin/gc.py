@@ -1,4 +1,4 @@
-"""Freeing what no row uses any more: bytes, objects, cached samples, checkpoints."""
+"""Free what no row uses any more: bytes, objects, cached samples, checkpoints."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from peewee import fn
+from peewee import chunked, fn
 
 from aiqc_core import config
 from aiqc_core.orm.admin import orphan_objects
-from aiqc_core.orm.admin.orphan_objects import batched
 from aiqc_core.orm.store.blobs import Blob, BlobChunk
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField
@@ -31,13 +30,10 @@ class Collected:
     """What was freed, or would be.
 
     Attributes:
-        blobs: contents that no row refers to.
-        blob_bytes: size of those in the metastore.
-        objects: on the object store, of no content and of no Splitset, past the time of grace.
-        object_bytes: their size.
+        blobs: contents of no row, with `blob_bytes` of them in the metastore.
+        objects: of no content and no Splitset, past the time of grace.
         cache_folders: samples of no Splitset.
         checkpoint_folders: of trainings that have ended or are gone.
-        folder_bytes: size of these folders.
     """
 
     blobs: int
@@ -50,13 +46,13 @@ class Collected:
 
 
 def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected:
-    """Free what no row uses; freed pages are used again by what is stored next.
+    """Free what no row uses; SQLite uses freed pages again.
 
-    Bytes are looked up and deleted in one transaction, and rows are written together with their
-    bytes, so that nothing goes that another process has just stored.
+    One transaction finds and deletes bytes, and rows are written together with their bytes: what
+    another process has just stored stays.
 
     Args:
-        dry_run: only say what would be freed.
+        dry_run: only report what would be freed.
         grace_seconds: younger objects stay, since a row may be about to follow.
 
     Raises:
@@ -67,15 +63,14 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
         used = used_digests()
         rows: Any = Blob.select(Blob.sha256).tuples()
         unused = [digest for (digest,) in rows if digest not in used]
-        blob_bytes = sum(_chunk_bytes(some) for some in batched(unused, CHUNK))
+        blob_bytes = sum(_chunk_bytes(some) for some in chunked(unused, CHUNK))
         if not dry_run:
             _delete(unused)
     orphans = orphan_objects.orphans(unused, grace_seconds)
-    if not dry_run:
-        orphan_objects.free(orphans)
     caches, checkpoints = stale_caches(), stale_checkpoints()
     freed = sum(size_of(folder) for folder in (*caches, *checkpoints))
     if not dry_run:
+        orphan_objects.free(orphans)
         for folder in (*caches, *checkpoints):
             shutil.rmtree(folder, ignore_errors=True)
     return Collected(
@@ -101,12 +96,12 @@ def used_digests() -> set[str]:
 
 
 def _chunk_bytes(digests: Sequence[str]) -> int:
-    chunked = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
-    return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(chunked)).scalar() or 0
+    in_chunks = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
+    return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(in_chunks)).scalar() or 0
 
 
 def _delete(digests: list[str]) -> None:
-    for some in batched(digests, CHUNK):
+    for some in chunked(digests, CHUNK):
         BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
         Blob.delete().where(Blob.sha256.in_(some)).execute()
 
@@ -122,13 +117,13 @@ def stale_checkpoints() -> list[Path]:
     """Return the folders of trainings that have a Predictor, or whose Job is gone."""
     folders = _folders(config.checkpoint_path(""))
     if not folders:
-        return []  # as nearly always: no Queue need be asked what it lacks
+        return []  # as nearly always: no need to read the Queues
     going_on = {job.file_name(index) for queue in Queue.select() for job, index in pending(queue)}
     return [f for f in folders if f.name not in going_on]
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(f for f in root.glob("*") if f.is_dir()) if root.exists() else []
+    return sorted(folder for folder in root.glob("*") if folder.is_dir())
 
 
 def size_of(folder: Path) -> int:

@@ -1,14 +1,15 @@
-"""Which objects of the object store no row needs, and their end.
+"""Find and delete objects that no row needs.
 
-Bytes are sent before their row is written, so an object without a row may be about to get one. It
-is left alone for a time of grace, and deleted within a transaction that first looks for its row:
-a writer looks for the object within its own and sends it again where it has gone.
+Bytes are sent before their row is written, so an object without a row may soon get one. It stays
+for a time of grace. The transaction that deletes it first looks for its row; a writer looks for
+the object in its own transaction, and sends it again if it has gone.
 """
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from peewee import chunked
 
 from aiqc_core.orm.samples import cache as sampling
 from aiqc_core.orm.samples import cache_replica
@@ -19,7 +20,7 @@ from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.storage import cache, objects
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from aiqc_core.storage.objects import Entry
 
@@ -27,11 +28,7 @@ BATCH = 100  # objects that are deleted in one transaction
 
 
 def refuse_other() -> None:
-    """Refuse an object store that belongs to another store.
-
-    Raises:
-        ArtifactsError: it does, or it cannot be reached.
-    """
+    """Raise ArtifactsError where the object store belongs to another store or is unreachable."""
     store = objects.configured()
     if store is not None:
         bucket_owner.refuse_other(store)
@@ -41,7 +38,7 @@ def orphans(dropped: Iterable[str], grace_seconds: float) -> list[Entry]:
     """Return the objects of no content and of no Splitset.
 
     Args:
-        dropped: digests that count as gone, whether their rows are there or not.
+        dropped: digests that count as gone, even if their rows are there.
         grace_seconds: younger objects are left out.
     """
     store = objects.configured()
@@ -57,12 +54,12 @@ def orphans(dropped: Iterable[str], grace_seconds: float) -> list[Entry]:
 
 
 def free(entries: list[Entry]) -> None:
-    """Delete objects, unless a row has come to need them."""
+    """Delete objects that no row has come to need meanwhile."""
     store = objects.configured()
     if store is None:
         return
     contents = [entry for entry in entries if entry.name.startswith(f"{blobs.FOLDER}/")]
-    for some in batched(contents, BATCH):
+    for some in chunked(contents, BATCH):
         digests = [_digest(entry) for entry in some]
         with metastore.atomic():
             rows: Any = Blob.select(Blob.sha256).where(Blob.sha256.in_(digests)).tuples()
@@ -75,13 +72,6 @@ def free(entries: list[Entry]) -> None:
 def recipes() -> set[str]:
     """Return the key of every Splitset's samples."""
     return {sampling.recipe_key(splitset) for splitset in Splitset.select()}
-
-
-def batched(values: list[Any], size: int) -> Iterator[list[Any]]:
-    """Yield values in lists of a size; Python 3.12 has it."""
-    rest = iter(values)
-    while some := list(islice(rest, size)):
-        yield some
 
 
 def _digest(entry: Entry) -> str:

@@ -1,8 +1,7 @@
-"""A store opened to be looked at: nothing is made, migrated or written, whatever it holds.
+"""Open a store read-only: nothing is made, migrated or written, whatever it holds.
 
-What the file itself says is not taken on trust: programs in it (triggers, views in place of
-tables) are named, functions that its schema calls may not touch anything outside, and what is no
-SQLite file is told as that.
+The file is not trusted: its triggers and its views in place of tables are named, functions that
+its schema calls may touch nothing outside, and a file of another format is refused.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm.store import sqlite
 from aiqc_core.orm.store.database import open_postgres
+from aiqc_core.orm.store.sqlite_files import LOG
 from aiqc_core.orm.tables.schema import StoreInfo, foreign_programs, tables
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SQLITE_HEADER = b"SQLite format 3\0"
-LOG, INDEX = "-wal", "-shm"  # of a file in WAL mode, while it is open or after a crash
 FAULTS_NAMED = 5
 WAIT_MILLISECONDS = 30_000
 DATABASE_ERRORS = (PeeweeException, sqlite3.Error)  # rows that are fetched raise their own
@@ -59,20 +58,13 @@ def opened(path: Path | None = None) -> Generator[Any]:
 
 @contextmanager
 def rows_of(database: Any) -> Generator[None]:
-    """Have the rows' classes read from an opened store within a `with` block.
-
-    For a process that does nothing else meanwhile: the classes are the process's.
-    """
+    """Make the rows' classes of this whole process read from an opened store meanwhile."""
     with database.bind_ctx(tables(), bind_refs=False, bind_backrefs=False):
         yield
 
 
 def refuse_no_store(path: Path) -> None:
-    """Refuse what is no SQLite file.
-
-    Raises:
-        MetastoreError: nothing is there, or something else.
-    """
+    """Raise MetastoreError for what is no SQLite file."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISREG(kind):
@@ -91,12 +83,8 @@ def refuse_no_store(path: Path) -> None:
 def schema_version(database: Any, shown: object) -> int:
     """Return the version of a store's tables.
 
-    Args:
-        database: the opened store.
-        shown: where it lies, for the error's text.
-
     Raises:
-        MetastoreError: it is no store of AIQC.
+        MetastoreError: it is no store of AIQC; the text calls it as `shown` does.
     """
     name = StoreInfo._meta.table_name
     found = None
@@ -118,9 +106,9 @@ def faults(database: Any) -> list[str]:
     if not isinstance(database, SqliteDatabase):
         return []
     try:
-        told = [r for (r,) in database.execute_sql("PRAGMA integrity_check") if r != "ok"]
-        if told:
-            return [f"integrity_check: {line}" for line in told[:FAULTS_NAMED]]
+        lines = [r for (r,) in database.execute_sql("PRAGMA integrity_check") if r != "ok"]
+        if lines:
+            return [f"integrity_check: {line}" for line in lines[:FAULTS_NAMED]]
         broken = database.execute_sql("PRAGMA foreign_key_check").fetchmany(FAULTS_NAMED)
     except DATABASE_ERRORS as error:
         return [f"integrity_check: {error}"]
@@ -128,10 +116,7 @@ def faults(database: Any) -> list[str]:
 
 
 def programs(database: Any) -> list[str]:
-    """Return the triggers of a SQLite file, and its views that stand in place of a table.
-
-    AIQC makes neither: a trigger would run at our writes, and such a view answer for a table.
-    """
+    """Return the triggers of a SQLite file, and its views in place of tables; AIQC makes none."""
     if not isinstance(database, SqliteDatabase):
         return []
     return foreign_programs(sqlite.programs(database))
@@ -140,16 +125,16 @@ def programs(database: Any) -> list[str]:
 def damaged_blobs(
     database: Any, *, deep: bool, seen: Callable[[int], None] | None = None
 ) -> tuple[list[str], int, int]:
-    """Look for stored bytes that are missing, cut short or, with `deep`, not what was stored.
+    """Find stored bytes that are missing, cut short or, with `deep`, changed.
 
     Args:
         database: the opened store.
         deep: hash all bytes.
-        seen: told the size of each content that has been looked at.
+        seen: receives the size of each content that was checked.
 
     Returns:
-        The digests of those that are damaged; how many contents lie outside the metastore, and
-        their bytes.
+        The digests of damaged contents; how many contents are outside the metastore, and their
+        bytes.
     """
     stored = dict(database.execute_sql(
         "SELECT blob_id, SUM(LENGTH(data)) FROM blobchunk GROUP BY blob_id"
@@ -176,13 +161,8 @@ def hashed(pieces: Iterator[bytes]) -> str:
 
 
 def _pieces(database: Any, digest: str) -> Iterator[bytes]:
-    marker = database.param
-    cursor = database.execute_sql(
-        f"SELECT data FROM blobchunk WHERE blob_id = {marker} ORDER BY idx",  # noqa: S608 - ? or %s
-        (digest,),
-    )
-    for (piece,) in cursor:
-        yield piece
+    sql = f"SELECT data FROM blobchunk WHERE blob_id = {database.param} ORDER BY idx"  # noqa: S608
+    return (piece for (piece,) in database.execute_sql(sql, (digest,)))
 
 
 def _opened_file(path: Path) -> SqliteDatabase:
@@ -212,9 +192,8 @@ def _opened_file(path: Path) -> SqliteDatabase:
 def _modes(path: Path) -> list[str]:
     """Return ways to open a file that leave nothing beside it, in the order to try them.
 
-    Where a log lies beside it, it stays: whoever closes a file last and may write would empty it.
-    Where none lies there, one that may write clears away what it needed meanwhile. A file in a
-    folder that cannot be written has no writer either.
+    An existing log must stay, and whoever closes a file last and may write would empty it. Without
+    one, a connection that may write removes what it needed. A read-only folder has no writer.
     """
     if path.with_name(path.name + LOG).exists():
         return ["mode=ro"]

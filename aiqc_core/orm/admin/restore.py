@@ -1,6 +1,6 @@
-"""A copy of a store put where the store lies: checked first, in one step, and never over a user.
+"""Put a checked copy of a store in its place, in one step.
 
-While it goes on, no process may have the store open, and those that open it wait.
+No process may have the store open meanwhile; those that open it wait.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import stat
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -24,6 +24,7 @@ from aiqc_core.orm.admin import backup, readonly
 from aiqc_core.orm.admin.backup import KEY_ENDING, NOTE, Copy, Seen
 from aiqc_core.orm.store import process_identity, signing
 from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.sqlite_files import INDEX, LOG
 from aiqc_core.orm.tables.job import RUNNING, Attempt
 from aiqc_core.orm.tables.schema import SCHEMA_VERSION, StoreInfo, tables
 
@@ -43,7 +44,7 @@ class Restored:
         copy: the store that is there now.
         kept: the file that holds what was there before; None where nothing was.
         opens: whether this store's key is the one that signed the copy's pickles; None where
-            the copy does not tell.
+            the copy does not say.
     """
 
     copy: Copy
@@ -54,17 +55,17 @@ class Restored:
 def restore(
     source: Path, *, force: bool = False, with_key: bool = False, seen: Seen | None = None
 ) -> Restored:
-    """Put a copy where the store lies.
+    """Put a copy in the place of the store.
 
     Args:
         source: a file that `backup` made, or any whole file of a store.
-        force: also where a store with rows lies already, which is kept beside it.
+        force: also replace a store with rows, which is kept beside it.
         with_key: also take `<source>.key` as the key of the store.
-        seen: told how far it is.
+        seen: receives the progress.
 
     Raises:
         MetastoreError: the file is damaged, foreign or newer than the program, the present store
-            has rows (without `force`), is open or trains, or there is no room. All is as before.
+            has rows (without `force`), is open or trains, or there is no room. Nothing changes.
     """
     backup.refuse_postgresql("restore")
     path = config.database_path()
@@ -89,11 +90,7 @@ def restore(
             backup.put_in_place(draft, path)
     metastore.forget_prepared()
     opens = None if made_by is None else signing.opens(made_by)
-    placed = Copy(
-        path, path.stat().st_size, copy.schema_version, copy.contents,
-        copy.outside, copy.outside_bytes,
-    )  # fmt: skip
-    return Restored(placed, kept, opens)
+    return Restored(replace(copy, path=path, size=path.stat().st_size), kept, opens)
 
 
 def _refuse_present(path: Path, *, force: bool) -> None:
@@ -104,7 +101,7 @@ def _refuse_present(path: Path, *, force: bool) -> None:
             filled = _filled(database)
             alive = _alive(database, version)
     except (MetastoreError, *readonly.DATABASE_ERRORS, ValueError):
-        # Damaged, or no store: nothing tells whether it is in use but who has it open.
+        # Damaged, or no store: only open files show whether it is in use.
         filled, alive = True, 0
     if alive:
         raise MetastoreError(
@@ -193,14 +190,14 @@ def _holders(path: Path) -> list[str]:
 
 
 def _kept(path: Path) -> Path:
-    """Give the present file, and the log of one that is damaged, a second name."""
+    """Give the present file, and its log where it is damaged, a second name."""
     moment = config.timezone_now().strftime("%Y%m%dT%H%M%S%f")
     kept = path.with_suffix(f".replaced-{moment}.sqlite")
-    for ending in ("", readonly.LOG):
+    for ending in ("", LOG):
         old, new = (file.with_name(file.name + ending) for file in (path, kept))
         if old.exists():
             _linked(old, new)
-    for ending in (readonly.LOG, readonly.INDEX):  # else they would count as the new file's
+    for ending in (LOG, INDEX):  # else they would count as the new file's
         path.with_name(path.name + ending).unlink(missing_ok=True)
     return kept
 
@@ -213,20 +210,20 @@ def _linked(old: Path, new: Path) -> None:
 
 
 def _taken_note(draft: Path) -> str | None:
-    """Take out what `backup` noted, and return the name of the key that signs the copy."""
+    """Remove the note of `backup`; return the name of the key that signs the copy."""
     with closing(sqlite3.connect(draft)) as copy, copy:
         found = copy.execute("SELECT value FROM storeinfo WHERE key = ?", (NOTE,)).fetchone()
         copy.execute("DELETE FROM storeinfo WHERE key = ?", (NOTE,))
     try:
-        told = json.loads(found[0]) if found else {}
+        origin = json.loads(found[0]) if found else {}
     except ValueError:
-        told = {}
-    name = told.get("key") if isinstance(told, dict) else None
+        origin = {}
+    name = origin.get("key") if isinstance(origin, dict) else None
     return name if isinstance(name, str) else None
 
 
 def _key_beside(source: Path, *, force: bool) -> bytes:
-    """Return the key that lies beside a copy, if it may become the store's."""
+    """Return the key beside a copy, if it may become the store's."""
     path = source.with_name(source.name + KEY_ENDING)
     try:
         key = path.read_bytes()

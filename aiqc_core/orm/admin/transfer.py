@@ -1,14 +1,13 @@
-"""Moving a store from SQLite to PostgreSQL or back: every row with its id, and every byte.
+"""Move a store from SQLite to PostgreSQL or back: every row with its id, and every byte.
 
-All is read in one snapshot of the source and written in one transaction of the target, which is
-read back and compared before it is committed: rows by number and digest, contents by their own
-SHA-256. The source is only read. Bytes on an object store stay there; only their rows move.
+One snapshot of the source is read, and one transaction of the target written, read back and
+compared before it is committed: rows by number and digest, contents by their SHA-256. The source
+does not change. Bytes on an object store stay there; only their rows move.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +42,10 @@ class Moved:
     """What was moved and verified.
 
     Attributes:
-        source: where from, for people.
-        target: where to, for people.
-        rows: of each table.
-        contents: whose bytes lie in the metastore, each compared with its SHA-256.
-        content_bytes: their size.
-        contents_elsewhere: whose bytes lie on an object store, and stay there.
-        seconds: that it took.
+        source: where from, as `target` for people.
+        rows: how many of each table.
+        contents: with bytes in the metastore, each compared with its SHA-256.
+        contents_elsewhere: with bytes on an object store, which stay there.
     """
 
     source: str
@@ -67,8 +63,8 @@ def move(to: str, *, begun: Callable[[int], None], done: Callable[[str, int], No
     Args:
         to: `postgresql://user:password@host/database` of an empty database, or a folder for a
             SQLite file, as `AIQC_HOME` names one.
-        begun: told once how many rows there are to copy and to verify.
-        done: told in between which table, and how many rows were copied or verified since.
+        begun: receives once how many rows there are to copy and to verify.
+        done: receives a table and how many rows of it were copied or verified since.
 
     Raises:
         MetastoreError: the target holds something or cannot be written, trainings are running, or
@@ -83,7 +79,9 @@ def move(to: str, *, begun: Callable[[int], None], done: Callable[[str, int], No
         with source.snapshot(), target.atomic():
             every = sort_models(tables())
             begun(2 * sum(_count(source, table) for table in every))
-            _make_tables(target)
+            for table in every:
+                SchemaManager(table, target).create_all(safe=False)
+            target.finish_tables(every)
             copied = {table: _copied(source, target, table, done) for table in every}
             contents = _Contents()
             for table, seen in copied.items():
@@ -112,7 +110,7 @@ def move(to: str, *, begun: Callable[[int], None], done: Callable[[str, int], No
 
 @dataclass(slots=True)
 class _Seen:
-    """Rows of one table: how many, and a digest of all that their order does not change."""
+    """How many rows of a table, and a digest of them that does not depend on their order."""
 
     count: int = 0
     digest: int = 0
@@ -124,7 +122,7 @@ class _Seen:
 
 
 class _Contents:
-    """The contents of a store as its rows go by, in the order of their keys."""
+    """Hash contents while their rows pass in the order of their keys."""
 
     def __init__(self) -> None:
         self._hashers: dict[str, Any] = {}
@@ -140,7 +138,7 @@ class _Contents:
                 self._sizes[digest] = self._sizes.get(digest, 0) + len(data)
 
     def verified(self) -> dict[str, int | None]:
-        """Return of each content its size, or None where its bytes lie on an object store."""
+        """Return the size of each content; None of one on an object store."""
         damaged = sorted(d for d, made in self._hashers.items() if made.hexdigest() != d)
         if damaged:
             message = (
@@ -179,17 +177,11 @@ def _refuse_contents(target: Store) -> None:
         raise MetastoreError(message)
 
 
-def _make_tables(target: Store) -> None:
-    for table in sort_models(tables()):
-        SchemaManager(table, target).create_all(safe=False)
-    target.finish_tables(tables())
-
-
 def _copied(
     source: Store, target: Store, table: type[Model], done: Callable[[str, int], None]
 ) -> _Seen:
     names = _columns(table)
-    # PostgreSQL tells truth from numbers; SQLite takes either.
+    # PostgreSQL distinguishes booleans from numbers; SQLite does not.
     truths = [isinstance(field, BooleanField) for field in table._meta.sorted_fields]
     values = ", ".join([target.param] * len(names))
     into = f'"{table._meta.table_name}" ({", ".join(names)})'
@@ -272,7 +264,7 @@ def _refuse_difference(table: type[Model], wanted: _Seen, found: _Seen) -> None:
 
 
 def _hand_on_key(target: Store) -> None:
-    """Put the signing key beside a SQLite file; of a database nobody knows who reads it."""
+    """Put the signing key beside a SQLite file; nobody knows who reads a server's database."""
     key = signing.key()
     if key is None or not isinstance(target, SqliteStore):
         return
@@ -280,9 +272,7 @@ def _hand_on_key(target: Store) -> None:
     if path.exists() and path.read_bytes() == key:
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        signing.write_key(path, key)
     except FileExistsError:
         message = f"aiqc migrate: {path} is the key of another store. Give a new folder."
         raise MetastoreError(message) from None
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(key)

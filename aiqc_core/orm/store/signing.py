@@ -1,9 +1,9 @@
-"""Pickles that only this store's own key makes loadable.
+"""Sign pickles, and load only those that this store's key has signed.
 
-A pickle can run any code when it is loaded, so each is signed (HMAC-SHA256) with a key that lies
-beside the database (or in `AIQC_STORE_KEY`) and never in it: a database that came from elsewhere
-opens, lists and compares, and its pickles stay closed until `trust()` says otherwise. The versions
-of Python and of the libraries are stored with each and compared at load.
+A pickle can run any code when it is loaded, so each is signed (HMAC-SHA256) with a key beside the
+database (or in `AIQC_STORE_KEY`) and never in it. A database from elsewhere opens, lists and
+compares; its pickles are not loaded outside `trust()`. The versions of Python and of the libraries
+are stored with each pickle and compared at load.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from aiqc_core.usercode import byvalue
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
@@ -53,19 +54,19 @@ def trust() -> Generator[None]:
 
 
 class _SameBytesPickler(pickle._Pickler):  # noqa: SLF001 - the C one has no such hook
-    """Writes texts in full, and code of the user's by value.
+    """Writes code of the user's by value, and each text in full.
 
-    Which equal texts are one object hangs on what was imported; code may not be there elsewhere.
+    Which equal texts are one object depends on what was imported.
     """
 
     def reducer_override(self, obj: object) -> object:
-        """Say how functions and classes of the user's are made again."""
+        """Return how functions and classes of the user's are restored."""
         if byvalue.is_own(obj):
             return byvalue.restored, (byvalue.dumps(obj),)
         return NotImplemented
 
     def memoize(self, obj: object) -> None:
-        """Note an object that may come again, texts aside."""
+        """Remember an object that may come again, except texts."""
         if type(obj) is not str:
             super().memoize(obj)
 
@@ -78,7 +79,7 @@ def seal(payload: bytes) -> bytes:
 
 
 def unseal(data: bytes) -> bytes:
-    """Give back the payload of `seal`, or refuse what this store did not sign.
+    """Return the payload of `seal`.
 
     Raises:
         TrustError: the signature is not this store's and `trust()` is not in force.
@@ -128,7 +129,7 @@ def loads(data: bytes) -> object:
 
 
 def standing(data: bytes) -> str:
-    """Say whose a sealed pickle is, without loading it: `'own'`, `'foreign'` or `'unsigned'`."""
+    """Return who signed a pickle, without loading it: `'own'`, `'foreign'` or `'unsigned'`."""
     if data[: len(MAGIC)] != MAGIC or len(data) < START:
         return "unsigned"
     mac, known = data[len(MAGIC) : START - 4], key()
@@ -137,7 +138,7 @@ def standing(data: bytes) -> str:
 
 
 def opens(name: str) -> bool:
-    """Say whether this store has the key that `fingerprint` named, making none."""
+    """Return whether this store has the key with this `fingerprint`; make none."""
     known = key()
     return known is not None and hmac.compare_digest(_named(known), name)
 
@@ -147,14 +148,14 @@ def made_with(head: bytes) -> dict[str, str]:
     if head[: len(MAGIC)] != MAGIC or len(head) < START:
         return {}
     try:
-        told = json.loads(_parted(head)[0])
+        versions = json.loads(_parted(head)[0])
     except ValueError:
         return {}
-    return {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
+    return {str(k): str(v) for k, v in versions.items()} if isinstance(versions, dict) else {}
 
 
 def fingerprint() -> str:
-    """Return a name of the store's key that tells nothing of the key itself."""
+    """Return a name of the store's key that does not reveal the key."""
     return _named(_made_key())
 
 
@@ -164,7 +165,7 @@ def _versions() -> dict[str, str]:
 
 
 def moved_on(made_with: dict[str, str]) -> list[str]:
-    """Return what is of another minor version now than when an object was sealed."""
+    """Return the libraries with another minor version now than when an object was sealed."""
     now = _versions()
     return [
         f"{name} {made_with[name]} -> {now[name]}"
@@ -197,13 +198,19 @@ def _shown_key() -> str:
 
 def key() -> bytes | None:
     """Return the store's key; None where nothing was signed yet."""
-    given = config.given_key()
-    if given is not None:
-        return given
     try:
-        return config.key_path().read_bytes()
+        return config.given_key() or config.key_path().read_bytes()
     except FileNotFoundError:
         return None
+
+
+def write_key(path: Path, key: bytes) -> None:
+    """Write a key to a new file that only its owner may read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(key)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _made_key() -> bytes:
@@ -214,9 +221,7 @@ def _made_key() -> bytes:
     path = config.key_path()
     config.make_folder(path.parent, config.HOME_VARIABLE)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_bytes(32))
+    write_key(draft, secrets.token_bytes(config.KEY_BYTES))
     try:
         os.link(draft, path)  # fails where another process was first, and its key stands
     except FileExistsError:

@@ -20,7 +20,7 @@ def filled(store: str) -> str:
 
 def ailing(*, deep: bool = False) -> dict[str, str]:
     """Return what is found of the parts that are not well."""
-    return {s.part: s.found for s in doctor.examine(deep=deep).symptoms if s.verdict != "ok"}
+    return {s.part: s.found for s in doctor.examine(deep=deep).diagnostics if s.verdict != "ok"}
 
 
 def test_a_sound_store_is_sound(filled: str) -> None:
