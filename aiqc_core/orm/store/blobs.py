@@ -1,9 +1,9 @@
-"""Bytes of any size, addressed by their content: in chunks of the metastore, or as an object.
+"""Bytes of any size, addressed by their SHA-256: in chunks of the metastore, or as an object.
 
-Chunks keep each value far below SQLite's limit for one value; the address makes equal bytes one
-blob, and damage visible. With `AIQC_ARTIFACTS` all but small bytes lie on an object store, and
-only their row in the metastore. They are there before the transaction of that row ends, so that no
-row is ever without its bytes; what a broken transaction leaves behind is freed by `aiqc gc`.
+Chunks keep each value far below SQLite's limit for one value. With `AIQC_ARTIFACTS` all but small
+bytes are on an object store, and only their row is in the metastore. They are written before the
+transaction of that row ends, so that no row lacks its bytes; `aiqc gc` frees what a broken
+transaction leaves.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 8 * 2**20
 CHUNKS_AT_ONCE = 4
-# Fewer bytes stay in the metastore: looking for an object and writing it takes 20 to 50 ms each on
-# S3, such a row under 1 ms, and most of what a Predictor has (shapes, encoders) is smaller.
+# Fewer bytes stay in the metastore: an object on S3 takes 20 to 50 ms, a row under 1 ms.
 OBJECT_BYTES = 16 * 2**10
 FOLDER = "blobs"
 
@@ -61,7 +60,7 @@ def put(data: bytes | memoryview, digest: str | None = None) -> str:
 
     Args:
         data: the bytes.
-        digest: their SHA-256, where it has been taken.
+        digest: their SHA-256, if it is known.
 
     Raises:
         ArtifactsError: the object store of `AIQC_ARTIFACTS` cannot be reached.
@@ -76,7 +75,7 @@ def put(data: bytes | memoryview, digest: str | None = None) -> str:
             Blob.insert(sha256=digest, size=len(whole)).execute()
         if known and _is_in_chunks(digest):
             return digest
-        # From here on the collector waits for this transaction, and what it took is written anew.
+        # From here on the collector waits for this transaction; what it freed is written again.
         if store is not None:
             _send(store, digest, data)
             return digest
@@ -88,10 +87,9 @@ def put(data: bytes | memoryview, digest: str | None = None) -> str:
 
 
 def send_ahead(data: bytes | memoryview, digest: str | None = None) -> None:
-    """Bring bytes to the object store before a transaction begins that will `put` them.
+    """Send bytes to the object store, if any, before a transaction begins that will `put` them.
 
-    The transaction then only has to look whether they are there, so that no other writer waits
-    for the network. Without an object store nothing is done.
+    The transaction then only checks that they are there: no other writer waits for the network.
     """
     size = memoryview(data).nbytes
     store = _store_for(size)
@@ -106,8 +104,8 @@ def get(digest: str) -> bytes:
     """Return the bytes of a digest.
 
     Raises:
-        MetastoreError: when they are missing or no longer match their digest.
-        ArtifactsError: the same of bytes on an object store, or it cannot be reached.
+        MetastoreError: they are missing or do not match their digest.
+        ArtifactsError: the same on an object store, or it cannot be reached.
     """
     data = b"".join(_pieces(digest))
     _refuse_damaged(digest, hashlib.sha256(data).hexdigest())
@@ -115,11 +113,7 @@ def get(digest: str) -> bytes:
 
 
 def read(digest: str) -> memoryview:
-    """Return the bytes of a digest, read-only; many of them are hashed while they are read.
-
-    Raises:
-        MetastoreError: see `get`.
-    """
+    """Return the bytes of a digest as `get`, read-only; many are hashed while they are read."""
     size = _size(digest) or 0
     if size <= CHUNK_BYTES:
         return memoryview(get(digest))
@@ -136,7 +130,7 @@ def read(digest: str) -> memoryview:
 
 
 def object_name(digest: str) -> str:
-    """Return where an object lies below the store's URL.
+    """Return the place of an object below the store's URL.
 
     >>> object_name("abcdef")
     'blobs/ab/abcdef'
@@ -145,7 +139,7 @@ def object_name(digest: str) -> str:
 
 
 def _store_for(size: int) -> ObjectStore | None:
-    store = objects.configured()  # a wrong setting is refused with the first bytes, be they few
+    store = objects.configured()  # a wrong setting is refused with the first bytes, however few
     return store if size >= OBJECT_BYTES else None
 
 
@@ -163,7 +157,7 @@ def _is_in_chunks(digest: str) -> bool:
 def _pieces(digest: str) -> Iterator[bytes]:
     chunks: Any = BlobChunk.select(BlobChunk.data).where(BlobChunk.blob == digest)
     seen = 0
-    while True:  # a few at a time: PostgreSQL's driver takes all that is asked for into memory
+    while True:  # a few at a time: PostgreSQL's driver takes a whole result into memory
         some = chunks.where(BlobChunk.idx >= seen).order_by(BlobChunk.idx).limit(CHUNKS_AT_ONCE)
         pieces = [piece for (piece,) in some.tuples()]
         yield from pieces
@@ -201,7 +195,7 @@ def _object_error(store: ObjectStore, digest: str, what: str) -> ArtifactsError:
         f"artifacts: the object of the bytes {digest} {what}: "
         f"{store.shown(object_name(digest))}. See that AIQC_ARTIFACTS is what it was; restore the "
         "object from a backup or an earlier version of the bucket, or delete it and store the "
-        "same data again, which writes it anew."
+        "same data again, which writes the object again."
     )
 
 

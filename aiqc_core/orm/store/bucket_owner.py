@@ -1,7 +1,6 @@
-"""Whose an object store is: that of the store whose key made its mark.
+"""Bind an object store to one metastore, so that two never free each other's objects.
 
-Two stores below one URL would free each other's objects, for neither knows the other's rows.
-Machines that share a store share its key.
+Its mark is the fingerprint of the store's key; machines that share a store share its key.
 """
 
 from __future__ import annotations
@@ -21,16 +20,12 @@ LOOK_SECONDS = 30.0  # the mark goes with a bucket or folder that is emptied whi
 
 
 def claim(store: ObjectStore) -> None:
-    """Mark an object store as this store's, or refuse it as another's.
-
-    Raises:
-        ArtifactsError: another store has marked it.
-    """
+    """Mark an object store as this store's; ArtifactsError where another has marked it."""
     _claimed(store, signing.fingerprint(), int(time.monotonic() / LOOK_SECONDS))
 
 
 def refuse_other(store: ObjectStore) -> bool:
-    """Refuse an object store that another store has marked; say whether this one has.
+    """Return whether this store has marked an object store.
 
     Raises:
         ArtifactsError: another store has marked it.

@@ -1,12 +1,12 @@
-"""The one database that all tables are bound to: the store that the environment names.
+"""The database that all tables are bound to: the store that the environment names.
 
 `AIQC_DATABASE_URL` names a PostgreSQL database; without it the store is a SQLite file in
-`AIQC_HOME`. Both are looked up at each use, so that one process may turn from one store to another
-between two queries, and nothing is opened before the first.
+`AIQC_HOME`. Both are read at each use, so that a process may change its store between two queries.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from threading import local
 from typing import TYPE_CHECKING, Any
 
@@ -24,18 +24,15 @@ if TYPE_CHECKING:
 
 
 class Metastore:
-    """Stands for the present store wherever peewee asks for a database.
-
-    A transaction stays with the store that it began on.
+    """Pass on what peewee asks of a database to the present store.
 
     Attributes:
-        when_opened: called when a process opens a store for the first time.
+        when_opened: functions to call when a process first opens a store.
     """
 
     def __init__(self) -> None:
         self.when_opened: list[Callable[[], None]] = []
         self._sqlite = SqliteStore(config.database_path, self.when_opened)
-        self._postgres: PostgresStore | None = None
         self._used = local()
 
     @property
@@ -45,7 +42,7 @@ class Metastore:
         Raises:
             MetastoreError: `AIQC_DATABASE_URL` is none, or its driver is not installed.
         """
-        store = self._sqlite if config.database_url() is None else self._on_postgres()
+        store = self._sqlite if config.database_url() is None else self._postgres
         before: Store | None = getattr(self._used, "store", None)
         if before is not store:
             if before is not None and not before.is_closed() and not before.in_transaction():
@@ -54,14 +51,11 @@ class Metastore:
         return store
 
     def atomic(self) -> AbstractContextManager[Any]:
-        """Return a transaction, or a part of the one that is open, for a `with` block.
-
-        From its begin on no other transaction of any process writes to the store.
-        """
+        """Return a transaction, or a part of the open one, that writes alone; see `contract`."""
         return self.store.atomic()
 
     def get_binary_type(self) -> type:
-        """Return what peewee wraps bytes in, whichever store they go to."""
+        """Return what peewee wraps bytes in."""
         return memoryview
 
     def __getattr__(self, name: str) -> Any:
@@ -72,20 +66,15 @@ class Metastore:
     def __deepcopy__(self, memo: object) -> Metastore:
         return self
 
-    def _on_postgres(self) -> PostgresStore:
-        if self._postgres is None:
-            self._postgres = open_postgres(config.database_url, self.when_opened)
-        return self._postgres
+    @cached_property
+    def _postgres(self) -> PostgresStore:
+        return open_postgres(config.database_url, self.when_opened)
 
 
 def open_postgres(
     place: Callable[[], str | None], when_opened: Sequence[Callable[[], None]] = ()
 ) -> PostgresStore:
     """Return a store on PostgreSQL, not yet connected.
-
-    Args:
-        place: returns the URL.
-        when_opened: called when a process opens the store for the first time.
 
     Raises:
         MetastoreError: the driver is not installed.
@@ -104,10 +93,6 @@ def open_postgres(
 metastore = Metastore()
 
 
-def checkpoint_later(size: int) -> AbstractContextManager[None]:
-    """Commit what is written within as fast as the store can; see `SqliteStore`.
-
-    Args:
-        size: of what is about to be written, in bytes.
-    """
-    return metastore.store.checkpoint_later(size)
+def is_there() -> bool:
+    """Return whether there is a store: looking for rows would make one."""
+    return config.database_url() is not None or config.database_path().is_file()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class _ReadsAsValue:
-    """Tells type checkers that a column reads as its value, not as the field."""
+    """Show type checkers that a column reads as its value, not as the field."""
 
     if TYPE_CHECKING:
 
@@ -54,14 +54,9 @@ HELD: dict[type[Field], tuple[str, Callable[[Any], bool]]] = {
 
 
 def refuse_unfit(field: Field, value: Any) -> None:
-    """Refuse a value that a column cannot hold, which SQLite would store as it is.
+    """Raise MetastoreError for a value that a column cannot hold, as SQLite would store it.
 
-    Args:
-        field: the column.
-        value: what is to be written; None and expressions of SQL are left to the database.
-
-    Raises:
-        MetastoreError: it names table and column.
+    None and expressions of SQL are left to the database.
     """
     is_converted = isinstance(field, JSONField | TimeField)
     if value is None or is_converted or (isinstance(value, Node) and not isinstance(value, Model)):
@@ -112,7 +107,7 @@ class TimeField(_ReadsAsValue, CharField):
 
 
 class _BlobAccessor(FieldAccessor):
-    """Reads the bytes when they are asked for; the row itself holds their digest."""
+    """Read the bytes on access; the row itself holds their digest."""
 
     def __get__(self, instance: Any, instance_type: type | None = None) -> Any:
         if instance is None:
@@ -134,7 +129,7 @@ class BlobField(_ReadsAsValue, CharField):
         return blobs.put(self.encode(value))
 
     def send_ahead(self, value: Any) -> None:
-        """Bring the bytes to the object store, if any, before the transaction of `store`."""
+        """Send the bytes to the object store, if any, before the transaction of `store`."""
         if config.artifacts_url() is not None:
             blobs.send_ahead(self.encode(value))
 
@@ -163,13 +158,13 @@ class PositionsField(BlobField):
     """Sample positions by name: `{split: [position, …]}`, a million as easily as ten."""
 
     def encode(self, value: Mapping[str, NDArray[np.int64]]) -> bytes:
-        """Lay out the arrays behind one line of JSON."""
+        """Write the arrays after one line of JSON."""
         header = json.dumps({name: len(positions) for name, positions in value.items()})
         parts = [np.asarray(p).astype("<i8").tobytes() for p in value.values()]
         return b"".join([header.encode(), b"\n", *parts])
 
     def decode(self, data: bytes) -> dict[str, list[int]]:
-        """Give lists, as users of the reference expect."""
+        """Return lists, as users of the reference expect."""
         return {name: positions.tolist() for name, positions in positions_of(data).items()}
 
 

@@ -1,4 +1,4 @@
-"""Which file systems SQLite's log is not safe on: its index is memory that processes share."""
+"""Recognise file systems that cannot share the index of SQLite's log, which is memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOCAL = ("fuse.fuse-overlayfs", "fuse.overlay", "fuse.ext", "fuse.ntfs", "fuse.e
 
 
 def is_network(kind: str) -> bool:
-    """Say whether a kind of file system is shared over a network or with another machine.
+    """Return whether a kind of file system is shared over a network or with another machine.
 
     >>> [is_network(kind) for kind in ("nfs4", "fuse.sshfs", "overlay", "fuseblk", "ext4")]
     [True, True, False, False, False]
@@ -28,7 +28,7 @@ def is_network(kind: str) -> bool:
 
 
 def kind_of(place: Path) -> str:
-    """Return the kind of the file system that a path is on, in small letters; empty if unknown."""
+    """Return the kind of a path's file system, in small letters; empty if unknown."""
     mounts = {str(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
     for folder in (place, *place.parents):
         if str(folder) in mounts:
@@ -37,16 +37,13 @@ def kind_of(place: Path) -> str:
 
 
 def nearest(place: Path) -> Path:
-    """Return a path, or the nearest folder above it that is there and that this user may see."""
+    """Return a path, or the nearest folder above it that exists and that this user may see."""
     # Not Path.exists, which raises in a folder that is closed to this user.
     return next(folder for folder in (place, *place.parents) if os.path.exists(folder))  # noqa: PTH110
 
 
 @lru_cache(maxsize=64)
 def network_kind(folder: Path) -> str | None:
-    """Return the kind of file system of a folder where that is a network's; else None.
-
-    Asked once a folder and process: mounts are read from the system.
-    """
+    """Return the kind of a folder's file system if it is a network's, else None; cached."""
     kind = kind_of(nearest(folder).resolve())
     return kind if is_network(kind) else None

@@ -1,10 +1,9 @@
 """Heartbeats of claims, for processes that cannot see each other: on other hosts, in containers.
 
-A process that holds claims writes the time to all of them at once, five times in each
+A process that holds claims writes the time to all of them, five times in each
 `AIQC_LEASE_SECONDS`. The time is the database's own, so the hosts' clocks may differ. A claim
-that another host has not heard of for that long is void, and its Job is pending again. Its holder
-may only have been stopped; when it wakes up it finds that its claim is not its own any more and
-records nothing (`Attempt.finish`).
+without a heartbeat for that long is void, and its Job is pending again. If its holder was only
+stopped and wakes up, it finds that it lost its claim and records nothing (`Attempt.finish`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from peewee import PeeweeException
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
-from aiqc_core.orm.store.database import metastore
+from aiqc_core.orm.store.database import is_there, metastore
 
 if TYPE_CHECKING:
     from aiqc_core.orm.store.model import BaseModel
@@ -33,18 +32,18 @@ BEATS_IN_A_LEASE = 5
 
 def now() -> int:
     """Return the database's time, in whole seconds since 1970."""
-    (given,) = metastore.execute_sql("SELECT CURRENT_TIMESTAMP").fetchone()
-    # SQLite gives text in UTC without saying so; PostgreSQL a time with its zone.
-    said = given if isinstance(given, datetime) else datetime.fromisoformat(str(given))
-    return int((said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp())
+    (value,) = metastore.execute_sql("SELECT CURRENT_TIMESTAMP").fetchone()
+    # SQLite gives text in UTC without a zone; PostgreSQL a time with its zone.
+    time = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
 
 
 class Heart:
-    """Beats for the claims of this process, in a thread that lives while there are any.
+    """Write heartbeats for the claims of this process, in a thread that ends with the last one.
 
     Args:
         attempts: the table of claims, with the columns `holder`, `status` and `beat`.
-        running: the status of those that are to be kept alive.
+        running: the status of claims to keep alive.
 
     Attributes:
         name: of this process, as `holder` of its claims.
@@ -53,10 +52,10 @@ class Heart:
     def __init__(self, attempts: type[BaseModel], running: str) -> None:
         self._attempts: Any = attempts
         self._running = running
-        self._start_anew()
-        os.register_at_fork(after_in_child=self._start_anew)
+        self._reset()
+        os.register_at_fork(after_in_child=self._reset)
 
-    def _start_anew(self) -> None:
+    def _reset(self) -> None:
         self.name = uuid.uuid4().hex
         self._held: dict[tuple[str, int], None] = {}  # in which store, and the claim's id
         self._lock = threading.Lock()
@@ -75,7 +74,7 @@ class Heart:
                 self._wake.set()
 
     def drop(self, attempt: int) -> None:
-        """Let go of a claim. The thread waits for another one, and ends at its next beat."""
+        """Let go of a claim; without another one the thread ends at its next beat."""
         with self._lock:
             self._held.pop((_place(), attempt), None)
 
@@ -89,8 +88,8 @@ class Heart:
                 self._is_beating = bool(places)
                 if not places:
                     return
-            # Where AIQC_HOME has changed since, its store is not there to be beaten for.
-            if _place() in places and _is_there():
+            # AIQC_HOME may have changed, or its store be deleted: no new one is made.
+            if _place() in places and is_there():
                 self._write()
 
     def _write(self) -> None:
@@ -106,10 +105,10 @@ class Heart:
 
 
 def is_overdue(beat: int | None, claimed: datetime) -> bool:
-    """Say whether a claim has not been heard of for a lease.
+    """Return whether a claim has had no heartbeat for a lease.
 
     Args:
-        beat: when it was last, by the database's time; None of a process that knew no heartbeats.
+        beat: the last, by the database's time; None of an old version's process, without any.
         claimed: when it was made.
     """
     last = claimed.timestamp() if beat is None else beat
@@ -119,14 +118,9 @@ def is_overdue(beat: int | None, claimed: datetime) -> bool:
 def _interval() -> float:
     try:
         return config.lease_seconds() / BEATS_IN_A_LEASE
-    except MetastoreError:  # told where it is asked for; here there is nobody to tell
+    except MetastoreError:  # raised where it is asked for; nobody would see it here
         return config.LEASE_SECONDS / BEATS_IN_A_LEASE
 
 
 def _place() -> str:
     return config.database_url() or str(config.database_path())
-
-
-def _is_there() -> bool:
-    """Say whether the store is still there: a file that was deleted is not made anew."""
-    return config.database_url() is not None or config.database_path().is_file()

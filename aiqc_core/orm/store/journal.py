@@ -1,7 +1,6 @@
-"""How SQLite keeps a write whole: with a log (WAL), or without on a network's file system.
+"""Choose SQLite's journal: a log (WAL), or on a network's file system none (`delete`).
 
-The log's index is memory that processes of one machine share; on a network's file system it is not
-safe. There the journal is a file that each write deletes (`delete`), with a warning, once.
+Processes of one machine share the log's index as memory, which is not safe on a network.
 """
 
 from __future__ import annotations
@@ -22,12 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def choose(connection: sqlite3.Connection, path: Path, *, is_read_only: bool) -> None:
-    """Set the journal of a file that was just opened.
-
-    Args:
-        connection: to the file.
-        path: of the file.
-        is_read_only: whether this process may only read it; then its journal stays as it is.
+    """Set the journal of a file that was just opened; one that is read only keeps its own.
 
     Raises:
         MetastoreError: other processes have it open with a log on a network's file system.

@@ -1,4 +1,4 @@
-"""Whether the order of rows means anything: where it is relied on, do columns of times agree?"""
+"""Check the order of rows against columns of times, where it is relied on."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ MOST_BACK = 0.05  # of the rows, that may come late, as when clocks go back
 def assumed(
     table: pd.DataFrame, fills: Sequence[FillStep], dtypes: Mapping[str, str], load: Load
 ) -> dict[str, int]:
-    """Return how many blanks of which columns are filled by an order that nothing vouches for.
+    """Return how many blanks of which columns are filled by an order that nothing confirms.
 
-    Times that never go back, or never forth, vouch for it, where there are enough of them; so do
-    whole numbers that count the rows up or down.
+    Enough times that never go back, or never forth, confirm it; so do whole numbers that count the
+    rows up or down.
 
     Args:
         table: the rows, with the columns that are filled.
@@ -40,13 +40,13 @@ def assumed(
     columns = [name for fill in fills for name in fill.columns]
     counts = {name: int(np.count_nonzero(table[name].isna())) for name in columns}
     blanks = {name: count for name, count in counts.items() if count}
-    return {} if not blanks or any(_vouches(v) for _, v in _known(dtypes, load)) else blanks
+    return {} if not blanks or any(_confirms(v) for _, v in _known(dtypes, load)) else blanks
 
 
 def contradicted(dtypes: Mapping[str, str], load: Load) -> dict[str, int]:
     """Return for each column of times how many rows come after a later one.
 
-    None where few do, or where another column vouches for an order that rises.
+    Empty where few do, or where another column confirms a rising order.
 
     Args:
         dtypes: of all columns that the rows have, `{column: dtype}`.
@@ -55,7 +55,7 @@ def contradicted(dtypes: Mapping[str, str], load: Load) -> dict[str, int]:
     found = {}
     for name, values in _known(dtypes, load):
         back = int(np.count_nonzero(values < np.maximum.accumulate(values)))
-        if not back and _vouches(values):
+        if not back and _confirms(values):
             return {}
         if back > MOST_BACK * len(values) and not dtypes[name].lower().startswith(COUNTS):
             found[name] = back
@@ -63,20 +63,20 @@ def contradicted(dtypes: Mapping[str, str], load: Load) -> dict[str, int]:
 
 
 def against(datasets: Sequence[Dataset]) -> dict[str, int]:
-    """Return what is `contradicted` in the tables among some Datasets, each looked at once."""
+    """Return what is `contradicted` in the tables among some Datasets, each read once."""
     tables = {dataset.id: dataset for dataset in datasets if dataset.typ == "tabular"}
     found = [contradicted(table.get_dtypes(), table.to_df) for table in tables.values()]
     return {name: count for each in found for name, count in each.items()}
 
 
 def said(report: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what a report of a cut says of the order of rows; one of before may not know it."""
+    """Yield the sentences on the order of rows in a report of a cut, also of an old version."""
     yield from filter(None, [sentence(report["order_assumed"] or {})])
     yield from filter(None, [contradiction(report.get("order_contradicted") or {})])
 
 
 def sentence(blanks: Mapping[str, int]) -> str | None:
-    """Return what to say of blanks that are filled by an assumed order, None of none."""
+    """Return the warning of blanks that are filled by an assumed order; None without any."""
     if not blanks:
         return None
     return (
@@ -87,7 +87,7 @@ def sentence(blanks: Mapping[str, int]) -> str | None:
 
 
 def contradiction(found: Mapping[str, int]) -> str | None:
-    """Return what to say of rows that are not in the order of their times, None of none."""
+    """Return the warning of rows that are not in the order of their times; None without any."""
     if not found:
         return None
     return (
@@ -102,7 +102,7 @@ def _listed(counts: Mapping[str, int]) -> str:
 
 
 def _known(dtypes: Mapping[str, str], load: Load) -> Iterator[tuple[str, NDArray[Any]]]:
-    """Yield the columns that may tell an order, as whole numbers without blanks."""
+    """Yield the columns that may show an order, as whole numbers without blanks."""
     kinds = (*TIMES, *WORDS, *COUNTS)
     names = [name for name, dtype in dtypes.items() if str(dtype).lower().startswith(kinds)]
     for name, column in (load(names) if names else pd.DataFrame()).items():
@@ -124,7 +124,7 @@ def _as_times(column: pd.Series) -> pd.Series:
     return column.head(0)
 
 
-def _vouches(values: NDArray[Any]) -> bool:
+def _confirms(values: NDArray[Any]) -> bool:
     steps = np.diff(values)
     is_one_way = bool((steps >= 0).all() or (steps <= 0).all())
     return is_one_way and len(np.unique(values)) >= LEAST_STEPS * len(values)

@@ -1,4 +1,4 @@
-"""Which process holds a claim, told so that neither a reused id nor a clock set anew deceives."""
+"""Identify the process that holds a claim, robust to PID reuse and clock changes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,7 @@ _abandoned: set[str] = set()  # claims of this process that it could not give ba
 
 
 def this_process() -> dict[str, Any]:
-    """Return host, id, start and boot of this process, and a name for one claim of it.
-
-    Within `working_for` the run too.
-    """
+    """Return host, id, start and boot of this process, its run, and a name for one claim."""
     pid = os.getpid()
     run = _run.get()
     return ({} if run is None else {"run": run}) | {
@@ -40,7 +37,7 @@ def this_process() -> dict[str, Any]:
 
 @contextmanager
 def working_for(run: str) -> Generator[None]:
-    """Note this run in every claim of the block, so that what it trained can be told apart."""
+    """Write this run into every claim of the block, so that its trainings are known."""
     before = _run.set(run)
     try:
         yield
@@ -54,10 +51,10 @@ def abandon(owner: dict[str, Any]) -> None:
 
 
 def is_visible(owner: dict[str, Any]) -> bool:
-    """Say whether the process that `this_process` told of can be looked for from here.
+    """Return whether this process can look for the process that `this_process` described.
 
-    It can on its own host, unless it lies in a container with process ids of its own: containers
-    of one machine may share its name, and its boot.
+    It can on the same host, except for a container with its own process ids: containers of one
+    machine may share its name and its boot.
     """
     if owner["host"] != config.host_id():
         return False
@@ -66,10 +63,9 @@ def is_visible(owner: dict[str, Any]) -> bool:
 
 
 def is_alive(owner: dict[str, Any]) -> bool:
-    """Say whether a process that `this_process` told of still runs.
+    """Return whether the process that `this_process` described still runs.
 
-    Of one that is not visible from here nothing can be told: it counts as alive, and its
-    heartbeat decides.
+    A process that is not visible from here counts as alive; its heartbeat decides.
     """
     if not is_visible(owner):
         return True
@@ -86,8 +82,8 @@ def is_alive(owner: dict[str, Any]) -> bool:
 def _started(pid: int) -> float:
     """Return when a process started, in seconds since the boot on Linux, else since the epoch.
 
-    Not psutil's `create_time` on Linux: it is of the clock of the day, which a time server sets,
-    and a claim of a living process would then look void.
+    On Linux psutil's `create_time` follows the clock; when a time server sets that, claims of
+    living processes would look void.
     """
     try:
         # After the name in parentheses, which may hold spaces; the 22nd field of proc(5).

@@ -1,4 +1,4 @@
-"""Say in words of AIQC what a database refused."""
+"""Turn errors of a database into errors in terms of AIQC."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ FAULTS = {
 
 
 class ConstraintError(MetastoreError, IntegrityError):
-    """A row that would contradict others, or lacks a value; nothing of it is written."""
+    """A row that contradicts others, or lacks a value; nothing of it is written."""
 
 
 def refused(error: PeeweeException | OverflowError) -> MetastoreError | None:
-    """Return an error that says what was refused and what to do; None of another kind of error."""
+    """Return the error for a refused value or row; None for another kind of error."""
     if isinstance(error, IntegrityError):
         return ConstraintError(f"metastore: {_constraint(error)}.")
     if isinstance(error, DataError | InterfaceError | OverflowError) or (
@@ -59,7 +59,7 @@ def refused(error: PeeweeException | OverflowError) -> MetastoreError | None:
 
 
 def sqlite_fault(error: PeeweeException | OverflowError, store: str) -> MetastoreError | None:
-    """Return an error that says what is wrong with a SQLite file; None of other errors."""
+    """Return the error for a fault of a SQLite file; None for others."""
     code = getattr(getattr(error, "orig", None), "sqlite_errorcode", None)
     found = None if code is None else FAULTS.get(code & PRIMARY_CODE)
     if found is None or "no such savepoint" in str(error):  # that follows a fault named already
@@ -68,12 +68,12 @@ def sqlite_fault(error: PeeweeException | OverflowError, store: str) -> Metastor
 
 
 def postgres_fault(error: PeeweeException, store: str) -> MetastoreError | None:
-    """Return an error that says which tables or schema are not there; None of other errors."""
+    """Return the error for missing tables or a missing schema; None for others."""
     if is_without_tables(error):
         return MetastoreError(
             f"metastore: {store} has lost tables while it was open ({_short(error)}): the "
             "database was made again, or its schema dropped. Rows that this process holds are "
-            "gone with them. The next use begins an empty store where none is left; restore a "
+            "gone with them. The next use makes an empty store if none is left; restore a "
             "dump if data are missing."
         )
     if _state(error) == NO_SCHEMA:
@@ -85,7 +85,7 @@ def postgres_fault(error: PeeweeException, store: str) -> MetastoreError | None:
 
 
 def is_without_tables(error: PeeweeException) -> bool:
-    """Say whether a server knows a table of the statement no more."""
+    """Return whether a table of the statement is missing."""
     return _state(error) == UNDEFINED_TABLE
 
 

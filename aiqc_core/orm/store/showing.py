@@ -1,7 +1,7 @@
-"""What a row prints as: its id and name, what it is made of, and how far it is.
+"""Print a row: its id and name, what it is made of, and its progress.
 
-Only what the row holds is shown, and counts; no bytes are read, nothing is unpickled. A row that
-was deleted, or a store that is gone, prints as well.
+Only columns and counts are shown; no bytes are read or unpickled. A deleted row, or one of a store
+that is gone, prints too.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import ModelSelect, PeeweeException
 
-from aiqc_core import config
 from aiqc_core.errors import AIQCError, MetastoreError
+from aiqc_core.orm.store.database import is_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +56,7 @@ NEXT = {
 
 
 def facts(row: Any) -> dict[str, Any]:
-    """Return what is shown of a row, by name; what cannot be had is left out."""
+    """Return what is shown of a row, by name, without what is unknown."""
     found: dict[str, Any] = {"id": row.__data__.get("id")}
     if row.__data__.get("name"):
         found["name"] = row.__data__["name"]
@@ -85,7 +85,7 @@ def card(row: Any) -> str:
 
 
 class Rows(ModelSelect):
-    """A query that prints as the rows it gives, the first of them."""
+    """A query that prints its first rows."""
 
     def __repr__(self) -> str:
         return "\n".join(self._lines()) or f"no {self.model.__name__}"
@@ -94,11 +94,7 @@ class Rows(ModelSelect):
         return f"<pre>{escape(repr(self))}</pre>"
 
     def convert_dict_to_node(self, qdict: dict[str, Any]) -> Any:
-        """Read the columns that `filter` and `get` are given by name.
-
-        Raises:
-            MetastoreError: there is no such column.
-        """
+        """Read the columns in calls of `filter` and `get`; MetastoreError for unknown ones."""
         try:
             return super().convert_dict_to_node(qdict)
         except AttributeError as error:
@@ -106,7 +102,7 @@ class Rows(ModelSelect):
             raise MetastoreError(f"{self.model.__name__}: {error}; there are {names}.") from error
 
     def _lines(self) -> Iterator[str]:
-        if not _is_there():
+        if not is_there():
             return
         try:
             found = list(islice(self.clone().limit(ROWS + 1).iterator(), ROWS + 1))
@@ -121,16 +117,10 @@ class Rows(ModelSelect):
 
 def _counted(row: Any, name: str) -> Any:
     """Return what a property counts in the store; None where that is gone."""
-    if not _is_there():
-        return None  # looking would begin an empty one
     try:
-        return getattr(row, name)
+        return getattr(row, name) if is_there() else None
     except (AIQCError, PeeweeException):
         return None
-
-
-def _is_there() -> bool:
-    return config.database_url() is not None or config.database_path().is_file()
 
 
 def _short(value: object) -> str:

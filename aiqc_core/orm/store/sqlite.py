@@ -1,21 +1,14 @@
-"""The metastore as a SQLite file, one connection a thread and process.
+"""The metastore as a SQLite file, with a log (WAL mode) on local disks; see `contract`.
 
-It has a log (WAL mode), but on a network's file system, where that is not safe; see `journal`.
-
-The file is opened on first use, never at import, and never across a fork: a child that inherits a
-connection sets it aside and opens its own. When its place changes, the next query opens the file
-that lies there.
-
-Each statement and each commit first looks whether the file at the path is the one that is open:
+Each statement and each commit first checks that the file at the path is the one that is open:
 
 * Deleted or moved away: a warning, and the next statement begins an empty store.
 * Replaced by another file, or cut to nothing: a `MetastoreError`, once. The next statement opens
-  what lies there, if it is a store.
-* Its log deleted: what the log held is written into the file, with a warning.
-* Its log deleted, and begun again by another process: a `MetastoreError` until this process ends.
+  the file that is there, if it is a store.
+* Its log deleted: this connection writes its log into the file, with a warning.
+* Its log replaced by that of another process: a `MetastoreError` until this process ends.
 
-What a transaction wrote to a file that is not at its path any more raises `MetastoreError` at its
-commit.
+The commit of a transaction whose file has left its path raises `MetastoreError`.
 """
 
 from __future__ import annotations
@@ -36,14 +29,12 @@ from peewee import PeeweeException, SqliteDatabase, __exception_wrapper__
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm.store import journal, refusals, sqlite_files
+from aiqc_core.orm.store.contract import StoreDatabase
 from aiqc_core.orm.store.sqlite_files import Change, OpenFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
-
-    from peewee import Model
 
     from aiqc_core.orm.store.sqlite_files import Identity
 
@@ -58,14 +49,17 @@ CHECKPOINT = "aiqc-checkpoint"  # the name of the thread that copies the log int
 OPENINGS = count()  # of connections of this process
 
 
-class SqliteStore(SqliteDatabase):
-    """A SQLite database whose place is looked up when it is opened; transactions write alone."""
+class SqliteStore(StoreDatabase, SqliteDatabase):
+    """A SQLite file."""
+
+    reading = "DEFERRED"
 
     def __init__(
         self, place: Callable[[], Path], when_opened: Sequence[Callable[[], None]] = ()
     ) -> None:
         super().__init__(
-            "unopened",
+            place,
+            when_opened,
             pragmas={
                 "page_size": PAGE_BYTES,  # of a new file; others keep theirs
                 "cache_size": PAGES_HELD,
@@ -79,22 +73,13 @@ class SqliteStore(SqliteDatabase):
             timeout=refusals.BUSY_TIMEOUT_SECONDS,
             uri=True,
         )
-        self.place = place
-        self.when_opened = when_opened
-        self._prepared: set[tuple[int, Path, Identity | None]] = set()
         self._refused: set[Identity | None] = set()
-        self._inherited: list[object] = []
-
-    def is_closed(self) -> bool:
-        """Say whether this thread has no connection to the present file in this process."""
-        self._set_stale_aside()
-        return super().is_closed()
 
     def connect(self, reuse_if_open: bool = False) -> bool:
-        """Open the file, making its folder and tables when this is the first time.
+        """Open the file, and make its folder and tables the first time.
 
         Raises:
-            MetastoreError: another file lies there than this thread had open, which is told once.
+            MetastoreError: another file is there than this thread had open; raised once.
         """
         self._set_stale_aside()
         lost, self._state.lost = getattr(self._state, "lost", None), None
@@ -108,22 +93,16 @@ class SqliteStore(SqliteDatabase):
             return self._open(reuse_if_open)
         if not is_read_only(path):
             config.make_folder(path.parent, config.HOME_VARIABLE)
-        # Only one process at a time may turn on WAL and make tables: SQLite's busy timeout does
-        # not cover the change of the journal mode.
+        # One process at a time: SQLite's busy timeout does not cover a change of the journal mode.
         with nullcontext() if is_read_only(path) else FileLock(path.with_suffix(".lock")):
             sqlite_files.remove_leftovers(path)
             opened = self._open(reuse_if_open)
-            try:
-                for prepare in self.when_opened:
-                    prepare()
-            except BaseException:
-                self.close()
-                raise
+            self._prepare(nullcontext())
         self._prepared.add((os.getpid(), path, self._state.files.file))
         return opened
 
     def _open(self, reuse_if_open: bool) -> bool:
-        with self._told():
+        with self._explained():
             return super().connect(reuse_if_open=reuse_if_open)
 
     def close(self) -> bool:
@@ -131,12 +110,8 @@ class SqliteStore(SqliteDatabase):
         self._set_stale_aside()
         return super().close()
 
-    def forget_prepared(self) -> None:
-        """Look at the tables again when a file is opened next: another may lie there."""
-        self._prepared.clear()
-
     def describe(self) -> str:
-        """Return where the store lies, for people."""
+        """Return the store's place, for people."""
         return str(self.place())
 
     def columns(self) -> dict[str, set[str]]:
@@ -144,11 +119,11 @@ class SqliteStore(SqliteDatabase):
         return {table: {c.name for c in self.get_columns(table)} for table in self.get_tables()}
 
     def written(self) -> tuple[int, ...] | None:
-        """Return numbers that move with each write of anybody; None inside a transaction."""
+        """Return numbers that change with each write of anybody; None inside a transaction."""
         connection = self.connection()
         if connection.in_transaction:
             return None
-        with self._told(), __exception_wrapper__:
+        with self._explained(), __exception_wrapper__:
             version = connection.execute("PRAGMA data_version").fetchone()[0]
         return (os.getpid(), self._state.opening, version, connection.total_changes)
 
@@ -156,36 +131,19 @@ class SqliteStore(SqliteDatabase):
         """Return kind and name of the file's triggers and views, of which AIQC makes none."""
         return programs(self)
 
-    def finish_tables(self, tables: Iterable[type[Model]]) -> None:
-        """Do nothing: what peewee made of tables is as it should be."""
-
     def backup(self, suffix: str) -> str:
-        """Copy the store beside itself, as one whole file whatever else is going on."""
+        """Copy the store beside itself to one whole file, while others may write."""
         path = self.place()
         copy = path.with_suffix(f".{suffix}.sqlite")
-        if copy.exists():  # of an earlier migration, of a store that was restored since
+        if copy.exists():  # from an earlier migration of a store that was restored since
             copy = path.with_suffix(f".{suffix}-{config.timezone_now():%Y%m%dT%H%M%S%f}.sqlite")
         with closing(sqlite3.connect(path)) as store, closing(sqlite3.connect(copy)) as other:
             store.backup(other)
-        return f"as it was it lies in {copy}"
-
-    def snapshot(self) -> AbstractContextManager[Any]:
-        """Return a block that sees the store as it is at its first query, and writes nothing."""
-        return self.atomic("DEFERRED")
-
-    def execute_many(self, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Run a statement with each of many rows."""
-        with self._told(), __exception_wrapper__:
-            self.cursor().executemany(sql, rows)
-
-    def execute_sql(self, sql: str, params: Any = None) -> Any:
-        """Run a statement."""
-        with self._told():
-            return super().execute_sql(sql, params)
+        return f"its former state is in {copy}"
 
     def begin(self, lock_type: str | None = None) -> None:
         """Begin a transaction, and wait until no other process is in one."""
-        with self._told():
+        with self._explained():
             super().begin(lock_type)
 
     def commit(self) -> None:
@@ -197,39 +155,34 @@ class SqliteStore(SqliteDatabase):
         change = self._change()
         if change is not None and change is not Change.LOG_DELETED:  # a log is saved afterwards
             raise MetastoreError(self._lost(change, "Nothing of this was kept; run it again"))
-        with self._told():
-            super().commit()
+        super().commit()
 
     def rollback(self) -> None:
-        """Undo the transaction; where the disk was full, SQLite has done so by itself."""
+        """Undo the transaction; if the disk was full, SQLite has done so by itself."""
         if self.is_closed():  # with the file that it was on
             return
         if self.connection().in_transaction:
             super().rollback()
             return
-        with suppress(sqlite3.Error):  # give back what its log takes, where that can be done
+        with suppress(sqlite3.Error):  # free the log's space if possible
             self.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def last_id(self, table: str) -> int:
-        """Return the newest id that a table has given out; 0 for none, or where it gives none."""
+        """Return the newest id of a table, also of a deleted row; 0 for none."""
         sql = "SELECT seq FROM sqlite_sequence WHERE name = ?"
         return (self.execute_sql(sql, (table,)).fetchone() or (0,))[0]
 
     def set_last_id(self, table: str, last: int) -> None:
-        """Go on with the id after this one."""
+        """Give the next row the id after this one."""
         self.execute_sql("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
         self.execute_sql("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, last))
 
     @contextmanager
     def checkpoint_later(self, size: int) -> Generator[None]:
-        """Commit what is written within to the log alone, where it is large.
+        """Commit many bytes to the log alone; a thread then copies it into the file.
 
-        SQLite would copy the log into the file before the commit returns. Here a thread does that
-        beside whatever comes next; what was committed can be read at once, and outlives this
-        process, either way.
-
-        Args:
-            size: of what is about to be written, in bytes.
+        SQLite would do that before the commit returns. What was committed can be read at once, and
+        outlives this process, either way.
         """
         if size < LARGE_BYTES:
             yield
@@ -242,11 +195,7 @@ class SqliteStore(SqliteDatabase):
             Thread(target=copy_log, args=(self.place(),), name=CHECKPOINT).start()
 
     def refuse_without_room(self, size: int) -> None:
-        """Refuse bytes, so many, that cannot fit: a log that filled the disk would stay so large.
-
-        Raises:
-            MetastoreError: the disk has less room.
-        """
+        """Raise MetastoreError for more bytes than fit: a log that filled the disk would stay."""
         if size < LARGE_BYTES:
             return
         free = shutil.disk_usage(self.place().parent).free
@@ -260,16 +209,15 @@ class SqliteStore(SqliteDatabase):
             raise MetastoreError(message)
 
     @contextmanager
-    def _told(self) -> Generator[None]:
-        """Turn an error of the disk or the file into one that says which and what to do."""
+    def _explained(self) -> Generator[None]:
         try:
             yield
         except (PeeweeException, OverflowError) as error:
-            told = refusals.refused(error) or refusals.sqlite_fault(error, self.describe())
-            if told is None:
+            fault = refusals.refused(error) or refusals.sqlite_fault(error, self.describe())
+            if fault is None:
                 raise
             self.forget_prepared()
-            raise told from error
+            raise fault from error
 
     def _connect(self) -> sqlite3.Connection:
         path = self.place()
@@ -288,18 +236,8 @@ class SqliteStore(SqliteDatabase):
         super()._set_pragmas(conn)
         journal.choose(conn, self.place(), is_read_only=is_read_only(self.place()))
 
-    def _set_stale_aside(self) -> None:
-        state: Any = self._state
-        if state.closed:
-            return
-        pid, path = state.origin
-        if pid != os.getpid():
-            # Closing it here would drop the parent's file locks: keep it open, unused.
-            self._inherited.append(state.conn)
-            state.reset()
-        elif self.in_transaction():
-            return  # it stays with the store that it began on; `commit` looks
-        elif path != self.place():
+    def _leave_stale(self, place: Path) -> None:
+        if place != self.place():
             super().close()
         elif (change := self._change()) is not None:
             self._leave(change)
@@ -319,15 +257,14 @@ class SqliteStore(SqliteDatabase):
         return change
 
     def _leave(self, change: Change) -> None:
-        """Close a connection that is not to the file at its path any more."""
+        """Close the connection to a file that is not at its path any more."""
         state: Any = self._state
         self.forget_prepared()
         if change is Change.LOG_DELETED:
             self._save_log()
         elif change is Change.LOG_REPLACED:
-            # Closing would copy this connection's log over what the other one holds, and SQLite
-            # shares the old index among all connections of a process: none may be closed, nor by
-            # the interpreter as it ends, and none be opened.
+            # Closing would copy this connection's log over the other one, and all connections of
+            # a process share the old index: none may be opened or closed, even at its exit.
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(state.conn))
             self._refused.add(state.files.file)
             state.reset()
@@ -340,12 +277,12 @@ class SqliteStore(SqliteDatabase):
             state.lost = self._lost(
                 change,
                 "Rows that this process holds are of the former store: get them again. The next "
-                "use opens what lies there; see aiqc doctor, and restore a backup if data are "
+                "use opens what is there; see aiqc doctor, and restore a backup if data are "
                 "missing",
             )
 
     def _take_log_along(self, change: Change) -> None:
-        """Write the log into the file that has moved: SQLite would read it into the one there."""
+        """Write the log into the moved file: SQLite would read it into the one at the path."""
         files: OpenFiles = self._state.files
         if change is not Change.TRUNCATED and files.has_log_at_path():
             with suppress(sqlite3.Error):
@@ -353,30 +290,29 @@ class SqliteStore(SqliteDatabase):
             files.remove_log()
 
     def _save_log(self) -> None:
-        """Write what only this connection's log holds into the file, which stayed the same."""
+        """Write this connection's log into the file, which stayed the same."""
         is_kept = False
         with suppress(sqlite3.Error):
             cursor = self._state.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             is_kept = cursor.fetchone()[0] == 0
         super().close()
         if not is_read_only(self.place()):
-            said = "What it held is in the file now" if is_kept else "Some of it may be lost"
-            logger.warning("%s", self._lost(Change.LOG_DELETED, said))
+            outcome = "What it held is in the file now" if is_kept else "Some of it may be lost"
+            logger.warning("%s", self._lost(Change.LOG_DELETED, outcome))
 
     def _lost(self, change: Change, then: str) -> str:
         return f"metastore: {self.describe()} {change} while it was open. {then}."
 
 
 def is_read_only(path: Path) -> bool:
-    """Say whether a store is there in a folder that this process may not write to."""
+    """Return whether a store is in a folder that this process may not write to."""
     return path.exists() and not os.access(path.parent, os.W_OK)
 
 
 def read_only_uri(path: Path) -> str:
-    """Return the address by which SQLite only reads a file, making no file beside it.
+    """Return the address by which SQLite reads a file and makes none beside it.
 
-    Without a log it is told that nobody else writes, or it would want to make one; a log that was
-    left there it can read only where the log's index lies beside it.
+    `immutable` keeps it from making a log; it can read a log only with its index beside it.
     """
     log = path.with_name(f"{path.name}-wal")
     alone = "" if log.exists() and log.stat().st_size else "&immutable=1"
@@ -384,16 +320,16 @@ def read_only_uri(path: Path) -> str:
 
 
 def programs(database: SqliteDatabase) -> list[tuple[str, str]]:
-    """Return kind (`'trigger'` or `'view'`) and name of what a file's schema would run."""
+    """Return kind (`'trigger'` or `'view'`) and name of the programs in a file's schema."""
     return database.execute_sql(
         "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view') ORDER BY name"
     ).fetchall()
 
 
 def copy_log(path: Path) -> None:
-    """Copy a store's log into its file, at this path; a store that is gone stays so."""
+    """Copy a store's log into its file; a store that is gone is not made again."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True)) as connection:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-    except sqlite3.OperationalError as error:  # the store was deleted, or the next commit does it
+    except sqlite3.OperationalError as error:  # it was deleted, or the next commit does this
         logger.debug("The log of %s was not copied into it now: %s.", path, error)

@@ -1,7 +1,7 @@
-"""Compare the files under an open SQLite connection with those that lie at its path now.
+"""Compare the files that a SQLite connection has open with those at its path now.
 
-A connection goes on reading and writing a file that was deleted, moved or replaced, and nobody
-else would ever see what it writes. Looking costs three `stat` calls, a few microseconds.
+A connection goes on with a file that was deleted, moved or replaced, and nobody else would see
+what it writes. Comparing takes three `stat` calls, a few microseconds.
 """
 
 from __future__ import annotations
@@ -27,15 +27,12 @@ class Change(StrEnum):
 
 @dataclass(slots=True)
 class OpenFiles:
-    """The file, its log and the log's index, as one connection has them open.
+    """Identities of the file, its log and the log's index, as one connection has them open.
 
     Attributes:
-        path: where the store lies.
+        path: of the store.
         real: the same without links, beside which SQLite keeps the log.
-        file: identity of the file.
-        size: of the file in bytes, when it was last looked at.
-        log: identity of the log; None while there is none.
-        index: identity of the log's index; None while there is none.
+        size: of the file in bytes, at the last check.
     """
 
     path: Path
@@ -47,13 +44,13 @@ class OpenFiles:
 
     @classmethod
     def of(cls, path: Path) -> OpenFiles:
-        """Note the files that lie at a path; the connection must have been opened just now."""
+        """Record the files at a path, right after the connection was opened."""
         return cls(path, Path(os.path.realpath(path)), identity(path))
 
     def change(self) -> Change | None:
-        """Return what happened to the files since the last look; None as nearly always.
+        """Return what happened to the files since the last check, or None.
 
-        A file is `TRUNCATED` where it has become smaller, as it does after VACUUM too.
+        A file is `TRUNCATED` if it has become smaller, as it does after VACUUM too.
         """
         try:
             now = os.stat(self.path)  # noqa: PTH116 - at each statement; Path takes twice as long
@@ -76,11 +73,11 @@ class OpenFiles:
         return None
 
     def has_log_at_path(self) -> bool:
-        """Say whether the log that lies at the path is the one that is open."""
+        """Return whether the log at the path is the one that is open."""
         return self.log is not None and identity(f"{self.real}{LOG}") == self.log
 
     def remove_log(self) -> None:
-        """Delete the log and its index at the path, which are of a file that is elsewhere now."""
+        """Delete the log and its index at the path, after their file has moved."""
         for ending in (LOG, INDEX):
             Path(f"{self.real}{ending}").unlink(missing_ok=True)
 
@@ -102,12 +99,7 @@ def _size(path: str) -> int:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Delete log and index beside a store that is gone, so that no new one takes them for its own.
-
-    Args:
-        path: of the store's file.
-    """
-    real = os.path.realpath(path)
-    if not os.path.exists(real):  # noqa: PTH110 - a text
-        for ending in (LOG, INDEX):
-            Path(f"{real}{ending}").unlink(missing_ok=True)
+    """Delete log and index of a store that is gone: a new one would take them for its own."""
+    files = OpenFiles.of(path)
+    if files.file is None:
+        files.remove_log()

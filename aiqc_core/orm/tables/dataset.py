@@ -11,7 +11,7 @@ from peewee import BooleanField, CharField, IntegerField
 from aiqc_core import counts
 from aiqc_core.errors import IngestError, SelectionError
 from aiqc_core.orm.store import blobs
-from aiqc_core.orm.store.database import checkpoint_later, metastore
+from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField, JSONField, PickleField, digest_of
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.store.operation import LazyModule, operation
@@ -277,7 +277,7 @@ class Dataset(BaseModel):
         with found.sealed(ingest=ingest) as sealed:
             data, address = sealed.stored.whole() if sealed.stored else (b"", None)
             blobs.send_ahead(data, address)
-            with checkpoint_later(len(data)), metastore.atomic():
+            with metastore.checkpoint_later(len(data)), metastore.atomic():
                 same = cls._same_content(name, found.kind, sealed)
                 if same is not None:
                     logger.info("Dataset %r has this already: version %s.", name, same.version)
