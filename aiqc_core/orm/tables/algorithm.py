@@ -30,7 +30,7 @@ class Algorithm(BaseModel):
     """Functions captured by value, so that they run in other processes and years later.
 
     Attributes:
-        outputs: what was stated that a classifier gives; None leaves it to its last activation.
+        outputs: the stated outputs of a classifier; None leaves them to its last activation.
     """
 
     library = CharField()
@@ -55,7 +55,7 @@ class Algorithm(BaseModel):
         fn_optimize: Callable[..., object] | None = None,
         outputs: str | None = None,
     ) -> Algorithm:
-        """Put functions together to a trainable architecture.
+        """Store functions as a trainable architecture.
 
         Args:
             library: `'keras'` or `'pytorch'`.
@@ -69,13 +69,12 @@ class Algorithm(BaseModel):
                 absolute error.
             fn_optimize: `(**hp) -> optimizer`; for PyTorch `(model, **hp)`. By default Adamax
                 with a learning rate of 0.01.
-            outputs: what a classifier gives, `'probabilities'` or `'logits'`. By default the
-                model's last activation says it: softmax and sigmoid give probabilities. Where none
-                can be seen, the loss and the values decide, and the Prediction notes that guess.
+            outputs: of a classifier, `'probabilities'` or `'logits'`. By default the model's last
+                activation decides: softmax and sigmoid give probabilities. Without a known one the
+                loss and the values decide, and the Prediction notes that guess.
 
-        What the functions reach goes with them by value, see `functions.capture`. A function that
-        takes more than 10 MB of data with it is warned about, as is an object whose state cannot
-        be read.
+        What the functions use is stored with them by value, see `functions.capture`. A warning
+        names a function with more than 10 MB of data, or an object with unreadable state.
 
         Raises:
             AlgorithmError: an unknown library, analysis type or kind of outputs, a function with
@@ -87,31 +86,29 @@ class Algorithm(BaseModel):
             _refuse_outputs(outputs, analysis_type)
         given = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
         captured = {
-            role: None if function is None else capture.capture(role, function)
+            role: capture.capture(role, function)
             for role, function in given
+            if function is not None
         }
         with metastore.atomic():
             stored = {
-                role: None
-                if part is None
-                else cls._meta.fields[role].store(signing.seal(part.payload))
+                role: cls._meta.fields[role].store(signing.seal(part.payload))
                 for role, part in captured.items()
             }
-            sources = {role: part.source for role, part in captured.items() if part is not None}
             return cls.create(
                 library=library,
                 analysis_type=analysis_type,
-                sources=sources,
+                sources={role: part.source for role, part in captured.items()},
                 outputs=outputs,
                 **stored,
             )
 
     @operation
     def get_code(self) -> dict[str, str | None]:
-        """Return the source text of each function as it was when the Algorithm was made.
+        """Return the source text of each function at the time of `make`.
 
-        A function without source text (from a shell or `exec`) gives a comment that says so; one
-        that was not given, so that the default is used, gives None.
+        A function without source text (from a shell or `exec`) gives a comment that says so, a
+        default one None.
         """
         return {
             role: None if digest_of(self, role) is None else self.sources.get(role) or NO_SOURCE
@@ -120,7 +117,7 @@ class Algorithm(BaseModel):
 
     @classmethod
     def text_of(cls, stored: bytes) -> str | None:
-        """Return the source text of what a column of functions holds; None where there is none."""
+        """Return the source text of a stored function; None without one."""
         digest = hashlib.sha256(stored).hexdigest()
         for role in ROLES:
             row = cls.get_or_none(cls._meta.fields[role] == digest)

@@ -1,4 +1,4 @@
-"""Champion: the model of an experiment that is in use, and why it took the place."""
+"""Champion: the model of an experiment that is in use, and why it was promoted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiqc_core.orm.tables.predictor import Predictor
 
 
 class Champion(BaseModel):
-    """A promotion; the newest of an experiment names the model in use, the others its history.
+    """A promotion; the newest of an experiment is the model in use.
 
     Attributes:
         experiment: the declaration's name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pandas.api import types
 from peewee import BooleanField, CharField, ForeignKeyField, IntegerField
@@ -15,7 +15,7 @@ from aiqc_core.orm.store.fields import JSONField, PickleField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
-from aiqc_core.stages.ingest.selection import listed
+from aiqc_core.orm.tables.selection import matched
 from aiqc_core.stages.preprocess import classes as class_order
 from aiqc_core.stages.preprocess import columns as column_filter
 from aiqc_core.stages.preprocess import encode, unknown
@@ -32,8 +32,25 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class LabelCoder(BaseModel):
-    """The encoder of a Label: one, with a true inverse so that predictions can be decoded."""
+class _Encodes:
+    if TYPE_CHECKING:
+        matching_columns: Any
+        sklearn_preprocess: Any
+        encoding_dimension: Any
+        only_fit_train: Any
+
+    def step(self) -> EncoderStep:
+        """Return the coder as a value."""
+        return EncoderStep(
+            columns=tuple(self.matching_columns),
+            encoder=self.sklearn_preprocess,
+            dimension=self.encoding_dimension,
+            fit_on_all=not self.only_fit_train,
+        )
+
+
+class LabelCoder(_Encodes, BaseModel):
+    """The one encoder of a Label, with an inverse that decodes predictions."""
 
     only_fit_train = BooleanField()
     is_categorical = BooleanField()
@@ -51,9 +68,9 @@ class LabelCoder(BaseModel):
             sklearn_preprocess: an instance of a class of `sklearn.preprocessing`; it is cloned.
 
         Raises:
-            PreprocessError: no such instance, no inverse, it does not fit these values, it does
-                not tell the classes of text apart, or the Label has a coder already. Numbers may
-                be meant for a regression: of these, `Queue.from_algorithm` says so.
+            PreprocessError: no such instance, no inverse, it does not fit these values, it gives
+                two classes of text one code (of numbers `Queue.from_algorithm` checks this), or
+                the Label has a coder already.
         """
         label = Label.get_by_id(label_id)
         encoder = encode.checked(sklearn_preprocess)
@@ -77,12 +94,8 @@ class LabelCoder(BaseModel):
                 label=label,
             )
 
-    def step(self) -> EncoderStep:
-        """Return the coder as a value."""
-        return _step(self)
 
-
-class FeatureCoder(BaseModel):
+class FeatureCoder(_Encodes, BaseModel):
     """One encoder of a Feature, applied to the columns that its filter matched."""
 
     idx = IntegerField()
@@ -112,9 +125,9 @@ class FeatureCoder(BaseModel):
     ) -> FeatureCoder:
         """Attach an encoder to the columns of a Feature that a filter matches.
 
-        The encoder is tried on all rows once, to find how it takes columns and what it calls its
-        output; that trial fit is thrown away. What is used is fitted on each Splitset's or Fold's
-        training rows (on all rows for categorical encoders, as the reference says).
+        A trial fit on all rows finds how it takes columns and the names of its output. The encoder
+        in use is fitted on the training rows of each Splitset or Fold (on all rows for categorical
+        encoders, as in the reference).
 
         Args:
             feature_id: the Feature's id.
@@ -143,38 +156,23 @@ class FeatureCoder(BaseModel):
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
             "FeatureCoder %d of Feature %d: %r takes %s; left over: %s.",
-            place,
-            feature.id,
-            encoder,
-            chosen.matching,
-            chosen.leftover or "none",
-        )
+            place, feature.id, encoder, chosen.matching, chosen.leftover or "none",
+        )  # fmt: skip
         with metastore.atomic():
             return cls.create(
                 idx=place,
                 sklearn_preprocess=cls.sklearn_preprocess.store(encoder),
                 encoded_column_names=list(fitted.output_columns),
-                matching_columns=chosen.matching,
-                leftover_columns=chosen.leftover,
-                leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={
-                    "include": include,
-                    "dtypes": column_filter.dtype_names(dtypes),
-                    "columns": listed(columns),
-                },
                 encoding_dimension=fitted.dimension,
                 only_fit_train=not categorical,
                 is_categorical=categorical,
                 feature=feature,
+                **matched(chosen, dtypes, columns, include=include),
             )
-
-    def step(self) -> EncoderStep:
-        """Return the coder as a value."""
-        return _step(self)
 
 
 def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.FittedEncoder) -> None:
-    """Refuse what codes text so that a class could not be told from its code."""
+    """Refuse an encoder that gives two classes of text one code."""
     is_text = not all(types.is_numeric_dtype(dtype) for dtype in rows.dtypes)
     known = label.classes()
     if is_text and known is not None and class_order.by_code(fitted, rows, known) is None:
@@ -189,12 +187,3 @@ def _warn_passed_over(encoder: object, found: str | None) -> None:
             "to its categories if the model is to know them.",
             stacklevel=3,
         )
-
-
-def _step(coder: LabelCoder | FeatureCoder) -> EncoderStep:
-    return EncoderStep(
-        columns=tuple(coder.matching_columns),
-        encoder=coder.sklearn_preprocess,
-        dimension=coder.encoding_dimension,
-        fit_on_all=not coder.only_fit_train,
-    )

@@ -1,4 +1,4 @@
-"""Dataset: rows and columns that were registered, known by their content."""
+"""Dataset: registered rows and columns, identified by their content."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Dataset(BaseModel):
                 name: makes this content a version of that name.
 
             Raises:
-                IngestError: the frame cannot be kept exactly; the message names the column.
+                IngestError: the frame cannot be stored exactly; the message names the column.
             """
             found = content.of_table(
                 dataframe, "dataframe", rename_columns=rename_columns, retype=retype
@@ -106,24 +106,21 @@ class Dataset(BaseModel):
             """Register a `.csv`, `.tsv` or `.parquet` file.
 
             In text files the words for blanks (`NA`, `null`, `nan`…) are blanks in columns of
-            numbers and truth values, and words in columns of text; an empty field is a blank. Text
-            is kept as written, also where `retype` asks for it (`01234`). What a file can hardly
-            mean is warned about, see `aiqc_core.stages.ingest.delimited`.
+            numbers and booleans, and words in columns of text; an empty field is a blank. Text
+            stays as written, also with `retype` (`01234`). Suspicious files give a warning, see
+            `aiqc_core.stages.ingest.delimited`.
 
             Args:
                 file_path: the file; its ending, in any case, says its format. A path that fsspec
                     knows works too.
-                ingest: copy the rows into the store; else they are read from the file whenever
-                    they are wanted, and a file that changed is refused.
-                rename_columns: new names, one for each column.
-                retype: a dtype for all columns, or `{column: dtype}` by the new names.
+                ingest: copy the rows into the store; else each use reads them from the file, and
+                    a file that changed is refused.
+                rename_columns: as in `from_df`, like `retype`, `description` and `name`.
                 header: `'infer'`, the number of a line, or None for a file without a header.
-                description: what is particular about these rows.
-                name: makes this content a version of that name.
 
             Raises:
                 IngestError: the file is missing, unreadable, of other separators than its ending
-                    says, or cannot be kept exactly.
+                    says, or cannot be stored exactly.
             """
             source = Source(content.TABULAR, str(file_path), header=header)
             found = content.read(
@@ -154,8 +151,7 @@ class Dataset(BaseModel):
                 name: makes this content a version of that name.
 
             Raises:
-                IngestError: another number of axes, a dtype that cannot be kept, or a missing
-                    file.
+                IngestError: another number of axes, a dtype that cannot be stored, or no file.
             """
             return Dataset._from_numpy(
                 content.SEQUENCE, arr3D_or_npyPath, ingest, rename_columns, retype,
@@ -174,15 +170,11 @@ class Dataset(BaseModel):
             description: str | None = None,
             name: str | None = None,
         ) -> Dataset:
-            """Register an array, or a `.npy` file; the arguments are those of a Sequence.
+            """Register an array, or a `.npy` file.
 
             Args:
                 arr4D_or_npyPath: `(samples, channels, rows, columns)`, or such a file's path.
-                ingest: see `Sequence.from_numpy`, as all that follows.
-                rename_columns: names along the last axis, the width.
-                retype: one dtype for all values.
-                description: what is particular about these images.
-                name: makes this content a version of that name.
+                ingest: see `Sequence.from_numpy`, as for all other arguments.
             """
             return Dataset._from_numpy(
                 content.IMAGE, arr4D_or_npyPath, ingest, rename_columns, retype,
@@ -202,12 +194,9 @@ class Dataset(BaseModel):
 
             Args:
                 folder_path: holds images of one mode and size, and nothing else but hidden files.
-                ingest: copy the pixels into the store; else they are read from the folder
-                    whenever they are wanted, and images that changed are refused.
-                rename_columns: names along the last axis, the width.
-                retype: one dtype for all pixels.
-                description: what is particular about these images.
-                name: makes this content a version of that name.
+                ingest: copy the pixels into the store; else each use reads them from the folder,
+                    and images that changed are refused.
+                rename_columns: as in `Sequence.from_numpy`, like all that follows.
 
             Raises:
                 IngestError: it lists every file that is damaged or differs.
@@ -231,12 +220,7 @@ class Dataset(BaseModel):
             Args:
                 urls: of images of one mode and size.
                 source_path: the place they share, for people; nothing reads it.
-                ingest: copy the pixels into the store; else they are fetched whenever they are
-                    wanted, and images that changed are refused.
-                rename_columns: names along the last axis, the width.
-                retype: one dtype for all pixels.
-                description: what is particular about these images.
-                name: makes this content a version of that name.
+                ingest: see `from_folder`, as for all that follows.
 
             Raises:
                 IngestError: it lists every url that failed, with its status.
@@ -309,7 +293,7 @@ class Dataset(BaseModel):
 
     @operation
     def set_info(self, name: str | None = None, description: str | None = None) -> None:
-        """Say what the Dataset is; its name is its versions' key and stays once it is set.
+        """Set the description; the name is the key of the versions and stays.
 
         Raises:
             IngestError: another name for a Dataset that has versions.
@@ -335,8 +319,8 @@ class Dataset(BaseModel):
             samples: positions of samples, in this order; all by default.
 
         Returns:
-            A DataFrame; of a sequence a list of one a sample, of images a list of lists of one a
-            channel.
+            A DataFrame; for a sequence a list with one a sample, for images a list of lists with
+            one a channel.
 
         Raises:
             SelectionError: a column or position that is not there.
@@ -356,7 +340,7 @@ class Dataset(BaseModel):
 
     @operation
     def to_pillow(self, samples: Positions | None = None) -> list[Any]:
-        """Return images as Pillow's, with the pixels that went in.
+        """Return images as Pillow's, with the stored pixels.
 
         Args:
             samples: positions of images, in this order; all by default.

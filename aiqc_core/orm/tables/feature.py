@@ -9,8 +9,8 @@ from peewee import ForeignKeyField
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
-from aiqc_core.orm.store.operation import operation
 from aiqc_core.orm.tables.dataset import Dataset
+from aiqc_core.orm.tables.selection import DatasetColumns
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess.pipeline import FeaturePlan
 from aiqc_core.stages.preprocess.samples import FeatureRecipe, trial_rows
@@ -18,13 +18,11 @@ from aiqc_core.stages.preprocess.samples import FeatureRecipe, trial_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     import pandas as pd
-    from numpy.typing import NDArray
 
 
-class Feature(BaseModel):
-    """Columns of a Dataset, with the coders that were attached to them."""
+class Feature(DatasetColumns, BaseModel):
+    """Columns of a Dataset, with their coders."""
 
     columns = JSONField()
     columns_excluded = JSONField(null=True)
@@ -64,54 +62,28 @@ class Feature(BaseModel):
         excluded = [name for name in dataset.columns if name not in columns]
         return cls.create(columns=columns, columns_excluded=excluded or None, dataset=dataset)
 
-    @operation
-    def to_df(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> pd.DataFrame:
-        """Return rows of the Feature's columns, or of some of them; see `Dataset.to_df`."""
-        return self.dataset.to_df(self._checked_columns(columns), samples)
-
-    @operation
-    def to_arr(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> NDArray[np.generic]:
-        """Return rows as an array `(samples, columns)`; see `Dataset.to_arr`."""
-        return self.dataset.to_arr(self._checked_columns(columns), samples)
-
     def trial_rows(self, columns: Sequence[str]) -> pd.DataFrame:
         """Return the rows of all samples `(samples × …, columns)`, filled, to try a coder on."""
         return trial_rows(self.dataset.load(columns, None), columns, self.recipe().fills)
 
-    @operation
-    def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
-        """Return `{column: dtype}` of the Feature's columns."""
-        return self.dataset.get_dtypes(self._checked_columns(columns))
-
-    def _checked_columns(self, columns: Sequence[str] | None) -> list[str]:
-        return checked_columns("columns", columns, self.columns)
-
     def plan(self) -> FeaturePlan:
-        """Return what preprocessing does to these columns, as a value."""
-        return FeaturePlan(
-            columns=tuple(self.columns),
-            steps=tuple(coder.step() for coder in self.ordered_coders()),
-        )
+        """Return the encoding of these columns as a value."""
+        steps = tuple(coder.step() for coder in self.ordered_coders())
+        return FeaturePlan(columns=tuple(self.columns), steps=steps)
 
     def recipe(self) -> FeatureRecipe:
-        """Return all that preprocessing does to this Feature, as a value."""
-        windows = [row.rule() for row in self.windows]
-        shapers = [row.reshape_indices for row in self.featureshapers]
+        """Return the preprocessing of this Feature as a value."""
         return FeatureRecipe(
             plan=self.plan(),
             fills=tuple(row.step() for row in self.ordered_interpolaters()),
-            windows=windows[0] if windows else None,
-            reshape_indices=shapers[0] if shapers else None,
+            windows=next((row.rule() for row in self.windows), None),
+            reshape_indices=next((row.reshape_indices for row in self.featureshapers), None),
         )
 
     def sample_count(self) -> int:
-        """Return how many samples it gives: windows where it has a Window, else rows."""
-        windows = [row.window_count for row in self.windows]
-        return windows[0] if windows else self.dataset.shape["samples"]
+        """Return how many samples it gives: those of its Window, else rows."""
+        rows = self.dataset.shape["samples"]
+        return next((row.window_count for row in self.windows), rows)
 
     def preprocessed_shape(self) -> tuple[int, ...]:
         """Return the shape of its samples before a FeatureShaper: `(samples, …, columns)`."""
@@ -132,14 +104,9 @@ class Feature(BaseModel):
 
     @property
     def fitted_featurecoders(self) -> object:
-        """The coders as fitted by the latest Splitset that has no Folds; None before that."""
-        for splitset in self.splitsets_without_folds():
-            fitted = splitset.fitted
+        """The coders as fitted by the latest Splitset without Folds; None before that."""
+        for use in sorted(self.splitset_uses, key=lambda use: use.splitset_id, reverse=True):
+            fitted = None if use.splitset.fold_count else use.splitset.fitted
             if fitted is not None:
-                return fitted.features[splitset.feature_ids.index(self.id)]
+                return fitted.features[use.splitset.feature_ids.index(self.id)]
         return None
-
-    def splitsets_without_folds(self) -> list[BaseModel]:
-        """Return the Splitsets without Folds that use this Feature, newest first."""
-        uses = sorted(self.splitset_uses, key=lambda use: use.splitset_id, reverse=True)
-        return [use.splitset for use in uses if not use.splitset.fold_count]

@@ -1,4 +1,4 @@
-"""Hyperparamset and Hyperparamcombo: the values to try, and each combination of them."""
+"""Hyperparamset and Hyperparamcombo: values to try, and their combinations."""
 
 from __future__ import annotations
 
@@ -56,9 +56,8 @@ class Hyperparamset(BaseModel):
             search_percent: the share to try, in (0, 1], rounded up.
             seed: of the draw; `None` draws one, which is stored.
             search: `'grid'`: every combination; `'random'`: a draw; `'tpe'`: the Queue asks Optuna
-                for each combination when it comes to train it, by the mean over folds and repeats
-                of the leading metric on the split that judges. `None` is a draw where a count is
-                given, else the grid.
+                for each combination, by the mean over folds and repeats of the ranking metric on
+                the ranking split. `None`: a draw where a count is given, else the grid.
 
         Raises:
             AlgorithmError: an empty list, a value that JSON would change, an impossible range, or
@@ -82,11 +81,11 @@ class Hyperparamset(BaseModel):
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether its combinations are suggested by results, while a Queue runs."""
+        """Whether results suggest its combinations while a Queue runs."""
         return self.search == TPE
 
     def planned(self) -> Plan:
-        """Return what it tries, worked out again."""
+        """Return the combinations it tries, planned again."""
         return plan(
             self.hyperparameters,
             search=self.search,
@@ -97,14 +96,10 @@ class Hyperparamset(BaseModel):
 
 
 def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None) -> None:
-    """Refuse hyperparameters that the functions of an Algorithm cannot take.
-
-    Raises:
-        AlgorithmError: see `train.arguments`.
-    """
+    """Raise AlgorithmError for hyperparameters that an Algorithm's functions cannot take."""
     try:
         user = restored(algorithm.payloads())
-    except Exception:  # noqa: BLE001 - what cannot be read here is said where it is used
+    except Exception:  # noqa: BLE001 - it is raised where the functions are used
         return
     arguments.refuse_unfit(user, parse(hyperparameters, tell=False))
 
@@ -124,13 +119,7 @@ class Hyperparamcombo(BaseModel):
     def add(
         cls, hyperparamset: Hyperparamset, combinations: list[dict[str, Any]], first: int
     ) -> None:
-        """Write combinations in their order, inside the caller's transaction.
-
-        Args:
-            hyperparamset: of which set.
-            combinations: their values.
-            first: the index of the first one.
-        """
+        """Write combinations of a set, numbered from `first` on, in the caller's transaction."""
         rows = (
             {
                 "idx": idx,

@@ -1,4 +1,4 @@
-"""LabelInterpolater and FeatureInterpolater: how blanks of which columns are filled."""
+"""LabelInterpolater and FeatureInterpolater: they fill blanks of columns."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 from peewee import BooleanField, ForeignKeyField, IntegerField
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
-from aiqc_core.stages.ingest.selection import listed
+from aiqc_core.orm.tables.selection import matched
 from aiqc_core.stages.preprocess import interpolate
-from aiqc_core.stages.preprocess.columns import dtype_names
 from aiqc_core.stages.preprocess.samples import FillStep
 
 if TYPE_CHECKING:
@@ -24,8 +22,20 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class LabelInterpolater(BaseModel):
-    """The interpolater of a Label: one, on floating columns."""
+class _Fills:
+    if TYPE_CHECKING:
+        matching_columns: Any
+        interpolate_kwargs: Any
+        process_separately: Any
+
+    def step(self) -> FillStep:
+        """Return the interpolater as a value."""
+        columns = tuple(self.matching_columns)
+        return FillStep(columns, self.interpolate_kwargs, bool(self.process_separately))
+
+
+class LabelInterpolater(_Fills, BaseModel):
+    """The one interpolater of a Label, on floating columns."""
 
     process_separately = BooleanField()
     interpolate_kwargs = JSONField()
@@ -43,8 +53,8 @@ class LabelInterpolater(BaseModel):
 
         Args:
             label_id: the Label's id.
-            process_separately: fill training rows among themselves, and other splits beside them;
-                False fills all rows at once, which leaks.
+            process_separately: fill training rows only from training rows; False fills all rows
+                at once, which leaks.
             interpolate_kwargs: what `DataFrame.interpolate` takes; by default a spline of order 1
                 in both directions, which smooths (`method='linear'` goes through the points).
 
@@ -58,20 +68,15 @@ class LabelInterpolater(BaseModel):
             raise PreprocessError(message)
         kwargs = interpolate.checked_kwargs(interpolate_kwargs)
         chosen = interpolate.matching(label.get_dtypes(), columns=label.columns)
-        with metastore.atomic():
-            return cls.create(
-                process_separately=process_separately,
-                interpolate_kwargs=kwargs,
-                matching_columns=chosen.matching,
-                label=label,
-            )
-
-    def step(self) -> FillStep:
-        """Return the interpolater as a value."""
-        return _step(self)
+        return cls.create(
+            process_separately=process_separately,
+            interpolate_kwargs=kwargs,
+            matching_columns=chosen.matching,
+            label=label,
+        )
 
 
-class FeatureInterpolater(BaseModel):
+class FeatureInterpolater(_Fills, BaseModel):
     """One interpolater of a Feature, on the columns that its filter matched."""
 
     idx = IntegerField()
@@ -103,8 +108,7 @@ class FeatureInterpolater(BaseModel):
 
         Args:
             feature_id: the Feature's id.
-            process_separately: see `LabelInterpolater.from_label`.
-            interpolate_kwargs: see `LabelInterpolater.from_label`.
+            process_separately: see `LabelInterpolater.from_label`, as for `interpolate_kwargs`.
             dtypes: dtypes of the filter.
             columns: columns of the filter; without any filter all floating columns that are left.
             verbose: whether the match is logged at INFO, else at DEBUG.
@@ -124,33 +128,12 @@ class FeatureInterpolater(BaseModel):
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
             "FeatureInterpolater %d of Feature %d fills %s; left over: %s.",
-            place,
-            feature.id,
-            chosen.matching,
-            chosen.leftover or "none",
+            place, feature.id, chosen.matching, chosen.leftover or "none",
+        )  # fmt: skip
+        return cls.create(
+            idx=place,
+            process_separately=process_separately,
+            interpolate_kwargs=kwargs,
+            feature=feature,
+            **matched(chosen, dtypes, columns),
         )
-        with metastore.atomic():
-            return cls.create(
-                idx=place,
-                process_separately=process_separately,
-                interpolate_kwargs=kwargs,
-                matching_columns=chosen.matching,
-                leftover_columns=chosen.leftover,
-                leftover_dtypes=chosen.leftover_dtypes,
-                original_filter={
-                    "include": True,
-                    "dtypes": dtype_names(dtypes),
-                    "columns": listed(columns),
-                },
-                feature=feature,
-            )
-
-    def step(self) -> FillStep:
-        """Return the interpolater as a value."""
-        return _step(self)
-
-
-def _step(row: LabelInterpolater | FeatureInterpolater) -> FillStep:
-    return FillStep(
-        tuple(row.matching_columns), row.interpolate_kwargs, bool(row.process_separately)
-    )

@@ -1,4 +1,4 @@
-"""Job and Attempt: what is to be trained, who is training it, and what came of it."""
+"""Job and Attempt: what to train, the process that trains it, and the result."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RUNNING, SUCCEEDED, FAILED, LOST = "running", "succeeded", "failed", "lost"
-PRUNED = "pruned"  # never begun, as its combination would not win: it counts as done
+PRUNED = "pruned"  # not started, as its combination would not win: it counts as done
 MEMORY, DEVICE_LOST = "out_of_memory", "device_lost"
 
 
@@ -45,7 +45,7 @@ class Job(BaseModel):
 
     @property
     def key(self) -> str:
-        """A name that follows from content: the Fold's index and the combination's hash."""
+        """A name from content: the Fold's index and the combination's hash."""
         fold = "nofold" if self.fold is None else f"f{self.fold.idx}"
         return f"{fold}_{self.combo_key}"
 
@@ -55,7 +55,7 @@ class Job(BaseModel):
         return "default" if self.hyperparamcombo is None else self.hyperparamcombo.key
 
     def seed(self, repeat_index: int) -> int:
-        """Return the seed of one training: of content and index only, never of order."""
+        """Return the seed of one training, from content and index, never from order."""
         return derive(self.queue.seed, self.key, repeat_index)
 
     def missing(self) -> list[int]:
@@ -66,10 +66,10 @@ class Job(BaseModel):
         return [index for index in range(self.repeat_count) if index not in done]
 
     def claim(self, repeat_index: int) -> Attempt | None:
-        """Take one training for this process, or return None when it is done or another's.
+        """Claim one training for this process; None if it is done or another process has it.
 
-        A claim whose process has ended (killed, say) is void, and so is one of another host that
-        has had no heartbeat for `AIQC_LEASE_SECONDS`.
+        A claim of a process that has ended is void, and one of another host without a heartbeat
+        for `AIQC_LEASE_SECONDS`.
         """
         with metastore.atomic():
             if repeat_index not in self.missing():
@@ -77,7 +77,7 @@ class Job(BaseModel):
             for attempt in self.running(repeat_index):
                 if attempt.is_alive():
                     return None
-                attempt.finish(LOST, attempt.epitaph())
+                attempt.finish(LOST, attempt.void_reason())
             attempt = Attempt.create(
                 job=self,
                 repeat_index=repeat_index,
@@ -89,29 +89,25 @@ class Job(BaseModel):
         return attempt
 
     def is_trained_in(self, run: str) -> bool:
-        """Say whether a training of this Job is recorded that a run has done itself.
-
-        Args:
-            run: what `liveness.working_for` was given when the training was claimed.
-        """
+        """Return whether a run, as `process_identity.working_for` had it, trained this Job."""
         done = Attempt.select().where(Attempt.job == self, Attempt.status == SUCCEEDED)
         return any(attempt.owner.get("run") == run for attempt in done)
 
     def training_name(self, repeat_index: int) -> str:
-        """Return what names one training in logs and files: of ids and content, no path in it."""
+        """Return the name of one training in logs and files, from ids and content."""
         return f"q{self.queue_id}_{self.key}_r{repeat_index}"
 
     def file_name(self, repeat_index: int) -> str:
-        """Return what names the files of one training while it is not recorded.
+        """Return the name of the files of one training until it is recorded.
 
-        With the moment at which its Queue was made: a store that takes the place of another one
-        gives out the same ids, and must not take the other's files for its own.
+        It holds the time at which the Queue was made: another store in the same place gives out
+        the same ids, and must not take these files for its own.
         """
         made = hashlib.sha256(self.queue.time_created.isoformat().encode()).hexdigest()
         return f"{self.training_name(repeat_index)}_{made[:8]}"
 
     def running(self, repeat_index: int) -> list[Attempt]:
-        """Return the attempts at one training that nobody ended."""
+        """Return the attempts at one training that have not ended."""
         of_this = (Attempt.job == self) & (Attempt.repeat_index == repeat_index)
         return list(Attempt.select().where(of_this, Attempt.status == RUNNING))
 
@@ -122,10 +118,10 @@ class Attempt(BaseModel):
     Attributes:
         kind: of a failure: `'exception'`, `'out_of_memory'`, `'exit'`, `'bad_result'`, `'died'`,
             `'time_limit'` or `'device_lost'`.
-        peak_memory_mb: the most memory (MiB) that its process held; None where it was not seen.
-        device: what it trained on; see `JobOutcome`. None where that is not known.
+        peak_memory_mb: the most memory (MiB) of its process; None if it was not measured.
+        device: what it trained on; see `JobOutcome`. None if unknown.
         holder: the process that claimed it, for its heartbeat.
-        beat: when that was last heard of, in whole seconds since 1970 by the database's time.
+        beat: the last heartbeat, in whole seconds since 1970 by the database's time.
     """
 
     repeat_index = IntegerField()
@@ -142,17 +138,16 @@ class Attempt(BaseModel):
     job = ForeignKeyField(Job, backref="attempts")
 
     def is_alive(self) -> bool:
-        """Say whether the process that claimed it still runs, or may well do so.
+        """Return whether the process that claimed it still runs.
 
-        Of one that cannot be seen from here, on another host or in another container, its
-        heartbeat tells.
+        For a process on another host or in another container its heartbeat decides.
         """
         if process_identity.is_visible(self.owner):
             return process_identity.is_alive(self.owner)
         return not heartbeat.is_overdue(self.beat, self.time_created)
 
-    def epitaph(self) -> str:
-        """Return why a claim that is not alive is void."""
+    def void_reason(self) -> str:
+        """Return why the claim of a process that is not alive is void."""
         if process_identity.is_visible(self.owner):
             return "its process ended before it was recorded"
         return (
@@ -161,11 +156,11 @@ class Attempt(BaseModel):
         )
 
     def succeed(self, outcome: JobOutcome) -> bool:
-        """Record that a Predictor came of it; False when the claim is another's by now."""
+        """Record a training that succeeded; False if another process has taken the claim."""
         return self.finish(
             SUCCEEDED,
             peak_memory_mb=outcome.peak_memory_mb,
-            device=getattr(outcome, "device", None),  # one kept by an earlier version has none
+            device=getattr(outcome, "device", None),  # not in files of an earlier version
         )
 
     def finish(
@@ -178,11 +173,11 @@ class Attempt(BaseModel):
         peak_memory_mb: float | None = None,
         device: dict[str, Any] | None = None,
     ) -> bool:
-        """Record how the attempt ended, and let go of the claim.
+        """Record how the attempt ended, and release the claim.
 
         Returns:
-            False, and nothing is written, when the claim was taken over: its process was stopped
-            for longer than a lease, and another one trains or has trained in its place.
+            False, with nothing written, if another process took the claim over, because this one
+            was stopped for longer than a lease.
         """
         self.status, self.reason, self.traceback = status, reason, traceback
         self.kind, self.peak_memory_mb, self.device = kind, peak_memory_mb, device
@@ -204,10 +199,9 @@ class Attempt(BaseModel):
         return False
 
     def release(self, reason: str) -> None:
-        """Give the claim back, so that the next run takes it at once.
+        """Release the claim, so that the next run takes it at once.
 
-        Where the store cannot be written this is only logged: something else went wrong before,
-        which must not be hidden.
+        A store that cannot be written is only logged: it must not hide an earlier error.
         """
         try:
             self.finish(LOST, reason)

@@ -12,8 +12,8 @@ from peewee import ForeignKeyField, IntegerField
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
-from aiqc_core.orm.store.operation import operation
 from aiqc_core.orm.tables.dataset import Dataset
+from aiqc_core.orm.tables.selection import DatasetColumns
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess import classes as class_order
 from aiqc_core.stages.preprocess import encode
@@ -22,8 +22,6 @@ from aiqc_core.stages.preprocess.samples import trial_rows
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.pipeline import EncoderStep
     from aiqc_core.stages.preprocess.samples import FillStep
 
@@ -31,7 +29,7 @@ SHOWN_ROWS = 5
 TWO = 2
 
 
-class Label(BaseModel):
+class Label(DatasetColumns, BaseModel):
     """Columns of a tabular Dataset; several columns are one-hot.
 
     Attributes:
@@ -54,13 +52,11 @@ class Label(BaseModel):
         Args:
             dataset_id: the id of a tabular Dataset.
             columns: which; all by default.
-            positive: of a label of two classes, for `classification_binary`, the class that
-                precision, recall, f1, their curves, calibration and thresholds are of, by its
-                value, such as `"fraud"`. By default the class of code 1: the second of the
-                label's coder, which without one, or with one that sorts, is the second of the
-                sorted classes. What is learned and the stored probabilities stay of code 1.
-                Another positive class wants another Label, and so a Splitset and a Queue of its
-                own: what an earlier one has scored is never shown for it.
+            positive: for `classification_binary`, the class that precision, recall, f1, their
+                curves, calibration and thresholds are of, by its value, such as `"fraud"`. By
+                default the class of code 1 of the label's coder; without one, or with one that
+                sorts, the second of the sorted classes. Training and stored probabilities stay
+                with code 1. Another positive class needs a Label, Splitset and Queue of its own.
 
         Raises:
             SelectionError: the Dataset is not tabular, a column is unknown, several columns are
@@ -84,44 +80,21 @@ class Label(BaseModel):
             dataset=dataset,
         )
 
-    @operation
-    def to_df(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> pd.DataFrame:
-        """Return rows of the Label's columns; see `Dataset.to_df`."""
-        return self.dataset.to_df(self._checked_columns(columns), samples)
-
-    @operation
-    def to_arr(
-        self, columns: Sequence[str] | None = None, samples: Sequence[int] | None = None
-    ) -> NDArray[np.generic]:
-        """Return rows as an array, always `(samples, columns)`; see `Dataset.to_arr`."""
-        return self.dataset.to_arr(self._checked_columns(columns), samples)
-
-    @operation
-    def get_dtypes(self, columns: Sequence[str] | None = None) -> dict[str, str]:
-        """Return `{column: dtype}` of the Label's columns."""
-        return self.dataset.get_dtypes(self._checked_columns(columns))
-
-    def _checked_columns(self, columns: Sequence[str] | None) -> list[str]:
-        return checked_columns("columns", columns, self.columns)
-
     def step(self) -> EncoderStep | None:
-        """Return the label's coder as a value, None where there is none."""
-        coders = list(self.labelcoders)
-        return coders[0].step() if coders else None
+        """Return the label's coder as a value; None without one."""
+        return next((coder.step() for coder in self.labelcoders), None)
 
     def fills(self) -> tuple[FillStep, ...]:
-        """Return the label's interpolater as a value, none where there is none."""
+        """Return the label's interpolater as a value; empty without one."""
         return tuple(row.step() for row in self.labelinterpolaters)
 
     def classes(self) -> list[object] | None:
-        """Return the classes that predictions are decoded to: values, or the one-hot columns."""
+        """Return the classes of decoded predictions: values, or the one-hot columns."""
         return self.columns if self.column_count > 1 else self.unique_classes
 
     @property
     def positive_class(self) -> Any:
-        """Of two classes the positive one, chosen or the one of code 1; None of other labels."""
+        """The positive class of two, chosen or that of code 1; None for other labels."""
         if self.positive is not None:
             return self.positive
         ordered = self.classes_by_code() if self.column_count == 1 else None
@@ -130,9 +103,9 @@ class Label(BaseModel):
         return found if is_json else str(found)  # a time, as in `unique_classes`
 
     def classes_by_code(self) -> tuple[Any, ...] | None:
-        """Return the classes in the order of their codes, as the label's coder gives them.
+        """Return the classes by the codes of the label's coder.
 
-        None for a continuous label, and where the coder does not tell the classes apart.
+        None for a continuous label, and where the coder gives two classes one code.
         """
         known, step = self.classes(), self.step()
         if known is None or step is None:
@@ -142,7 +115,7 @@ class Label(BaseModel):
 
     @property
     def fitted_labelcoder(self) -> object:
-        """The coder as fitted by the latest Splitset that has no Folds; None before that."""
+        """The coder as fitted by the latest Splitset without Folds; None before that."""
         for splitset in sorted(self.splitsets, key=lambda row: row.id, reverse=True):
             fitted = None if splitset.fold_count else splitset.fitted
             if fitted is not None:
@@ -182,10 +155,7 @@ def checked_positive(positive: Any, columns: Sequence[str], classes: list[Any] |
 
 def _refuse_not_one_hot(frame: pd.DataFrame) -> None:
     values = frame.to_numpy()
-    numeric = all(
-        types.is_numeric_dtype(dtype) or types.is_bool_dtype(dtype) for dtype in frame.dtypes
-    )
-    if numeric:
+    if all(types.is_numeric_dtype(kind) or types.is_bool_dtype(kind) for kind in frame.dtypes):
         numbers = values.astype(float)
         is_hot = np.isin(numbers, (0.0, 1.0)).all(axis=1) & (numbers.sum(axis=1) == 1.0)
     else:

@@ -1,8 +1,7 @@
-"""Steps from each version of the store's tables to the next.
+"""Migrate a store's tables from each version to the next, on SQLite and PostgreSQL.
 
-A step holds its own DDL, frozen when its version was released: it reads no class, index or
-constant of today's tables, which later versions change. It works on SQLite and on PostgreSQL.
-Nothing is removed, so a step keeps every row; a SQLite file is copied before the first of them.
+A step holds its own DDL, frozen at its release: it reads no class, index or constant of today's
+tables, which later versions change. No step removes rows; a SQLite file is copied beforehand.
 """
 
 from __future__ import annotations
@@ -37,11 +36,7 @@ ON_POSTGRESQL = {
 
 
 def found_version() -> int:
-    """Return the version of the store's tables, read without any class of today.
-
-    Raises:
-        MetastoreError: the store does not say.
-    """
+    """Return the version of the store's tables; MetastoreError if the store has none."""
     row = metastore.execute_sql(
         "SELECT value FROM storeinfo WHERE key = 'schema_version'"
     ).fetchone()
@@ -55,44 +50,26 @@ def found_version() -> int:
 
 
 def migrate(found: int, wanted: int) -> None:
-    """Bring the store from a version to a later one, in the transaction of the caller.
-
-    Args:
-        found: the version it has.
-        wanted: the version that the program knows.
-    """
+    """Bring the store from a version to a later one, in the transaction of the caller."""
     for version in range(found, wanted):
         STEPS[version]()
     note_version(wanted)
 
 
 def note_version(version: int) -> None:
-    """Write which version the store's tables have."""
+    """Write the version of the store's tables."""
     metastore.execute_sql(
         f"UPDATE storeinfo SET value = '{version:d}' WHERE key = 'schema_version'"  # noqa: S608
     )
 
 
 def add_column(table: str, column: str, kind: str, rest: str = "") -> None:
-    """Add a column to a table, empty in the rows that are there.
-
-    Args:
-        table: its name in the database.
-        column: the new one's.
-        kind: `TEXT`, `LONG_TEXT`, `NUMBER`, `INTEGER` or `FLAG`.
-        rest: what else is said of it, in SQL that both databases know.
-    """
+    """Add a column to a table, empty in present rows; `rest` is SQL that both databases know."""
     metastore.execute_sql(f"ALTER TABLE {table} ADD COLUMN {column} {_here(kind)} {rest}".rstrip())
 
 
 def add_table(table: str, columns: dict[str, tuple[str, str]], *indexed: str) -> None:
-    """Add a table.
-
-    Args:
-        table: its name in the database.
-        columns: kind, as in `add_column` or `ID`, and the rest of each column.
-        indexed: columns that get an index of their own.
-    """
+    """Add a table with `(kind, rest)` of each column, and an index of each `indexed` one."""
     lines = [f"{name} {_here(kind)} {rest}".rstrip() for name, (kind, rest) in columns.items()]
     metastore.execute_sql(f"CREATE TABLE {table} ({', '.join(lines)})")
     for column in indexed:

@@ -1,7 +1,6 @@
-"""Give out numbers that no other row has or had: versions, places in an order, names with one.
+"""Give out numbers that no other row has or had: versions, places in an order, numbered names.
 
-A count gives a number twice once a row has been deleted. What was given out by name is noted in
-the store, so that a number stays with the row that had it after that row is gone.
+A count would repeat numbers of deleted rows. The store notes the last number of each name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 def next_version(table: type[BaseModel], name: str | None) -> int | None:
     """Return the version of a new row of this name, from 1 on; None without a name.
 
-    To be called in the transaction that writes the row: no other one writes meanwhile.
+    Call it in the transaction that writes the row.
     """
     if name is None:
         return None
@@ -30,29 +29,16 @@ def next_version(table: type[BaseModel], name: str | None) -> int | None:
 
 
 def next_index(rows: Any, column: Any) -> int:
-    """Return the place of a new row behind others, from 0 on.
-
-    Args:
-        rows: a query of the others.
-        column: what holds their places.
-    """
+    """Return the place of a new row after others, from 0 on, by a query and a column of them."""
     newest = rows.select(fn.MAX(column)).order_by().scalar()
     return 0 if newest is None else newest + 1
 
 
 def next_number(of: str, *, after: int) -> int:
-    """Return a number that was not given out for something, and note it.
-
-    Args:
-        of: what is numbered.
-        after: the newest number that is in use.
-    """
+    """Return and note a new number of something, after the newest that is in use."""
     key = f"last number: {of}"
     with metastore.atomic():
         noted = StoreInfo.get_or_none(StoreInfo.key == key)
         number = 1 + max(after, 0 if noted is None else int(noted.value))
-        if noted is None:
-            StoreInfo.insert(key=key, value=str(number)).execute()
-        else:
-            StoreInfo.update(value=str(number)).where(StoreInfo.key == key).execute()
+        StoreInfo(key=key, value=str(number)).save(force_insert=noted is None)
     return number

@@ -1,4 +1,4 @@
-"""Prediction: what a Predictor says of each split, and how right it is."""
+"""Prediction: the predictions of a Predictor for each split, and their metrics."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Prediction(BaseModel):
         probabilities: `{split: array}`, binary `(samples,)`, multi `(samples, classes)`; None for
             regression.
         metrics: `{split: {metric: value}}`, unrounded; NaN where undefined.
-        metric_notes: `{split: {metric: reason}}` for each NaN; of the training split also what
-            is to be known of the model, by `'outputs'`, `'predictions'` and `'weights'`.
+        metric_notes: `{split: {metric: reason}}` for each NaN; for the training split also notes
+            on the model's `'outputs'`, `'predictions'` and `'weights'`.
         metrics_aggregate: `{metric: {mean, median, pstdev, minimum, maximum}}` over the splits.
         feature_importance: `{feature id: {column: {median, loss_impacts}}}` on the train split.
         splitset: the inference Splitset that was predicted; None for the Prediction of a training.

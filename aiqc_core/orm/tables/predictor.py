@@ -1,4 +1,4 @@
-"""Predictor: a trained model and how it came to be."""
+"""Predictor: a trained model and its history."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Predictor(BaseModel):
     """One trained model of one Job.
 
     Attributes:
-        adopted_from: id of the Predictor of another Queue that this one is a copy of, because all
-            that it follows from was equal; None for one that was trained.
+        adopted_from: id of the equal Predictor of another Queue that this one is a copy of; None
+            for one that was trained.
         outputs: what a classifier gives, and how that is known: `{"kind": "probabilities",
             "how": "last activation"}`. The other kinds are `"logits"` and `"log-probabilities"`;
             `how` is also `"stated"`, `"loss"` or `"values"`, the last of which is a guess.
@@ -90,16 +90,13 @@ class Predictor(BaseModel):
 
     @property
     def classes(self) -> tuple[Any, ...] | None:
-        """The classes by their codes, as the fitted label coder orders them; None without.
-
-        All that turns a code into a class asks here: figures, tables, traces and estimators.
-        """
+        """The classes by the codes of the fitted label coder; None without a label."""
         fitted: Any = self.fitted_preprocessing
         return None if fitted.label is None else fitted.label.classes
 
     @property
     def positive_class(self) -> Any:
-        """The class that precision, recall and f1 are of; None but for a binary analysis."""
+        """The class that precision, recall and f1 are of; None unless the analysis is binary."""
         return self.job.queue.positive_class
 
     @property

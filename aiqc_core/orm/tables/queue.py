@@ -1,4 +1,4 @@
-"""Queue: every combination on every Fold, trained, compared and resumed."""
+"""Queue: trains, resumes and compares every combination on every Fold."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Queue(BaseModel):
 
     Attributes:
         positive: of a binary analysis the class that precision, recall and f1 are of.
-        metric: what ranks its models wherever no other is named; None for the default of the
-            analysis type. It steers searches and pruners, and changes no model that is trained.
+        metric: ranks its models by default; None for the default of the analysis type. It guides
+            searches and pruners, and changes no trained model.
     """
 
     metric = CharField(null=True)
@@ -57,16 +57,14 @@ class Queue(BaseModel):
 
     @property
     def positive_class(self) -> Any:
-        """The class that precision, recall and f1 are of; None but for a binary analysis."""
+        """The class that precision, recall and f1 are of; None unless the analysis is binary."""
         if self.positive is not None:
             return self.positive
-        if self.algorithm.analysis_type != BINARY:
-            return None
-        return positive_of(self.algorithm, self.splitset)  # of an earlier version
+        return positive_of(self.algorithm, self.splitset)  # a Queue of an earlier version
 
 
 def positive_of(algorithm: Algorithm, splitset: Splitset) -> Any:
-    """Return the positive class of a binary analysis; None of another."""
+    """Return the positive class of a binary analysis; None for another."""
     if algorithm.analysis_type != BINARY:
         return None
     label: Any = splitset.label

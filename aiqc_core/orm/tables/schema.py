@@ -1,4 +1,4 @@
-"""The version of the store's tables, checked whenever a process opens it."""
+"""Check the version of the store's tables when a process opens it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StoreInfo(Model):
 
 
 def tables() -> list[type[Model]]:
-    """Return every table of the store; all of `aiqc_core.orm` must be imported."""
+    """Return every table of the store, once all of `aiqc_core.orm` is imported."""
     return [StoreInfo, Blob, BlobChunk, *BaseModel.__subclasses__()]
 
 
@@ -76,11 +76,7 @@ def prepare() -> None:
 
 
 def foreign_programs(found: Iterable[tuple[str, str]]) -> list[str]:
-    """Return, for people, the triggers and those views that stand in place of a table.
-
-    Args:
-        found: kind and name of each trigger and view. Other views harm nobody, and may be of use.
-    """
+    """Return, for people, all triggers and those views that take the place of a table."""
     ours = {table._meta.table_name for table in tables()}
     return [f"{kind} {name!r}" for kind, name in found if kind == "trigger" or name in ours]
 
@@ -90,8 +86,8 @@ def _refuse_programs() -> None:
     if found:
         message = (
             f"metastore: {metastore.describe()} holds {', '.join(found)}, which AIQC does not "
-            "make: they would run at its writes, or answer for its tables. If you trust the file "
-            "otherwise, drop them with sqlite3."
+            "make: they would run at its writes, or answer for its tables. If you trust the rest "
+            "of the file, drop them with sqlite3."
         )
         raise MetastoreError(message)
 

@@ -1,4 +1,4 @@
-"""FeatureShaper: the shape in which a Feature's samples reach a model."""
+"""FeatureShaper: the shape of a Feature's samples for a model."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ class FeatureShaper(BaseModel):
         """
         feature = Feature.get_by_id(feature_id)
         if list(feature.featureshapers):
-            message = (
-                f"feature_id: Feature {feature.id} has a shaper already; make another Feature."
-            )
+            message = f"feature_id: Feature {feature.id} has a shaper; make another Feature."
             raise PreprocessError(message)
         planned = reshape.plan(feature.preprocessed_shape(), reshape_indices)
         with metastore.atomic():

@@ -1,8 +1,7 @@
-"""Snapshot and Declared: which rows stand for a declared experiment, as of which data.
+"""Snapshot and Declared: the rows of a declared experiment, for each state of its data.
 
-A snapshot is "the data as of": a key that a schedule, a sensor or a person gives. The rows that
-an experiment's declaration leads to are found again by the digest of what they were made from, so
-that walking an unchanged declaration over unchanged data makes no new row.
+A schedule, a sensor or a person gives a snapshot its key. The rows of a declaration are found by
+the digest of their inputs, so that an unchanged declaration over unchanged data makes no new row.
 """
 
 from __future__ import annotations
@@ -47,13 +46,13 @@ class Declared(BaseModel):
         inputs: object,
         make: Callable[[], Row],
     ) -> Row:
-        """Return the row made from these inputs before, or make it, in one transaction.
+        """Return the row that a stage made from these inputs before, or make it.
 
         Args:
             table: the table of the row.
             experiment: the experiment's name.
-            stage: which step of its chain.
-            inputs: all that the row follows from, as JSON can hold it.
+            stage: the step of its chain.
+            inputs: all that determines the row, as JSON can hold it.
             make: makes the row.
         """
         digest = digest_of_inputs(inputs)
@@ -66,13 +65,9 @@ class Declared(BaseModel):
 
     @classmethod
     def replace_row(
-        cls,
-        experiment: str,
-        stage: str,
-        inputs: object,
-        make: Callable[[], Row],
+        cls, experiment: str, stage: str, inputs: object, make: Callable[[], Row]
     ) -> Row:
-        """Make the row again, which is from now on what these inputs give; see `find_or_make`."""
+        """Make the row of these inputs again; see `find_or_make`."""
         with metastore.atomic():
             return cls._note(make(), experiment, stage, digest_of_inputs(inputs))
 
@@ -96,8 +91,8 @@ class Snapshot(BaseModel):
     """One state of an experiment's data, and the row of each stage that was made for it.
 
     Attributes:
-        metric: what ranks its models, as it was declared when the snapshot was last walked; its
-            Queue, which snapshots of equal data share, has that of the last walk of any.
+        metric: ranks its models, as declared when the snapshot was last walked; its Queue, which
+            snapshots of equal data share, has the metric of the last walk of any.
     """
 
     experiment = CharField()
@@ -110,19 +105,19 @@ class Snapshot(BaseModel):
 
     @classmethod
     def of(cls, experiment: str, key: str) -> Self:
-        """Return the snapshot with this key, made when it is new."""
+        """Return the snapshot with this key; make it if it is new."""
         with metastore.atomic():
             return cls.get_or_create(experiment=experiment, key=key)[0]
 
     @classmethod
     def take(cls, experiment: str, key: str) -> bool:
-        """Make the snapshot with this key; False, and nothing done, when it is there."""
+        """Make the snapshot with this key; return False if it is there."""
         with metastore.atomic():
             return cls.get_or_create(experiment=experiment, key=key)[1]
 
     @classmethod
     def put(cls, experiment: str, key: str, stage: str, row: BaseModel) -> None:
-        """Note that a stage of this snapshot is this row."""
+        """Store this row as a stage of the snapshot."""
         with metastore.atomic():
             snapshot = cls.of(experiment, key)
             if snapshot.rows.get(stage) != row.id:
@@ -133,7 +128,7 @@ class Snapshot(BaseModel):
         """Return the row of a stage.
 
         Raises:
-            NotFoundError: that stage was not materialised for this snapshot yet.
+            NotFoundError: the stage was not materialised for this snapshot, or was deleted.
         """
         row_id = self.rows.get(stage)
         if row_id is None:
@@ -154,10 +149,10 @@ class Snapshot(BaseModel):
 
 
 def forget_deleted() -> None:
-    """Take out what `Declared` notes of deleted rows, which it names without a key.
+    """Delete what `Declared`, which has no foreign keys, stores of deleted rows.
 
-    A Snapshot stays: its key goes on being that of the data that were deleted, so that no other
-    data get it, and Dagster's partition is found by it. Whoever reads it says that they are gone.
+    A Snapshot stays: its key still stands for the deleted data, no other data get it, and Dagster
+    finds its partition by it. `get_row` says that the rows are gone.
     """
     tables = {table._meta.table_name: table for table in BaseModel.__subclasses__()}
     for stage in STAGES:
@@ -170,6 +165,6 @@ after_cascade.append(forget_deleted)
 
 
 def digest_of_inputs(inputs: object) -> str:
-    """Return the digest by which a row is found that was made from these inputs."""
+    """Return the digest of a row's inputs, by which the row is found."""
     text = json.dumps(inputs, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

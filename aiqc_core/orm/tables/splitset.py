@@ -1,8 +1,8 @@
-"""Splitset and Fold: which rows train, which judge, and the samples made from them."""
+"""Splitset and Fold: the rows that train, validate and test, and the samples made from them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField, IntegerField
 
@@ -29,7 +29,21 @@ else:
 SEED_LIMIT = 2**31
 
 
-class Splitset(BaseModel):
+class _Split:
+    if TYPE_CHECKING:
+        fitted_preprocessing: Any
+
+    @property
+    def fitted(self) -> Fitted | None:
+        """What was fitted on the rows that train; None before the samples are cached."""
+        return self.fitted_preprocessing
+
+    def positions(self) -> dict[str, NDArray[np.int64]]:
+        """Return `{split: positions}` as arrays."""
+        return positions_of(raw(self, "samples"))
+
+
+class Splitset(_Split, BaseModel):
     """Features and a Label, cut into train, validation and test, and train into Folds."""
 
     samples = PositionsField()
@@ -70,7 +84,7 @@ class Splitset(BaseModel):
 
     @property
     def judged_on(self) -> str:
-        """The split that judges training: the one for evaluation, else the one that trains."""
+        """The split that ranks trainings: that for evaluation, else the one that trains."""
         return self.key_evaluation or self.key_train or ""
 
     @property
@@ -88,15 +102,6 @@ class Splitset(BaseModel):
         """The Folds by index; empty where there are none."""
         return list(self.folds.order_by(Fold.idx))
 
-    @property
-    def fitted(self) -> Fitted | None:
-        """What was fitted on the train split; None before the samples are cached."""
-        return self.fitted_preprocessing
-
-    def positions(self) -> dict[str, NDArray[np.int64]]:
-        """Return `{split: positions}` as arrays."""
-        return positions_of(raw(self, "samples"))
-
     def parts(self) -> list[Fold | None]:
         """Return the Folds, or `[None]` where there are none."""
         return list(self.ordered_folds) or [None]
@@ -113,8 +118,8 @@ class SplitsetFeature(BaseModel):
         indexes = ((("splitset", "idx"), True),)
 
 
-class Fold(BaseModel):
-    """One cut of train into the part that trains and the part that is left out."""
+class Fold(_Split, BaseModel):
+    """One cut of the train split into a part that trains and a part that is left out."""
 
     idx = IntegerField()
     samples = PositionsField()
@@ -123,15 +128,6 @@ class Fold(BaseModel):
 
     class Meta:
         indexes = ((("splitset", "idx"), True),)
-
-    def positions(self) -> dict[str, NDArray[np.int64]]:
-        """Return `{split: positions}` as arrays."""
-        return positions_of(raw(self, "samples"))
-
-    @property
-    def fitted(self) -> Fitted | None:
-        """What was fitted on `folds_train_combined`; None before the samples are cached."""
-        return self.fitted_preprocessing
 
     @property
     def fitted_featurecoders(self) -> object:

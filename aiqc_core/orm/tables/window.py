@@ -1,4 +1,4 @@
-"""Window: how the rows of a Feature become overlapping samples, and what they predict."""
+"""Window: it makes overlapping samples of a Feature's rows, and their targets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 from peewee import BooleanField, ForeignKeyField, IntegerField
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.stages.preprocess import window
 
 
 class Window(BaseModel):
-    """Sliding windows, stored as their rule; the lists of positions are written when asked for."""
+    """Sliding windows, stored as their rule; lists of positions are computed on access."""
 
     size_window = IntegerField()
     size_shift = IntegerField()
@@ -28,8 +27,8 @@ class Window(BaseModel):
     ) -> Window:
         """Lay windows over the first axis of a Feature; they become its samples.
 
-        `size_shift` is both the step from one window to the next and the horizon of the forecast:
-        where `size_window` is larger, an input overlaps with its own target.
+        `size_shift` is both the step to the next window and the horizon of the forecast: if
+        `size_window` is larger, an input overlaps with its own target.
 
         Args:
             feature_id: the Feature's id; it may have one Window, made before its Splitsets.
@@ -47,20 +46,19 @@ class Window(BaseModel):
             raise PreprocessError(message)
         if list(feature.splitset_uses):
             message = (
-                f"feature_id: Feature {feature.id} is cut by a Splitset already, whose samples "
-                "are rows. Make the Window first, or another Feature."
+                f"feature_id: Feature {feature.id} is cut by a Splitset already, with rows as its "
+                "samples. Make the Window first, or another Feature."
             )
             raise PreprocessError(message)
         samples = feature.dataset.shape["samples"]
         rule = window.plan(samples, size_window, size_shift, record_shifted)
-        with metastore.atomic():
-            return cls.create(
-                size_window=rule.size_window,
-                size_shift=rule.size_shift,
-                record_shifted=rule.record_shifted,
-                window_count=rule.count,
-                feature=feature,
-            )
+        return cls.create(
+            size_window=rule.size_window,
+            size_shift=rule.size_shift,
+            record_shifted=rule.record_shifted,
+            window_count=rule.count,
+            feature=feature,
+        )
 
     def rule(self) -> window.Windows:
         """Return the windows as a value."""
