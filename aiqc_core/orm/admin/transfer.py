@@ -99,11 +99,10 @@ def move(to: str, *, begun: Callable[[int], None], done: Callable[[str, int], No
             seconds=time.monotonic() - start,
         )
     except PeeweeException as error:
-        message = (
+        raise MetastoreError(
             f"aiqc migrate: {target.describe()} could not be filled ({error}). It holds nothing, "
             f"and {source.describe()} is as it was."
-        )
-        raise MetastoreError(message) from error
+        ) from error
     finally:
         target.close()
 
@@ -141,11 +140,10 @@ class _Contents:
         """Return the size of each content; None of one on an object store."""
         damaged = sorted(d for d, made in self._hashers.items() if made.hexdigest() != d)
         if damaged:
-            message = (
+            raise MetastoreError(
                 f"aiqc migrate: {len(damaged)} contents do not have their SHA-256 ({damaged[0]}, "
                 "say): the source is damaged. Run aiqc doctor; nothing is kept of the copy."
             )
-            raise MetastoreError(message)
         return {d: self._sizes.get(d, None if size else 0) for d, size in self._declared.items()}
 
 
@@ -160,21 +158,19 @@ def _target(to: str) -> Store:
 def _refuse_running() -> None:
     alive = [a for a in Attempt.select().where(Attempt.status == RUNNING) if a.is_alive()]
     if alive:
-        message = (
+        raise MetastoreError(
             f"aiqc migrate: {len(alive)} trainings are running (Job {alive[0].job_id}, say), and "
             "what they record from now on would stay behind. Let them end, then migrate."
         )
-        raise MetastoreError(message)
 
 
 def _refuse_contents(target: Store) -> None:
     found = target.get_tables()
     if found:
-        message = (
+        raise MetastoreError(
             f"aiqc migrate: {target.describe()} is not empty: it has {len(found)} tables "
             f"({', '.join(found[:5])}, …). Give an empty database or a new folder."
         )
-        raise MetastoreError(message)
 
 
 def _copied(
@@ -255,12 +251,11 @@ def _canonical(value: Any) -> Any:
 
 def _refuse_difference(table: type[Model], wanted: _Seen, found: _Seen) -> None:
     if wanted != found:
-        message = (
+        raise MetastoreError(
             f"aiqc migrate: table {table._meta.table_name!r} was read back otherwise than it was "
             f"written: {found.count} rows for {wanted.count}, digest {found.digest:064x} for "
             f"{wanted.digest:064x}. Nothing is kept of the copy; the source is as it was."
         )
-        raise MetastoreError(message)
 
 
 def _hand_on_key(target: Store) -> None:

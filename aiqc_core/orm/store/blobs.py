@@ -176,12 +176,11 @@ def _size(digest: str) -> int | None:
 def _object_pieces(digest: str, size: int) -> Iterator[bytes]:
     store = objects.configured()
     if store is None:
-        message = (
+        raise MetastoreError(
             f"metastore: the bytes {digest[:12]}… are not in {config.shown_store()}: they were "
             "stored on an object store, or are lost. Set AIQC_ARTIFACTS as it was when they were "
             "stored; if they never left the metastore, restore it from a backup."
         )
-        raise MetastoreError(message)
     found = store.size(object_name(digest))
     if found is None:
         raise _object_error(store, digest, "is missing")
@@ -205,8 +204,7 @@ def _refuse_damaged(digest: str, found: str) -> None:
     store = objects.configured()
     if store is not None and _size(digest) and not _is_in_chunks(digest):
         raise _object_error(store, digest, f"holds other bytes (SHA-256 {found})")
-    message = (
+    raise MetastoreError(
         f"metastore: the stored bytes {digest[:12]}… are missing or damaged. "
         "Restore the store from a backup."
     )
-    raise MetastoreError(message)

@@ -82,11 +82,10 @@ def open_postgres(
     try:
         from aiqc_core.orm.store.postgres import PostgresStore  # noqa: PLC0415 - an extra
     except ImportError as error:
-        message = (
+        raise MetastoreError(
             f"metastore: {config.DATABASE_VARIABLE} needs psycopg, which cannot be imported "
             f"({error}). Install it: pip install 'aiqc-dagster[postgres]'"
-        )
-        raise MetastoreError(message) from error
+        ) from error
     return PostgresStore(place, when_opened)
 
 

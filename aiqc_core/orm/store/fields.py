@@ -193,5 +193,4 @@ def raw(row: Any, field: str) -> bytes:
 def _plain(value: object) -> object:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    message = f"{type(value).__name__} is not JSON serializable"
-    raise TypeError(message)
+    raise TypeError(f"{type(value).__name__} is not JSON serializable")

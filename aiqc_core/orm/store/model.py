@@ -286,11 +286,10 @@ class BaseModel(peewee.Model):
             for (row_id,) in table.select(table._meta.primary_key).where(key == self).tuples()
         ]
         if needed_by:
-            message = (
+            raise MetastoreError(
                 f"{type(self).__name__} {self.id} is not deleted: {len(needed_by)} rows depend on "
                 f"it ({', '.join(needed_by[:10])}). Delete them first, or pass cascade=True."
             )
-            raise MetastoreError(message)
 
     _repr = showing.line
 

@@ -182,8 +182,7 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
     def _url(self) -> str:
         url = self.place()
         if url is None:
-            message = f"metastore: {config.DATABASE_VARIABLE} is not set any more."
-            raise MetastoreError(message)
+            raise MetastoreError(f"metastore: {config.DATABASE_VARIABLE} is not set any more.")
         return url
 
     def _connect(self) -> _Connection:
@@ -205,11 +204,10 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             connection.close()
-            message = (
+            raise MetastoreError(
                 f"metastore: {self.describe()} has encoding {encoding}, which does not hold every "
                 "text. Make another: CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )
-            raise MetastoreError(message)
         self._state.origin = (os.getpid(), url)
         return connection
 
@@ -233,11 +231,10 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
             if state.closed or state.conn.closed:
                 raise self._unreachable(error) from error
             if getattr(error.orig, "sqlstate", None) == LOCK_TIMED_OUT:
-                message = (
+                raise MetastoreError(
                     f"metastore: {self.describe()} has been written to by another process for "
                     f"{LOCK_SECONDS} s. Look for what hangs in pg_stat_activity, and run again."
-                )
-                raise MetastoreError(message) from error
+                ) from error
             raise
 
     def _unreachable(self, error: Exception) -> UnreachableError:

@@ -90,13 +90,12 @@ def unseal(data: bytes) -> bytes:
         message = "metastore: these bytes are no signed pickle; the store is damaged or foreign."
         raise MetastoreError(message)
     if standing_of == "foreign" and not _trusted.get():
-        message = (
+        raise TrustError(
             f"metastore: a pickle is not signed by this store's key ({_shown_key()}), so it "
             "is not loaded: it could run any code. Machines that share a store share its key too "
             f"({config.KEY_VARIABLE}). If you trust whoever made this store, wrap the call in "
             "`with aiqc_core.orm.trust():`."
         )
-        raise TrustError(message)
     header, payload = _parted(data)
     moved = moved_on(json.loads(header))
     if moved:

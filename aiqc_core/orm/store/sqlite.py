@@ -200,13 +200,12 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
             return
         free = shutil.disk_usage(self.place().parent).free
         if free < size:
-            message = (
+            raise MetastoreError(
                 f"metastore: {size / 2**20:,.0f} MiB are to be written, and the disk of "
                 f"{self.describe()} has {free / 2**20:,.0f} MiB left. Free some room, set "
                 f"AIQC_HOME to another disk or {config.ARTIFACTS_VARIABLE} to an object store, or "
                 "leave data where they are (ingest=False)."
             )
-            raise MetastoreError(message)
 
     @contextmanager
     def _explained(self) -> Generator[None]:

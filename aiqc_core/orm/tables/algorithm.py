@@ -145,5 +145,4 @@ def _refuse_outputs(outputs: str, analysis_type: str) -> None:
 
 def _refuse_unknown(argument: str, given: str, known: tuple[str, ...]) -> None:
     if given not in known:
-        message = f"{argument}: {given!r} is none of {list(known)}."
-        raise AlgorithmError(message)
+        raise AlgorithmError(f"{argument}: {given!r} is none of {list(known)}.")

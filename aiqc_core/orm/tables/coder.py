@@ -75,8 +75,7 @@ class LabelCoder(_Encodes, BaseModel):
         label = Label.get_by_id(label_id)
         encoder = encode.checked(sklearn_preprocess)
         if fault := label_fault(encoder):
-            message = f"sklearn_preprocess: {fault}"
-            raise PreprocessError(message)
+            raise PreprocessError(f"sklearn_preprocess: {fault}")
         if label.step() is not None:
             message = f"label_id: Label {label.id} has a LabelCoder already; make another Label."
             raise PreprocessError(message)

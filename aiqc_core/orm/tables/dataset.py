@@ -284,11 +284,10 @@ class Dataset(BaseModel):
         versions = list(cls.select().where(cls.name == name).order_by(cls.version))
         other = next((v.typ for v in versions if v.typ != typ), None)
         if other is not None:
-            message = (
+            raise IngestError(
                 f"name: {name!r} names a Dataset of typ {other!r}, this one is {typ!r}. "
                 "Give it another name."
             )
-            raise IngestError(message)
         return next((v for v in versions if v.sha256_hexdigest == sealed.sha256), None)
 
     @operation
@@ -299,11 +298,10 @@ class Dataset(BaseModel):
             IngestError: another name for a Dataset that has versions.
         """
         if name is not None and name != self.name:
-            message = (
+            raise IngestError(
                 f"name: Dataset {self.id} is {self._called}; a name is given at registration, "
                 "where its versions are counted. Register the data again with name=…."
             )
-            raise IngestError(message)
         super().set_info(description=description)
 
     @property

@@ -55,10 +55,9 @@ class Feature(DatasetColumns, BaseModel):
         else:
             columns = checked_columns("include_columns", include_columns, dataset.columns)
         if not columns:
-            message = (
+            raise SelectionError(
                 f"exclude_columns: leaves no column of {dataset.columns}; a Feature needs one."
             )
-            raise SelectionError(message)
         excluded = [name for name in dataset.columns if name not in columns]
         return cls.create(columns=columns, columns_excluded=excluded or None, dataset=dataset)
 

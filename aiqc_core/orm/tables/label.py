@@ -163,12 +163,11 @@ def _refuse_not_one_hot(frame: pd.DataFrame) -> None:
     if not is_hot.all():
         rows = np.flatnonzero(~is_hot)
         shown = {int(row): values[row].tolist() for row in rows[:SHOWN_ROWS]}
-        message = (
+        raise SelectionError(
             f"columns: {list(frame.columns)} are not one-hot: {len(rows)} rows do not hold "
             f"exactly one 1 and otherwise 0, the first are {shown}. Name one column, or encode "
             "the rows."
         )
-        raise SelectionError(message)
 
 
 def _unique_classes(frame: pd.DataFrame) -> list[object] | None:

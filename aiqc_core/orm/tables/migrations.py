@@ -41,11 +41,10 @@ def found_version() -> int:
         "SELECT value FROM storeinfo WHERE key = 'schema_version'"
     ).fetchone()
     if row is None or not str(row[0]).isdecimal():
-        message = (
+        raise MetastoreError(
             f"metastore: {metastore.describe()} has no schema version. The store is damaged; "
             "restore a backup of it, or set AIQC_HOME to another place."
         )
-        raise MetastoreError(message)
     return int(row[0])
 
 

@@ -50,20 +50,18 @@ def prepare() -> None:
             StoreInfo.create(key="schema_version", value=str(SCHEMA_VERSION))
         return
     if StoreInfo._meta.table_name not in existing:
-        message = (
+        raise MetastoreError(
             f"metastore: {metastore.describe()} is no store of AIQC. Set AIQC_HOME, or "
             "AIQC_DATABASE_URL where it is set, to another place."
         )
-        raise MetastoreError(message)
     _refuse_programs()
     found = migrations.found_version()
     if not 0 < found <= SCHEMA_VERSION:
-        message = (
+        raise MetastoreError(
             f"metastore: {metastore.describe()} has schema version {found}, this program knows "
             f"{SCHEMA_VERSION}. "
             + ("Upgrade the program." if found > 0 else "The store is damaged.")
         )
-        raise MetastoreError(message)
     if found < SCHEMA_VERSION:
         kept = metastore.backup(f"v{found}")
         with metastore.atomic():  # the tables and the version that they have, or neither
@@ -84,12 +82,11 @@ def foreign_programs(found: Iterable[tuple[str, str]]) -> list[str]:
 def _refuse_programs() -> None:
     found = foreign_programs(metastore.programs())
     if found:
-        message = (
+        raise MetastoreError(
             f"metastore: {metastore.describe()} holds {', '.join(found)}, which AIQC does not "
             "make: they would run at its writes, or answer for its tables. If you trust the rest "
             "of the file, drop them with sqlite3."
         )
-        raise MetastoreError(message)
 
 
 def _refuse_missing_columns() -> None:
@@ -98,11 +95,10 @@ def _refuse_missing_columns() -> None:
         name = table._meta.table_name
         missing = sorted(set(table._meta.columns) - columns.get(name, set()))
         if missing:
-            message = (
+            raise MetastoreError(
                 f"metastore: table {name!r} of {metastore.describe()} lacks {missing}. The store "
                 "was made by another build; restore a backup of it or start a new one elsewhere."
             )
-            raise MetastoreError(message)
 
 
 metastore.when_opened.append(prepare)

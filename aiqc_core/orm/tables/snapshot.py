@@ -132,19 +132,17 @@ class Snapshot(BaseModel):
         """
         row_id = self.rows.get(stage)
         if row_id is None:
-            message = (
+            raise NotFoundError(
                 f"snapshot {self.key!r} of {self.experiment!r} has no {stage} yet; materialise "
                 f"{self.experiment}/{stage} for this snapshot first."
             )
-            raise NotFoundError(message)
         row = table.get_or_none(table.id == row_id)
         if row is None:
-            message = (
+            raise NotFoundError(
                 f"snapshot {self.key!r} of {self.experiment!r}: its {stage} was deleted "
                 f"({table.__name__}: no row has id {row_id}); materialise "
                 f"{self.experiment}/{stage} for this snapshot again, or look at another one."
             )
-            raise NotFoundError(message)
         return row
 
 

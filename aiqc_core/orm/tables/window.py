@@ -45,11 +45,10 @@ class Window(BaseModel):
             message = f"feature_id: Feature {feature.id} has a Window; make another Feature."
             raise PreprocessError(message)
         if list(feature.splitset_uses):
-            message = (
+            raise PreprocessError(
                 f"feature_id: Feature {feature.id} is cut by a Splitset already, with rows as its "
                 "samples. Make the Window first, or another Feature."
             )
-            raise PreprocessError(message)
         samples = feature.dataset.shape["samples"]
         rule = window.plan(samples, size_window, size_shift, record_shifted)
         return cls.create(
