@@ -12,15 +12,16 @@ from aiqc_core import config
 from aiqc_core.config import timezone_now
 from aiqc_core.orm.admin import gc, orphan_objects
 from aiqc_core.orm.admin.diagnostic import OK, WARN, Diagnostic
-from aiqc_core.orm.store import signing
-from aiqc_core.orm.store.blobs import Blob, BlobChunk
+from aiqc_core.orm.store import blobs, signing
+from aiqc_core.orm.store.blobs import BlobChunk
 from aiqc_core.orm.store.fields import PickleField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.algorithm import ROLES, Algorithm
-from aiqc_core.orm.tables.schema import tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from peewee import Field
 
 SHALLOW_BYTES = 2**20  # larger pickles (predictions of many samples) are checked when asked to
 HEAD_BYTES = 1024
@@ -33,8 +34,7 @@ AHEAD = timedelta(minutes=5)  # clocks of machines that share a store may be apa
 
 def missing_digests() -> list[str]:
     """Return the digests in rows that have no content."""
-    rows: Any = Blob.select(Blob.sha256).tuples()
-    return sorted(gc.used_digests() - {digest for (digest,) in rows})
+    return sorted(gc.used_digests() - blobs.sizes().keys())
 
 
 def pickles(*, deep: bool) -> list[Diagnostic]:
@@ -68,15 +68,12 @@ def pickles(*, deep: bool) -> list[Diagnostic]:
 
 def unused() -> Diagnostic:
     """Measure what no row uses, which `aiqc gc` would free."""
-    used = gc.used_digests()
-    rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
-    sizes = dict(rows)
+    used, sizes = gc.used_digests(), blobs.sizes()
     spare = [digest for digest in sizes if digest not in used]
-    spare_bytes = sum(sizes[digest] for digest in spare)
     folders = gc.stale_caches() + gc.stale_checkpoints()
-    folder_bytes = sum(gc.size_of(folder) for folder in folders)
     orphans = orphan_objects.orphans(spare, gc.GRACE_SECONDS)
-    freed = spare_bytes + folder_bytes + sum(entry.size for entry in orphans)
+    freed = sum(sizes[digest] for digest in spare) + sum(entry.size for entry in orphans)
+    freed += sum(gc.size_of(folder) for folder in folders)
     text = (
         f"{len(spare)} contents, {len(orphans)} objects and {len(folders)} folders "
         f"({freed / MEGABYTE:.1f} MB) belong to no row"
@@ -103,9 +100,9 @@ def clock() -> Diagnostic:
 
 def _sealed(largest: int | None) -> Iterator[bytes]:
     """Yield the stored bytes of each signed pickle of at most that many bytes."""
-    rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
-    wanted = _sealed_digests()
-    chosen = [d for d, size in rows if d in wanted and (largest is None or size <= largest)]
+    sealed = gc.used_digests(_is_sealed)
+    sizes = blobs.sizes().items()
+    chosen = [d for d, size in sizes if d in sealed and (largest is None or size <= largest)]
     for some in chunked(chosen, BATCH):
         chunks: Any = BlobChunk.select(BlobChunk.blob_id, BlobChunk.data)
         ordered = chunks.where(BlobChunk.blob.in_(some)).order_by(BlobChunk.blob, BlobChunk.idx)
@@ -113,12 +110,5 @@ def _sealed(largest: int | None) -> Iterator[bytes]:
             yield b"".join(bytes(piece) for _, piece in pieces)
 
 
-def _sealed_digests() -> set[str]:
-    found: set[str] = set()
-    for table in tables():
-        sealed = ROLES if table is Algorithm else ()
-        for field in table._meta.sorted_fields:
-            if isinstance(field, PickleField) or field.name in sealed:
-                rows: Any = table.select(field).where(field.is_null(False)).tuples()
-                found.update(digest for (digest,) in rows)
-    return found
+def _is_sealed(field: Field) -> bool:
+    return isinstance(field, PickleField) or (field.model is Algorithm and field.name in ROLES)

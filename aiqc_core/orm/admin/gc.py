@@ -10,16 +10,20 @@ from peewee import chunked, fn
 
 from aiqc_core import config
 from aiqc_core.orm.admin import orphan_objects
+from aiqc_core.orm.store import blobs, bucket_owner
 from aiqc_core.orm.store.blobs import Blob, BlobChunk
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField
 from aiqc_core.orm.tables.queue import Queue
 from aiqc_core.orm.tables.schema import tables
 from aiqc_core.orm.training.pending import pending
+from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from peewee import Field
 
 CHUNK = 500  # digests named in one statement
 GRACE_SECONDS = 3600.0
@@ -58,14 +62,15 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     Raises:
         ArtifactsError: the object store cannot be reached, or belongs to another store.
     """
-    orphan_objects.refuse_other()
+    store = objects.configured()
+    if store is not None:
+        bucket_owner.refuse_other(store)
     with metastore.atomic():
-        used = used_digests()
-        rows: Any = Blob.select(Blob.sha256).tuples()
-        unused = [digest for (digest,) in rows if digest not in used]
+        unused = list(blobs.sizes().keys() - used_digests())
         blob_bytes = sum(_chunk_bytes(some) for some in chunked(unused, CHUNK))
-        if not dry_run:
-            _delete(unused)
+        for some in () if dry_run else chunked(unused, CHUNK):
+            BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
+            Blob.delete().where(Blob.sha256.in_(some)).execute()
     orphans = orphan_objects.orphans(unused, grace_seconds)
     caches, checkpoints = stale_caches(), stale_checkpoints()
     freed = sum(size_of(folder) for folder in (*caches, *checkpoints))
@@ -84,12 +89,12 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     )
 
 
-def used_digests() -> set[str]:
-    """Return every digest that a column of a row holds."""
+def used_digests(is_wanted: Callable[[Field], bool] = lambda _: True) -> set[str]:
+    """Return every digest in a column of bytes, or in the wanted ones of these."""
     used: set[str] = set()
     for table in tables():
         for field in table._meta.sorted_fields:
-            if isinstance(field, BlobField):
+            if isinstance(field, BlobField) and is_wanted(field):
                 rows: Any = table.select(fn.DISTINCT(field)).where(field.is_null(False))
                 used.update(digest for (digest,) in rows.tuples())
     return used
@@ -98,12 +103,6 @@ def used_digests() -> set[str]:
 def _chunk_bytes(digests: Sequence[str]) -> int:
     in_chunks = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
     return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(in_chunks)).scalar() or 0
-
-
-def _delete(digests: list[str]) -> None:
-    for some in chunked(digests, CHUNK):
-        BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
-        Blob.delete().where(Blob.sha256.in_(some)).execute()
 
 
 def stale_caches() -> list[Path]:

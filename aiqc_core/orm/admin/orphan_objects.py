@@ -13,7 +13,7 @@ from peewee import chunked
 
 from aiqc_core.orm.samples import cache as sampling
 from aiqc_core.orm.samples import cache_replica
-from aiqc_core.orm.store import blobs, bucket_owner
+from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.blobs import Blob
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.tables.splitset import Splitset
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
 BATCH = 100  # objects that are deleted in one transaction
 
 
-def refuse_other() -> None:
-    """Raise ArtifactsError where the object store belongs to another store or is unreachable."""
-    store = objects.configured()
-    if store is not None:
-        bucket_owner.refuse_other(store)
-
-
 def orphans(dropped: Iterable[str], grace_seconds: float) -> list[Entry]:
     """Return the objects of no content and of no Splitset.
 
@@ -45,8 +38,7 @@ def orphans(dropped: Iterable[str], grace_seconds: float) -> list[Entry]:
     if store is None:
         return []
     contents, copies = store.entries(blobs.FOLDER), store.entries(cache_replica.FOLDER)
-    rows: Any = Blob.select(Blob.sha256).tuples()
-    digests = {digest for (digest,) in rows}.difference(dropped)
+    digests = blobs.sizes().keys() - set(dropped)
     keys = recipes() if copies else set[str]()
     found = [entry for entry in contents if _digest(entry) not in digests]
     found += [entry for entry in copies if entry.name.split("/")[1] not in keys]

@@ -129,6 +129,12 @@ def read(digest: str) -> memoryview:
     return memoryview(data).toreadonly()
 
 
+def sizes() -> dict[str, int]:
+    """Return the size of each content by its digest."""
+    rows: Any = Blob.select(Blob.sha256, Blob.size).tuples()
+    return dict(rows)
+
+
 def object_name(digest: str) -> str:
     """Return the place of an object below the store's URL.
 

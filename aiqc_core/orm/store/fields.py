@@ -8,18 +8,8 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from peewee import (
-    BooleanField,
-    CharField,
-    Field,
-    FieldAccessor,
-    FloatField,
-    ForeignKeyField,
-    IntegerField,
-    Model,
-    Node,
-    TextField,
-)
+import peewee
+from peewee import Model, Node
 
 from aiqc_core import config, counts
 from aiqc_core.errors import MetastoreError
@@ -40,20 +30,20 @@ class _ReadsAsValue:
             """Stand for the value."""
 
 
-HELD: dict[type[Field], tuple[str, Callable[[Any], bool]]] = {
-    BooleanField: ("True or False", lambda given: isinstance(given, int | np.bool_)),
-    IntegerField: (
+HELD: dict[type[peewee.Field], tuple[str, Callable[[Any], bool]]] = {
+    peewee.BooleanField: ("True or False", lambda given: isinstance(given, int | np.bool_)),
+    peewee.IntegerField: (
         "a whole number of 64 bits",
         lambda given: isinstance(given, Integral) and -(2**63) <= given < 2**63,
     ),
-    FloatField: ("a number", lambda given: isinstance(given, Real)),
-    ForeignKeyField: ("a row or its id", lambda given: isinstance(given, Model | Integral)),
-    CharField: ("text that UTF-8 can write", counts.is_text),
-    TextField: ("text that UTF-8 can write", counts.is_text),
+    peewee.FloatField: ("a number", lambda given: isinstance(given, Real)),
+    peewee.ForeignKeyField: ("a row or its id", lambda given: isinstance(given, Model | Integral)),
+    peewee.CharField: ("text that UTF-8 can write", counts.is_text),
+    peewee.TextField: ("text that UTF-8 can write", counts.is_text),
 }
 
 
-def refuse_unfit(field: Field, value: Any) -> None:
+def refuse_unfit(field: peewee.Field, value: Any) -> None:
     """Raise MetastoreError for a value that a column cannot hold, as SQLite would store it.
 
     None and expressions of SQL are left to the database.
@@ -69,7 +59,7 @@ def refuse_unfit(field: Field, value: Any) -> None:
         raise unfit(field, value, held[0])
 
 
-def unfit(field: Field, value: object, holds: str) -> MetastoreError:
+def unfit(field: peewee.Field, value: object, holds: str) -> MetastoreError:
     """Return the error for a value that a column cannot hold."""
     return MetastoreError(
         f"{field.model.__name__}.{field.name}: {value!r}; the column holds {holds}. "
@@ -77,7 +67,7 @@ def unfit(field: Field, value: object, holds: str) -> MetastoreError:
     )
 
 
-class JSONField(_ReadsAsValue, TextField):
+class JSONField(_ReadsAsValue, peewee.TextField):
     """A value that JSON can hold, NaN included; numpy scalars become Python's."""
 
     def db_value(self, value: Any) -> str | None:
@@ -92,7 +82,7 @@ class JSONField(_ReadsAsValue, TextField):
         return None if value is None else json.loads(value)
 
 
-class TimeField(_ReadsAsValue, CharField):
+class TimeField(_ReadsAsValue, peewee.CharField):
     """A time with its zone's offset, as ISO 8601 text."""
 
     def db_value(self, value: datetime | None) -> str | None:
@@ -106,7 +96,7 @@ class TimeField(_ReadsAsValue, CharField):
         return None if value is None else datetime.fromisoformat(value)
 
 
-class _BlobAccessor(FieldAccessor):
+class _BlobAccessor(peewee.FieldAccessor):
     """Read the bytes on access; the row itself holds their digest."""
 
     def __get__(self, instance: Any, instance_type: type | None = None) -> Any:
@@ -116,7 +106,7 @@ class _BlobAccessor(FieldAccessor):
         return None if digest is None else self.field.decode(blobs.get(digest))
 
 
-class BlobField(_ReadsAsValue, CharField):
+class BlobField(_ReadsAsValue, peewee.CharField):
     """Bytes in the blob table. Assign what `store` returns; reading gives the bytes."""
 
     accessor_class = _BlobAccessor

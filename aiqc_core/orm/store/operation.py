@@ -52,8 +52,8 @@ class Descriptor(Generic[Function]):
 class operation(Descriptor[Callable[Concatenate[Row, P], R]], Generic[Row, P, R]):  # noqa: N801 - as `@property`
     """A method that is called on a row, or on its class with the row's id first.
 
-    `queue.run_jobs()` and `Queue.run_jobs(7)` run the same function. It stands either in the body
-    of the class, as `@operation`, or in the module that does the work, which imports the tables.
+    `queue.run_jobs()` and `Queue.run_jobs(7)` run the same function. It stands in the class, as
+    `@operation`, or in the module that does the work, which imports the tables.
     """
 
     @functools.cached_property

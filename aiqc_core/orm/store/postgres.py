@@ -14,16 +14,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+import peewee
 import psycopg
-from peewee import (
-    CharField,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    PostgresqlDatabase,
-    ProgrammingError,
-)
 from psycopg.adapt import AdaptersMap
 from psycopg.pq import Format
 from psycopg.types.string import BytesBinaryDumper, StrDumperUnknown, TextLoader
@@ -35,8 +27,6 @@ from aiqc_core.orm.store.contract import StoreDatabase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
-
-    from peewee import Model
 
 # Names of advisory locks, of which each database has its own: "AIQC" and what is locked.
 WRITING = 0x41495143_00000001
@@ -53,10 +43,10 @@ REASON_LETTERS = 300
 LOCK_TIMED_OUT = "55P03"
 
 
-class PostgresStore(StoreDatabase, PostgresqlDatabase):
+class PostgresStore(StoreDatabase, peewee.PostgresqlDatabase):
     """A PostgreSQL database."""
 
-    field_types = PostgresqlDatabase.field_types | {
+    field_types = peewee.PostgresqlDatabase.field_types | {
         "AUTO": "BIGSERIAL",
         "INT": "BIGINT",
         "FLOAT": "DOUBLE PRECISION",
@@ -106,13 +96,13 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
             found.setdefault(table, set()).add(column)
         return found
 
-    def finish_tables(self, tables: Iterable[type[Model]]) -> None:
+    def finish_tables(self, tables: Iterable[type[peewee.Model]]) -> None:
         """Give texts any length, and store bytes as they are: compressed already, or numbers."""
         for table in tables:
             changes: list[str] = []
             for field in table._meta.sorted_fields:
-                is_key_of_text = isinstance(getattr(field, "rel_field", None), CharField)
-                if isinstance(field, CharField) or is_key_of_text:
+                is_key_of_text = isinstance(getattr(field, "rel_field", None), peewee.CharField)
+                if isinstance(field, peewee.CharField) or is_key_of_text:
                     changes.append(f'ALTER "{field.column_name}" TYPE TEXT')
                 elif field.field_type == "BLOB":
                     changes.append(f'ALTER "{field.column_name}" SET STORAGE EXTERNAL')
@@ -163,7 +153,7 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
             except psycopg.Error as error:
                 if not connection.closed:
                     connection.rollback()
-                raise OperationalError(error, *error.args) from error
+                raise peewee.OperationalError(error, *error.args) from error
 
     def rollback(self) -> None:
         """Undo the transaction; if the connection broke, the server has done so."""
@@ -219,14 +209,14 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
     def _explained(self) -> Generator[None]:
         try:
             yield
-        except (DataError, IntegrityError, ProgrammingError) as error:
+        except (peewee.DataError, peewee.IntegrityError, peewee.ProgrammingError) as error:
             fault = refusals.refused(error) or refusals.postgres_fault(error, self.describe())
             if fault is None:
                 raise
             if refusals.is_without_tables(error):
                 self._state.origin = (os.getpid(), "")  # the next use connects again, and checks
             raise fault from error
-        except (OperationalError, InterfaceError) as error:
+        except (peewee.OperationalError, peewee.InterfaceError) as error:
             state: Any = self._state
             if state.closed or state.conn.closed:
                 raise self._unreachable(error) from error
@@ -240,7 +230,8 @@ class PostgresStore(StoreDatabase, PostgresqlDatabase):
     def _unreachable(self, error: Exception) -> UnreachableError:
         url = self._url()
         reason = " ".join(str(error).split())[:REASON_LETTERS]
-        for secret in _secrets(url):
+        password = config.parsed_database_url(url, config.DATABASE_VARIABLE).password or ""
+        for secret in {password, unquote(password)} - {""}:
             reason = reason.replace(secret, "***")
         return UnreachableError(
             f"metastore: {self.describe()} cannot be reached ({reason}). Start it or correct "
@@ -297,8 +288,3 @@ def _is_broken(connection: psycopg.Connection[Any]) -> bool:
     asked = select.poll()
     asked.register(connection.pgconn.socket, select.POLLIN)
     return bool(asked.poll(0))
-
-
-def _secrets(url: str) -> set[str]:
-    password = config.parsed_database_url(url, config.DATABASE_VARIABLE).password or ""
-    return {password, unquote(password)} - {""}

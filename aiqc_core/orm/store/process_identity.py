@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,14 +94,10 @@ def _started(pid: int) -> float:
 
 
 def _boot() -> str | None:
-    try:
+    with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return None
 
 
 def _pid_namespace() -> str | None:
-    try:
+    with suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return None

@@ -44,7 +44,7 @@ _trusted: ContextVar[bool] = ContextVar("trusted", default=False)
 def trust() -> Generator[None]:
     """Load pickles that another store signed, inside a `with` block.
 
-    Do this only for a store whose maker you trust as you would trust their program.
+    Do this only if you trust the maker of that store as you would trust their program.
     """
     token = _trusted.set(True)
     try:
@@ -90,8 +90,9 @@ def unseal(data: bytes) -> bytes:
         message = "metastore: these bytes are no signed pickle; the store is damaged or foreign."
         raise MetastoreError(message)
     if standing_of == "foreign" and not _trusted.get():
+        shown = config.KEY_VARIABLE if config.given_key() else config.key_path()
         raise TrustError(
-            f"metastore: a pickle is not signed by this store's key ({_shown_key()}), so it "
+            f"metastore: a pickle is not signed by this store's key ({shown}), so it "
             "is not loaded: it could run any code. Machines that share a store share its key too "
             f"({config.KEY_VARIABLE}). If you trust whoever made this store, wrap the call in "
             "`with aiqc_core.orm.trust():`."
@@ -143,7 +144,7 @@ def opens(name: str) -> bool:
 
 
 def made_with(head: bytes) -> dict[str, str]:
-    """Return the versions that the first bytes of a sealed pickle tell; empty of other bytes."""
+    """Return the versions in the first bytes of a sealed pickle; empty for other bytes."""
     if head[: len(MAGIC)] != MAGIC or len(head) < START:
         return {}
     try:
@@ -165,11 +166,10 @@ def _versions() -> dict[str, str]:
 
 def moved_on(made_with: dict[str, str]) -> list[str]:
     """Return the libraries with another minor version now than when an object was sealed."""
-    now = _versions()
     return [
-        f"{name} {made_with[name]} -> {now[name]}"
-        for name in now
-        if name in made_with and _series(made_with[name]) != _series(now[name])
+        f"{name} {made_with[name]} -> {now}"
+        for name, now in _versions().items()
+        if name in made_with and made_with[name].split(".")[:2] != now.split(".")[:2]
     ]
 
 
@@ -179,20 +179,12 @@ def _parted(data: bytes) -> tuple[bytes, bytes]:
     return data[START:end], data[end:]
 
 
-def _series(version: str) -> list[str]:
-    return version.split(".")[:2]
-
-
 def _named(key: bytes) -> str:
     return _mac(b"fingerprint", key).hex()[:16]
 
 
 def _mac(body: bytes, key: bytes) -> bytes:
     return hmac.digest(key, body, hashlib.sha256)
-
-
-def _shown_key() -> str:
-    return config.KEY_VARIABLE if config.given_key() else str(config.key_path())
 
 
 def key() -> bytes | None:

@@ -28,7 +28,7 @@ from peewee import PeeweeException, SqliteDatabase, __exception_wrapper__
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
-from aiqc_core.orm.store import journal, refusals, sqlite_files
+from aiqc_core.orm.store import file_systems, refusals, sqlite_files
 from aiqc_core.orm.store.contract import StoreDatabase
 from aiqc_core.orm.store.sqlite_files import Change, OpenFiles
 
@@ -233,7 +233,7 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
 
     def _set_pragmas(self, conn: sqlite3.Connection) -> None:
         super()._set_pragmas(conn)
-        journal.choose(conn, self.place(), is_read_only=is_read_only(self.place()))
+        file_systems.choose_journal(conn, self.place(), is_read_only=is_read_only(self.place()))
 
     def _leave_stale(self, place: Path) -> None:
         if place != self.place():

@@ -83,7 +83,11 @@ class Algorithm(BaseModel):
         _refuse_unknown("library", library, LIBRARIES)
         _refuse_unknown("analysis_type", analysis_type, ANALYSIS_TYPES)
         if outputs is not None:
-            _refuse_outputs(outputs, analysis_type)
+            _refuse_unknown("outputs", outputs, STATABLE)
+            if analysis_type == REGRESSION:
+                raise AlgorithmError(
+                    f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
+                )
         given = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
         captured = {
             role: capture.capture(role, function)
@@ -126,21 +130,13 @@ class Algorithm(BaseModel):
         return None
 
     def payloads(self) -> dict[str, bytes | None]:
-        """Return the captured functions, their signatures checked."""
-        sealed = {role: getattr(self, role) for role in ROLES}
-        return {r: None if data is None else _opened(data) for r, data in sealed.items()}
-
-
-def _opened(sealed: bytes) -> capture.StoredCode:
-    made_with = signing.made_with(sealed)
-    return capture.StoredCode.of(signing.unseal(sealed), made_with.get("python"))
-
-
-def _refuse_outputs(outputs: str, analysis_type: str) -> None:
-    _refuse_unknown("outputs", outputs, STATABLE)
-    if analysis_type == REGRESSION:
-        message = f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
-        raise AlgorithmError(message)
+        """Return the captured functions, with their signatures checked."""
+        found: dict[str, bytes | None] = dict.fromkeys(ROLES)
+        for role in ROLES:
+            if (sealed := getattr(self, role)) is not None:
+                python = signing.made_with(sealed).get("python")
+                found[role] = capture.StoredCode.of(signing.unseal(sealed), python)
+        return found
 
 
 def _refuse_unknown(argument: str, given: str, known: tuple[str, ...]) -> None:

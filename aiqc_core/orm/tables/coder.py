@@ -150,7 +150,12 @@ class FeatureCoder(_Encodes, BaseModel):
         )
         trial = feature.trial_rows(chosen.matching)
         fitted = encode.fit(trial, encoder)
-        _warn_passed_over(encoder, unknown.found([fitted], trial))
+        if found := unknown.found([fitted], trial):
+            warnings.warn(
+                f"sklearn_preprocess: {encoder!r} passes over values of these rows. {found}. Add "
+                "them to its categories if the model is to know them.",
+                stacklevel=2,
+            )
         categorical = encode.is_categorical(encoder)
         logger.log(
             logging.INFO if verbose else logging.DEBUG,
@@ -177,12 +182,3 @@ def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.Fitte
     if is_text and known is not None and class_order.by_code(fitted, rows, known) is None:
         message = f"sklearn_preprocess: {fitted.encoders[0]!r} {label_check.not_told_apart(known)}"
         raise PreprocessError(message)
-
-
-def _warn_passed_over(encoder: object, found: str | None) -> None:
-    if found is not None:
-        warnings.warn(
-            f"sklearn_preprocess: {encoder!r} passes over values of these rows. {found}. Add them "
-            "to its categories if the model is to know them.",
-            stacklevel=3,
-        )

@@ -48,7 +48,7 @@ class Hyperparamset(BaseModel):
         """List the combinations to try: all of them, some drawn without replacement, or by TPE.
 
         Args:
-            algorithm_id: the Algorithm whose functions take them.
+            algorithm_id: the Algorithm with the functions that take them.
             hyperparameters: `{name: [value, …]}`, each value as JSON can hold it; or, beyond the
                 reference, a range `{name: {"low": 1e-4, "high": 0.1, "log": True}}` or
                 `{name: {"low": 8, "high": 64, "step": 8}}`, both ends included.

@@ -60,8 +60,8 @@ class Label(DatasetColumns, BaseModel):
 
         Raises:
             SelectionError: the Dataset is not tabular, a column is unknown, several columns are
-                not one-hot (the message lists the first rows at fault), or `positive` is no class
-                of a label of two.
+                not one-hot (the message lists the first such rows), or `positive` is no class of
+                a label with two.
         """
         dataset = Dataset.get_by_id(dataset_id)
         if dataset.typ != "tabular":
