@@ -242,12 +242,12 @@ def _refuse_target(target: Path, path: Path) -> None:
 
 def _note(draft: Path, path: Path) -> None:
     """Write into a copy where it is from."""
-    given = config.given_key() is not None or config.key_path().exists()
+    is_signed = config.given_key() is not None or config.key_path().exists()
     origin = {
         "of": str(path),
         "host": config.host_id(),
         "time": config.timezone_now().isoformat(),
-        "key": signing.fingerprint() if given else None,
+        "key": signing.fingerprint() if is_signed else None,
     }
     sql = "INSERT OR REPLACE INTO storeinfo (key, value) VALUES (?, ?)"
     with closing(sqlite3.connect(draft)) as copy, copy:

@@ -181,7 +181,7 @@ def messages(report: Report) -> list[str]:
         *_of_repeats(report),
         *_of_near(_near(report)),
         *_of_contradictions(report),
-        *order.said(report),
+        *order.warnings_of(report),
     ]
 
 

@@ -31,13 +31,13 @@ class _ReadsAsValue:
 
 
 HELD: dict[type[peewee.Field], tuple[str, Callable[[Any], bool]]] = {
-    peewee.BooleanField: ("True or False", lambda given: isinstance(given, int | np.bool_)),
+    peewee.BooleanField: ("True or False", lambda value: isinstance(value, int | np.bool_)),
     peewee.IntegerField: (
         "a whole number of 64 bits",
-        lambda given: isinstance(given, Integral) and -(2**63) <= given < 2**63,
+        lambda value: isinstance(value, Integral) and -(2**63) <= value < 2**63,
     ),
-    peewee.FloatField: ("a number", lambda given: isinstance(given, Real)),
-    peewee.ForeignKeyField: ("a row or its id", lambda given: isinstance(given, Model | Integral)),
+    peewee.FloatField: ("a number", lambda value: isinstance(value, Real)),
+    peewee.ForeignKeyField: ("a row or its id", lambda value: isinstance(value, Model | Integral)),
     peewee.CharField: ("text that UTF-8 can write", counts.is_text),
     peewee.TextField: ("text that UTF-8 can write", counts.is_text),
 }

@@ -117,9 +117,9 @@ class BaseModel(peewee.Model):
     @classmethod
     def _normalize_data(cls, data: Any, kwargs: dict[str, Any]) -> Any:
         """Refuse, of all that is written, unknown columns and values that a column cannot hold."""
-        given = {**(data if isinstance(data, dict) else {}), **kwargs}
-        cls._refuse_unknown(given)
-        for name, value in given.items():
+        values = {**(data if isinstance(data, dict) else {}), **kwargs}
+        cls._refuse_unknown(values)
+        for name, value in values.items():
             fields.refuse_unfit(cls._meta.combined.get(name, name), value)
         return super()._normalize_data(data, kwargs)
 
@@ -299,17 +299,17 @@ class BaseModel(peewee.Model):
     _repr_html_ = showing.card
 
 
-def _as_id(table: type[BaseModel], given: object) -> int:
+def _as_id(table: type[BaseModel], pk: object) -> int:
     """Return an id as a number, that of a row of the table too.
 
     Raises:
         NotFoundError: it is no whole number.
     """
-    if isinstance(given, table) and given.id is not None:
-        return given.id
+    if isinstance(pk, table) and pk.id is not None:
+        return pk.id
     try:
-        if not isinstance(given, bool | np.bool_):
-            return operator.index(given)  # type: ignore[arg-type]
+        if not isinstance(pk, bool | np.bool_):
+            return operator.index(pk)  # type: ignore[arg-type]
     except TypeError:
         pass
-    raise NotFoundError(f"{table.__name__}: no row has id {given!r}; an id is a whole number.")
+    raise NotFoundError(f"{table.__name__}: no row has id {pk!r}; an id is a whole number.")

@@ -69,7 +69,7 @@ def against(datasets: Sequence[Dataset]) -> dict[str, int]:
     return {name: count for each in found for name, count in each.items()}
 
 
-def said(report: Mapping[str, Any]) -> Iterator[str]:
+def warnings_of(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the sentences on the order of rows in a report of a cut, also of an old version."""
     yield from filter(None, [sentence(report["order_assumed"] or {})])
     yield from filter(None, [contradiction(report.get("order_contradicted") or {})])

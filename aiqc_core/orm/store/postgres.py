@@ -177,8 +177,10 @@ class PostgresStore(StoreDatabase, peewee.PostgresqlDatabase):
 
     def _connect(self) -> _Connection:
         url = self._url()
-        given = {name for name in REACH if f"{name}=" in url}
-        reach: dict[str, Any] = {name: value for name, value in REACH.items() if name not in given}
+        in_url = {name for name in REACH if f"{name}=" in url}
+        reach: dict[str, Any] = {
+            name: value for name, value in REACH.items() if name not in in_url
+        }
         try:
             connection = _Connection.connect(
                 url,

@@ -88,10 +88,10 @@ class Algorithm(BaseModel):
                 raise AlgorithmError(
                     f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
                 )
-        given = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
+        functions = zip(ROLES, (fn_build, fn_train, fn_predict, fn_lose, fn_optimize), strict=True)
         captured = {
             role: capture.capture(role, function)
-            for role, function in given
+            for role, function in functions
             if function is not None
         }
         with metastore.atomic():
@@ -139,6 +139,6 @@ class Algorithm(BaseModel):
         return found
 
 
-def _refuse_unknown(argument: str, given: str, known: tuple[str, ...]) -> None:
-    if given not in known:
-        raise AlgorithmError(f"{argument}: {given!r} is none of {list(known)}.")
+def _refuse_unknown(argument: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise AlgorithmError(f"{argument}: {value!r} is none of {list(known)}.")

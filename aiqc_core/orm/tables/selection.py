@@ -52,10 +52,10 @@ def matched(
     include: bool = True,
 ) -> dict[str, Any]:
     """Return what a coder or an interpolater of a Feature stores of its filter."""
-    given = {"include": include, "dtypes": dtype_names(dtypes), "columns": listed(columns)}
+    original = {"include": include, "dtypes": dtype_names(dtypes), "columns": listed(columns)}
     return {
         "matching_columns": chosen.matching,
         "leftover_columns": chosen.leftover,
         "leftover_dtypes": chosen.leftover_dtypes,
-        "original_filter": given,
+        "original_filter": original,
     }
