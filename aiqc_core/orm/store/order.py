@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core.stages.ingest.content import TABULAR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -64,7 +66,7 @@ def contradicted(dtypes: Mapping[str, str], load: Load) -> dict[str, int]:
 
 def against(datasets: Sequence[Dataset]) -> dict[str, int]:
     """Return what is `contradicted` in the tables among some Datasets, each read once."""
-    tables = {dataset.id: dataset for dataset in datasets if dataset.typ == "tabular"}
+    tables = {dataset.id: dataset for dataset in datasets if dataset.typ == TABULAR}
     found = [contradicted(table.get_dtypes(), table.to_df) for table in tables.values()]
     return {name: count for each in found for name, count in each.items()}
 

@@ -177,10 +177,7 @@ class PostgresStore(StoreDatabase, peewee.PostgresqlDatabase):
 
     def _connect(self) -> _Connection:
         url = self._url()
-        in_url = {name for name in REACH if f"{name}=" in url}
-        reach: dict[str, Any] = {
-            name: value for name, value in REACH.items() if name not in in_url
-        }
+        reach: dict[str, Any] = {k: v for k, v in REACH.items() if f"{k}=" not in url}
         try:
             connection = _Connection.connect(
                 url,

@@ -15,13 +15,13 @@ from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.store.operation import operation
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.outputs import STATABLE
-from aiqc_core.stages.train.spec import REGRESSION
+from aiqc_core.stages.train.spec import BINARY, MULTI, REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIBRARIES = ("keras", "pytorch")
-ANALYSIS_TYPES = ("classification_binary", "classification_multi", "regression")
+ANALYSIS_TYPES = (BINARY, MULTI, REGRESSION)
 ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
 NO_SOURCE = "# The source text of this function was not available when Algorithm.make was called."
 

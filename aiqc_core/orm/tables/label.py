@@ -14,6 +14,7 @@ from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.orm.tables.selection import DatasetColumns
+from aiqc_core.stages.ingest.content import TABULAR
 from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess import classes as class_order
 from aiqc_core.stages.preprocess import encode
@@ -64,7 +65,7 @@ class Label(DatasetColumns, BaseModel):
                 a label with two.
         """
         dataset = Dataset.get_by_id(dataset_id)
-        if dataset.typ != "tabular":
+        if dataset.typ != TABULAR:
             message = f"dataset_id: Dataset {dataset.id} is {dataset.typ}; a Label is tabular."
             raise SelectionError(message)
         chosen = checked_columns("columns", columns, dataset.columns)

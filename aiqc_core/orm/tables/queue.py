@@ -12,6 +12,7 @@ from aiqc_core.orm.store.operation import LazyModule, derived, maker, operation
 from aiqc_core.orm.tables.algorithm import Algorithm
 from aiqc_core.orm.tables.hyperparameter import Hyperparamset
 from aiqc_core.orm.tables.splitset import Splitset
+from aiqc_core.stages.train.spec import BINARY
 
 if TYPE_CHECKING:
     from aiqc_core.orm.results import figures, frames
@@ -22,8 +23,6 @@ else:
     create_queue = LazyModule("aiqc_core.orm.training.create_queue")
     pending = LazyModule("aiqc_core.orm.training.pending")
     run = LazyModule("aiqc_core.orm.training.run")
-
-BINARY = "classification_binary"
 
 
 class Queue(BaseModel):
