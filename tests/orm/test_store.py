@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError, NotFoundError, TrustError
 from aiqc_core.orm import Dataset, Feature, Label, metastore, trust
-from aiqc_core.orm.store import blobs, database, signing, sqlite
+from aiqc_core.orm.store import blobs, signing, sqlite
 from aiqc_core.orm.store.fields import PositionsField, positions_of
 from aiqc_core.orm.tables.schema import StoreInfo
 
@@ -203,7 +203,7 @@ def test_a_large_write_reaches_the_file_beside_what_follows(
 ) -> None:
     monkeypatch.setattr(sqlite, "LARGE_BYTES", 1000)
     data = os.urandom(2**22)
-    with database.checkpoint_later(len(data)), metastore.atomic():
+    with metastore.checkpoint_later(len(data)), metastore.atomic():
         digest = blobs.put(data)
     for thread in threading.enumerate():
         if thread.name == sqlite.CHECKPOINT:
@@ -220,7 +220,7 @@ def test_what_fails_within_a_large_write_leaves_nothing(
     monkeypatch.setattr(sqlite, "LARGE_BYTES", 0)
 
     def write_and_fail() -> None:
-        with database.checkpoint_later(1), metastore.atomic():
+        with metastore.checkpoint_later(1), metastore.atomic():
             blobs.put(b"precious")
             raise KeyboardInterrupt
 

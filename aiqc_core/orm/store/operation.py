@@ -45,8 +45,10 @@ class Descriptor(Generic[Function]):
     @functools.cached_property
     def body(self) -> Function:
         """The function, with the signature and the docstring that users see."""
-        is_text = isinstance(self.place, str)
-        return counts.as_annotated(pkgutil.resolve_name(self.place) if is_text else self.place)
+        place: Any = self.place
+        found: Any = pkgutil.resolve_name(place) if isinstance(place, str) else place
+        checked: Any = counts.as_annotated(found)
+        return checked
 
 
 class operation(Descriptor[Callable[Concatenate[Row, P], R]], Generic[Row, P, R]):  # noqa: N801 - as `@property`
