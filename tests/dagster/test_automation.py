@@ -119,7 +119,7 @@ def test_a_snapshot_that_nobody_named_keeps_what_the_day_has_seen_before(home: P
     again = workflow.present_snapshot(declare())
     moved = declare(source=lambda: source(61))
     later = workflow.present_snapshot(moved)
-    assert again == workflow.stage.today() != later
+    assert again == workflow.keys.today() != later
     workflow.prepare(moved, later)
     assert Snapshot.of("updown", again).rows["queue"] == first.id
 
