@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import AlgorithmError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 OF_POSITIVE = frozenset({"f1", "precision", "recall"})
 CLASSIFICATION = {
@@ -89,13 +89,16 @@ def checked_metric(
         allowed += [f"{name}{DECODED}" for name in allowed if name != "loss"]
     if isinstance(given, str) and given in allowed:
         return given
-    close = get_close_matches(str(given).lower(), allowed, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    message = (
+    raise AlgorithmError(
         f"{argument}: {given!r} is no metric of a {analysis_type}; choose among "
-        f"{', '.join(allowed)}.{hint}"
+        f"{', '.join(allowed)}.{hint(str(given).lower(), allowed)}"
     )
-    raise AlgorithmError(message)
+
+
+def hint(given: object, allowed: Sequence[str]) -> str:
+    """Return the end of a message: the likeliest of what is allowed, if any is like it."""
+    close = get_close_matches(str(given), allowed, n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def lower_is_better(metric: str) -> bool:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import plotly.graph_objects as go
+    from collections.abc import Callable, Sequence
 
 ROW_PIXELS = 20
 FRAME_PIXELS = 190
@@ -17,9 +15,37 @@ MENU_PIXELS = 68  # from the plot to the line of the title
 MARGIN_PIXELS = 122
 
 
+def curves(
+    plot_data: theme.BySplit,
+    kind: str,
+    axes: tuple[str, str],
+    classes: Sequence[str],
+    scores: Callable[[theme.Row, theme.Row, int], dict[str, float]],
+) -> list[dict[str, Any]]:
+    """Return the curve of each split and class that has one.
+
+    Args:
+        plot_data: see `plots`.
+        kind: `'roc_curve'` or `'precision_recall'`.
+        axes: the names of its x and y values.
+        classes: see `plots`.
+        scores: of a curve, its split's plot data and its class code.
+
+    Returns:
+        `split, class`, both axes and the scores.
+    """
+    return [
+        {"split": split, "class": classes[code]}
+        | {axis: curve[axis] for axis in axes}
+        | scores(curve, of_split, code)
+        for split, of_split in plot_data.items()
+        for code, curve in of_split[kind].items()
+    ]
+
+
 def draw(
-    drawn: go.Figure,
-    curves: Sequence[Mapping[str, Any]],
+    drawn: theme.Figure,
+    curves: theme.Rows,
     axes: tuple[str, str],
     score: str,
     shown: str | None = None,
@@ -29,10 +55,10 @@ def draw(
 
     Args:
         drawn: the figure.
-        curves: each has `split`, `class`, the values of both axes, and what the legend tells.
-        axes: which values are x and y.
-        score: which value the legend tells, in capitals.
-        shown: the split that a figure of several classes shows first; the last by default.
+        curves: see `curves`, at least one.
+        axes: which values are x and y, both from 0 to 1.
+        score: which value the legend shows, in capitals.
+        shown: see `plots`.
         line: what all lines have beside their colour.
     """
     x, y = axes
@@ -47,19 +73,18 @@ def draw(
             x=curve[x],
             y=curve[y],
             mode="lines",
-            name=f"{theme.escaped(theme.shorten(name, theme.LABEL_CHARACTERS))} "
-            f"({score} {theme.number(curve[score.lower()])})",
+            name=f"{theme.label(name)} ({score} {theme.number(curve[score.lower()])})",
             line=(theme.style(classes.index(name)) if several else plain) | line,
             visible=not several or curve["split"] == first,
             meta=curve["split"],
         )
     height = max(theme.HEIGHT, FRAME_PIXELS + ROW_PIXELS * len(classes))
-    drawn.update_layout(height=height, legend={"tracegroupgap": 0})
     if several and len(splits) > 1:
         _add_menu(drawn, splits, first, height)
-    drawn.update_layout(showlegend=True, legend={"title": {"text": f"split: {first}"}})
-    if not several:
-        drawn.update_layout(legend={"title": {"text": f"class: {theme.escaped(classes[0])}"}})
+    title = f"split: {first}" if several else f"class: {theme.escaped(classes[0])}"
+    legend = {"tracegroupgap": 0, "title": {"text": title}}
+    drawn.update_layout(height=height, showlegend=True, legend=legend)
+    theme.unit_square(drawn)
 
 
 def first_shown(splits: Sequence[str], shown: str | None) -> str:
@@ -67,7 +92,7 @@ def first_shown(splits: Sequence[str], shown: str | None) -> str:
     return shown if shown is not None and shown in splits else splits[-1]
 
 
-def _add_menu(drawn: go.Figure, splits: Sequence[str], first: str, height: int) -> None:
+def _add_menu(drawn: theme.Figure, splits: Sequence[str], first: str, height: int) -> None:
     """Let the reader choose the split; a trace of no split is always shown."""
     traces: Any = drawn.data
     buttons = [
@@ -81,15 +106,12 @@ def _add_menu(drawn: go.Figure, splits: Sequence[str], first: str, height: int) 
         }
         for split in splits
     ]
-    drawn.update_layout(
-        updatemenus=[
-            {
-                "buttons": buttons,
-                "active": list(splits).index(first),
-                "x": 1,
-                "xanchor": "right",
-                "y": 1 + MENU_PIXELS / (height - MARGIN_PIXELS),
-                "yanchor": "top",
-            }
-        ]
-    )
+    menu = {
+        "buttons": buttons,
+        "active": list(splits).index(first),
+        "x": 1,
+        "xanchor": "right",
+        "y": 1 + MENU_PIXELS / (height - MARGIN_PIXELS),
+        "yanchor": "top",
+    }
+    drawn.update_layout(updatemenus=[menu])

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiqc_core.stages.plots import theme
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import plotly.graph_objects as go
 
 LEAST_PIXELS, MOST_PIXELS = 6, 22
 
 
-def data(plot_data: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the calibration of each split of a classification of two classes.
-
-    Args:
-        plot_data: `{split: what evaluate.curves.plot_data gave}`.
-
-    Returns:
-        `split` and what `evaluate.calibration.calibration` gave.
-    """
+def data(plot_data: theme.BySplit) -> list[dict[str, Any]]:
+    """Return `split` and what `evaluate.calibration.calibration` gave, for two classes."""
     return [
         {"split": split} | dict(of_split["calibration"])
         for split, of_split in plot_data.items()
@@ -30,15 +18,12 @@ def data(plot_data: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def figure(curves: Sequence[Mapping[str, Any]], about: str = "", *, positive: str) -> go.Figure:
-    """Draw the observed share over the predicted one; a larger marker holds more samples.
+def figure(curves: theme.Rows, about: str = "", *, positive: str) -> theme.Figure:
+    """Draw the observed share of the positive class over the predicted one.
 
-    Args:
-        curves: what `data` gave, at least one.
-        about: whose they are.
-        positive: the name of the positive class.
+    A larger marker holds more samples.
     """
-    name = theme.escaped(theme.shorten(positive, theme.LABEL_CHARACTERS))
+    name = theme.label(positive)
     drawn = theme.blank(
         "Calibration",
         about,
@@ -63,7 +48,6 @@ def figure(curves: Sequence[Mapping[str, Any]], about: str = "", *, positive: st
             customdata=curve["counts"],
             hovertemplate="predicted %{x:.3f}, observed %{y:.3f}<br>%{customdata} samples",
         )
-    drawn.update_xaxes(range=[-0.03, 1.03])
-    drawn.update_yaxes(range=[-0.03, 1.03])
+    theme.unit_square(drawn, margin=0.03)
     theme.legend_below(drawn)
     return drawn

@@ -9,9 +9,8 @@ import numpy as np
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    import plotly.graph_objects as go
     from numpy.typing import ArrayLike
 
 HEIGHT = 175
@@ -27,12 +26,12 @@ def data(
 
     Args:
         probabilities: of class 1 alone, or of each class.
-        classes: the names of the classes, by their ordinal.
-        predicted: which class is predicted.
-        true: which class it is, where that is known.
+        classes: see `plots`.
+        predicted: the predicted class.
+        true: the true class, where it is known.
 
     Returns:
-        `classes, probabilities, predicted, true`, of more than 12 classes the likeliest.
+        `classes, probabilities, predicted, true`, with more than 12 classes the likeliest.
 
     >>> data(0.25, ["no", "yes"], "no")["probabilities"]
     [0.75, 0.25]
@@ -50,14 +49,8 @@ def data(
     }
 
 
-def figure(found: Mapping[str, Any], about: str = "", *, height: int = HEIGHT) -> go.Figure:
-    """Draw a bar for each class; the predicted one has a colour.
-
-    Args:
-        found: what `data` gave.
-        about: which sample of whose prediction.
-        height: in pixels.
-    """
+def figure(found: theme.Row, about: str = "", *, height: int = HEIGHT) -> theme.Figure:
+    """Draw a bar for each class; the predicted one has a colour."""
     classes, values = found["classes"], found["probabilities"]
     left_out = found["class_count"] - len(classes)
     predicted, *known = theme.labels([found["predicted"], *filter(None, [found["true"]])])

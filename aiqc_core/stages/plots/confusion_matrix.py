@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import plotly.graph_objects as go
+    from collections.abc import Sequence
 
 CELL_PIXELS = 42
 FRAME_PIXELS = 230
@@ -19,39 +17,27 @@ BAR = {"title": {"text": "share of the true class", "side": "right"}, "tickforma
 SCALE = [[0.0, "#F4F8FC"], [0.5, "#6BAED6"], [1.0, "#08306B"]]
 
 
-def data(
-    plot_data: Mapping[str, Mapping[str, Any]], classes: Sequence[str]
-) -> list[dict[str, Any]]:
+def data(plot_data: theme.BySplit, classes: Sequence[str]) -> list[dict[str, Any]]:
     """Return the confusion matrix of each split.
-
-    Args:
-        plot_data: `{split: what evaluate.curves.plot_data gave}`.
-        classes: the names of the classes, by their ordinal.
 
     Returns:
         `split, classes, counts` (rows true, columns predicted) and `shares`, each row divided by
         its sum; a class without a sample has zeros.
     """
+    matrices = {split: of_split["confusion_matrix"] for split, of_split in plot_data.items()}
     return [
         {
             "split": split,
             "classes": list(classes),
-            "counts": of_split["confusion_matrix"],
-            "shares": [
-                [count / max(sum(row), 1) for count in row] for row in of_split["confusion_matrix"]
-            ],
+            "counts": counts,
+            "shares": [[count / max(sum(row), 1) for count in row] for row in counts],
         }
-        for split, of_split in plot_data.items()
+        for split, counts in matrices.items()
     ]
 
 
-def figure(matrix: Mapping[str, Any], about: str = "") -> go.Figure:
-    """Draw one matrix: counts as numbers, the share of each true class as colour.
-
-    Args:
-        matrix: one of what `data` gave.
-        about: whose predictions these are.
-    """
+def figure(matrix: theme.Row, about: str = "") -> theme.Figure:
+    """Draw one matrix: counts as numbers, the share of each true class as colour."""
     classes, counts = matrix["classes"], matrix["counts"]
     samples = sum(map(sum, counts))
     right = sum(row[i] for i, row in enumerate(counts))

@@ -11,8 +11,6 @@ from aiqc_core.stages.plots import theme
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import plotly.graph_objects as go
-
 ROW_PIXELS = 26
 FRAME_PIXELS = 150
 NAME_CHARACTERS = 44
@@ -46,22 +44,14 @@ def data(columns: Mapping[str, Mapping[str, Any]], *, top_n: int | None = 10) ->
 
 
 def figure(
-    found: Mapping[str, Any],
-    about: str = "",
-    *,
-    height: int | None = None,
-    margin_left: int | None = None,
-) -> go.Figure:
+    found: theme.Row, about: str = "", *, height: int | None = None, margin_left: int | None = None
+) -> theme.Figure:
     """Draw a bar for each column, the most needed on top.
 
-    Args:
-        found: what `data` gave.
-        about: whose model it is.
-        height: in pixels; by default as high as the columns need.
-        margin_left: room for names in pixels; by default as wide as the longest.
+    By default it is as high as the columns need; `margin_left`, the room for names in pixels, is
+    as wide as the longest.
     """
     names, medians = found["columns"], found["median"]
-    upwards = names[::-1]  # an axis of bars grows from below
     shown = f"{len(names)} of {found['count']} columns"
     drawn = theme.blank(
         f"Permutation importance: {shown if len(names) < found['count'] else 'all columns'}",
@@ -79,16 +69,10 @@ def figure(
         "thickness": 1,
         "width": 3,
     }
-    drawn.add_bar(
-        x=medians[::-1],
-        y=upwards,
-        orientation="h",
-        marker={"color": theme.BLUE},
-        error_x=spread,
-        hovertemplate="%{y}: %{x:.4g}<extra></extra>",
-    )
-    theme.name_ticks(drawn, "y", upwards, NAME_CHARACTERS)
-    drawn.update_yaxes(ticks="")
+    theme.bars(
+        drawn, names, NAME_CHARACTERS, x=medians[::-1], marker={"color": theme.BLUE},
+        error_x=spread, hovertemplate="%{y}: %{x:.4g}<extra></extra>",
+    )  # fmt: skip
     drawn.update_xaxes(zeroline=True, zerolinecolor=theme.GREY)
     if margin_left is not None:
         counts.real("margin_left", margin_left, lambda p: 0 <= p < theme.LONGEST, "pixels from 0")

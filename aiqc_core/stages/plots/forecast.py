@@ -1,4 +1,4 @@
-"""What was forecast of each window beside what came, each row told by one window."""
+"""Forecasts of windows beside the truth; each row comes from one window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from aiqc_core.stages.plots import theme
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import plotly.graph_objects as go
     from numpy.typing import ArrayLike
 
 
@@ -22,18 +21,18 @@ def data(
     *,
     size_shift: int,
 ) -> list[dict[str, Any]]:
-    """Lay the windows of each split one behind the other, in the order of their rows.
+    """Join the windows of each split in the order of their rows.
 
-    Of a window only the rows that its model has not seen count: the last `size_shift`.
+    A window gives the rows that its model has not seen: the last `size_shift`.
 
     Args:
         starts: `{split: first row of each window's target}`.
         true: `{split: (windows, size_window)}` in the series' own units.
-        predicted: the same.
+        predicted: as `true`.
         size_shift: rows from a window to its target.
 
     Returns:
-        `split, row, true, predicted`; None parts runs of rows that do not follow each other.
+        `split, row, true, predicted`; None separates runs of rows that do not follow each other.
     """
     return [
         {"split": split} | _stitched(starts[split], true[split], predicted[split], size_shift)
@@ -42,27 +41,17 @@ def data(
 
 
 def figure(
-    series: Sequence[Mapping[str, Any]],
-    about: str = "",
-    *,
-    column: str,
-    unit: str | None = None,
-    horizon: int,
-) -> go.Figure:
+    series: theme.Rows, about: str = "", *, column: str, unit: str | None = None, horizon: int
+) -> theme.Figure:
     """Draw the truth as a dark line and the forecast of each split as a coloured one.
 
-    Args:
-        series: what `data` gave.
-        about: whose forecast it is.
-        column: what is forecast.
-        unit: of its values.
-        horizon: rows that each window forecasts.
+    `horizon` is how many rows each window forecasts.
     """
     drawn = theme.blank(
         f"Forecast and truth: {horizon} row{'s' * (horizon != 1)} ahead of each window",
         about,
         x="row",
-        y=theme.escaped(column if unit is None else f"{column} ({unit})"),
+        y=theme.titled(column, unit),
     )
     for idx, part in enumerate(series):
         drawn.add_scatter(
@@ -88,14 +77,14 @@ def _stitched(
     size = truth.shape[1]
     new = min(size, size_shift)
     row: list[int | None] = []
-    told: list[float | None] = []
-    came: list[float | None] = []
+    true_values: list[float | None] = []
+    predicted_values: list[float | None] = []
     for idx in np.argsort(starts):
         first = int(starts[idx]) + size - new
         if row and row[-1] is not None and row[-1] + 1 != first:
-            for values in (row, came, told):
+            for values in (row, true_values, predicted_values):
                 values.append(None)
         row += range(first, first + new)
-        came += truth[idx, size - new :].tolist()
-        told += forecast[idx, size - new :].tolist()
-    return {"row": row, "true": came, "predicted": told}
+        true_values += truth[idx, size - new :].tolist()
+        predicted_values += forecast[idx, size - new :].tolist()
+    return {"row": row, "true": true_values, "predicted": predicted_values}

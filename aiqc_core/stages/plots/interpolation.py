@@ -9,9 +9,6 @@ import numpy as np
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import plotly.graph_objects as go
     from numpy.typing import ArrayLike
 
 MOST_ROWS = 3000
@@ -27,8 +24,8 @@ def data(before: ArrayLike, after: ArrayLike) -> dict[str, Any]:
 
     Returns:
         `row, before` (None where blank), `filled_row, filled` (what a blank became; None where it
-        stayed one), `blanks` and `rows` (counts). Of more than 3000 rows, those around the first
-        blank.
+        stayed one), `blanks` and `rows` (counts). With more than 3000 rows, those around the
+        first blank.
 
     >>> data([1.0, np.nan, 3.0], [1.0, 2.0, 3.0])["filled"]
     [2.0]
@@ -52,22 +49,15 @@ def data(before: ArrayLike, after: ArrayLike) -> dict[str, Any]:
 
 
 def figure(
-    found: Mapping[str, Any], about: str = "", *, column: str, unit: str | None = None
-) -> go.Figure:
-    """Draw the column with its gaps, and what fills them.
-
-    Args:
-        found: what `data` gave.
-        about: whose column it is, and how it is filled.
-        column: its name.
-        unit: of its values.
-    """
+    found: theme.Row, about: str = "", *, column: str, unit: str | None = None
+) -> theme.Figure:
+    """Draw the column with its gaps, and what fills them."""
     name = f"column {column}" if column.isdigit() else column
     drawn = theme.blank(
         f"Interpolation: {found['blanks']} of {found['rows']} rows were blank",
         about,
         x="row",
-        y=theme.escaped(name if unit is None else f"{name} ({unit})"),
+        y=theme.titled(name, unit),
     )
     drawn.add_scatter(
         x=found["row"], name="measured", **theme.series(found["before"], theme.BLUE, 1.5)

@@ -10,8 +10,6 @@ from aiqc_core.stages.plots import theme
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import plotly.graph_objects as go
-
 HEAD_SHARE = 0.15
 PREFIX = "val_"
 FEW_EPOCHS = 10  # which each have a tick
@@ -24,19 +22,20 @@ def data(
 
     Args:
         history: `{metric: a value an epoch}`; `val_<metric>` is its partner, where it is there.
-        skip_head: leave out the first 15 % of the epochs, rounded down, whose losses are so high
-            that nothing else is seen.
+        skip_head: leave out the first 15 % of the epochs, rounded down: their high losses would
+            flatten the rest.
 
     Returns:
-        Of each metric `metric`, `epochs` (all), `epoch` (from 1), `train` and `evaluation` (None
+        For each metric `metric`, `epochs` (all), `epoch` (from 1), `train` and `evaluation` (None
         where there is none).
 
     >>> data({"loss": [3.0, 1.0], "val_loss": [4.0, 2.0]})[0]["evaluation"]
     [4.0, 2.0]
     """
-    names = [n for n in history if not (n.startswith(PREFIX) and n[len(PREFIX) :] in history)]
     pairs: list[dict[str, Any]] = []
-    for name in names:
+    for name in history:
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) in history:
+            continue
         values, partner = list(history[name]), history.get(PREFIX + name)
         skipped = int(len(values) * HEAD_SHARE) if skip_head else 0
         pairs.append(
@@ -51,21 +50,15 @@ def data(
     return pairs
 
 
-def figure(pair: Mapping[str, Any], about: str = "", *, unit: str | None = None) -> go.Figure:
-    """Draw one metric over the epochs.
-
-    Args:
-        pair: one of what `data` gave.
-        about: whose training it is.
-        unit: of the metric.
-    """
+def figure(pair: theme.Row, about: str = "", *, unit: str | None = None) -> theme.Figure:
+    """Draw one metric over the epochs."""
     metric, epochs = pair["metric"], pair["epoch"]
     skipped = pair["epochs"] - len(epochs)
     drawn = theme.blank(
         f"Learning curve: {theme.escaped(metric)}",
         about,
         x=f"epoch (the first {skipped} of {pair['epochs']} left out)" if skipped else "epoch",
-        y=theme.escaped(metric if unit is None else f"{metric} ({unit})"),
+        y=theme.titled(metric, unit),
     )
     for name, color in (("train", theme.BLUE), ("evaluation", theme.ORANGE)):
         if pair[name] is not None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import operator
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core import counts
 from aiqc_core.errors import SelectionError
-from aiqc_core.stages.evaluate.ranking import lower_is_better
+from aiqc_core.stages.evaluate.ranking import hint, lower_is_better
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    import plotly.graph_objects as go
+    from collections.abc import Callable, Mapping
 
 HEIGHT = 560
 LINKED_MODELS = 20
@@ -24,30 +21,27 @@ LOG_RATIO = 100.0
 
 
 def data(
-    models: Sequence[Mapping[str, Any]],
+    models: theme.Rows,
     score_type: str,
     *,
     max_loss: float | None = None,
     min_score: float | None = None,
 ) -> dict[str, Any]:
-    """Choose the models to show.
+    """Choose the models to show: those with all splits within the limits; NaN is within none.
 
-    A model is shown when the loss and the score of all its splits keep to the limits; NaN keeps to
-    none. Without limits only the points that are NaN are left out; where the score of every model
-    is NaN, as r2 of a constant target, the points are the losses, and `undefined` says why.
+    Without limits only points that are NaN are left out. Where the score of every model is NaN,
+    as r2 of a constant target, the points are the losses, and `undefined` says why.
 
     Args:
-        models: of each its `predictor_id`, `about` (for people) and `metrics`,
-            `{split: {metric: value}}` with `loss` and the score; `reasons`, `{split: {metric:
-            why it is undefined}}`, where they are known.
+        models: `predictor_id`, `about` (for people), `metrics`, `{split: {metric: value}}` with
+            `loss` and the score, and maybe `reasons`, `{split: {metric: why it is undefined}}`.
         score_type: which metric is the score.
         max_loss: no split may have a higher loss.
-        min_score: no split may have a worse score: a lower one, of an error a higher one.
+        min_score: no split may have a worse score: a higher one if the score is an error.
 
     Returns:
-        `points`, a dict for each split of each model with `predictor_id, about, split, loss,
-        score`, `notes`, what was left out and why, and `undefined`, why no model has a score;
-        None where one has.
+        `points`, `predictor_id, about, split, loss, score` of each split of each model; `notes`,
+        what was left out and why; `undefined`, why no model has a score, or None.
 
     Raises:
         SelectionError: an unknown metric, or no model keeps to the limits.
@@ -85,9 +79,7 @@ def data(
             if len(finite) < len(points):
                 not_drawn.append(model["predictor_id"])
     if not without_score:
-        raise SelectionError(
-            _none_left(models, score_type, max_loss=max_loss, min_score=min_score)
-        )
+        raise SelectionError(_none_left(models, score_type, max_loss, min_score))
     reason = None if kept else _why_undefined(models, score_type)
     shown = kept or [p for p in without_score if math.isfinite(p["loss"])]
     notes = _notes(beyond, undefined, not_drawn if kept else [])
@@ -96,26 +88,23 @@ def data(
 
 
 def figure(
-    found: Mapping[str, Any],
+    found: theme.Row,
     about: str = "",
     *,
     height: int | None = None,
     units: Mapping[str, str] | None = None,
-) -> go.Figure:
-    """Draw loss against score; where no model has one, the losses, a line a model.
+) -> theme.Figure:
+    """Draw loss against score; where no model has a score, the losses, a line a model.
 
-    Args:
-        found: what `data` gave.
-        about: whose models these are.
-        height: in pixels; 560 by default.
-        units: `{metric: unit}` for the titles of the axes.
+    It is 560 pixels high by default; `units`, `{metric: unit}`, stand in the titles of the axes.
     """
     points, score_type, known = found["points"], found["score_type"], units or {}
     drawn = theme.blank(
         "Performance of each model",
         " · ".join([about, *found["notes"]] if about else found["notes"]),
-        x=_titled("loss", known),
-        y=_titled(score_type, known) + ("" if found["undefined"] is None else ": undefined"),
+        x=theme.titled("loss", known.get("loss")),
+        y=theme.titled(score_type, known.get(score_type))
+        + ("" if found["undefined"] is None else ": undefined"),
         height=HEIGHT if height is None else height,
     )
     if not points:
@@ -145,41 +134,36 @@ def figure(
     return drawn
 
 
-def _heights(found: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """Return what places a point on the y axis: its score, or its model where there is none."""
+def _heights(found: theme.Row) -> Callable[[theme.Row], Any]:
+    """Return the function that places a point on the y axis: by its score, else by its model."""
     if found["undefined"] is None:
         return lambda point: point["score"]
     return lambda point: f"Predictor {point['predictor_id']}"
 
 
-def _why_undefined(models: Sequence[Mapping[str, Any]], score_type: str) -> str:
+def _why_undefined(models: theme.Rows, score_type: str) -> str:
     reasons = dict.fromkeys(
-        told[score_type]
+        by_metric[score_type]
         for model in models
-        for told in model.get("reasons", {}).values()
-        if score_type in told
+        for by_metric in model.get("reasons", {}).values()
+        if score_type in by_metric
     )
     why = f": {'; '.join(reasons)}" if reasons else ""
     return f"{score_type} is undefined for every model{why}"
 
 
-def _refuse_unknown(models: Sequence[Mapping[str, Any]], score_type: str) -> None:
+def _refuse_unknown(models: theme.Rows, score_type: str) -> None:
     known = {name for model in models for values in model["metrics"].values() for name in values}
     scores = sorted(known - {"loss"})
     if score_type not in known:
-        close = get_close_matches(str(score_type), scores, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise SelectionError(f"score_type: {score_type!r}; choose among {scores}.{hint}")
+        message = f"score_type: {score_type!r}; choose among {scores}.{hint(score_type, scores)}"
+        raise SelectionError(message)
 
 
 def _limits(
-    points: Sequence[Mapping[str, Any]],
-    max_loss: float | None,
-    min_score: float | None,
-    *,
-    falls: bool,
+    points: theme.Rows, max_loss: float | None, min_score: float | None, *, falls: bool
 ) -> list[tuple[float, bool]]:
-    """Return each value that has a limit, and whether it keeps to it, which of an error falls."""
+    """Return each value that has a limit, and whether it keeps to it; an error `falls`."""
     losses = [] if max_loss is None else [(p["loss"], p["loss"] <= max_loss) for p in points]
     if min_score is None:
         return losses
@@ -202,11 +186,7 @@ def _named(ids: list[int]) -> str:
 
 
 def _none_left(
-    models: Sequence[Mapping[str, Any]],
-    score_type: str,
-    *,
-    max_loss: float | None,
-    min_score: float | None,
+    models: theme.Rows, score_type: str, max_loss: float | None, min_score: float | None
 ) -> str:
     def best(metric: str, *, falls: bool) -> float:
         of_each = [[values[metric] for values in m["metrics"].values()] for m in models]
@@ -223,15 +203,7 @@ def _none_left(
     )
 
 
-def _titled(metric: str, units: Mapping[str, str]) -> str:
-    return f"{metric} ({units[metric]})" if metric in units else metric
-
-
-def _link(
-    drawn: go.Figure,
-    points: Sequence[Mapping[str, Any]],
-    height_of: Callable[[Mapping[str, Any]], Any],
-) -> None:
+def _link(drawn: theme.Figure, points: theme.Rows, height_of: Callable[[theme.Row], Any]) -> None:
     """Join the splits of each model by a thin line."""
     x: list[float | None] = []
     y: list[Any] = []
@@ -243,7 +215,7 @@ def _link(
     drawn.add_scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
 
 
-def _hover(point: Mapping[str, Any], score_type: str) -> str:
+def _hover(point: theme.Row, score_type: str) -> str:
     return (
         f"<b>Predictor {point['predictor_id']}</b><br>{theme.escaped(point['about'])}"
         f"<br>split: {theme.escaped(point['split'])}<br>loss: {theme.number(point['loss'])}"

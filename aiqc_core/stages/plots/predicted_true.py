@@ -9,9 +9,8 @@ import numpy as np
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    import plotly.graph_objects as go
     from numpy.typing import ArrayLike
 
 MOST_POINTS = 4000
@@ -27,29 +26,24 @@ def data(
         predicted: the same splits and shapes.
 
     Returns:
-        `split, true, predicted`, of more than 4000 pairs as many, evenly, and `count` of all.
+        `split, true, predicted`, at most 4000 pairs, evenly chosen, and `count` of all.
     """
     return [_pairs(split, true[split], predicted[split]) for split in true]
 
 
 def figure(
-    pairs: Sequence[Mapping[str, Any]],
+    pairs: theme.Rows,
     about: str = "",
     *,
     name: str,
     unit: str | None = None,
     scores: Mapping[str, float] | None = None,
-) -> go.Figure:
+) -> theme.Figure:
     """Draw a point for each sample, and the diagonal on which both are equal.
 
-    Args:
-        pairs: what `data` gave.
-        about: whose predictions these are.
-        name: of the label's column.
-        unit: of its values.
-        scores: `{split: r2}` for the legend.
+    `name` is the label's column, and `scores`, `{split: r2}`, stands in the legend.
     """
-    titled = theme.escaped(name if unit is None else f"{name} ({unit})")
+    titled = theme.titled(name, unit)
     drawn = theme.blank("Predicted and true", about, x=f"true {titled}", y=f"predicted {titled}")
     every = [value for pair in pairs for value in (*pair["true"], *pair["predicted"])]
     if every:
@@ -75,6 +69,5 @@ def _pairs(split: str, true: ArrayLike, predicted: ArrayLike) -> dict[str, Any]:
     count = both.shape[1]
     if count > MOST_POINTS:
         both = both[:, np.linspace(0, count - 1, MOST_POINTS).round().astype(int)]
-    return {"split": split, "true": both[0].tolist(), "predicted": both[1].tolist()} | {
-        "count": count
-    }
+    true_kept, predicted_kept = both.tolist()
+    return {"split": split, "true": true_kept, "predicted": predicted_kept, "count": count}

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import html
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
 from aiqc_core import counts
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+Figure = go.Figure
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+BySplit = Mapping[str, Row]
 
 HEIGHT = 480
 SHORTEST, LONGEST = 10, 20_000  # pixels of a side; plotly takes none below
-# Okabe & Ito (2008), "Color Universal Design": told apart by colour-blind readers too.
+# Okabe & Ito (2008), "Color Universal Design": colour-blind readers can tell them apart.
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 SKY, AMBER, DARK, GREY = "#56B4E9", "#E69F00", "#333333", "#9AA0A6"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, DARK)
@@ -36,7 +39,7 @@ SIDE_BY_SIDE = 90  # characters
 
 
 def split_color(split: str) -> str:
-    """Return the colour of a split, the same in every figure; of an inference purple."""
+    """Return the colour of a split, the same in every figure; purple for an inference."""
     return SPLIT_COLORS.get(split, PURPLE)
 
 
@@ -46,7 +49,7 @@ def marker(split: str) -> dict[str, Any]:
 
 
 def style(idx: int) -> dict[str, Any]:
-    """Return the line of the n-th of several things: colours first, then dashes."""
+    """Return the line of the n-th series: colours first, then dashes."""
     dash = DASHES[idx // len(CYCLE) % len(DASHES)]
     return {"color": CYCLE[idx % len(CYCLE)], "dash": dash, "width": 2}
 
@@ -81,21 +84,23 @@ def labels(values: Sequence[str], limit: int = LABEL_CHARACTERS) -> list[str]:
     return [escaped(text) for text in shown]
 
 
+def label(name: str) -> str:
+    """Return a name as a legend or a title shows it: short and escaped."""
+    return escaped(shorten(name, LABEL_CHARACTERS))
+
+
+def titled(name: str, unit: str | None) -> str:
+    """Return the title of an axis, with its unit if it has one."""
+    return escaped(name if unit is None else f"{name} ({unit})")
+
+
 def escaped(text: str) -> str:
     """Return a text that plotly shows as it is: it reads a part of HTML."""
     return html.escape(text, quote=False)
 
 
-def blank(title: str, about: str = "", *, x: str, y: str, height: int | None = None) -> go.Figure:
-    """Return an empty figure.
-
-    Args:
-        title: what is shown.
-        about: whose it is, below the title; shortened to 110 characters.
-        x: title of the x axis, with its unit.
-        y: title of the y axis, with its unit.
-        height: in pixels; 480 by default.
-    """
+def blank(title: str, about: str = "", *, x: str, y: str, height: int | None = None) -> Figure:
+    """Return an empty figure, 480 pixels high by default; `x` and `y` are titles of its axes."""
     if height is not None:
         wanted = f"pixels, {SHORTEST} to {LONGEST}"
         counts.real("height", height, lambda pixels: SHORTEST <= pixels <= LONGEST, wanted)
@@ -118,15 +123,11 @@ def blank(title: str, about: str = "", *, x: str, y: str, height: int | None = N
 
 
 def name_ticks(
-    figure: go.Figure, axis: str, values: Sequence[str], limit: int = LABEL_CHARACTERS
+    figure: Figure, axis: str, values: Sequence[str], limit: int = LABEL_CHARACTERS
 ) -> None:
-    """Make an axis one of names, in the order given; long ones are shortened, or tilted on x.
+    """Put names on the axis `'x'` or `'y'`, in the order given, each at most `limit` characters.
 
-    Args:
-        figure: whose axis.
-        axis: `'x'` or `'y'`.
-        values: the names, as the traces hold them.
-        limit: characters shown of each.
+    Long names on x are tilted.
     """
     shown = labels(values, limit)
     named: dict[str, Any] = {
@@ -143,15 +144,29 @@ def name_ticks(
     figure.update_layout({f"{axis}axis": named})
 
 
-def chance_line(figure: go.Figure, name: str, x: Sequence[float], y: Sequence[float]) -> None:
-    """Draw a dashed grey line that says what knowing nothing would give."""
+def bars(figure: Figure, names: Sequence[str], limit: int, **options: Any) -> None:
+    """Draw horizontal bars, the first name on top; `options` hold values from the last name on."""
+    upwards = names[::-1]  # an axis of bars grows from below
+    figure.add_bar(y=upwards, orientation="h", **options)
+    name_ticks(figure, "y", upwards, limit)
+    figure.update_yaxes(ticks="")
+
+
+def unit_square(figure: Figure, margin: float = 0.02) -> None:
+    """Let both axes run from 0 to 1, with a margin."""
+    figure.update_xaxes(range=[-margin, 1 + margin])
+    figure.update_yaxes(range=[-margin, 1 + margin])
+
+
+def chance_line(figure: Figure, name: str, x: Sequence[float], y: Sequence[float]) -> None:
+    """Draw a dashed grey line: what a model that knows nothing would reach."""
     figure.add_scatter(
         x=list(x), y=list(y), mode="lines", line=CHANCE, name=name, hoverinfo="skip"
     )
 
 
 def series(values: Sequence[float | None], color: str, width: float = 2) -> dict[str, Any]:
-    """Return how a line is drawn: what has a gap on both sides as a dot, or it would not be seen.
+    """Return how a line is drawn: a point between two gaps as a dot, as it would be invisible.
 
     >>> series([1.0, None, 2.0, 3.0], BLUE)["marker"]["size"]
     [6, 0, 0, 0]
@@ -165,7 +180,7 @@ def series(values: Sequence[float | None], color: str, width: float = 2) -> dict
     return drawn | {"mode": "lines+markers", "marker": {"color": color, "size": sizes}}
 
 
-def legend_below(figure: go.Figure) -> None:
+def legend_below(figure: Figure) -> None:
     """Put the legend, whose names are long, below the plot."""
     figure.update_layout(
         showlegend=True,
@@ -173,10 +188,10 @@ def legend_below(figure: go.Figure) -> None:
     )
 
 
-def told(values: Mapping[str, Any]) -> str:
+def combination_text(values: Row) -> str:
     """Return a combination of hyperparameters as text.
 
-    >>> told({"neurons": 16, "rate": 0.01})
+    >>> combination_text({"neurons": 16, "rate": 0.01})
     'neurons=16, rate=0.01'
     """
     return ", ".join(f"{name}={value}" for name, value in values.items())

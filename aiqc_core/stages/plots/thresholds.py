@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aiqc_core.stages.plots import theme
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import plotly.graph_objects as go
 
 HALF = 0.5
 METRICS = ("precision", "recall", "f1", "specificity")
 
 
-def data(plot_data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list[float]]]:
-    """Return `{split: {threshold, precision, recall, f1, specificity}}`, where it is defined.
-
-    Args:
-        plot_data: `{split: what evaluate.curves.plot_data gave}`.
-    """
+def data(plot_data: theme.BySplit) -> dict[str, dict[str, list[float]]]:
+    """Return `{split: {threshold, precision, recall, f1, specificity}}`, where it is defined."""
     return {
         split: dict(of_split["thresholds"])
         for split, of_split in plot_data.items()
@@ -29,39 +18,29 @@ def data(plot_data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, list
 
 
 def figure(
-    found: Mapping[str, list[float]],
-    about: str = "",
-    *,
-    split: str,
-    positive: str,
-    inclusive: bool = False,
-) -> go.Figure:
-    """Draw the metrics of one split over the threshold; a step holds until the next.
+    found: theme.Row, about: str = "", *, split: str, positive: str, inclusive: bool = False
+) -> theme.Figure:
+    """Draw the metrics over the threshold; a step holds until the next.
 
     Args:
-        found: what `data` gave of the split.
-        about: whose model it is.
-        split: which it is.
+        found: what `data` returned for the split.
+        about: see `plots`.
+        split: its name.
         positive: the name of the positive class.
-        inclusive: whether a sample is called so at the threshold too.
+        inclusive: whether a sample at the threshold is called positive too.
     """
-    name = theme.escaped(theme.shorten(positive, theme.LABEL_CHARACTERS))
     drawn = theme.blank(
         f"Thresholds: {theme.escaped(split)}",
         about,
-        x=f"probability {'from' if inclusive else 'above'} which a sample is called {name}",
+        x=f"probability {'from' if inclusive else 'above'} which a sample is called "
+        f"{theme.label(positive)}",
         y="metric",
     )
     for idx, metric in enumerate(METRICS):
-        drawn.add_scatter(
-            x=found["threshold"],
-            y=found[metric],
-            mode="lines",
-            name=metric,
-            line=theme.style(idx) | {"shape": "hv"},
-        )
+        line = theme.style(idx) | {"shape": "hv"}
+        x, y = found["threshold"], found[metric]
+        drawn.add_scatter(x=x, y=y, mode="lines", name=metric, line=line)
     drawn.add_shape(type="line", x0=HALF, x1=HALF, y0=0, y1=1, line=theme.CHANCE)
-    drawn.update_xaxes(range=[-0.02, 1.02])
-    drawn.update_yaxes(range=[-0.02, 1.02])
+    theme.unit_square(drawn)
     drawn.update_layout(hovermode="x unified")
     return drawn

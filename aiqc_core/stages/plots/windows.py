@@ -1,4 +1,4 @@
-"""How windows lie over the rows: the past that a model sees, and the future that it predicts."""
+"""Windows over the rows: the past that a model sees, and the future that it predicts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.stages.plots import theme
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import plotly.graph_objects as go
-
     from aiqc_core.stages.preprocess.window import Windows
 
 SHOWN_WINDOWS = 8
@@ -19,11 +15,7 @@ FRAME_PIXELS = 190
 
 
 def data(windows: Windows, *, shown: int = SHOWN_WINDOWS) -> dict[str, Any]:
-    """Return the first and last row of the first windows, and of what they predict.
-
-    Args:
-        windows: the rule by which they lie.
-        shown: how many.
+    """Return the first and last row of the first `shown` windows, and of what they predict.
 
     Returns:
         `windows`, a dict each with `window, past, future` (a pair of rows; None where there is no
@@ -46,13 +38,8 @@ def data(windows: Windows, *, shown: int = SHOWN_WINDOWS) -> dict[str, Any]:
     }
 
 
-def figure(layout: Mapping[str, Any], about: str = "") -> go.Figure:
-    """Draw each window as a bar over its rows; the first is on top.
-
-    Args:
-        layout: what `data` gave.
-        about: whose windows these are.
-    """
+def figure(layout: theme.Row, about: str = "") -> theme.Figure:
+    """Draw each window as a bar over its rows; the first is on top."""
     spans = layout["windows"]
     drawn = theme.blank(
         f"Windows: the first {len(spans)} of {layout['count']} "
@@ -62,8 +49,10 @@ def figure(layout: Mapping[str, Any], about: str = "") -> go.Figure:
         y="window",
         height=FRAME_PIXELS + ROW_PIXELS * len(spans),
     )
-    kinds = {"past": ("what the model sees", theme.BLUE, -0.17)}
-    kinds["future"] = ("what it predicts", theme.ORANGE, 0.17)
+    kinds = {
+        "past": ("what the model sees", theme.BLUE, -0.17),
+        "future": ("what it predicts", theme.ORANGE, 0.17),
+    }
     for kind, (name, color, below) in kinds.items():
         x: list[float | None] = []
         y: list[float | None] = []
