@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiqc_core.orm.store import order
 from aiqc_core.stages.evaluate import decode
-from aiqc_core.stages.preprocess import new_rows, pipeline, unknown
+from aiqc_core.stages.preprocess import new_rows, pipeline, samples, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -132,7 +132,7 @@ def _new_samples(predictor: Predictor, new: Offer, old: Feature, fit: Any) -> ne
         and any(row.record_shifted for row in trained.features[0].windows),
     )
     filled = {name for fill in recipe.fills for name in fill.columns}
-    rows = unknown.as_rows(values, old.columns)
+    rows = samples.as_rows(values, old.columns)
     return replace(prepared, passed_over=unknown.found(fit.encoders, rows, filled))
 
 

@@ -1,4 +1,4 @@
-"""Which class each code of a label's encoder stands for: the one place that says so."""
+"""Which class each code of a label's encoder stands for."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from aiqc_core.stages.preprocess.encoders import known_categories
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.encode import FittedEncoder
+    from aiqc_core.stages.preprocess.values import Array
 
 
 def by_code(
@@ -24,9 +23,8 @@ def by_code(
 ) -> tuple[Any, ...] | None:
     """Return the classes of a label in the order of their codes.
 
-    The encoder itself is asked: each class is encoded, and takes the place that its code names.
-    So the order is that of `OrdinalEncoder(categories=…)`, of a function that turns codes round,
-    or of whatever else codes them. Without an encoder the order is that of `classes`.
+    Each class is encoded, so that any encoder gives the true order, as
+    `OrdinalEncoder(categories=…)` does. Without an encoder the order is that of `classes`.
 
     Args:
         encoder: fitted on the label, if any.
@@ -34,7 +32,7 @@ def by_code(
         classes: the sorted classes, or the one-hot columns; None for a continuous label.
 
     Returns:
-        The classes, those that only the encoder knows included; None for a continuous label, and
+        The classes, with those that only the encoder knows; None for a continuous label, and
         where codes are neither `0…k-1` in one column nor one-hot in k columns, a code stands for
         several classes, or a class has no code.
 
@@ -77,8 +75,8 @@ def _one_of_each(
     return rows, names
 
 
-def _ordinals(encoded: NDArray[Any]) -> NDArray[Any] | None:
-    """Return the ordinal that each row says; None where a row is no class."""
+def _ordinals(encoded: Array) -> Array | None:
+    """Return the ordinal of each row; None where a row is no class."""
     if encoded.shape[1] == 1:
         return encoded.ravel()
     is_hot = np.isin(encoded, (0, 1)).all(axis=1) & (encoded.sum(axis=1) == 1)

@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a filter matched, and what it left.
-
-    Attributes:
-        matching: matched columns, in the order of the feature.
-        leftover: columns that neither this nor an earlier coder takes.
-        leftover_dtypes: their dtypes, each once, in order.
-    """
+    """Columns that a filter matched, and columns left by this and earlier coders, in order."""
 
     matching: list[str]
     leftover: list[str]
@@ -48,8 +42,8 @@ def select(
         taken: columns that earlier coders took.
 
     Raises:
-        SelectionError: an unknown or repeated name, a column that `dtypes` has already matched or
-            that an earlier coder took, or no match.
+        SelectionError: no match, an unknown or repeated name, or a named column that `dtypes` or
+            an earlier coder has.
 
     >>> select({"a": "float64", "b": "str"}, dtypes=["float64"]).matching
     ['a']
@@ -73,7 +67,7 @@ def select(
 
 
 def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
-    """Return the names of dtypes that were given as names or as types; None for no filter.
+    """Return the names of dtypes, given as names or as types; None for no filter.
 
     >>> dtype_names([float, "str"])
     ['float64', 'str']
@@ -97,7 +91,7 @@ def _by_dtype(
 
 
 def dtype_written(dtype: Any) -> str | None:
-    """Return how a dtype is written; None of what is none."""
+    """Return the name of a dtype; None where it is none."""
     try:
         return None if dtype is None else str(types.pandas_dtype(dtype))
     except (TypeError, ValueError):

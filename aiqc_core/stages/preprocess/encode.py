@@ -1,4 +1,4 @@
-"""scikit-learn encoders as a fit that gives a state, and functions that apply and invert it."""
+"""Encoders of scikit-learn: `fit` returns a state, `apply` and `invert` use it."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from pandas.api import types
 
 from aiqc_core import frames
 from aiqc_core.errors import PreprocessError
-from aiqc_core.stages.ingest.selection import SHOWN, checked_columns
+from aiqc_core.stages.ingest.selection import checked_columns
 from aiqc_core.stages.preprocess import degenerate, naming, unknown
 from aiqc_core.stages.preprocess.encoders import (
     COLUMN_CATEGORIES,
+    MULTI_COLUMN,
+    ONE_DIMENSION,
+    SINGLE_COLUMN,
     TARGET_ENCODERS,
     checked,
     has_inverse,
     is_a,
     is_categorical,
-    known_categories,
+    quiet,
 )
 from aiqc_core.stages.preprocess.values import (
     INFINITE,
@@ -35,11 +38,10 @@ from aiqc_core.stages.preprocess.values import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Array
 
 __all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
 
-MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
 NOT_FINITE = {MISSING: "NaN", INFINITE: "infinity"}  # as scikit-learn calls them
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
 TABLE_AXES = 2
@@ -67,16 +69,16 @@ class FittedEncoder:
 
 
 def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> FittedEncoder:
-    """Fit an encoder on rows; columns it can make nothing of are warned about.
+    """Fit an encoder on rows, and warn about columns that it learns nothing from.
 
     Args:
         frame: the columns to encode, `(samples, columns)`.
-        encoder: what `checked` gave; it is cloned for each fit.
+        encoder: what `checked` returned; it is cloned for each fit.
         dimension: how it takes columns; None tries all at once, then each as `(samples, 1)`, then
             each as `(samples,)`.
 
     Raises:
-        PreprocessError: it takes them no way; the message holds each way's reason.
+        PreprocessError: it takes them in no way; the message gives the reason for each.
 
     >>> from sklearn import preprocessing
     >>> fit(pd.DataFrame({"a": ["x", "y"]}), checked(preprocessing.OneHotEncoder())).output_columns
@@ -90,9 +92,8 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
         try:
             return _fit(frame, encoder, tried)
         except Exception as error:  # noqa: BLE001 - a FunctionTransformer raises what its user wrote
-            reasons[tried] = (frames.message_of(error) or repr(error)).splitlines()[
-                0
-            ] + frames.place(error)
+            reason, *_ = (frames.message_of(error) or repr(error)).splitlines()
+            reasons[tried] = reason + frames.place(error)
             cause = error
     _refuse_not_finite(frame, encoder, reasons.values())
     dtypes = {name: str(dtype) for name, dtype in frame.dtypes.items()}
@@ -103,12 +104,10 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
     ) from cause
 
 
-def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
+def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> Array:
     """Encode rows: `(samples, output columns)`, dense and numeric.
 
-    Args:
-        fitted: what `fit` learned.
-        frame: has its columns by name, among others in any order.
+    `frame` has the fitted columns by name, among others and in any order.
 
     Raises:
         PreprocessError: a category that the fit did not see, where the encoder does not allow it.
@@ -121,14 +120,13 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
     """
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
     if is_a(fitted.encoders[0], "LabelBinarizer"):
-        _refuse_unseen(fitted, rows)  # it would encode them as no class, without a word
+        unknown.refuse(fitted, rows)  # it would silently encode them as no class
     try:
-        # What overflows is infinite, and refused as such.
-        with unknown.told_by_us(), np.errstate(all="ignore"):
+        with quiet():  # what overflows is infinite, and refused as such
             blocks = list(_blocks(fitted, rows))
             encoded = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
     except Exception as error:  # a FunctionTransformer raises what its user wrote
-        _refuse_unseen(fitted, rows)
+        unknown.refuse(fitted, rows)
         _refuse_not_finite(rows, fitted.encoders[0], [str(error)])
         raise PreprocessError(
             f"columns {list(fitted.columns)} cannot be encoded by {fitted.encoders[0]!r}: {error}"
@@ -143,14 +141,14 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> NDArray[Any]:
     return encoded
 
 
-def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
+def invert(fitted: FittedEncoder, values: Array) -> pd.DataFrame:
     """Turn encoded rows `(samples, output columns)` back into the original columns.
 
-    Values that the inverse is not defined for, as beyond a power transform's range, are NaN, and
-    warned about.
+    Where the inverse is undefined, as beyond the range of a power transform, values are NaN, with
+    a warning.
 
     Raises:
-        PreprocessError: the encoder has no true inverse, or a code that stands for nothing.
+        PreprocessError: the encoder has no true inverse, or does not know a code.
 
     >>> rows = pd.DataFrame({"a": ["x", "y"]})
     >>> fitted = fit(rows, checked(preprocessing.OrdinalEncoder()))
@@ -164,13 +162,9 @@ def invert(fitted: FittedEncoder, values: NDArray[Any]) -> pd.DataFrame:
         )
     splits = np.cumsum(fitted.widths)[:-1]
     try:
-        with degenerate.told_by_us(), np.errstate(all="ignore"):  # what overflows is found below
-            parts = [
-                _inverted(encoder, part, fitted.dimension)
-                for encoder, part in zip(
-                    fitted.encoders, np.split(values, splits, axis=1), strict=True
-                )
-            ]
+        with quiet():  # what overflows is found below
+            blocks = zip(fitted.encoders, np.split(values, splits, axis=1), strict=True)
+            parts = [_inverted(encoder, block, fitted.dimension) for encoder, block in blocks]
     except Exception as error:
         raise PreprocessError(
             f"columns {list(fitted.columns)}: {fitted.encoders[0]!r} cannot decode: {error}"
@@ -187,16 +181,15 @@ def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
 
     columns = tuple(map(str, frame.columns))
     parts = list(_parts(frame, encoder, dimension))
-    with degenerate.told_by_us(), np.errstate(all="ignore"):
+    with quiet():
         warnings.simplefilter("error", DataConversionWarning)  # it wants another dimension
         clones: list[Any] = [clone(encoder) for _ in parts]
         encoders = [each.fit(part) for each, part in zip(clones, parts, strict=True)]
         draft = FittedEncoder(tuple(encoders), dimension, columns, (), (), ())
         widths = tuple(block.shape[1] for block in _blocks(draft, frame.head(2)))
     learned = [value for each in encoders for value in vars(each).values()]
-    if any(
-        isinstance(v, np.ndarray) and v.dtype.kind == "f" and np.isinf(v).any() for v in learned
-    ):
+    arrays = [v for v in learned if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    if any(np.isinf(array).any() for array in arrays):
         raise OverflowError("what it learns overflows to infinity")
     names, groups = _named(draft, widths)
     named = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
@@ -220,7 +213,7 @@ def _named(
     return names, groups
 
 
-def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]:
+def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[Array]:
     parts = _parts(rows, fitted.encoders[0], fitted.dimension)
     for encoder, part in zip(fitted.encoders, parts, strict=True):
         block: Any = encoder.transform(part)
@@ -231,7 +224,7 @@ def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[NDArray[Any]]
         yield dense.astype(np.int8) if dense.dtype == bool else dense
 
 
-def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray[Any]]:
+def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[Array]:
     """Yield what each clone of an encoder takes."""
     if dimension == MULTI_COLUMN:
         yield table(rows, exact=is_a(encoder, *COLUMN_CATEGORIES))
@@ -241,18 +234,15 @@ def _parts(rows: pd.DataFrame, encoder: Any, dimension: str) -> Iterator[NDArray
             yield values.reshape(-1, 1) if dimension == SINGLE_COLUMN else values
 
 
-def _inverted(encoder: Any, part: NDArray[Any], dimension: str) -> NDArray[Any]:
+def _inverted(encoder: Any, part: Array, dimension: str) -> Array:
     """Return the original columns of one encoder, `(samples, columns)`."""
-    codes = part
+    codes = part.ravel() if dimension == ONE_DIMENSION and part.shape[1] == 1 else part
     if is_a(encoder, "LabelEncoder"):
         codes = np.rint(part.ravel()).astype(np.int64)
-    elif dimension == ONE_DIMENSION and part.shape[1] == 1:
-        codes = part.ravel()
-    back = np.asarray(encoder.inverse_transform(codes))
-    return back.reshape(len(part), -1)
+    return np.asarray(encoder.inverse_transform(codes)).reshape(len(part), -1)
 
 
-def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataFrame) -> None:
+def _warn_undefined(fitted: FittedEncoder, values: Array, frame: pd.DataFrame) -> None:
     sound = np.isfinite(values.astype(float)).all(axis=1)
     for name, column in frame.items():
         if types.is_float_dtype(column.dtype):
@@ -267,7 +257,7 @@ def _warn_undefined(fitted: FittedEncoder, values: NDArray[Any], frame: pd.DataF
 
 
 def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
-    """Refuse missing or infinite values by column, where an encoder gave them as its reason."""
+    """Refuse missing or infinite values by column, where an encoder names them as its reason."""
     reason = " ".join(reasons)
     refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
     if "NaN" in reason:  # what takes no NaN takes no infinite value either
@@ -275,25 +265,3 @@ def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str])
     found = not_finite(rows) if refused else {}
     called = {MISSING: f"{MISSING} (NaN)", INFINITE: INFINITE}
     refuse_not_finite(repr(encoder), [(called[kind], found[kind]) for kind in refused])
-
-
-def _refuse_unseen(fitted: FittedEncoder, rows: pd.DataFrame) -> None:
-    """Refuse categories that the fit did not see, by column.
-
-    Raises:
-        PreprocessError: there are some, and the encoder does not handle them.
-    """
-    if getattr(fitted.encoders[0], "handle_unknown", "error") != "error":
-        return
-    known = [each for encoder in fitted.encoders for each in known_categories(encoder) or []]
-    unseen: dict[str, list[Any]] = {}
-    for name, categories in zip(fitted.columns, known, strict=False):
-        present = pd.Index(pd.unique(plain(rows.loc[:, name])))
-        new = present[~present.isin(categories)].tolist()
-        if new:
-            unseen[name] = new[:SHOWN]
-    if unseen:
-        raise PreprocessError(
-            f"values that {fitted.encoders[0]!r} did not see when it was fitted, by column: "
-            f"{unseen}. Leave these rows out, or fit it again on data that holds them."
-        )

@@ -1,8 +1,10 @@
-"""What AIQC knows about scikit-learn's encoders before one is fitted."""
+"""What AIQC knows about the encoders of scikit-learn."""
 
 from __future__ import annotations
 
 import inspect
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,28 +13,35 @@ from aiqc_core.errors import PreprocessError
 from aiqc_core.usercode import byvalue
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Generator
+
+    from aiqc_core.stages.preprocess.values import Array
 
 TEXT_MODULE = "sklearn.feature_extraction.text"
 MODULES = ("sklearn.preprocessing", TEXT_MODULE)
-CATEGORICAL = (
-    "OneHotEncoder",
-    "OrdinalEncoder",
-    "LabelEncoder",
-    "LabelBinarizer",
-    "MultiLabelBinarizer",
-    "Binarizer",
-    "FunctionTransformer",
-)
 TARGET_ENCODERS = ("LabelEncoder", "LabelBinarizer")
 COLUMN_CATEGORIES = ("OneHotEncoder", "OrdinalEncoder")
-CLASS_CODERS = (*COLUMN_CATEGORIES, *TARGET_ENCODERS, "MultiLabelBinarizer", "KBinsDiscretizer")
+CODERS = (*COLUMN_CATEGORIES, *TARGET_ENCODERS, "MultiLabelBinarizer")
+MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
+# What `degenerate` and `unknown` say by column, or callers find in the result.
+REPEATED_WARNINGS = (
+    r"Bins whose width|Feature \d+ is constant|Some values in column \d+ of the inverse"
+    r"|Found unknown categories in columns|unknown class\(es\)"
+)
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Silence scikit-learn on what this package says better, and numpy on overflows."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.filterwarnings("ignore", message=REPEATED_WARNINGS)
+        yield
 
 
 def is_a(encoder: object, *names: str) -> bool:
     """Say whether an encoder is of one of these classes of `sklearn.preprocessing`, or below it.
 
-    Told by name, so that whoever has no encoder need not wait for scikit-learn.
+    Names are compared, so that scikit-learn is not imported where there is no encoder.
 
     >>> from sklearn import preprocessing
     >>> is_a(preprocessing.OneHotEncoder(), "LabelEncoder", "OneHotEncoder"), is_a(None, "object")
@@ -47,13 +56,10 @@ def is_a(encoder: object, *names: str) -> bool:
 def checked(encoder: object) -> Any:
     """Return a clone of an encoder that gives dense arrays; the user's own object is not touched.
 
-    One that draws rows at random gets a fixed `random_state` where it has none, so that equal rows
-    always teach the same.
-
-    Accepted are instances of the transformers of `sklearn.preprocessing`, and the text
-    vectorizers of `sklearn.feature_extraction.text`: these read one column of texts at a time,
-    and their counts are made dense too. A subclass of the user's is one of them. Functions and
-    classes of the user's that an encoder holds are stored with it by value.
+    It accepts transformers of `sklearn.preprocessing`, text vectorizers of
+    `sklearn.feature_extraction.text`, which read one column at a time, and subclasses of them.
+    A random encoder gets a fixed `random_state` where it has none. The user's functions and
+    classes in an encoder are stored with it by value.
 
     Raises:
         PreprocessError: a class instead of an instance, a function, an encoder that learns from
@@ -81,7 +87,9 @@ def checked(encoder: object) -> Any:
             f"sklearn_preprocess: {encoder!r}; give an instance of a class of "
             "sklearn.preprocessing, such as StandardScaler(), not a function such as scale."
         )
-    if _learns_from_label(encoder):
+    parameters = inspect.signature(encoder.fit).parameters.values()
+    needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+    if len(needed) > 1:
         raise PreprocessError(
             f"sklearn_preprocess: {encoder!r} learns from the label, which a coder does not see. "
             "Use OneHotEncoder() or OrdinalEncoder()."
@@ -98,14 +106,13 @@ def is_categorical(encoder: object) -> bool:
     >>> is_categorical(preprocessing.OneHotEncoder()), is_categorical(preprocessing.MinMaxScaler())
     (True, False)
     """
-    return is_a(encoder, *CATEGORICAL)
+    return is_a(encoder, *CODERS, "Binarizer", "FunctionTransformer")
 
 
 def has_inverse(encoder: Any) -> bool:
     """Say whether an encoder's output can be turned back into the values that went in.
 
-    Encoders that forget values do not count: those that merge rare categories, that turn a set of
-    labels into flags, or that count words.
+    It cannot where rare categories are merged, sets of labels become flags, or words are counted.
 
     >>> from sklearn import preprocessing
     >>> has_inverse(preprocessing.StandardScaler()), has_inverse(preprocessing.Normalizer())
@@ -142,7 +149,7 @@ def label_fault(encoder: Any) -> str | None:
 
 def analysis_fault(encoder: Any, analysis_type: str) -> str | None:
     """Return why the encoder of a label does not suit an analysis, whatever its values are."""
-    if analysis_type == "regression" and is_a(encoder, *CLASS_CODERS):
+    if analysis_type == "regression" and is_a(encoder, *CODERS, "KBinsDiscretizer"):
         return (
             f"{encoder!r} makes codes of classes, which a regression does not learn. Use a scaler "
             "such as StandardScaler(), no encoder, or a classification."
@@ -153,7 +160,7 @@ def analysis_fault(encoder: Any, analysis_type: str) -> str | None:
     return None
 
 
-def known_categories(fitted: Any) -> list[NDArray[Any]] | None:
+def known_categories(fitted: Any) -> list[Array] | None:
     """Return the categories a fitted encoder knows, one array a column; None if it knows none.
 
     >>> from sklearn import preprocessing
@@ -165,12 +172,6 @@ def known_categories(fitted: Any) -> list[NDArray[Any]] | None:
     return list(fitted.categories_) if is_a(fitted, *COLUMN_CATEGORIES) else None
 
 
-def _learns_from_label(encoder: Any) -> bool:
-    parameters = inspect.signature(encoder.fit).parameters.values()
-    needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-    return len(needed) > 1
-
-
 def _dense(encoder: Any) -> Any:
     from sklearn.base import clone
 
@@ -178,7 +179,7 @@ def _dense(encoder: Any) -> Any:
     wanted = {"sparse_output": False, "copy": True}  # in place, it would change the caller's rows
     parameters = dense.get_params(deep=False)
     dense.set_params(**{name: value for name, value in wanted.items() if name in parameters})
-    if parameters.get("random_state", 0) is None:  # of many rows it learns from some that it draws
+    if parameters.get("random_state", 0) is None:  # it learns from a random part of many rows
         dense.set_params(random_state=0)
     if parameters.get("encode") == "onehot":
         dense.set_params(encode="onehot-dense")

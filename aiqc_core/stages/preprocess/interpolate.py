@@ -1,7 +1,7 @@
-"""Filling the blanks of floating columns along time, by `pandas.DataFrame.interpolate`.
+"""Fill the blanks of floating columns along time, by `pandas.DataFrame.interpolate`.
 
 The default method, `spline` of order 1, is a *smoothing* spline: it follows the trend and need
-not go through the known points, nor on a straight line between them. `linear` goes through them.
+not go through the known points. `linear` goes through them.
 """
 
 from __future__ import annotations
@@ -19,22 +19,16 @@ from aiqc_core.stages.preprocess.columns import Selection, select
 from aiqc_core.stages.preprocess.interpolate_kwargs import DEFAULTS, checked_kwargs, least_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Array, Floats, Ints
 
-__all__ = [
-    "DEFAULTS",
-    "checked_kwargs",
-    "fill_splits",
-    "fill_tables",
-    "matching",
-]
+__all__ = ["DEFAULTS", "checked_kwargs", "fill_splits", "fill_tables", "matching"]
 
 logger = logging.getLogger(__name__)
 
 FLOATING = ("float16", "float32", "float64", "Float32", "Float64")
-UNSETTLED = "There is an approximation"  # how FITPACK ends what it says of a smoothing spline
+UNSETTLED = "There is an approximation"  # the end of FITPACK's warning of a smoothing spline
 TABLE_DIMENSIONS = 3  # samples, rows, columns
 
 
@@ -45,13 +39,7 @@ def matching(
     columns: Sequence[str] | None = None,
     taken: Collection[str] = (),
 ) -> Selection:
-    """Match floating columns by dtype and by name; without a filter, all that are not taken.
-
-    Args:
-        available: `{column: dtype}` of the whole feature, in order.
-        dtypes: dtypes of the filter.
-        columns: columns of the filter, beside those of `dtypes`.
-        taken: columns that earlier interpolaters took.
+    """Match floating columns as `columns.select`; without a filter, all that are not taken.
 
     Raises:
         SelectionError: as `columns.select`.
@@ -77,7 +65,7 @@ def matching(
 
 def fill_splits(
     frame: pd.DataFrame,
-    splits: Mapping[str, Sequence[int] | NDArray[np.int64]],
+    splits: Mapping[str, Sequence[int] | Ints],
     columns: Sequence[str],
     kwargs: Mapping[str, Any],
     *,
@@ -85,12 +73,11 @@ def fill_splits(
 ) -> dict[str, pd.DataFrame]:
     """Fill columns so that nothing outside the training split changes a training value.
 
-    Rows are put in the order of their positions, and positions are where they lie: of two blanks
-    in a gap of train, the one nearer to a known row comes nearer to its value. (`linear` is thus
-    pandas' `index`, as pandas' `linear` takes rows for equally spaced.)
+    A row's position is its place on the x axis: a blank nearer to a known row gets nearer to its
+    value. (`linear` is thus the `index` of pandas; its `linear` takes rows as equally spaced.)
 
     Args:
-        frame: all rows, a row's place being its position.
+        frame: all rows, in the order of their positions.
         splits: positions by split; the first is the one that trains. A row may be in several, as
             with windows that overlap, and then has its training value in each.
         columns: floating columns.
@@ -100,7 +87,7 @@ def fill_splits(
 
     Returns:
         The rows of each split in the order of its positions, with a default index; columns that
-        are not filled come along as they are.
+        are not filled stay as they are.
 
     Raises:
         PreprocessError: too few known points, infinite ones, or blanks left.
@@ -114,24 +101,26 @@ def fill_splits(
     _refuse_other_dtypes({name: str(frame[name].dtype) for name in columns})
     rows = {split: _positions(split, given, len(frame)) for split, given in splits.items()}
     pieces = {split: frame.iloc[taken].reset_index(drop=True) for split, taken in rows.items()}
-    fill = _fill_separately if process_separately else _fill_together
+    fill = _each_separately if process_separately else _all_at_once
     for name in columns:
         values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        for split, filled in fill(name, values, rows, kwargs).items():
+        for split, whole in fill(name, values, rows, kwargs):
+            filled = whole[rows[split]]
+            _refuse_left(name, filled, kwargs, lambda _, split=split: f"split {split!r}")
             pieces[split][name] = pd.Series(filled).astype(frame[name].dtype)
     return pieces
 
 
 def fill_tables(
-    array: NDArray[Any],
+    array: Array,
     column_positions: Sequence[int],
     kwargs: Mapping[str, Any],
     *,
     names: Sequence[str] | None = None,
-) -> NDArray[Any]:
+) -> Array:
     """Fill columns of each 2D table by itself: a sample of a sequence, a channel of an image.
 
-    No table sees another one, so that splits do not matter.
+    Splits do not matter, as no table sees another one.
 
     Args:
         array: `(samples, …, rows, columns)`, floating.
@@ -163,7 +152,7 @@ def fill_tables(
         if not gaps.size:
             continue
 
-        def where(i: int, gaps: NDArray[np.int64] = gaps) -> str:
+        def where(i: int, gaps: Ints = gaps) -> str:
             return f"table {[int(k) for k in np.unravel_index(gaps[i], array.shape[:-2])]}"
 
         name = str(position) if names is None else names[position]
@@ -174,60 +163,45 @@ def fill_tables(
     return result
 
 
-def _fill_separately(
-    name: str,
-    values: NDArray[np.float64],
-    rows: Mapping[str, NDArray[np.int64]],
-    kwargs: Mapping[str, Any],
-) -> dict[str, NDArray[np.float64]]:
+def _each_separately(
+    name: str, values: Floats, rows: Mapping[str, Ints], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[str, Floats]]:
+    """Yield the whole column for each split, with the rows of this split filled."""
     first, *others = rows
     train = np.unique(rows[first])
-    taught = values.copy()
-    taught[train] = _fill_rows(name, taught, train, kwargs, f"split {first!r}")
-    result = {first: taught[rows[first]]}
-    _refuse_left(name, result[first], kwargs, lambda _: f"split {first!r}")
+    taught = _fill_rows(name, values, train, kwargs, f"split {first!r}")
+    yield first, taught
     for split in others:
+        both = np.union1d(train, rows[split])
         place = f"split {split!r}, train rows beside it"
-        beside, both = taught.copy(), np.union1d(train, rows[split])
-        beside[both] = _fill_rows(name, beside, both, kwargs, place)
-        result[split] = beside[rows[split]]
-        _refuse_left(name, result[split], kwargs, lambda _, split=split: f"split {split!r}")
-    return result
+        yield split, _fill_rows(name, taught, both, kwargs, place)
 
 
-def _fill_together(
-    name: str,
-    values: NDArray[np.float64],
-    rows: Mapping[str, NDArray[np.int64]],
-    kwargs: Mapping[str, Any],
-) -> dict[str, NDArray[np.float64]]:
+def _all_at_once(
+    name: str, values: Floats, rows: Mapping[str, Ints], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[str, Floats]]:
     filled = _fill_rows(name, values, np.arange(len(values)), kwargs, "all rows")
-    result = {split: filled[taken] for split, taken in rows.items()}
-    for split, left in result.items():
-        _refuse_left(name, left, kwargs, lambda _, split=split: f"split {split!r}")
-    return result
+    yield from ((split, filled) for split in rows)
 
 
 def _fill_rows(
-    name: str,
-    values: NDArray[np.float64],
-    positions: NDArray[np.int64],
-    kwargs: Mapping[str, Any],
-    place: str,
-) -> NDArray[np.float64]:
-    series = values[positions]
-    if not np.isnan(series).any():
-        return series
-    return _fill(name, series[:, np.newaxis], positions, kwargs, lambda _: place)[:, 0]
+    name: str, values: Floats, positions: Ints, kwargs: Mapping[str, Any], place: str
+) -> Floats:
+    """Return a column with the rows at some positions filled, from one another."""
+    filled = values.copy()
+    series = values[positions, np.newaxis]
+    if np.isnan(series).any():
+        filled[positions] = _fill(name, series, positions, kwargs, lambda _: place)[:, 0]
+    return filled
 
 
 def _fill(
     name: str,
-    series: NDArray[np.float64],
-    positions: NDArray[np.int64],
+    series: Floats,
+    positions: Ints,
     kwargs: Mapping[str, Any],
     where: Callable[[int], str],
-) -> NDArray[np.float64]:
+) -> Floats:
     """Fill each series of `(positions, series)` by itself; each has a blank."""
     method = kwargs.get("method", "linear")
     least = least_points(kwargs)
@@ -247,7 +221,7 @@ def _fill(
         )
     by_position: dict[str, Any] = {**kwargs, "method": "index" if method == "linear" else method}
     try:
-        with _told_by_name(name, method, where(0)):
+        with _warn_by_name(name, method, where(0)):
             filled = pd.DataFrame(series, index=positions).interpolate(**by_position)
     except Exception as error:  # FITPACK's has no narrower base
         raise PreprocessError(
@@ -257,17 +231,15 @@ def _fill(
 
 
 @contextmanager
-def _told_by_name(name: str, method: str, place: str) -> Generator[None]:
-    """Log by the column's name what FITPACK says of a spline that it could not smooth as asked."""
-    with warnings.catch_warnings(record=True) as said:
+def _warn_by_name(name: str, method: str, place: str) -> Generator[None]:
+    """Log once, by column, that FITPACK could not smooth a spline as asked."""
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    for warning in said:
-        if UNSETTLED not in str(warning.message):
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
-    if any(UNSETTLED in str(warning.message) for warning in said):
+    others = [warning for warning in caught if UNSETTLED not in str(warning.message)]
+    for warning in others:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    if len(others) < len(caught):
         logger.warning(
             "column %r: method %r did not reach the smoothness asked for in %s, and the nearest "
             "curve was taken. Use 'linear', or another s or order in interpolate_kwargs.",
@@ -276,10 +248,7 @@ def _told_by_name(name: str, method: str, place: str) -> Generator[None]:
 
 
 def _refuse_left(
-    name: str,
-    filled: NDArray[np.float64],
-    kwargs: Mapping[str, Any],
-    where: Callable[[int], str],
+    name: str, filled: Floats, kwargs: Mapping[str, Any], where: Callable[[int], str]
 ) -> None:
     blank = np.isnan(filled)
     if blank.any():
@@ -292,9 +261,7 @@ def _refuse_left(
         )
 
 
-def _positions(
-    split: str, given: Sequence[int] | NDArray[np.int64], count: int
-) -> NDArray[np.int64]:
+def _positions(split: str, given: Sequence[int] | Ints, count: int) -> Ints:
     positions = np.asarray(given, dtype=np.int64)
     outside = positions[(positions < 0) | (positions >= count)]
     if outside.size:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -22,45 +22,33 @@ DEFAULTS: Final[dict[str, Any]] = {
 COMMON = ("method", "limit_direction", "limit_area", "limit", "axis", "order")
 ORDERED = ("spline", "polynomial")
 TRIAL_POINTS = 16
-
-
-class _Method(NamedTuple):
-    """How many known points a method needs, and its options beside the common ones.
-
-    pandas passes those on to scipy. What depends on the data (weights, bounds), is no JSON, or
-    would fill with derivatives, is left out.
-    """
-
-    least: int
-    options: tuple[str, ...] = ()
-
-
-METHODS: Final = {
-    "linear": _Method(1),
-    "index": _Method(1),
-    "values": _Method(1),
-    "nearest": _Method(2, ("fill_value",)),
-    "zero": _Method(2, ("fill_value",)),
-    "slinear": _Method(2, ("fill_value",)),
-    "quadratic": _Method(3, ("fill_value",)),
-    "cubic": _Method(4, ("fill_value",)),
-    "polynomial": _Method(1, ("fill_value",)),  # and `order` more; spline too
-    "spline": _Method(1, ("s", "ext")),
-    "barycentric": _Method(2),
-    "krogh": _Method(1),
-    "from_derivatives": _Method(2, ("extrapolate",)),
-    "piecewise_polynomial": _Method(2, ("extrapolate",)),
-    "pchip": _Method(2),
-    "akima": _Method(2),
-    "cubicspline": _Method(2, ("bc_type", "extrapolate")),
+# How many known points a method needs, and its options beside the common ones, for scipy. Options
+# are left out that depend on the data (weights, bounds), are no JSON, or fill with derivatives.
+METHODS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
+    "linear": (1, ()),
+    "index": (1, ()),
+    "values": (1, ()),
+    "nearest": (2, ("fill_value",)),
+    "zero": (2, ("fill_value",)),
+    "slinear": (2, ("fill_value",)),
+    "quadratic": (3, ("fill_value",)),
+    "cubic": (4, ("fill_value",)),
+    "polynomial": (1, ("fill_value",)),  # and `order` more; spline too
+    "spline": (1, ("s", "ext")),
+    "barycentric": (2, ()),
+    "krogh": (1, ()),
+    "from_derivatives": (2, ("extrapolate",)),
+    "piecewise_polynomial": (2, ("extrapolate",)),
+    "pchip": (2, ()),
+    "akima": (2, ()),
+    "cubicspline": (2, ("bc_type", "extrapolate")),
 }
 
 
 def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
     """Return arguments for `DataFrame.interpolate`, or the defaults when there are none.
 
-    What is given is not mixed with `DEFAULTS`: what is absent is pandas' own default, `linear` in
-    forward direction.
+    What is absent is not from `DEFAULTS`, but the default of pandas: `linear`, forward.
 
     Raises:
         PreprocessError: an unknown method or argument, another axis than 0, a value that JSON
@@ -82,7 +70,7 @@ def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
             f"interpolate_kwargs: method={method!r}; it is one of {list(METHODS)}. Rows lie at "
             "their positions: 'time' and filling by the last value do not apply."
         )
-    allowed = (*COMMON, *METHODS[method].options)
+    allowed = (*COMMON, *METHODS[method][1])
     unknown = [name for name in kwargs if name not in allowed]
     if unknown:
         raise PreprocessError(
@@ -93,7 +81,12 @@ def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
             f"interpolate_kwargs: axis={kwargs['axis']!r}; it is 0: a column is filled along "
             "its rows, never across columns."
         )
-    _refuse_order(method, kwargs.get("order"))
+    order = kwargs.get("order")
+    if method in ORDERED and (type(order) is not int or order < 1):
+        raise PreprocessError(
+            f"interpolate_kwargs: order={order!r}; method {method!r} needs a whole number of at "
+            "least 1, for example order=1."
+        )
     _refuse_unstorable(kwargs)
     _try_out(kwargs)
     return kwargs
@@ -106,15 +99,7 @@ def least_points(kwargs: Mapping[str, Any]) -> int:
     3
     """
     method = kwargs.get("method", "linear")
-    return METHODS[method].least + (kwargs["order"] if method in ORDERED else 0)
-
-
-def _refuse_order(method: str, order: object) -> None:
-    if method in ORDERED and (type(order) is not int or order < 1):
-        raise PreprocessError(
-            f"interpolate_kwargs: order={order!r}; method {method!r} needs a whole number of at "
-            "least 1, for example order=1."
-        )
+    return METHODS[method][0] + (kwargs["order"] if method in ORDERED else 0)
 
 
 def _refuse_unstorable(kwargs: dict[str, Any]) -> None:
@@ -130,7 +115,7 @@ def _refuse_unstorable(kwargs: dict[str, Any]) -> None:
 
 
 def _try_out(kwargs: dict[str, Any]) -> None:
-    """Let pandas check the values on a curve that ends where it began, as 'periodic' asks."""
+    """Let pandas check the values on a curve that ends where it began, as 'periodic' needs."""
     curve = np.sin(np.linspace(0, 2 * np.pi, TRIAL_POINTS))
     curve[[0, -1]] = 0
     curve[TRIAL_POINTS // 2] = np.nan

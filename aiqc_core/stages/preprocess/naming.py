@@ -1,4 +1,4 @@
-"""Names of encoded columns, and which of them follow from which original column."""
+"""Names of encoded columns, and from which original column each is made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def of_column(column: str, encoder: Any, width: int) -> list[str]:
         parts = encoder.get_feature_names_out()
     if parts is not None and len(parts) == width:
         return [f"{column}_{part}" for part in parts]
-    names = _given(encoder, [column])
+    names = _sklearn_names(encoder, [column])
     return names if len(names) == width else [f"{column}_{index}" for index in range(width)]
 
 
@@ -36,7 +36,7 @@ def of_columns(
     """Name what a fitted encoder makes of several columns at once.
 
     Returns:
-        The names, and for each column the positions of the names that follow from it.
+        The names, and for each column the positions of the names made from it.
 
     >>> from sklearn import preprocessing
     >>> fitted = preprocessing.OneHotEncoder().fit([["x", 1], ["y", 1]])
@@ -45,7 +45,7 @@ def of_columns(
     """
     # Stand-ins that no category contains show which names were made from which column.
     tokens = [f"\0{index}\0" for index in range(len(columns))]
-    names = _given(encoder, tokens)
+    names = _sklearn_names(encoder, tokens)
     if len(names) == width and any(token in name for name in names for token in tokens):
         groups = [tuple(i for i, name in enumerate(names) if token in name) for token in tokens]
         for token, column in zip(tokens, columns, strict=True):
@@ -75,7 +75,7 @@ def unique(names: Iterable[str], taken: Collection[str] = ()) -> list[str]:
     return result
 
 
-def _given(encoder: Any, columns: list[str]) -> list[str]:
+def _sklearn_names(encoder: Any, columns: list[str]) -> list[str]:
     """Return scikit-learn's own names; none where the encoder has none for these columns."""
     if not hasattr(encoder, "get_feature_names_out"):
         return []

@@ -1,4 +1,4 @@
-"""The codes that a model means by the numbers it gives: whole, and ones that there are."""
+"""Round the numbers that a model gives to the nearest codes of an encoder."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from aiqc_core.stages.preprocess.encoders import is_a
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.encode import FittedEncoder
+    from aiqc_core.stages.preprocess.values import Array
 
 
-def nearest_codes(steps: Sequence[FittedEncoder], values: NDArray[Any]) -> NDArray[Any]:
-    """Return encoded rows with each ordinal code set to the nearest that stands for something.
+def nearest_codes(steps: Sequence[FittedEncoder], values: Array) -> Array:
+    """Return a copy of encoded rows with each ordinal code set to the nearest known one.
 
-    A model that learns an ordinal code gives 1.9 for 2 and, now and then, 3.1 where 2 is the last
-    code. The inverses of scikit-learn cut the one off to 1 and raise for the other.
+    A model may give 1.9 for 2, or 3.1 where 2 is the last code. The inverses of scikit-learn cut
+    the first to 1 and raise for the second.
 
     Args:
-        steps: the encoders that gave them, in order; further columns stay as they are.
-        values: `(samples, output columns)`, finite; they are not changed.
+        steps: the encoders of the values, in order; further columns stay as they are.
+        values: `(samples, output columns)`, finite.
 
     >>> import pandas as pd
     >>> from sklearn import preprocessing

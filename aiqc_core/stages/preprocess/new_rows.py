@@ -1,8 +1,7 @@
-"""New rows made samples as those of training were, batch by batch.
+"""Make samples of new rows, batch by batch, as in training.
 
-Nothing is fitted here. New rows of a table are filled among themselves, in their order, since
-their positions say nothing about those of the rows that trained. Where the data is the very one
-that was trained on, positions do mean the same: then each row is filled as it was in training.
+Nothing is fitted here. New rows of a table are filled among themselves, in their order; rows of
+the very data that trained are filled as they were in training.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ from aiqc_core.stages.preprocess.samples import Prepared
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.pipeline import FittedFeature, FittedLabel
-    from aiqc_core.stages.preprocess.samples import FeatureRecipe, FillStep, Splits
+    from aiqc_core.stages.preprocess.samples import FeatureRecipe, FillStep
+    from aiqc_core.stages.preprocess.values import Array, Ints, Splits
     from aiqc_core.stages.preprocess.window import Windows
 
 NEW = "new"
@@ -37,12 +35,7 @@ MOST_BATCHES = 12
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """How the rows were split when they trained, for data that trained.
-
-    Attributes:
-        splits: positions of samples a split, the one that trained first.
-        windows: over these rows then, if any.
-    """
+    """The splits of data that trained, and the windows over its rows then, if any."""
 
     splits: Splits
     windows: Windows | None = None
@@ -56,7 +49,7 @@ class NewSamples:
         prepared: its rows, filled, by split: `'new'`, or those of training.
         count: how many samples there are.
         forecasts: whether training learned to give shifted windows.
-        passed_over: which values no encoder knows, though none refuses them; see `unknown.found`.
+        passed_over: which values encoders pass over; see `unknown.found`.
     """
 
     prepared: Prepared
@@ -65,28 +58,20 @@ class NewSamples:
     passed_over: str | None = None
 
     @property
-    def recipe(self) -> FeatureRecipe:
-        """What is done to the feature."""
-        return self.prepared.recipe
-
-    @property
     def knows_target(self) -> bool:
-        """Whether an unsupervised target is known: a forecast's may lie in the future."""
-        windows = self.recipe.windows
+        """Whether an unsupervised target is known: that of a forecast may be in the future."""
+        windows = self.prepared.recipe.windows
         return not self.forecasts or (windows is not None and windows.record_shifted)
 
-    def batch(self, start: int, stop: int, *, target: bool = False) -> NDArray[Any]:
-        """Return the samples of a run, `(samples, …)`, numeric.
+    def batch(self, start: int, stop: int, *, target: bool = False) -> Array:
+        """Return the samples from `start` to before `stop`, `(samples, …)`, numeric.
 
-        Args:
-            start: the first sample.
-            stop: one past the last; more than there are is fine.
-            target: whether what an unsupervised model learns is wanted: shifted windows where it
-                forecasts, else the samples themselves.
+        With `target`, what an unsupervised model learns: shifted windows where it forecasts, else
+        the samples themselves.
         """
         shifted = target and self.forecasts
         stop = min(stop, self.count)
-        whole: NDArray[Any] | None = None
+        whole: Array | None = None
         for split, positions in self.prepared.splits.items():
             inside = np.flatnonzero((positions >= start) & (positions < stop))
             if not len(inside):
@@ -99,8 +84,8 @@ class NewSamples:
             whole[positions[inside] - start] = part
         return np.empty(0) if whole is None else whole
 
-    def _part(self, split: str, chosen: NDArray[np.int64], *, shifted: bool) -> NDArray[Any]:
-        windows, rows = self.recipe.windows, self.prepared.rows[split]
+    def _part(self, split: str, chosen: Ints, *, shifted: bool) -> Array:
+        windows, rows = self.prepared.recipe.windows, self.prepared.rows[split]
         if windows is None:
             needed = chosen
             order = np.argsort(rows, kind="stable")
@@ -119,27 +104,22 @@ class NewSamples:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """Samples of several features side by side, a batch at a time; they can be walked again.
-
-    Attributes:
-        features: as many samples each.
-        size: samples a batch.
-    """
+    """Samples of several features of equal count, in batches of `size`; iterable repeatedly."""
 
     features: Sequence[NewSamples]
     size: int
 
-    def __iter__(self) -> Iterator[list[NDArray[Any]]]:
+    def __iter__(self) -> Iterator[list[Array]]:
         """Yield an array a feature, batch by batch."""
         for start in range(0, self.features[0].count, self.size):
             yield [feature.batch(start, start + self.size) for feature in self.features]
 
     @property
     def passed_over(self) -> str | None:
-        """Which values no encoder knows, of all features; None where there are none."""
+        """Which values encoders pass over, of all features; None where there are none."""
         return "; ".join(filter(None, (each.passed_over for each in self.features))) or None
 
-    def target(self) -> NDArray[Any]:
+    def target(self) -> Array:
         """Return what an unsupervised model should have given, `(samples, …)`."""
         (feature,) = self.features
         starts = range(0, feature.count, self.size)
@@ -147,14 +127,11 @@ class Batches:
             [feature.batch(start, start + self.size, target=True) for start in starts]
         )
 
-    def checked(self, shapes: Sequence[tuple[int, ...]]) -> Iterable[list[NDArray[Any]]]:
-        """Encode every batch once, so that what cannot be encoded is known before all else.
+    def checked(self, shapes: Sequence[tuple[int, ...]]) -> Iterable[list[Array]]:
+        """Encode every batch once, so that errors come first, and return the batches.
 
-        Args:
-            shapes: of one sample of each feature, as in training.
-
-        Returns:
-            The same batches; what fits in one is not encoded again.
+        `shapes` are those of one sample of each feature in training. A single batch is not encoded
+        again.
 
         Raises:
             PreprocessError: a category that was never seen, blanks, or samples of another shape.
@@ -195,9 +172,8 @@ def prepare(
     """Fill new rows, ready to be encoded by an earlier fit.
 
     Args:
-        values: all rows of the fitted columns, in their order: a DataFrame, or an array
-            `(rows, …, columns)`.
-        recipe: what was done to the feature in training, with the windows of these rows.
+        values: all rows of the fitted columns, as in `samples.prepare`.
+        recipe: that of training, with the windows of these rows.
         fitted: what was learned in training.
         count: how many samples there are.
         trained: how these very rows were split then; None for other rows.
@@ -218,7 +194,7 @@ def prepare(
     if trained is None or not recipe.fills or not isinstance(values, pd.DataFrame):
         ready = samples.prepare_as(values, recipe, fitted, {NEW: np.arange(count)})
         return NewSamples(ready, count, forecasts)
-    splits, rows = _as_then(count, recipe.windows, trained)
+    splits, rows = _as_trained(count, recipe.windows, trained)
     filled = samples.fill_rows(values, recipe.fills, rows)
     return NewSamples(Prepared(fitted, recipe, splits, rows, filled), count, forecasts)
 
@@ -231,16 +207,14 @@ def filled_rows(
         return frame
     if trained is None:
         return samples.fill_rows(frame, fills, {NEW: np.arange(len(frame))})[NEW]
-    _, rows = _as_then(len(frame), None, trained)
+    _, rows = _as_trained(len(frame), None, trained)
     filled = samples.fill_rows(frame, fills, rows)
     order = np.argsort(np.concatenate(list(rows.values())), kind="stable")
     return pd.concat(list(filled.values())).iloc[order].reset_index(drop=True)
 
 
 def refuse_unknown_classes(frame: pd.DataFrame, fitted: FittedLabel) -> None:
-    """Refuse a label with classes that training did not see.
-
-    Some encoders would take such a class for another one, or for none, without a word.
+    """Refuse a label with classes that training did not see: some encoders would miscode them.
 
     Raises:
         PreprocessError: it names the column and the values.
@@ -261,14 +235,13 @@ def refuse_unknown_classes(frame: pd.DataFrame, fitted: FittedLabel) -> None:
         )
 
 
-def _as_then(
+def _as_trained(
     count: int, windows: Windows | None, trained: Trained
-) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
-    """Return samples and rows by split, with those that no split had as one more."""
+) -> tuple[dict[str, Ints], dict[str, Ints]]:
+    """Return samples and rows by split of training; those of none are one more split."""
     splits = {split: np.asarray(positions) for split, positions in trained.splits.items()}
     rest = np.setdiff1d(np.arange(count), np.concatenate(list(splits.values())))
-    then = trained.windows
-    rows = {s: p if then is None else then.rows(p) for s, p in splits.items()}
+    rows = samples.rows_under(splits, trained.windows)
     if len(rest):
         splits[NEW] = rest
         rows[NEW] = rest if windows is None else windows.rows(rest)
@@ -276,7 +249,7 @@ def _as_then(
 
 
 def _fillable(values: Any, recipe: FeatureRecipe) -> Any:
-    """Return values whose filled columns are floating, as only such are filled."""
+    """Return values with floating dtypes in the columns to fill."""
     if not recipe.fills:
         return values
     if not isinstance(values, pd.DataFrame):
@@ -290,8 +263,8 @@ def _fillable(values: Any, recipe: FeatureRecipe) -> Any:
     return values.astype(dict.fromkeys(whole, "float64")) if whole else values
 
 
-def _at(values: Any, places: NDArray[np.int64]) -> Any:
-    """Return rows by position; a view where they follow each other."""
+def _at(values: Any, places: Ints) -> Any:
+    """Return rows by position; a view where positions are consecutive."""
     taken = values.iloc if isinstance(values, pd.DataFrame) else values
     if len(places) and (np.diff(places) == 1).all():
         return taken[int(places[0]) : int(places[-1]) + 1]

@@ -1,4 +1,4 @@
-"""A feature's or a label's whole preprocessing: fitted on train, applied to any rows."""
+"""The encoders of a feature or a label: fitted on train, applied to any rows."""
 
 from __future__ import annotations
 
@@ -17,22 +17,17 @@ from aiqc_core.stages.preprocess.values import LARGEST, not_finite, refuse_not_f
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.encode import FittedEncoder
+    from aiqc_core.stages.preprocess.values import Array, Ints
 
 LEAST_CLASSES = 2
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderStep:
-    """One encoder and its columns, before it is fitted.
+    """One encoder and its columns, before it is fitted; see `encode.fit` for the dimension.
 
-    Attributes:
-        columns: what it encodes.
-        encoder: an unfitted scikit-learn transformer.
-        dimension: how it takes columns, see `encode.fit`.
-        fit_on_all: whether it is fitted on all rows: categorical encoders are.
+    `fit_on_all` says whether it is fitted on all rows: categorical encoders are.
     """
 
     columns: tuple[str, ...]
@@ -56,7 +51,7 @@ class FittedFeature:
     Attributes:
         columns: the feature's columns.
         encoders: the fitted encoders, in order.
-        leftover: the columns that none encodes; they follow the encoded ones, as they are.
+        leftover: columns that none encodes; they follow the encoded ones, as they are.
         output_columns: a name for each column of the result.
     """
 
@@ -74,8 +69,8 @@ class FittedLabel:
         columns: its columns.
         encoder: the fitted encoder, if any.
         classes: the classes in the order of their codes; None for a continuous label.
-        positive: which of two classes metrics are of; None is the one of code 1. It is of the
-            Label, not of the fit: who scores sets it.
+        positive: the positive one of two classes; None is that of code 1. The caller that scores
+            sets it, as the Label has it and not the fit.
     """
 
     columns: tuple[str, ...]
@@ -92,16 +87,10 @@ class FittedLabel:
         return list(map(str, self.classes or ())).index(str(chosen))  # a time is kept as text
 
 
-def fit_feature(
-    frame: pd.DataFrame, plan: FeaturePlan, train: NDArray[np.int64] | None
-) -> FittedFeature:
-    """Fit a feature's encoders.
+def fit_feature(frame: pd.DataFrame, plan: FeaturePlan, train: Ints | None) -> FittedFeature:
+    """Fit a feature's encoders on training rows, categorical ones on all rows.
 
-    Args:
-        frame: all rows of the feature.
-        plan: what to do to which columns.
-        train: positions of the training rows; nothing else teaches, except categorical encoders,
-            which see all rows. None when the frame holds the training rows alone.
+    `train` holds positions of training rows; None means that all rows of the frame are.
 
     Raises:
         PreprocessError: an encoder that cannot be fitted.
@@ -125,14 +114,14 @@ def fit_feature(
     return FittedFeature(plan.columns, tuple(fitted), leftover, ordered)
 
 
-def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
+def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> Array:
     """Return a feature's rows as numbers, `(samples, output columns)`.
 
     The encoded columns come first, coder by coder, then the columns that none encodes.
 
     Raises:
-        PreprocessError: a column that is neither numeric nor encoded, or a value that is missing,
-            or infinite in float32, in which models compute.
+        PreprocessError: a column that is neither numeric nor encoded, or a value that is missing
+            or infinite in float32.
         SelectionError: a column is missing.
 
     >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
@@ -148,15 +137,8 @@ def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> NDArray[Any]:
     return values
 
 
-def invert_feature(fitted: FittedFeature, values: NDArray[Any]) -> NDArray[Any]:
-    """Turn encoded rows back into a feature's own columns, in its own units.
-
-    Args:
-        fitted: what `fit_feature` returned.
-        values: `(samples, output columns)`.
-
-    Returns:
-        `(samples, columns)`, in the order of the feature's columns.
+def invert_feature(fitted: FittedFeature, values: Array) -> Array:
+    """Turn `(samples, output columns)` back into the feature's own `(samples, columns)`.
 
     Raises:
         PreprocessError: an encoder without a true inverse.
@@ -173,13 +155,12 @@ def invert_feature(fitted: FittedFeature, values: NDArray[Any]) -> NDArray[Any]:
         back = encode.invert(encoder, values[:, start:stop])
         columns |= {str(name): column for name, column in back.items()}
         start = stop
-    for offset, name in enumerate(fitted.leftover):
-        columns[name] = values[:, start + offset]
+    columns |= dict(zip(fitted.leftover, values[:, start:].T, strict=False))
     return pd.DataFrame({name: columns[name] for name in fitted.columns}).to_numpy()
 
 
 def column_groups(fitted: FittedFeature) -> dict[str, tuple[int, ...]]:
-    """Return for each original column the positions of the output columns that follow from it.
+    """Return for each original column the positions of the output columns made from it.
 
     >>> rows = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]})
     >>> column_groups(fit_feature(rows, FeaturePlan(("b", "a")), np.array([0])))
@@ -191,25 +172,16 @@ def column_groups(fitted: FittedFeature) -> dict[str, tuple[int, ...]]:
         for name, positions in zip(encoder.columns, encoder.groups, strict=True):
             groups[name] = tuple(start + position for position in positions)
         start += len(encoder.output_columns)
-    for offset, name in enumerate(fitted.leftover):
-        groups[name] = (start + offset,)
+    groups |= {name: (start + i,) for i, name in enumerate(fitted.leftover)}
     return {name: groups[name] for name in fitted.columns}
 
 
 def fit_label(
-    frame: pd.DataFrame,
-    step: EncoderStep | None,
-    train: NDArray[np.int64],
-    *,
-    classes: Sequence[Any] | None,
+    frame: pd.DataFrame, step: EncoderStep | None, train: Ints, *, classes: Sequence[Any] | None
 ) -> FittedLabel:
-    """Fit a label's encoder.
+    """Fit a label's encoder, if it has one; `frame` holds all rows.
 
-    Args:
-        frame: all rows of the label.
-        step: its encoder, if any.
-        train: positions of the training rows.
-        classes: its sorted classes, or its one-hot columns; None when it is continuous.
+    `classes` are its sorted classes, or its one-hot columns; None when it is continuous.
 
     Raises:
         PreprocessError: a missing value, or a single class.
@@ -229,13 +201,8 @@ def fit_label(
     return FittedLabel(tuple(frame.columns), encoder, ordered or named)
 
 
-def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
-    """Return a label's rows as numbers, `(samples, width)`.
-
-    Raises:
-        PreprocessError: a value that the fit did not see, text without an encoder, or a missing
-            value.
-        SelectionError: a column is missing.
+def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> Array:
+    """Return a label's rows as numbers, `(samples, width)`; errors as `apply_feature`.
 
     >>> rows = pd.DataFrame({"y": [True, False]})
     >>> fitted = fit_label(rows, None, np.array([0]), classes=[False, True])
@@ -252,15 +219,13 @@ def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> NDArray[Any]:
     return apply_feature(whole, rows)
 
 
-def _fit_step(
-    frame: pd.DataFrame, step: EncoderStep, train: NDArray[np.int64] | None
-) -> FittedEncoder:
+def _fit_step(frame: pd.DataFrame, step: EncoderStep, train: Ints | None) -> FittedEncoder:
     rows = frame.loc[:, list(step.columns)]
     taught = rows if step.fit_on_all or train is None else rows.iloc[train]
     return encode.fit(taught, step.encoder, dimension=step.dimension)
 
 
-def _numbers(frame: pd.DataFrame) -> NDArray[Any]:
+def _numbers(frame: pd.DataFrame) -> Array:
     foreign = {
         str(name): str(column.dtype)
         for name, column in frame.items()
@@ -285,7 +250,7 @@ def _refuse_missing_label(frame: pd.DataFrame) -> None:
             )
 
 
-def _refuse_not_finite(values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame) -> None:
+def _refuse_not_finite(values: Array, fitted: FittedFeature, rows: pd.DataFrame) -> None:
     if values.dtype.kind == "f" and not (
         values.max(initial=0) <= LARGEST and values.min(initial=0) >= -LARGEST
     ):
@@ -293,21 +258,20 @@ def _refuse_not_finite(values: NDArray[Any], fitted: FittedFeature, rows: pd.Dat
 
 
 def _not_finite(
-    values: NDArray[Any], fitted: FittedFeature, rows: pd.DataFrame
+    values: Array, fitted: FittedFeature, rows: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield where values are not finite: as they were given, else as an encoder makes them."""
+    """Yield where values are not finite: in the rows, else only once encoded."""
     parts: list[Any] = [(each.columns, each.output_columns, each) for each in fitted.encoders]
     start = 0
     for columns, names, step in [*parts, (fitted.leftover, fitted.leftover, None)]:
         part = values[:, start : start + len(names)]
         start += len(names)
         left = pd.DataFrame(~(np.abs(part) <= LARGEST), columns=names)
-        lacking = left.any(axis=1).to_numpy()
-        given = not_finite(rows.loc[lacking, list(columns)])
-        yield from (
-            (f"{kind} are left after preprocessing", where) for kind, where in given.items()
-        )
+        invalid = left.any(axis=1).to_numpy()
+        before = not_finite(rows.loc[invalid, list(columns)])
+        for kind, where in before.items():
+            yield f"{kind} are left after preprocessing", where
         if step is not None:
-            sound = ~np.hstack(list(given.values())).any(axis=1)
+            sound = ~np.hstack(list(before.values())).any(axis=1)
             made = f"NaN or infinity that {step.encoders[0]!r} makes of other values"
-            yield made, left.iloc[np.flatnonzero(lacking)[sound]]
+            yield made, left.iloc[np.flatnonzero(invalid)[sound]]

@@ -14,7 +14,7 @@ from aiqc_core.errors import PreprocessError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Array
 
 Entry = int | str | tuple[int, ...]
 LEAST_AXES, MOST_AXES = 2, 64  # of an array of numpy
@@ -41,10 +41,8 @@ def plan(shape: Sequence[int], reshape_indices: Sequence[Any]) -> Reshape:
     A whole number stands for the axis of that index, text for a length of its own (`"1"` adds an
     axis), and a tuple merges its axes. An axis of length 1 may be left out.
 
-    An index means the axis, not only its length: where the order of the indices differs from that
-    of the axes, axes are moved, as `np.transpose` does. The bare `np.reshape` of the reference
-    gives the same shape, and the same values for indices in rising order, but would tear rows and
-    columns apart for any other order, such as channels last.
+    Indices in another order than the axes move them, as `np.transpose` does. The `np.reshape` of
+    the reference gives the same shape, but would mix the values of rows and columns there.
 
     Args:
         shape: of the data, `(samples, ..., columns)`.
@@ -63,33 +61,29 @@ def plan(shape: Sequence[int], reshape_indices: Sequence[Any]) -> Reshape:
     2
     """
     axes = tuple(int(length) for length in shape)
-    indices = _checked(axes, reshape_indices)
+    where = f"reshape_indices: {reshape_indices!r} of shape {axes}"
+    if len(axes) < LEAST_AXES:
+        raise PreprocessError(f"{where}; give data of at least two axes, (samples, columns).")
+    indices = checked(reshape_indices, len(axes), where)
     new_shape = tuple(_length(axes, entry) for entry in indices)
-    told = f"reshape_indices: {indices} of shape {axes} give {new_shape}"
+    outcome = f"reshape_indices: {indices} of shape {axes} give {new_shape}"
     columns = len(axes) - 1
     if columns not in indices:
         raise PreprocessError(
-            f"{told}, in which the columns (index {columns}) are merged with another axis or "
+            f"{outcome}, in which the columns (index {columns}) are merged with another axis or "
             f"dropped; name {columns} on its own, so that columns can be decoded."
         )
     if prod(new_shape[1:]) != prod(axes[1:]):
         raise PreprocessError(
-            f"{told}: {prod(new_shape[1:])} values a sample, there are {prod(axes[1:])}. Name "
+            f"{outcome}: {prod(new_shape[1:])} values a sample, there are {prod(axes[1:])}. Name "
             "every axis that is longer than 1."
         )
-    _refuse_torn(axes, indices, new_shape, told)
+    _refuse_torn(axes, indices, new_shape, outcome)
     return Reshape(indices, new_shape, indices.index(columns))
 
 
-def apply(array: NDArray[Any], indices: Sequence[Any]) -> NDArray[Any]:
-    """Return an array in its new shape, a view where that is possible.
-
-    Args:
-        array: `(samples, ..., columns)`.
-        indices: see `plan`.
-
-    Raises:
-        PreprocessError: see `plan`.
+def apply(array: Array, indices: Sequence[Any]) -> Array:
+    """Return an array in its new shape, a view where that is possible; see `plan`.
 
     >>> apply(np.zeros((8, 5, 4)), (0, "1", 1, 2)).shape
     (8, 1, 5, 4)
@@ -98,13 +92,8 @@ def apply(array: NDArray[Any], indices: Sequence[Any]) -> NDArray[Any]:
     return array.transpose(_order(array.ndim, planned.indices)).reshape(planned.new_shape)
 
 
-def restore(array: NDArray[Any], shape: Sequence[int], indices: Sequence[Any]) -> NDArray[Any]:
-    """Return an array to the shape that it had before `apply`.
-
-    Args:
-        array: any samples in the new shape, such as what an unsupervised model predicts.
-        shape: before the reshape; its number of samples does not count.
-        indices: see `plan`.
+def restore(array: Array, shape: Sequence[int], indices: Sequence[Any]) -> Array:
+    """Return samples to the `shape` before `apply`; the number of samples may differ.
 
     Raises:
         PreprocessError: see `plan`; or the array has another shape than the reshape gives.
@@ -125,23 +114,11 @@ def restore(array: NDArray[Any], shape: Sequence[int], indices: Sequence[Any]) -
     return moved.transpose(np.argsort(order))
 
 
-def _checked(axes: tuple[int, ...], given: Sequence[Any]) -> tuple[Entry, ...]:
-    where = f"reshape_indices: {given!r} of shape {axes}"
-    if len(axes) < LEAST_AXES:
-        raise PreprocessError(f"{where}; give data of at least two axes, (samples, columns).")
-    return checked(given, len(axes), where)
-
-
 def checked(given: Any, count: int, where: str) -> tuple[Entry, ...]:
     """Return indices in plain types, with lists as tuples and tuples of one as the one.
 
-    Args:
-        given: see `plan`.
-        count: how many axes there are.
-        where: how the message of an error begins.
-
     Raises:
-        PreprocessError: indices that go with no such number of axes.
+        PreprocessError: indices that do not suit `count` axes; the message begins with `where`.
     """
     if not isinstance(given, list | tuple) or not given:
         raise PreprocessError(f"{where}; give a tuple such as (0, '1', 1).")
@@ -178,13 +155,8 @@ def _axis(item: Any, count: int, where: str) -> int:
 
 def _named(entries: Sequence[Entry]) -> list[int]:
     """Return the axes that are named, in the order of the result."""
-    named: list[int] = []
-    for entry in entries:
-        if isinstance(entry, tuple):
-            named.extend(entry)
-        elif isinstance(entry, int):
-            named.append(entry)
-    return named
+    groups = [entry if isinstance(entry, tuple) else (entry,) for entry in entries]
+    return [axis for group in groups for axis in group if isinstance(axis, int)]
 
 
 def _length(axes: tuple[int, ...], entry: Entry) -> int:
@@ -206,16 +178,13 @@ def _rising(named: list[int]) -> bool:
 
 
 def _refuse_torn(
-    axes: tuple[int, ...], indices: tuple[Entry, ...], new_shape: tuple[int, ...], told: str
+    axes: tuple[int, ...], indices: tuple[Entry, ...], new_shape: tuple[int, ...], outcome: str
 ) -> None:
-    """Refuse fixed lengths that stand elsewhere than the unnamed axes that they replace.
-
-    A named axis stays whole only where as many values follow it as before.
-    """
+    """Refuse fixed lengths that stand elsewhere than the unnamed axes that they replace."""
     named = _named(indices)
     if all(axes[axis] == 1 for axis in range(len(axes)) if axis not in named):
         return
-    whole = _rising(named)
+    whole = _rising(named)  # a named axis stays whole where as many values follow it as before
     for position, entry in enumerate(indices):
         if not isinstance(entry, str):
             first, last = (entry[0], entry[-1]) if isinstance(entry, tuple) else (entry, entry)
@@ -223,6 +192,6 @@ def _refuse_torn(
             whole &= position == 0 or prod(new_shape[position:]) == prod(axes[first:])
     if not whole:
         raise PreprocessError(
-            f"{told}, but values would change their columns or rows: fixed lengths must stand "
+            f"{outcome}, but values would change their columns or rows: fixed lengths must stand "
             "where the axes were that they replace. Name axes by their index to move them."
         )

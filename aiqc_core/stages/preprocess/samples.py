@@ -1,7 +1,7 @@
 """From a feature's values to the samples of each split: fill, encode, window, reshape.
 
-What is fitted comes from the rows of the training split alone. Tables are filled split by split,
-sequences and images table by table; encoders see rows `(…, columns)` whatever the number of axes.
+Only the rows of the training split are fitted on. Tables are filled split by split, sequences and
+images table by table; encoders see rows `(…, columns)`, whatever the number of axes.
 """
 
 from __future__ import annotations
@@ -18,22 +18,13 @@ from aiqc_core.stages.preprocess.nearest import nearest_codes
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
+    from aiqc_core.stages.preprocess.values import Array, Ints, Splits
     from aiqc_core.stages.preprocess.window import Windows
-
-    Splits = Mapping[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class FillStep:
-    """One interpolater and its columns.
-
-    Attributes:
-        columns: floating columns.
-        kwargs: as `interpolate.checked_kwargs` returns them.
-        process_separately: see `interpolate.fill_splits`.
-    """
+    """One interpolater and its columns; see `interpolate.fill_splits`."""
 
     columns: tuple[str, ...]
     kwargs: Mapping[str, Any]
@@ -42,14 +33,7 @@ class FillStep:
 
 @dataclass(frozen=True, slots=True)
 class FeatureRecipe:
-    """All that is done to a feature.
-
-    Attributes:
-        plan: which columns, and how they are encoded.
-        fills: interpolaters, in order.
-        windows: how rows become windows, if they do.
-        reshape_indices: the last step, if any; see `reshape.plan`.
-    """
+    """The steps of a feature, in order: fills, the encoders of the plan, windows, reshape."""
 
     plan: pipeline.FeaturePlan
     fills: tuple[FillStep, ...] = ()
@@ -63,7 +47,7 @@ class Prepared:
 
     Attributes:
         fitted: what its encoders learned.
-        recipe: what is done to it.
+        recipe: its steps.
         splits: positions of samples a split; of windows where there are some.
         rows: positions of rows a split.
         filled: the rows of each split, in the order of `rows`.
@@ -75,13 +59,8 @@ class Prepared:
     rows: Splits
     filled: Mapping[str, Any]
 
-    def samples(self, split: str, *, shifted: bool = False) -> NDArray[Any]:
-        """Return the samples of a split, `(samples, …)`, numeric.
-
-        Args:
-            split: which.
-            shifted: whether the windows wanted are the shifted ones, the targets of a forecast.
-        """
+    def samples(self, split: str, *, shifted: bool = False) -> Array:
+        """Return the samples of a split, numeric; `shifted` windows are targets of a forecast."""
         encoded = _encoded(self.fitted, self.filled[split])
         windows = self.recipe.windows
         if windows is not None:
@@ -96,20 +75,17 @@ class Prepared:
 class Target:
     """What an unsupervised model learns: samples of a feature itself.
 
-    Attributes:
-        fitted: what the feature's encoders learned.
-        shape: of the samples before they were reshaped, `(samples, …, columns)`.
-        reshape_indices: the reshape, if any.
+    `shape` is that of the samples before they were reshaped, `(samples, …, columns)`.
     """
 
     fitted: pipeline.FittedFeature
     shape: tuple[int, ...]
     reshape_indices: tuple[Any, ...] | None
 
-    def decode(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Turn what a model gives back into the feature's own units, `(samples, …, columns)`.
+    def decode(self, values: Array) -> Array:
+        """Return what a model gives in the feature's own units, `(samples, …, columns)`.
 
-        Of objects where a column holds words; samples that are not finite are NaN.
+        The dtype is object where a column holds words; samples that are not finite are NaN.
         """
         if self.reshape_indices is not None:
             values = reshape.restore(values, self.shape, self.reshape_indices)
@@ -141,50 +117,44 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
     >>> prepare(frame, recipe, {"train": np.arange(3)}).samples("train").ravel().tolist()
     [0.0, 1.0, 2.0]
     """
-    rows = _rows(recipe, splits)
+    rows, whole, filled = _filled(values, recipe, splits)
     first = next(iter(rows))
-    array = None if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
-    filled = _filled(values if array is None else array, recipe, rows)
+    train: Ints | None = None
     if not any(step.fit_on_all for step in recipe.plan.steps):
-        train = filled[first]
-        taught = train if array is None else _table(train, recipe.plan.columns)
-        fitted = pipeline.fit_feature(taught, recipe.plan, None)
-    elif array is None:
-        taught = with_filled(values, rows, filled) if recipe.fills else values
-        fitted = pipeline.fit_feature(taught, recipe.plan, rows[first])
+        whole = filled[first]
+    elif isinstance(whole, pd.DataFrame):
+        whole = with_filled(whole, rows, filled) if recipe.fills else whole
+        train = rows[first]
     else:
-        taught = _table(array, recipe.plan.columns)
-        train = _flat_positions(rows[first], array.shape)
-        fitted = pipeline.fit_feature(taught, recipe.plan, train)
+        train = _flat_positions(rows[first], whole.shape)
+    fitted = pipeline.fit_feature(as_rows(whole, recipe.plan.columns), recipe.plan, train)
     return Prepared(fitted, recipe, dict(splits), rows, filled)
 
 
 def prepare_as(
     values: Any, recipe: FeatureRecipe, fitted: pipeline.FittedFeature, splits: Splits
 ) -> Prepared:
-    """Prepare new values as earlier ones were: filled among themselves, encoded by that fit.
+    """Prepare new values like earlier ones: filled among themselves, encoded by that fit.
 
-    Args:
-        values: all rows of the fitted columns, in their order.
-        recipe: what was done to the earlier values, with the windows of these.
-        fitted: what was learned then.
-        splits: positions of samples a split.
+    `recipe` is that of the earlier values, with the windows of the new ones.
     """
-    rows = _rows(recipe, splits)
-    whole = values if isinstance(values, pd.DataFrame) else _filled_tables(values, recipe)
-    return Prepared(fitted, recipe, dict(splits), rows, _filled(whole, recipe, rows))
+    rows, _, filled = _filled(values, recipe, splits)
+    return Prepared(fitted, recipe, dict(splits), rows, filled)
 
 
-def _filled(whole: Any, recipe: FeatureRecipe, rows: Splits) -> dict[str, Any]:
-    """Return the rows of each split: of a table filled here, of an array that is filled."""
-    if isinstance(whole, pd.DataFrame):
-        return fill_rows(whole, recipe.fills, rows)
-    return {split: whole[positions] for split, positions in rows.items()}
+def _filled(
+    values: Any, recipe: FeatureRecipe, splits: Splits
+) -> tuple[dict[str, Ints], Any, dict[str, Any]]:
+    """Return row positions by split, all values (an array filled), and filled rows by split."""
+    rows = rows_under(splits, recipe.windows)
+    if isinstance(values, pd.DataFrame):
+        return rows, values, fill_rows(values, recipe.fills, rows)
+    whole = _filled_tables(values, recipe)
+    return rows, whole, {split: whole[positions] for split, positions in rows.items()}
 
 
-def _rows(recipe: FeatureRecipe, splits: Splits) -> dict[str, NDArray[np.int64]]:
-    """Return the rows under the samples of each split."""
-    windows = recipe.windows
+def rows_under(splits: Splits, windows: Windows | None) -> dict[str, Ints]:
+    """Return the positions of the rows under the samples of each split."""
     return dict(splits) if windows is None else {s: windows.rows(p) for s, p in splits.items()}
 
 
@@ -203,18 +173,15 @@ def fill_rows(frame: pd.DataFrame, fills: Sequence[FillStep], rows: Splits) -> d
 
 
 def trial_rows(values: Any, columns: Sequence[str], fills: Sequence[FillStep]) -> pd.DataFrame:
-    """Return the rows `(samples × …, columns)` that an encoder is tried on, all filled at once.
+    """Return all rows of some columns, filled at once, on which an encoder is tried.
 
-    Args:
-        values: all rows of these columns: a DataFrame, or an array `(rows, …, columns)`.
-        columns: their names.
-        fills: interpolaters; what they fill of other columns is left out.
+    `values` holds these columns, as in `prepare`; `fills` may name others too.
     """
     own = [replace(f, columns=tuple(c for c in f.columns if c in columns)) for f in fills]
     if isinstance(values, pd.DataFrame):
         return fill_rows(values, own, {"all": np.arange(len(values))})["all"]
     recipe = FeatureRecipe(pipeline.FeaturePlan(tuple(columns)), tuple(own))
-    return _table(_filled_tables(values, recipe), columns)
+    return as_rows(_filled_tables(values, recipe), columns)
 
 
 def with_filled(frame: pd.DataFrame, rows: Splits, filled: Mapping[str, Any]) -> pd.DataFrame:
@@ -228,11 +195,8 @@ def with_filled(frame: pd.DataFrame, rows: Splits, filled: Mapping[str, Any]) ->
     return whole
 
 
-def _runs(array: NDArray[Any], first: NDArray[np.int64], length: int) -> NDArray[Any]:
-    """Return the runs of rows that start at some positions, `(runs, length, …)`.
-
-    Runs that start at equal distances are a strided view, which takes no memory of its own.
-    """
+def _runs(array: Array, first: Ints, length: int) -> Array:
+    """Return runs of rows, `(runs, length, …)`: a view where they start at equal distances."""
     every = np.moveaxis(np.lib.stride_tricks.sliding_window_view(array, length, axis=0), -1, 1)
     steps = np.unique(np.diff(first))
     if len(steps) == 1 and steps[0] > 0:
@@ -240,7 +204,7 @@ def _runs(array: NDArray[Any], first: NDArray[np.int64], length: int) -> NDArray
     return every[first]
 
 
-def _filled_tables(array: NDArray[Any], recipe: FeatureRecipe) -> NDArray[Any]:
+def _filled_tables(array: Array, recipe: FeatureRecipe) -> Array:
     names = list(recipe.plan.columns)
     for fill in recipe.fills:
         positions = [names.index(name) for name in fill.columns]
@@ -248,18 +212,19 @@ def _filled_tables(array: NDArray[Any], recipe: FeatureRecipe) -> NDArray[Any]:
     return array
 
 
-def _encoded(fitted: pipeline.FittedFeature, part: Any) -> NDArray[Any]:
-    if isinstance(part, pd.DataFrame):
-        return pipeline.apply_feature(fitted, part)
-    rows = pipeline.apply_feature(fitted, _table(part, fitted.columns))
+def _encoded(fitted: pipeline.FittedFeature, part: Any) -> Array:
+    rows = pipeline.apply_feature(fitted, as_rows(part, fitted.columns))
     return rows.reshape(*part.shape[:-1], rows.shape[-1])
 
 
-def _table(array: NDArray[Any], columns: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame(array.reshape(-1, array.shape[-1]), columns=list(columns), copy=False)
+def as_rows(values: Any, columns: Sequence[str]) -> pd.DataFrame:
+    """Return a DataFrame, or an array `(…, columns)`, as rows of these columns."""
+    if isinstance(values, pd.DataFrame):
+        return values
+    return pd.DataFrame(values.reshape(-1, values.shape[-1]), columns=list(columns), copy=False)
 
 
-def _flat_positions(positions: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _flat_positions(positions: Ints, shape: tuple[int, ...]) -> Ints:
     """Return where the rows of some samples lie once all axes but the last are flattened."""
     inner = int(np.prod(shape[1:-1]))
     return (positions[:, None] * inner + np.arange(inner)).ravel()

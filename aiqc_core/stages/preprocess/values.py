@@ -11,22 +11,24 @@ from pandas.api import types
 from aiqc_core.errors import PreprocessError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
+    Array = NDArray[Any]
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+    Splits = Mapping[str, Ints]  # positions of samples or rows a split, the one that trains first
+
 BLOCK_ROWS = 2**12  # written at once, so that they stay in a processor's cache
 MISSING, INFINITE = "missing values", "infinite values"
-LARGEST = float(np.finfo(np.float32).max)  # of what models compute in: what is beyond is infinite
+LARGEST = float(np.finfo(np.float32).max)  # models compute in float32; larger is infinite
 
 
-def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
+def table(rows: pd.DataFrame, *, exact: bool = False) -> Array:
     """Return rows as `(samples, columns)`: numbers in their common dtype, else objects.
 
-    Args:
-        rows: of any dtypes that a Dataset holds.
-        exact: whether columns of different dtypes keep their values as objects, so that 1 does
-            not become 1.0.
+    With `exact`, columns of different dtypes become objects, so that 1 does not become 1.0.
 
     >>> table(pd.DataFrame({"a": [1], "b": [0.5]})).tolist()
     [[1.0, 0.5]]
@@ -43,7 +45,7 @@ def table(rows: pd.DataFrame, *, exact: bool = False) -> NDArray[Any]:
     return np.column_stack([values.astype(object) for values in columns])
 
 
-def plain(column: pd.Series) -> NDArray[Any]:
+def plain(column: pd.Series) -> Array:
     """Return a column as scikit-learn takes it, `(samples,)`: numbers, or objects with NaN."""
     dtype: Any = column.dtype
     if types.is_extension_array_dtype(dtype) and dtype.kind in "biuf":
@@ -51,7 +53,7 @@ def plain(column: pd.Series) -> NDArray[Any]:
             return column.to_numpy(dtype=np.float64, na_value=np.nan)
         return column.to_numpy(dtype=dtype.numpy_dtype)
     values = np.asarray(column.array)
-    if values.dtype == np.float16:  # whose sums overflow at 65504
+    if values.dtype == np.float16:  # sums overflow at 65504
         return values.astype(np.float32)
     if values.dtype.kind in "biuf":
         return values
@@ -98,10 +100,9 @@ def refuse_not_finite(taker: str, found: Iterable[tuple[str, pd.DataFrame]]) -> 
 
 
 def row_major(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose rows lie together in memory, where its columns share a plain dtype.
+    """Return a frame with its values in C order, where its columns share a plain dtype.
 
-    Rows are taken from it by position several times faster, and its arrays are in C order, so
-    that a batch of samples is read from one place. Other frames come back as they are.
+    Rows are then taken by position several times faster. Other frames come back as they are.
 
     >>> row_major(pd.DataFrame({"a": [1.0], "b": [2.0]})).to_numpy().flags.c_contiguous
     True

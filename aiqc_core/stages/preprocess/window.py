@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +11,9 @@ from aiqc_core import counts
 from aiqc_core.errors import PreprocessError, SelectionError
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
+
+    from aiqc_core.stages.preprocess.values import Array, Ints
 
 SHOWN = 5
 
@@ -20,9 +22,7 @@ SHOWN = 5
 class Windows:
     """Which rows each window holds, in memory that does not grow with the rows.
 
-    Unshifted windows are the past that a model sees, shifted ones the future that it predicts:
-    each starts `size_shift` rows later. The step between windows and the horizon are one number,
-    so where `size_window > size_shift` an input overlaps with its own target, see `overlap`.
+    Unshifted windows are the past that a model sees, shifted ones the future that it predicts.
 
     Attributes:
         samples: rows that are windowed.
@@ -65,13 +65,11 @@ class Windows:
         self._refuse_unknown(np.asarray([idx]))
         return self._first(shifted=shifted) + int(idx) * self.size_shift
 
-    def rows(self, positions: ArrayLike, *, shifted: bool | None = None) -> NDArray[np.int64]:
+    def rows(self, positions: ArrayLike, *, shifted: bool | None = None) -> Ints:
         """Return the rows under some windows, sorted, each once.
 
-        Args:
-            positions: which windows, in any order.
-            shifted: True for the shifted windows, False for the unshifted ones, None for all that
-                are recorded.
+        `shifted` is True for the shifted windows, False for the unshifted ones, None for all that
+        are recorded.
 
         Raises:
             SelectionError: a position that no window has.
@@ -103,7 +101,7 @@ class Windows:
         starts = range(self.lead + offset, self.samples, self.size_shift)[: self.count]
         return [list(range(start, start + self.size_window)) for start in starts]
 
-    def _refuse_unknown(self, which: NDArray[Any]) -> None:
+    def _refuse_unknown(self, which: Array) -> None:
         if which.size and which.dtype.kind not in "iu":
             raise SelectionError(f"positions: {which.dtype} values; give whole numbers.")
         unknown = which[(which < 0) | (which >= self.count)]
@@ -120,16 +118,10 @@ def plan(
     size_shift: int,
     record_shifted: bool = True,  # noqa: FBT001, FBT002 - the order of the reference's arguments
 ) -> Windows:
-    """Lay windows over rows, flush with the last row.
+    """Lay windows over rows, flush with the last row; see `Windows` for the arguments.
 
     With n rows, windows of w and a shift of s there are `(n - w) // s` pairs of windows; without
     shifted windows, `(n - w) // s + 1` windows.
-
-    Args:
-        samples: how many rows.
-        size_window: rows of a window, from 1.
-        size_shift: rows to the next window, and to a window's target, from 1.
-        record_shifted: whether there are targets; a forecast is learned from them.
 
     Raises:
         PreprocessError: a size below 1, or too few rows for one window.
@@ -153,16 +145,10 @@ def plan(
     return Windows(int(samples), w, s, bool(record_shifted), int(count), int(lead))
 
 
-def view(array: NDArray[Any], windows: Windows, *, shifted: bool = False) -> NDArray[Any]:
-    """Return the windows of an array without copying it.
+def view(array: Array, windows: Windows, *, shifted: bool = False) -> Array:
+    """Return the windows of an array `(samples, ...)`, a read-only view.
 
-    Args:
-        array: `(samples, ...)`.
-        windows: which rows.
-        shifted: whether the shifted windows are wanted.
-
-    Returns:
-        A read-only strided view `(count, size_window, ...)`.
+    Its shape is `(count, size_window, ...)`.
 
     Raises:
         PreprocessError: another number of samples, or shifted windows that are not recorded.
@@ -179,13 +165,3 @@ def view(array: NDArray[Any], windows: Windows, *, shifted: bool = False) -> NDA
     every_start = np.lib.stride_tricks.sliding_window_view(array, windows.size_window, axis=0)
     chosen = every_start[first :: windows.size_shift][: windows.count]
     return np.moveaxis(chosen, -1, 1)
-
-
-def rows_of(
-    windows: Windows, positions: ArrayLike, *, shifted: bool | None = False
-) -> NDArray[np.int64]:
-    """Return the rows under some windows; what a fit on the training windows may see.
-
-    See `Windows.rows`; the unshifted windows are the default, for they are the features.
-    """
-    return windows.rows(positions, shifted=shifted)
