@@ -15,7 +15,7 @@ from aiqc_core.cli import telling
 from aiqc_core.errors import NotFoundError
 from aiqc_core.orm import Champion, Queue, Snapshot
 from aiqc_core.orm.results import frames, leaderboard
-from aiqc_core.stages.evaluate.ranking import told
+from aiqc_core.stages.evaluate.ranking import metric_name
 from aiqc_core.stages.train.hooks.observer import PRUNER
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _print_table(console: Console, found: _Found) -> None:
     splits = list(trained[0].scores) if trained else []
     varying = frames.varied([entry.hyperparameters for entry in trained])
     cut_short = any(entry.ended for entry in trained)
-    named = escape(told(measure.metric, found.queue.positive_class))
+    named = escape(metric_name(measure.metric, found.queue.positive_class))
     way = "lower" if measure.lower_is_better else "higher"
     table = Table(
         title=f"{escape(found.experiment)}: {named} of {len(trained)} of "

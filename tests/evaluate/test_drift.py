@@ -56,8 +56,8 @@ def test_categories_are_tested_by_chi_squared_over_all_values_of_both() -> None:
 def test_rows_of_one_distribution_pass_and_a_moved_column_is_named_first() -> None:
     before = pd.DataFrame(RNG.normal(size=(2000, 3)), columns=list("abc"))
     now = pd.DataFrame(RNG.normal(size=(2000, 3)), columns=list("cab"))
-    assert drift.judged(drift.compare(before, now)).verdict == "passed"
-    finding = drift.judged(drift.compare(before, now.assign(b=now["b"] + 3)))
+    assert drift.verdict(drift.compare(before, now)).verdict == "passed"
+    finding = drift.verdict(drift.compare(before, now.assign(b=now["b"] + 3)))
     assert finding.verdict == "failed"
     assert "b (PSI" in finding.summary
     assert finding.facts["drifted_columns"] == 1

@@ -78,10 +78,10 @@ def test_rows_of_windows_equal_the_union_of_their_lists(
     chosen = data.draw(st.lists(st.integers(0, windows.count - 1), max_size=8))
     past = {row for idx in chosen for row in windows.unshifted[idx]}
     future = {row for idx in chosen for row in (windows.shifted or windows.unshifted)[idx]}
-    assert window.rows_of(windows, chosen).tolist() == sorted(past)
-    assert window.rows_of(windows, chosen, shifted=None).tolist() == sorted(past | future)
+    assert windows.rows(chosen, shifted=False).tolist() == sorted(past)
+    assert windows.rows(chosen, shifted=None).tolist() == sorted(past | future)
     if windows.record_shifted:
-        assert window.rows_of(windows, chosen, shifted=True).tolist() == sorted(future)
+        assert windows.rows(chosen, shifted=True).tolist() == sorted(future)
 
 
 def test_windows_over_a_million_rows_cost_no_memory() -> None:

@@ -28,7 +28,7 @@ def test_sliding_windows_shuffled_into_splits_are_reported() -> None:
     splits = stratify.split(windows.count, size_test=0.3, seed=7)
     shared = leaks.shared_rows(windows, splits)
     expected = shared_by_hand(windows, splits["train"], splits["test"])
-    train_rows = window.rows_of(windows, splits["train"], shifted=None)
+    train_rows = windows.rows(splits["train"], shifted=None)
     assert expected
     assert shared == {"test": {"rows": len(expected), "share": len(expected) / len(train_rows)}}
 
@@ -39,11 +39,11 @@ def test_a_scaler_taught_on_rows_of_train_windows_sees_no_other_row() -> None:
     windows = window.plan(30, 5, 1)
     splits = ordered.split_in_order(windows.count, size_test=0.3, gap=leaks.least_gap(windows))
     train = {row for idx in splits["train"] for row in windows.unshifted[idx]}
-    scaler = StandardScaler().fit(values[window.rows_of(windows, splits["train"])])
+    scaler = StandardScaler().fit(values[windows.rows(splits["train"], shifted=False)])
     assert np.allclose(scaler.mean_, [values[sorted(train), column].mean() for column in (0, 1)])
     changed = values.copy()
     changed[[row for row in range(30) if row not in train]] = 1e6
-    again = StandardScaler().fit(changed[window.rows_of(windows, splits["train"])])
+    again = StandardScaler().fit(changed[windows.rows(splits["train"], shifted=False)])
     assert again.mean_.tolist() == scaler.mean_.tolist()
 
 

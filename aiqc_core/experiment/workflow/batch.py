@@ -102,7 +102,7 @@ def batch_drift(experiment: Experiment, batch: str) -> Finding:
     row = of_batch(experiment, batch)
     splitset: Any = row.splitset
     before, feature = table_of(*learned(row.predictor)), splitset.features[0]
-    found = drift.judged(drift.compare(before, table_of(feature, None)))
+    found = drift.verdict(drift.compare(before, table_of(feature, None)))
     unseen = next(iter(row.metric_notes.values()), {}).get(UNSEEN)
     if unseen is None:
         return found

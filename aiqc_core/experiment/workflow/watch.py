@@ -66,7 +66,7 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
         found = Finding(WARNING, summary, {"missing_columns": ", ".join(map(str, gone))})
     left = before.drop(columns=gone)
     return (
-        joined(found, drifting.judged(drifting.compare(left, table)))
+        joined(found, drifting.verdict(drifting.compare(left, table)))
         if len(left.columns)
         else found
     )

@@ -1,4 +1,4 @@
-"""How sure a metric is: its interval over samples drawn again with replacement."""
+"""Bootstrap intervals of metrics."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from aiqc_core import counts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.evaluate.weighted import Metrics
+    from aiqc_core.stages.preprocess.values import Array, Floats, Ints
 
 NAN = math.nan
 LEAST_RESAMPLES = 100
@@ -25,18 +24,11 @@ CLOSE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """What is drawn: samples, groups of samples, or runs of neighbours.
+    """What is drawn: samples, groups of samples, or runs of neighbours."""
 
-    Attributes:
-        name: what one unit is, in words.
-        groups: the number of each sample's group from 0, `(samples,)`; None where samples are
-            drawn one by one or in runs.
-        run_length: neighbours drawn together; 1 draws sample by sample.
-    """
-
-    name: str = "samples"
-    groups: NDArray[np.int64] | None = None
-    run_length: int = 1
+    name: str = "samples"  # in words
+    groups: Ints | None = None  # the number of each sample's group, `(samples,)`
+    run_length: int = 1  # neighbours drawn together
 
     def count(self, samples: int) -> int:
         """Return how many units there are to draw from."""
@@ -47,28 +39,18 @@ class Units:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A metric with its interval.
-
-    Attributes:
-        metric: its name.
-        value: of the split itself.
-        low: lower end; NaN where there is none, and `note` says why.
-        high: upper end.
-        resamples: how many the interval is over.
-        undefined: how many more were drawn where the metric is undefined.
-        note: what there is to know, or None.
-    """
+    """A metric of a split with its interval, NaN where `note` says why there is none."""
 
     metric: str
     value: float
     low: float
     high: float
-    resamples: int
-    undefined: int
-    note: str | None
+    resamples: int  # those in which the metric is defined
+    undefined: int  # those in which it is not
+    note: str | None  # a remark
 
 
-def grouped(values: NDArray[Any], column: str) -> Units:
+def grouped(values: Array, column: str) -> Units:
     """Draw whole groups, as a Splitset with `groups` keeps them together.
 
     Source: the cluster bootstrap, Davison & Hinkley (1997), section 3.8.
@@ -87,14 +69,10 @@ def grouped(values: NDArray[Any], column: str) -> Units:
 
 
 def runs(samples: int, overlap: int = 1) -> Units:
-    """Draw runs of neighbours, since what lies side by side in time is alike.
+    """Draw runs of neighbours, since samples near in time are alike.
 
     Source: the circular block bootstrap, Politis & Romano (1992); runs of n^(1/3) samples, the
-    rate that serves a variance best (Künsch 1989), and never shorter than windows overlap.
-
-    Args:
-        samples: how many the split has, in the order of time.
-        overlap: how many windows in a row share rows with one; 1 where there are no windows.
+    best rate for a variance (Künsch 1989), and at least as long as windows share rows.
 
     >>> runs(1000).run_length, runs(1000, overlap=24).run_length
     (10, 24)
@@ -115,16 +93,14 @@ def intervals(
 ) -> list[Interval]:
     """Return the percentile interval of each metric.
 
-    Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 13.3: the
-    interval runs from the (1 - level)/2 to the (1 + level)/2 quantile of the metric over
-    resamples. Those where the metric is undefined (a class was not drawn, say) are left out and
-    counted.
+    Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 13.3: from the
+    (1 - level)/2 to the (1 + level)/2 quantile over resamples in which the metric is defined.
 
     Args:
         score: the metrics of resamples; see `weighted`.
         samples: how many there are to draw from.
-        values: the metrics as they are recorded; one that `score` does not give again to within
-            1e-6 has no interval.
+        values: the recorded metrics; one that `score` does not reproduce within 1e-6 has no
+            interval.
         units: what is drawn.
         level: of the interval, between 0 and 1.
         resamples: how many, at least 100.
@@ -144,7 +120,7 @@ def intervals(
     with np.errstate(invalid="ignore", over="ignore"):  # predictions that are not finite
         again = {name: float(v[0]) for name, v in score(np.ones((1, samples))).items()}
     reasons = {name: _reason(name, values[name], again, samples, units) for name in values}
-    drawn: dict[str, NDArray[np.float64]] = {}
+    drawn: dict[str, Floats] = {}
     if not all(reasons.values()):
         drawn = _drawn(score, samples, units, resamples, seed)
     return [
@@ -156,11 +132,7 @@ def intervals(
 
 
 def checked(level: Any, resamples: Any) -> None:
-    """Raise unless an interval can have this level and so many resamples.
-
-    Raises:
-        SelectionError: one of them is out of range.
-    """
+    """Raise `SelectionError` unless an interval can have this level and so many resamples."""
     counts.share("level", level)
     counts.whole("resamples", resamples, least=LEAST_RESAMPLES)
 
@@ -168,7 +140,7 @@ def checked(level: Any, resamples: Any) -> None:
 def _reason(
     name: str, value: float, again: Mapping[str, float], samples: int, units: Units
 ) -> str | None:
-    """Say why a metric has no interval; None where it has."""
+    """Return why a metric has no interval; None where it has one."""
     if name not in again:
         return "needs the model's outputs, of which only predictions are stored"
     if not math.isfinite(value):
@@ -182,8 +154,8 @@ def _reason(
 
 def _drawn(
     score: Metrics, samples: int, units: Units, resamples: int, seed: int
-) -> dict[str, NDArray[np.float64]]:
-    """Return each metric of each resample, some resamples at a time so that memory is bounded."""
+) -> dict[str, Floats]:
+    """Return each metric of each resample, computed in blocks to bound the memory."""
     generator = np.random.default_rng(seed)
     rows = max(BLOCK_VALUES // samples, 1)
     parts = [
@@ -193,9 +165,7 @@ def _drawn(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def weights(
-    units: Units, samples: int, resamples: int, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def weights(units: Units, samples: int, resamples: int, generator: np.random.Generator) -> Floats:
     """Draw resamples: how often each sample is in each, `(resamples, samples)`.
 
     >>> drawn = weights(Units(), 5, 3, np.random.default_rng(0))
@@ -211,14 +181,14 @@ def weights(
     return _tally(drawn % samples)
 
 
-def _tally(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Count how often each number was drawn in each row, which holds as many draws as numbers."""
+def _tally(drawn: Ints) -> Floats:
+    """Count how often each number was drawn in each row; a row has as many draws as numbers."""
     rows, width = drawn.shape
     flat = (drawn + np.arange(rows)[:, None] * width).ravel()
     return np.bincount(flat, minlength=rows * width).reshape(rows, width).astype(np.float64)
 
 
-def _percentiles(name: str, value: float, drawn: NDArray[np.float64], level: float) -> Interval:
+def _percentiles(name: str, value: float, drawn: Floats, level: float) -> Interval:
     defined = drawn[np.isfinite(drawn)]
     undefined = len(drawn) - len(defined)
     if not len(defined):

@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
+    from aiqc_core.stages.preprocess.values import Floats, Ints
 
 BIN_COUNT = 10
 HALF = 0.5
 MOST_THRESHOLDS = 200
 
 
-def calibration(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, Any]:
-    """Return what was predicted beside what came true, in ten bins of equal width.
+def calibration(truth: Ints, probabilities: Floats) -> dict[str, Any]:
+    """Return predicted probabilities beside observed shares, in ten bins of equal width.
 
-    Sources: the bins and the expected calibration error, the mean gap weighted by samples, of
-    Guo et al. (2017), "On Calibration of Modern Neural Networks", equation 3, here for the
-    probability of the positive class; the Brier score, the mean squared gap of each sample, of
-    Brier (1950).
+    Sources: bins and expected calibration error, Guo et al. (2017), "On Calibration of Modern
+    Neural Networks", equation 3, here for the positive class; Brier score, Brier (1950).
 
     Args:
         truth: 1 where a sample is of the positive class, else 0, `(samples,)`.
@@ -52,23 +48,22 @@ def calibration(truth: NDArray[np.int64], probabilities: Floats) -> dict[str, An
 
 
 def thresholds(
-    truth: NDArray[np.int64], probabilities: Floats, *, from_it: bool = False
+    truth: Ints, probabilities: Floats, *, from_it: bool = False
 ) -> dict[str, list[float]]:
-    """Return what precision and recall would be if positive began at another probability.
+    """Return what precision and recall would be at other thresholds of the probability.
 
-    As in the default prediction, a sample is called positive where p > threshold, so that the row
-    of 0.5 holds the metrics of the split; it is always there. Ratios whose denominator is 0 are
-    0, as in the metrics.
+    A sample is called positive where p > threshold, so that the row of 0.5, which is always there,
+    holds the metrics of the split. A ratio with denominator 0 is 0, as in the metrics.
 
     Args:
         truth: 1 where a sample is of the positive class, else 0, both present, `(samples,)`.
         probabilities: of the positive class, finite, `(samples,)`.
-        from_it: call a sample positive where p = threshold too: so it is where the positive class
-            is the one of code 0, for the default prediction is code 1 beyond a half.
+        from_it: call a sample positive where p = threshold too, as for a positive class of code 0:
+            the default prediction is code 1 above a half.
 
     Returns:
-        `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and the
-        distinct probabilities, of which quantiles where there are more.
+        `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and
+        distinct probabilities, evenly chosen.
 
     >>> thresholds(np.array([0, 1]), np.array([0.2, 0.9]))["threshold"]
     [0.0, 0.2, 0.5]

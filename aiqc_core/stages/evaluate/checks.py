@@ -1,4 +1,4 @@
-"""Verdicts on data: what leaks, which class is missing where, what is not a number."""
+"""Verdicts on data: leaks, missing classes, values that are no numbers."""
 
 from __future__ import annotations
 
@@ -9,33 +9,29 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pandas.api import types
 
+from aiqc_core.stages.preprocess.values import row_blocks
 from aiqc_core.stages.split import leaks, stratify
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import pandas as pd
-    from numpy.typing import NDArray
 
     from aiqc_core.stages.evaluate.leakage import Comparison
+    from aiqc_core.stages.preprocess.values import Array, Splits
     from aiqc_core.stages.preprocess.window import Windows
 
-    Splits = Mapping[str, NDArray[np.int64]]
     Rows = list[dict[str, Any]]
 
 PASSED, WARNING, FAILED = "passed", "warning", "failed"
 ORDER = (PASSED, WARNING, FAILED)
-BLOCK_VALUES = 2**22
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found.
+    """What a check found: the verdict, a sentence, and counts, short texts or tables by name.
 
-    Attributes:
-        verdict: `'warning'` for what may be wanted, `'failed'` for what cannot be right.
-        summary: one sentence.
-        facts: counts and short texts by name; a table is a list of rows.
+    The verdict is `'warning'` for what may be wanted, `'failed'` for what cannot be right.
     """
 
     verdict: Literal["passed", "warning", "failed"]
@@ -55,11 +51,7 @@ def joined(*findings: Finding) -> Finding:
 
 
 def rows_apart(parts: Mapping[str, Splits], windows: Windows | None) -> Finding:
-    """Find samples that are in two splits, and rows that the windows of train share.
-
-    Args:
-        parts: the splits of each fold; the first split of each is the one that trains.
-        windows: how rows became samples, if they did.
+    """Find samples that are in two splits of a fold, and rows that the windows of train share.
 
     >>> rows_apart({"no_fold": {"train": np.array([0, 1]), "test": np.array([1])}}, None).verdict
     'failed'
@@ -94,19 +86,16 @@ def rows_apart(parts: Mapping[str, Splits], windows: Windows | None) -> Finding:
 def given_away(
     warned: Sequence[str], by_design: Sequence[str], facts: Mapping[str, Any]
 ) -> Finding:
-    """Judge what the samples give away of what is to be predicted: it may be wanted.
+    """Judge what the samples give away of what is to be predicted.
 
-    Args:
-        warned: sentences on what may be wrong.
-        by_design: sentences on what was declared so.
-        facts: the numbers by name.
+    `warned` are sentences on what may be wrong, `by_design` on what was declared so.
     """
     summary = " ".join(s[0].upper() + s[1:] for s in (*warned, *by_design))
     return Finding(WARNING if warned else PASSED, summary, dict(facts))
 
 
 def fits_apart(comparisons: Sequence[Comparison]) -> Finding:
-    """Judge whether what is stored follows from the training rows alone."""
+    """Judge whether stored fits and samples follow from the training rows alone."""
     differences = [row for found in comparisons for row in found.differences]
     facts: dict[str, Any] = {
         "fits made again": sum(found.encoders for found in comparisons),
@@ -132,12 +121,7 @@ def fits_apart(comparisons: Sequence[Comparison]) -> Finding:
 
 
 def every_class(label: pd.DataFrame, parts: Mapping[str, Splits]) -> Finding:
-    """Find classes that a split of a fold has no sample of.
-
-    Args:
-        label: all rows of the label; several columns are one-hot.
-        parts: the splits of each fold.
-    """
+    """Find classes without a sample in a split of a fold; several label columns are one-hot."""
     values = label.to_numpy() if len(label.columns) > 1 else label.iloc[:, 0].to_numpy()
     if values.ndim == 1 and types.is_float_dtype(label.dtypes.iloc[0]):
         return Finding(PASSED, "The label is continuous: there are no classes.", {"classes": 0})
@@ -164,8 +148,8 @@ def every_class(label: pd.DataFrame, parts: Mapping[str, Splits]) -> Finding:
     return Finding(WARNING, summary, facts | {"absent": absent})
 
 
-def no_nan(arrays: Iterable[tuple[str, NDArray[Any]]]) -> Finding:
-    """Count what is not a finite number, block by block.
+def no_nan(arrays: Iterable[tuple[str, Array]]) -> Finding:
+    """Count values that are not finite, block by block.
 
     >>> no_nan([("train/label", np.array([1.0, np.nan]))]).summary
     '1 values are NaN and 0 infinite, in train/label.'
@@ -183,21 +167,19 @@ def no_nan(arrays: Iterable[tuple[str, NDArray[Any]]]) -> Finding:
 
 
 def unchanged(name: str, registered: str, found: str) -> Finding:
-    """Compare the hash of a registration with that of the content there is now."""
+    """Compare the hash of a registration with that of the present content."""
     facts = {f"sha256 at registration of {name}": registered, f"sha256 now of {name}": found}
     if found == registered:
         return Finding(PASSED, f"{name} is what was registered.", facts)
     return Finding(FAILED, f"{name} is not what was registered: its hash differs.", facts)
 
 
-def _not_finite(array: NDArray[Any]) -> dict[str, int]:
-    step = max(BLOCK_VALUES // max(array[:1].size, 1), 1)
+def _not_finite(array: Array) -> dict[str, int]:
     nan = infinite = 0
     if array.dtype.kind == "f":
-        for start in range(0, len(array), step):
-            block = array[start : start + step]
-            nan += int(np.isnan(block).sum())
-            infinite += int(np.isinf(block).sum())
+        for rows in row_blocks(array):
+            nan += int(np.isnan(array[rows]).sum())
+            infinite += int(np.isinf(array[rows]).sum())
     return {"values": int(array.size), "NaN": nan, "infinite": infinite}
 
 

@@ -1,4 +1,4 @@
-"""Whether the best of two models is better than chance: the corrected resampled t-test."""
+"""Test whether the better of two models is so by chance: the corrected resampled t-test."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core import counts
-from aiqc_core.stages.evaluate.ranking import lower_is_better, told
+from aiqc_core.stages.evaluate.ranking import lower_is_better, metric_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Floats
 
 NAN = math.nan
 LEAST_FOLDS = 2
@@ -22,12 +22,7 @@ LEAST_FOLDS = 2
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One combination and what it scored.
-
-    Attributes:
-        name: how the verdict calls it.
-        scores: `{fold index: [score of each repeat]}` of one metric on one split.
-    """
+    """A combination and its scores, `{fold index: [score of each repeat]}`."""
 
     name: str
     scores: Mapping[int, Sequence[float]]
@@ -35,58 +30,33 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TTest:
-    """What `corrected_t` found.
+    """The result of `corrected_t`."""
 
-    Attributes:
-        difference: mean over folds of best - second, in the metric's own units: negative where
-            lower is better.
-        standard_error: of the difference, corrected for what the folds share.
-        t: difference / standard error.
-        df: degrees of freedom, folds - 1.
-        p_value: two-sided: how often chance alone gives a difference so large.
-        low: lower end of the difference's confidence interval.
-        high: upper end.
-    """
-
-    difference: float
-    standard_error: float = NAN
-    t: float = NAN
-    df: int
-    p_value: float = NAN
-    low: float = NAN
+    difference: float  # mean over folds of best - second, in the metric's own units
+    standard_error: float = NAN  # of the difference, corrected for what the folds share
+    t: float = NAN  # difference / standard error
+    df: int  # degrees of freedom, folds - 1
+    p_value: float = NAN  # two-sided
+    low: float = NAN  # of the difference's confidence interval
     high: float = NAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(TTest):
-    """The best combination against the second: the test, and of what it is.
-
-    Attributes:
-        metric: by which they are compared.
-        split: on which.
-        best: the best combination's name; None where nothing is trained.
-        second: the second's name; None where there is no second.
-        folds: how many folds both were judged on.
-        level: of the interval; 1 - level is the p-value below which the best counts as better.
-        is_better: whether the best beats the second; None when that cannot be told.
-        verdict: the outcome as a sentence.
-        positive: of two classes the one that precision, recall and f1 are of; else None.
-    """
+    """The test of the best combination against the second, by a metric on a split."""
 
     metric: str
     split: str
-    best: str | None
-    second: str | None
-    folds: int
-    level: float
-    is_better: bool | None
-    verdict: str
-    positive: Any = None
+    best: str | None  # None where nothing is trained
+    second: str | None  # None where there is no second
+    folds: int  # on which both were judged
+    level: float  # of the interval; the best is better where p < 1 - level
+    is_better: bool | None  # None where undecided
+    verdict: str  # a sentence
+    positive: Any = None  # the positive one of two classes, for precision, recall and f1
 
 
-def corrected_t(
-    differences: NDArray[np.float64], *, test_share: float, level: float = 0.95
-) -> TTest:
+def corrected_t(differences: Floats, *, test_share: float, level: float = 0.95) -> TTest:
     """Test whether the mean of differences over folds is zero, two-sided.
 
     Nadeau & Bengio (2003), "Inference for the Generalization Error", Machine Learning 52,
@@ -95,7 +65,7 @@ def corrected_t(
 
     Args:
         differences: one a fold, `(folds,)`, at least 2, not all equal.
-        test_share: n_test / n_train: rows that judge a fold over rows that train it.
+        test_share: n_test / n_train.
         level: of the confidence interval.
 
     >>> round(corrected_t(np.array([1.0, 2.0, 3.0]), test_share=0.5).t, 4)
@@ -125,9 +95,9 @@ def why_undefined(
     """
     if not scores or any(map(math.isfinite, scores)):
         return None
-    told_why = "; ".join(dict.fromkeys(reasons)) or "it is not finite"
+    why = "; ".join(dict.fromkeys(reasons)) or "it is not finite"
     many = f"all {len(scores)} models" if len(scores) > 1 else "the only model"
-    return f"{metric} on {split} is undefined for {many}, so none leads: {told_why}"
+    return f"{metric} on {split} is undefined for {many}, so none leads: {why}"
 
 
 def best_two(
@@ -142,17 +112,9 @@ def best_two(
 ) -> Comparison:
     """Compare the best combination with the second, over the folds that both have.
 
-    The repeats of a fold are averaged first: they learn from the same rows and differ in their
-    seed alone, so they are no further sample of the data.
-
-    Args:
-        candidates: the combinations; ranked by the mean over folds of their means over repeats.
-        metric: by which they are ranked; of errors the lowest is best.
-        split: on which it was measured.
-        test_share: n_test / n_train, mean over folds.
-        level: of the interval and the verdict, between 0 and 1.
-        positive: of two classes the one that precision, recall and f1 are of.
-        undefined: why no model has a score; then none is the best.
+    The repeats of a fold are averaged first: they differ in their seed alone, so they are no
+    further sample of the data. See `Comparison` and `corrected_t` for the arguments; `undefined`
+    says why no model has a score, and then none is the best.
 
     Raises:
         SelectionError: a level out of range.
@@ -169,8 +131,8 @@ def best_two(
     pair = [[_mean(c, f) for f in shared] for c in ranked[:2]]
     means = np.array(pair).reshape(len(names), len(shared))
     differences = means[0] - means[1] if shared else np.empty(0)
-    named = told(metric, positive)
-    reason = _cannot_tell(ranked, means, named)
+    named = metric_name(metric, positive)
+    reason = _why_undecided(ranked, means, named)
     if reason is None:
         test = corrected_t(differences, test_share=test_share, level=level)
     else:
@@ -191,10 +153,7 @@ def _mean(candidate: Candidate, fold: int) -> float:
 
 
 def _ranked(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
-    """Return the combinations best first.
-
-    Behind the others come those that lack folds, for these may have been hard, then a NaN.
-    """
+    """Return the combinations, the best first; those that lack folds, then NaN, come last."""
     sign = 1 if lower_is_better(metric) else -1
     most = max((len(candidate.scores) for candidate in candidates), default=0)
 
@@ -211,9 +170,7 @@ def _shared_folds(ranked: Sequence[Candidate]) -> list[int]:
     return sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
 
 
-def _cannot_tell(
-    ranked: Sequence[Candidate], means: NDArray[np.float64], metric: str
-) -> str | None:
+def _why_undecided(ranked: Sequence[Candidate], means: Floats, metric: str) -> str | None:
     if len(ranked) < 2:  # noqa: PLR2004 - a pair
         only = f"only {ranked[0].name} is trained" if ranked else "nothing is trained"
         return f"{only}: there is no second combination to compare with"

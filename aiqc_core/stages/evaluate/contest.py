@@ -1,4 +1,4 @@
-"""Champion and challenger on the same samples, and which of them is surely better."""
+"""Compare champion and challenger on the same samples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from aiqc_core.errors import SelectionError
 from aiqc_core.stages.evaluate.bootstrap import Units, weights
 from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
-from aiqc_core.stages.evaluate.ranking import lower_is_better, told
+from aiqc_core.stages.evaluate.ranking import lower_is_better, metric_name
 
 if TYPE_CHECKING:
     from aiqc_core.stages.evaluate.weighted import Metrics
@@ -21,49 +21,34 @@ LEAST_SAMPLES = 10  # of fewer, an interval says nothing
 
 @dataclass(frozen=True, slots=True)
 class Contest:
-    """What both scored on the same samples.
-
-    Attributes:
-        metric: by which they are judged.
-        samples: how many both were judged on.
-        champion: the champion's score.
-        challenger: the challenger's score.
-        gain: how much better the challenger is, in the metric's own units: positive is better,
-            whichever way the metric points.
-        low: lower end of the paired interval of the gain; NaN where there is none.
-        high: upper end.
-        p_value: two-sided: twice the share of resamples on the less likely side of 0; NaN where
-            there is no interval.
-        level: of the interval.
-        positive: of two classes the one that precision, recall and f1 are of; else None.
-    """
+    """The scores of champion and challenger by a metric on the same samples."""
 
     metric: str
-    samples: int
+    samples: int  # how many
     champion: float
     challenger: float
-    gain: float
-    low: float
+    gain: float  # of the challenger, in the metric's own units; positive is better
+    low: float  # of the paired interval of the gain, or NaN
     high: float
-    p_value: float
-    level: float
-    positive: Any = None
+    p_value: float  # twice the share of resamples on the less likely side of 0, or NaN
+    level: float  # of the interval
+    positive: Any = None  # the positive one of two classes, for precision, recall and f1
 
     @property
     def is_worse(self) -> bool:
-        """Whether the challenger is surely worse: the whole interval lies below 0."""
+        """Whether the challenger is surely worse: the whole interval is below 0."""
         return self.high < 0
 
     def finding(self) -> Finding:
-        """Say it in a sentence: red when surely worse, amber when it cannot be told."""
+        """Return the verdict: red when surely worse, amber when undecided."""
         facts = {name: value for name, value in asdict(self).items() if value is not None}
         facts["p"] = facts.pop("p_value")
-        if unsure := self._unsure():
-            return Finding(WARNING, unsure, facts)
+        if reason := self._why_undecided():
+            return Finding(WARNING, reason, facts)
         verdict = "is surely worse" if self.is_worse else "is not surely worse"
         if self.low > 0:
             verdict = "is surely better"
-        metric = told(self.metric, self.positive)
+        metric = metric_name(self.metric, self.positive)
         summary = (
             f"The challenger {verdict}: {metric} {self.challenger:.4f} against "
             f"{self.champion:.4f} on {self.samples} samples, a gain of {self.gain:+.4f} "
@@ -71,15 +56,15 @@ class Contest:
         )
         return Finding(FAILED if self.is_worse else PASSED, summary, facts)
 
-    def _unsure(self) -> str | None:
-        """Return why nothing can be told; None where something can."""
+    def _why_undecided(self) -> str | None:
+        """Return why there is no verdict; None where there is one."""
         scores = {"champion": self.champion, "challenger": self.challenger}
         undefined = [name for name, score in scores.items() if not math.isfinite(score)]
         if self.samples == 0:
             return "The challenger learned from every sample of the champion, so none can judge."
         if undefined:
-            whose = " and ".join(undefined)
-            return f"{self.metric} of the {whose} is undefined on these {self.samples} samples."
+            both = " and ".join(undefined)
+            return f"{self.metric} of the {both} is undefined on these {self.samples} samples."
         if self.samples < LEAST_SAMPLES or not math.isfinite(self.low):
             return f"{self.samples} samples are too few to compare champion and challenger."
         return None
@@ -98,19 +83,8 @@ def contest(
 ) -> Contest:
     """Compare two models on the same samples by the paired bootstrap.
 
-    Each resample is scored for both, so that what makes a sample hard for both cancels out; the
-    interval runs between quantiles of their difference. Source: Efron & Tibshirani (1993), "An
-    Introduction to the Bootstrap", section 13.3, on pairs.
-
-    Args:
-        champion: the metrics of the champion on resamples; see `weighted`.
-        challenger: those of the challenger on the same.
-        samples: how many samples there are.
-        metric: one of the metrics.
-        units: what is drawn; samples by default.
-        level: of the interval.
-        resamples: how many are drawn.
-        seed: of the draw.
+    Each resample is scored for both; the interval is that of their difference. Arguments and
+    source are those of `bootstrap.intervals`, on pairs; samples are drawn by default.
 
     Raises:
         SelectionError: there is no such metric.

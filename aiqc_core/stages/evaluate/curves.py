@@ -9,17 +9,13 @@ import numpy as np
 from aiqc_core.stages.evaluate import calibration
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Floats, Ints
 
 MOST_POINTS = 2000
 
 
 def plot_data(
-    truth: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    probabilities: NDArray[np.float64] | None,
-    class_count: int,
-    positive: int = 1,
+    truth: Ints, predicted: Ints, probabilities: Floats | None, class_count: int, positive: int = 1
 ) -> dict[str, Any]:
     """Return the confusion matrix, and ROC and precision-recall curves where they are defined.
 
@@ -28,15 +24,15 @@ def plot_data(
         predicted: ordinal classes, `(samples,)`.
         probabilities: `(samples,)` of class 1, or `(samples, classes)`.
         class_count: how many classes there are.
-        positive: the code of the positive class of two, which the curves are of.
+        positive: the code of the positive one of two classes.
 
     Returns:
         `confusion_matrix`: classes × classes, rows true, columns predicted.
-        `roc_curve`, `precision_recall`: `{class: {x name: […], y name: […]}}`, for two classes of
-        the positive class alone; a class that is absent, or alone, has none. A curve of more than
-        2000 points keeps as many, evenly, and says `thinned_from`.
-        Of the positive class where there are two: `calibration` and `thresholds`, see
-        `calibration`; the latter is empty where a class is absent.
+        `roc_curve`, `precision_recall`: `{class: {x name: […], y name: […]}}`, of two classes only
+        the positive one; a class that is absent, or alone, has none. Longer curves keep 2000
+        points, evenly, and have `thinned_from`.
+        `calibration`, `thresholds`: with two classes, for the positive one, see `calibration`;
+        thresholds are empty where a class is absent.
     """
     from sklearn import metrics
 
@@ -51,7 +47,7 @@ def plot_data(
         return data
     if probabilities.ndim == 1:
         data |= _of_positive(truth, probabilities, positive)
-    # A curve is of an order, which the opposite number turns round without rounding any away.
+    # A curve depends on the order alone, and the opposite numbers reverse it without rounding.
     order = probabilities if positive else -probabilities
     scores = {positive: order} if order.ndim == 1 else dict(enumerate(probabilities.T))
     for code, score in scores.items():
@@ -65,18 +61,16 @@ def plot_data(
     return data
 
 
-def _of_positive(
-    truth: NDArray[np.int64], probabilities: NDArray[np.float64], positive: int
-) -> dict[str, Any]:
-    """Return what only two classes have, of the positive one."""
+def _of_positive(truth: Ints, probabilities: Floats, positive: int) -> dict[str, Any]:
+    """Return calibration and thresholds of the positive class."""
     hit, both = (truth == positive).astype(np.int64), 0 < truth.sum() < len(truth)
     share = probabilities if positive else 1 - probabilities
     held = calibration.thresholds(hit, share, from_it=not positive) if both else {}
     return {"calibration": calibration.calibration(hit, share), "thresholds": held}
 
 
-def _curve(**axes: NDArray[np.float64]) -> dict[str, Any]:
-    """Return the points of a curve, of a long one every so many with both its ends."""
+def _curve(**axes: Floats) -> dict[str, Any]:
+    """Return the points of a curve, thinned where it is long, with both its ends."""
     count = len(next(iter(axes.values())))
     if count <= MOST_POINTS:
         return {name: values.tolist() for name, values in axes.items()}

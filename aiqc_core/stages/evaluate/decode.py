@@ -1,4 +1,4 @@
-"""Between what a model gives and what a user's label says."""
+"""Convert between outputs of a model and the values of a label."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from aiqc_core.errors import TrainingError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Array, Floats, Ints
 
 TOLERANCE = 1e-5
 
 
-def to_ordinal(encoded: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the class of each sample as a number from 0.
-
-    Args:
-        encoded: `(samples, 1)` of ordinal codes, or one-hot `(samples, classes)`.
+def to_ordinal(encoded: Array) -> Ints:
+    """Return the class codes of `(samples, 1)` ordinal or `(samples, classes)` one-hot rows.
 
     >>> to_ordinal(np.array([[0, 0, 1], [1, 0, 0]])).tolist()
     [2, 0]
@@ -30,20 +27,16 @@ def to_ordinal(encoded: NDArray[Any]) -> NDArray[np.int64]:
     return encoded.argmax(axis=1).astype(np.int64)
 
 
-def refuse_other_codes(encoded: NDArray[Any], class_count: int) -> None:
+def refuse_other_codes(encoded: Array, class_count: int) -> None:
     """Raise unless an encoded label is one-hot, or the ordinal codes of its classes.
 
     Raises:
-        TrainingError: another coding, such as -1 and 1, from which no class could be told.
+        TrainingError: another coding, such as -1 and 1.
     """
     width, last = encoded.shape[1], class_count - 1
     wanted = range(class_count) if width == 1 else range(2)
-    other = np.setdiff1d(encoded, list(wanted))
-    if (
-        other.size
-        or width not in {1, class_count}
-        or (width > 1 and (encoded.sum(axis=1) != 1).any())
-    ):
+    fits = width in {1, class_count} and not np.setdiff1d(encoded, list(wanted)).size
+    if not fits or (width > 1 and (encoded.sum(axis=1) != 1).any()):
         raise TrainingError(
             f"label: is encoded in {width} column(s) with values such as "
             f"{np.unique(encoded)[:3].tolist()}, neither one-hot nor the codes 0…{last} of "
@@ -52,7 +45,7 @@ def refuse_other_codes(encoded: NDArray[Any], class_count: int) -> None:
         )
 
 
-def to_classes(ordinal: NDArray[np.int64], classes: Sequence[Any]) -> NDArray[Any]:
+def to_classes(ordinal: Ints, classes: Sequence[Any]) -> Array:
     """Return the label's own values for ordinal predictions.
 
     >>> to_classes(np.array([1, 0]), ["down", "up"]).tolist()
@@ -66,13 +59,9 @@ def to_classes(ordinal: NDArray[np.int64], classes: Sequence[Any]) -> NDArray[An
 
 
 def checked_classes(
-    predicted: NDArray[Any], probabilities: NDArray[Any] | None, class_count: int, *, binary: bool
-) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-    """Return predictions and probabilities in their one form, or say what is wrong with them.
-
-    Returns:
-        Ordinal predictions `(samples,)`; probabilities, binary `(samples,)`, multi
-        `(samples, classes)`.
+    predicted: Array, probabilities: Array | None, class_count: int, *, binary: bool
+) -> tuple[Ints, Floats | None]:
+    """Return ordinal predictions `(samples,)` and probabilities, as `metrics` takes them.
 
     Raises:
         TrainingError: predictions that are no class, probabilities of another width or outside
@@ -96,8 +85,8 @@ def checked_classes(
 
 
 def _checked_probabilities(
-    probabilities: NDArray[Any] | None, class_count: int, *, binary: bool
-) -> NDArray[np.float64] | None:
+    probabilities: Array | None, class_count: int, *, binary: bool
+) -> Floats | None:
     if probabilities is None:
         return None
     given = np.asarray(probabilities, dtype=np.float64).reshape(len(probabilities), -1)
@@ -111,7 +100,7 @@ def _checked_probabilities(
     finite = given[np.isfinite(given)]
     if finite.size and (finite.min() < -TOLERANCE or finite.max() > 1 + TOLERANCE):
         raise TrainingError(
-            f"fn_predict: probabilities lie in [{finite.min():.4g}, {finite.max():.4g}], not in "
+            f"fn_predict: probabilities are in [{finite.min():.4g}, {finite.max():.4g}], not in "
             "[0, 1]. End the model with a sigmoid or softmax, or give fn_predict."
         )
     return given.ravel() if binary else given

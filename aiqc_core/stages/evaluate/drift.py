@@ -1,9 +1,9 @@
 """Drift: whether new rows still look like those that a model learned from.
 
-Per column the population stability index (Siddiqi 2006, "Credit Risk Scorecards", chapter 9: below
-0.1 nothing to see, above 0.25 a shift) and a test that both samples come from one distribution: of
-Kolmogorov and Smirnov for numbers (Hodges 1958), Pearson's χ² for categories. With many rows a
-test finds differences that do not matter, so the index gives the verdict, not the test.
+Each column gets the population stability index (Siddiqi 2006, "Credit Risk Scorecards", chapter 9:
+below 0.1 no shift, above 0.25 a shift) and a test that both samples come from one distribution:
+Kolmogorov-Smirnov for numbers (Hodges 1958), Pearson's χ² for categories. The index gives the
+verdict, since with many rows a test finds differences that do not matter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
+
+    from aiqc_core.stages.preprocess.values import Array
 
 BINS = 10
 MODERATE, MAJOR = 0.1, 0.25
@@ -31,25 +32,15 @@ CONTINUOUS_FROM = 20  # fewer distinct numbers than this are counted as categori
 
 @dataclass(frozen=True, slots=True)
 class ColumnDrift:
-    """How one column moved.
-
-    Attributes:
-        column: its name.
-        psi: population stability index, ≥ 0.
-        test: `'Kolmogorov-Smirnov'` or `'chi-squared'`.
-        statistic: of the test; NaN where it is undefined.
-        p_value: of the test; NaN where it is undefined.
-        missing_before: share of blanks in the rows learned from.
-        missing_now: share of blanks in the new rows.
-    """
+    """The drift of one column; statistic and p-value are NaN where the test is undefined."""
 
     column: str
-    psi: float
-    test: str
+    psi: float  # population stability index, ≥ 0
+    test: str  # `'Kolmogorov-Smirnov'` or `'chi-squared'`
     statistic: float
     p_value: float
-    missing_before: float
-    missing_now: float
+    missing_before: float  # share of blanks in the training rows
+    missing_now: float  # share of blanks in the new rows
 
     @property
     def verdict(self) -> str:
@@ -57,7 +48,7 @@ class ColumnDrift:
         return FAILED if self.psi > MAJOR else WARNING if self.psi >= MODERATE else PASSED
 
 
-def psi(before: NDArray[Any], now: NDArray[Any]) -> float:
+def psi(before: Array, now: Array) -> float:
     """Return the population stability index of counts in the same bins.
 
     Σ (qᵢ - pᵢ) ln(qᵢ / pᵢ), p the shares before and q those now; symmetric, 0 for equal shares.
@@ -73,34 +64,26 @@ def psi(before: NDArray[Any], now: NDArray[Any]) -> float:
 
 
 def compare(before: pd.DataFrame, now: pd.DataFrame) -> list[ColumnDrift]:
-    """Compare the columns of new rows with those of the rows learned from.
+    """Compare the columns of training rows with those of new rows, in any order.
 
     Blanks are a bin of their own. Numbers with 20 or more distinct values are cut at the deciles
-    of `before`, what has fewer is counted by value.
-
-    Args:
-        before: the rows that a model learned from, `(rows, columns)`.
-        now: new rows with the same columns, in any order.
+    of `before`; columns with fewer are counted by value.
 
     Returns:
-        One entry a column, the one that moved most first.
+        One entry a column, the largest drift first.
 
     Raises:
         SelectionError: a column is missing, or there are no rows.
     """
     missing = [name for name in before.columns if name not in now.columns]
     if missing or not len(before) or not len(now):
-        message = (
-            f"now: columns {missing} are missing."
-            if missing
-            else f"drift needs rows on both sides; there are {len(before)} and {len(now)}."
-        )
-        raise SelectionError(message)
+        rows = f"drift needs rows on both sides; there are {len(before)} and {len(now)}."
+        raise SelectionError(f"now: columns {missing} are missing." if missing else rows)
     drifts = [_column(str(name), before[name], now[name]) for name in before.columns]
     return sorted(drifts, key=lambda drift: (-drift.psi, drift.column))
 
 
-def judged(drifts: list[ColumnDrift]) -> Finding:
+def verdict(drifts: list[ColumnDrift]) -> Finding:
     """Return the verdict on all columns: the worst of them, named."""
     moved = [drift for drift in drifts if drift.verdict != PASSED]
     rows: list[dict[str, Any]] = [
@@ -113,10 +96,10 @@ def judged(drifts: list[ColumnDrift]) -> Finding:
     facts = {"drifted_columns": len(moved), "largest_psi": drifts[0].psi, "columns": rows}
     if not moved:
         return Finding(PASSED, f"None of {len(drifts)} columns moved (PSI below 0.1).", facts)
-    verdict: Any = moved[0].verdict
+    worst: Any = moved[0].verdict
     named = ", ".join(f"{d.column} (PSI {d.psi:.2f})" for d in moved[:5])
     summary = f"{len(moved)} of {len(drifts)} columns moved against the training rows: {named}."
-    return Finding(verdict, summary, facts)
+    return Finding(worst, summary, facts)
 
 
 def _column(name: str, before: Any, now: Any) -> ColumnDrift:
@@ -132,7 +115,7 @@ def _column(name: str, before: Any, now: Any) -> ColumnDrift:
     return ColumnDrift(name, psi(*with_blanks), test, statistic, p_value, *blank)
 
 
-def _numbers(before: pd.Series, now: pd.Series) -> tuple[NDArray[Any], tuple[str, float, float]]:
+def _numbers(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, float, float]]:
     from scipy import stats
 
     a, b = before.to_numpy(dtype=float), now.to_numpy(dtype=float)
@@ -147,9 +130,7 @@ def _numbers(before: pd.Series, now: pd.Series) -> tuple[NDArray[Any], tuple[str
     return counts, ("Kolmogorov-Smirnov", float(found.statistic), float(found.pvalue))
 
 
-def _categories(
-    before: pd.Series, now: pd.Series
-) -> tuple[NDArray[Any], tuple[str, float, float]]:
+def _categories(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, float, float]]:
     from scipy import stats
 
     texts = [series.astype(str) for series in (before, now)]

@@ -1,4 +1,4 @@
-"""Permutation importance: what a model loses when a column no longer fits its rows."""
+"""Permutation importance: how much the loss grows when a column is permuted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aiqc_core.seeds import derive
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Array
 
 
 def permutation_importance(
-    features: Sequence[NDArray[Any]],
+    features: Sequence[Array],
     groups: Sequence[Mapping[str, Sequence[int]] | None],
-    loss: Callable[[list[NDArray[Any]]], float],
+    loss: Callable[[list[Array]], float],
     *,
     permute_count: int,
     seed: int,
@@ -34,23 +34,20 @@ def permutation_importance(
         groups: for each feature `{column: positions on the last axis}`; None skips the feature.
         loss: of a list of features.
         permute_count: permutations of each column.
-        seed: from which each permutation follows, by feature, column and number.
+        seed: each permutation gets its own, by feature, column and number.
 
     Returns:
         `{feature index: {column: {"median": …, "loss_impacts": […]}}}`.
     """
     baseline = loss(list(features))
     result: dict[int, dict[str, dict[str, Any]]] = {}
-    for index, (feature, columns) in enumerate(zip(features, groups, strict=True)):
+    for index, (_, columns) in enumerate(zip(features, groups, strict=True)):
         if columns is None:
             continue
         result[index] = {}
         for name, positions in columns.items():
-            impacts = [
-                loss(_permuted(features, index, feature, positions, derive(seed, index, name, i)))
-                - baseline
-                for i in range(permute_count)
-            ]
+            seeds = [derive(seed, index, name, i) for i in range(permute_count)]
+            impacts = [loss(_permuted(features, index, positions, s)) - baseline for s in seeds]
             median = float(statistics.median(impacts))
             result[index][name] = {"median": median, "loss_impacts": impacts}
     return result
@@ -65,8 +62,7 @@ def ranked(
         importance: `{feature id: {column: {median, loss_impacts}}}`.
 
     Returns:
-        Of each column its feature's id, name, median, and mean and standard deviation (of the
-        population) of its loss impacts.
+        Feature id, name, median, and mean and population standard deviation of the loss impacts.
 
     >>> ranked({1: {"a": {"median": 1.0, "loss_impacts": [0.0, 2.0]}}})
     [(1, 'a', 1.0, 1.0, 1.0)]
@@ -81,12 +77,9 @@ def ranked(
 
 
 def _permuted(
-    features: Sequence[NDArray[Any]],
-    index: int,
-    feature: NDArray[Any],
-    positions: Sequence[int],
-    seed: int,
-) -> list[NDArray[Any]]:
+    features: Sequence[Array], index: int, positions: Sequence[int], seed: int
+) -> list[Array]:
+    feature = features[index]
     order = np.random.default_rng(seed).permutation(len(feature))
     changed = np.array(feature)
     changed[..., list(positions)] = feature[order][..., list(positions)]

@@ -1,8 +1,7 @@
-"""Fits and training samples made again from the training rows alone, held against what is stored.
+"""Repeat fits and training samples from the training rows alone, and compare with the stored ones.
 
-Nothing that was stored is trusted: every row outside of train is overwritten by a training row
-before anything is filled or fitted, so that what is made again cannot know the others. Encoders of
-categories see all rows, as the reference says; they are made again from all rows.
+Every row outside of train is overwritten by a training row before anything is filled or fitted, so
+that no other row can have an effect. Encoders of categories see all rows, as in the reference.
 """
 
 from __future__ import annotations
@@ -16,68 +15,46 @@ import pandas as pd
 
 from aiqc_core.stages.preprocess import samples
 from aiqc_core.stages.preprocess.encoders import is_categorical
+from aiqc_core.stages.preprocess.values import row_blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Sequence
 
     from aiqc_core.stages.preprocess.encode import FittedEncoder
+    from aiqc_core.stages.preprocess.values import Array, Splits
 
-    Splits = Mapping[str, NDArray[np.int64]]
-
-RELATIVE = 1e-7  # far below what one row more changes, far above the noise of computing
+RELATIVE = 1e-7  # far below the effect of one more row, far above rounding
 NOISE = 1e-12  # of the largest training value: a mean of 0 is seldom exactly 0
-BLOCK_VALUES = 2**22
 SHOWN_VALUES = 3
 ABSENT = "nothing"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds of one feature, or of a label, for one cut.
+    """The stored fit of one feature, or of a label, for one cut."""
 
-    Attributes:
-        name: what a finding calls it.
-        values: all rows of its columns: a DataFrame, or an array `(rows, …, columns)`.
-        recipe: what was declared to be done to it.
-        encoders: the fitted encoders, in order.
-        arrays: cached samples of the training split, each with whether its windows are shifted.
-    """
-
-    name: str
-    values: Any
+    name: str  # what a finding calls it
+    values: Any  # all rows of its columns: a DataFrame, or an array `(rows, …, columns)`
     recipe: samples.FeatureRecipe
     encoders: tuple[FittedEncoder, ...]
-    arrays: tuple[tuple[bool, NDArray[Any]], ...] = ()
+    arrays: tuple[tuple[bool, Array], ...] = ()  # training samples, and if they are shifted
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How what is stored differs from what the training rows alone give.
+    """How stored results differ from those of the training rows alone."""
 
-    Attributes:
-        encoders: how many fits were made again.
-        differences: `{"of", "what", "stored", "training rows alone give"}` each.
-        declared: whether interpolation over all rows, which was declared, makes them all.
-        on_all_rows: encoders of categories, which see all rows.
-    """
-
-    encoders: int
-    differences: list[dict[str, str]]
-    declared: bool
-    on_all_rows: list[str]
+    encoders: int  # how many fits were repeated
+    differences: list[dict[str, str]]  # of, what, stored, training rows alone give
+    declared: bool  # whether declared interpolation over all rows explains them all
+    on_all_rows: list[str]  # encoders of categories, which see all rows
 
 
 def compare(stored: Stored, splits: Splits) -> Comparison:
-    """Make fits and training samples again, and compare.
-
-    Args:
-        stored: what the store holds.
-        splits: positions of samples a split; the first is the one that trains.
-    """
-    recipe = _only_categories_on_all(stored.recipe)
-    steps = recipe.plan.steps
+    """Repeat fits and training samples, and compare."""
+    declared = stored.recipe.plan
+    steps = tuple(replace(s, fit_on_all=is_categorical(s.encoder)) for s in declared.steps)
+    recipe = replace(stored.recipe, plan=replace(declared, steps=steps))
     train = dict([next(iter(splits.items()))])
     alone = samples.prepare(_without_others(stored.values, recipe, train), recipe, train)
     together = any(not fill.process_separately for fill in recipe.fills)
@@ -97,18 +74,9 @@ def compare(stored: Stored, splits: Splits) -> Comparison:
     )
 
 
-def _only_categories_on_all(recipe: samples.FeatureRecipe) -> samples.FeatureRecipe:
-    """Return a recipe whose encoders see what they may see, whatever was noted of them."""
-    steps = tuple(
-        replace(step, fit_on_all=is_categorical(step.encoder)) for step in recipe.plan.steps
-    )
-    return replace(recipe, plan=replace(recipe.plan, steps=steps))
-
-
 def _without_others(values: Any, recipe: samples.FeatureRecipe, train: Splits) -> Any:
-    """Return values whose rows outside of train are copies of a training row."""
-    (positions,) = train.values()
-    rows = positions if recipe.windows is None else recipe.windows.rows(positions)
+    """Return values with a training row in place of each row outside of train."""
+    (rows,) = samples.rows_under(train, recipe.windows).values()
     source = np.full(len(values), rows[0])
     source[rows] = rows
     if isinstance(values, pd.DataFrame):
@@ -150,7 +118,7 @@ def _largest(part: Any) -> float:
 def _unequal(
     stored: Sequence[Any], again: Sequence[Any], noise: float
 ) -> dict[str, tuple[Any, Any]]:
-    """Return what two rows of fitted encoders learned differently, by name."""
+    """Return the attributes in which fitted encoders differ, by name."""
     if [type(e) for e in stored] != [type(e) for e in again]:
         return {"class": (stored, again)}
     found: dict[str, tuple[Any, Any]] = {}
@@ -168,7 +136,7 @@ def _learned(encoder: Any) -> dict[str, Any]:
 
 
 def _same(a: Any, b: Any, noise: float) -> bool:
-    """Compare what encoders hold: numbers, arrays, and what is made of them."""
+    """Compare attributes of encoders: numbers, arrays, and objects made of them."""
     if a is b:
         return True
     mine, other = _opened(a), _opened(b)
@@ -182,7 +150,7 @@ def _same(a: Any, b: Any, noise: float) -> bool:
 
 
 def _opened(value: Any) -> Any:
-    """Return numbers as an array, and the parts of what has parts by name."""
+    """Return numbers as an array, and the parts of a compound by name."""
     if hasattr(value, "toarray"):  # sparse
         return value.toarray()
     if isinstance(value, int | float | np.number):
@@ -193,7 +161,7 @@ def _opened(value: Any) -> Any:
     return vars(value) if has_parts and not inspect.isclass(value) else value
 
 
-def _same_numbers(a: NDArray[Any], b: NDArray[Any], noise: float) -> bool:
+def _same_numbers(a: Array, b: Array, noise: float) -> bool:
     if a.shape != b.shape:
         return False
     if a.dtype.kind == "O":
@@ -204,11 +172,10 @@ def _same_numbers(a: NDArray[Any], b: NDArray[Any], noise: float) -> bool:
     return bool(np.array_equal(a, b))
 
 
-def _count_unequal(a: NDArray[Any], b: NDArray[Any]) -> int:
-    step = max(BLOCK_VALUES // max(a[:1].size, 1), 1)
+def _count_unequal(a: Array, b: Array) -> int:
     count = 0
-    for start in range(0, len(a), step):
-        one, other = a[start : start + step], b[start : start + step]
+    for rows in row_blocks(a):
+        one, other = a[rows], b[rows]
         noise = NOISE * float(np.nanmax(np.abs(other), initial=0.0))
         count += int((~np.isclose(one, other, rtol=RELATIVE, atol=noise, equal_nan=True)).sum())
     return count

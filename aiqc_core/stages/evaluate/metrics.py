@@ -1,4 +1,4 @@
-"""The numbers by which predictions are judged, unrounded; NaN with a reason where undefined."""
+"""Metrics of predictions, unrounded; NaN with a reason where undefined."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
+    from aiqc_core.stages.preprocess.values import Floats, Ints
 
 NAN = math.nan
 BINARY = 2
@@ -21,21 +21,16 @@ BINARY = 2
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Metrics of one split.
-
-    Attributes:
-        values: `{metric: value}`.
-        notes: `{metric: reason}` for each value that is NaN, or defined by convention.
-    """
+    """`{metric: value}` of one split, and `{metric: reason}` for NaN and conventional values."""
 
     values: dict[str, float]
     notes: dict[str, str] = field(default_factory=dict)
 
 
 def classification(
-    truth: NDArray[np.int64],
-    predicted: NDArray[np.int64],
-    probabilities: NDArray[np.float64] | None,
+    truth: Ints,
+    predicted: Ints,
+    probabilities: Floats | None,
     class_count: int,
     *,
     binary: bool,
@@ -50,8 +45,8 @@ def classification(
         probabilities: binary `(samples,)` of class 1, multi `(samples, classes)`.
         class_count: how many classes there are, absent ones included.
         binary: of the positive class alone; else over classes, weighted by their samples.
-        positive: the code of the positive class of two. ROC AUC is the same of either.
-        names: what notes call the classes, by their codes; the codes by default.
+        positive: the code of the positive one of two classes; ROC AUC does not depend on it.
+        names: the names of the classes in notes, by code; the codes by default.
 
     Returns:
         `accuracy, f1, precision, recall, roc_auc`. Precision, recall and f1 are 0 where their
@@ -73,22 +68,18 @@ def classification(
     named = list(range(class_count) if names is None else names)
     area, reason = _roc_auc(truth, probabilities, named, binary=binary)
     notes = {"roc_auc": reason} if reason else {}
-    missed = _lacking(predicted, named)
+    missed = _absent(predicted, named)
     if missed:
         notes["precision"] = f"classes {missed} are never predicted: their precision counts as 0"
     return Scores(values | {"roc_auc": area}, notes)
 
 
-def regression(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Scores:
-    """Score a regression, in the units of what is given.
-
-    Args:
-        truth: `(samples, columns)` or `(samples,)`.
-        predicted: the same shape.
+def regression(truth: Floats, predicted: Floats) -> Scores:
+    """Score a regression in its own units; both are `(samples, columns)` or `(samples,)`.
 
     Returns:
-        `explained_variance, mae, mse, r2, rmse`; of several columns the mean. r2 and explained
-        variance are NaN for one sample or a constant target.
+        `explained_variance, mae, mse, r2, rmse`, means over columns. r2 and explained variance are
+        NaN for one sample or a constant target.
     """
     names = ("explained_variance", "mae", "mse", "r2", "rmse")
     truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(predicted), -1)
@@ -110,12 +101,10 @@ def regression(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> Sc
     )
 
 
-def aggregate(
-    by_split: Mapping[str, Mapping[str, float]],
-) -> dict[str, dict[str, float]]:
+def aggregate(by_split: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean, median, pstdev, minimum and maximum of each metric over the splits.
 
-    NaN when one split's value is NaN: an aggregate that left it out would look better than it is.
+    All are NaN when one split's value is NaN: without it they would look better than they are.
 
     >>> aggregate({"train": {"loss": 1.0}, "test": {"loss": 3.0}})["loss"]["mean"]
     2.0
@@ -137,17 +126,13 @@ def _statistics(values: list[float]) -> dict[str, float]:
 
 
 def _roc_auc(
-    truth: NDArray[np.int64],
-    probabilities: NDArray[np.float64] | None,
-    named: list[Any],
-    *,
-    binary: bool,
+    truth: Ints, probabilities: Floats | None, named: list[Any], *, binary: bool
 ) -> tuple[float, str | None]:
     if probabilities is None:
         return NAN, "the model gives no probabilities"
     if not np.isfinite(probabilities).all():
         return NAN, "probabilities are not finite"
-    absent, class_count = _lacking(truth, named), len(named)
+    absent, class_count = _absent(truth, named), len(named)
     if absent:
         return NAN, f"classes {absent} have no sample in this split"
     from sklearn import metrics
@@ -155,23 +140,22 @@ def _roc_auc(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        if binary:
-            return float(metrics.roc_auc_score(truth, probabilities)), None
-        if class_count == BINARY:
-            return float(metrics.roc_auc_score(truth, probabilities[:, 1])), None
+        if binary or class_count == BINARY:
+            score = probabilities if binary else probabilities[:, 1]
+            return float(metrics.roc_auc_score(truth, score)), None
         areas = [
             metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in range(class_count)
         ]
     return float(np.average(areas, weights=np.bincount(truth, minlength=class_count))), None
 
 
-def _lacking(codes: NDArray[np.int64], named: list[Any]) -> list[Any]:
-    """Return the classes that none of these codes is of."""
+def _absent(codes: Ints, named: list[Any]) -> list[Any]:
+    """Return the classes with no such code."""
     present = set(codes.tolist())
     return [name for code, name in enumerate(named) if code not in present]
 
 
-def _no_variance(truth: NDArray[np.float64]) -> str | None:
+def _no_variance(truth: Floats) -> str | None:
     if len(truth) == 1:
         return "one sample has no variance to explain"
     if (np.ptp(truth, axis=0) == 0).any():

@@ -1,4 +1,4 @@
-"""The metrics there are, the one that ranks where no other is named, and which way is up."""
+"""The known metrics, the default one for ranking, and which way is better."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REGRESSION = {
 }
 DECODED = "_decoded"  # a regression's metric in the label's own units, beside those of its encoder
 
-# What frameworks call them in a history: Keras `val_auc`, torchmetrics `val_BinaryAUROC`.
+# Names of frameworks in a history: Keras `val_auc`, torchmetrics `val_BinaryAUROC`.
 ALIASES = {
     "acc": "accuracy",
     "auc": "roc_auc",
@@ -57,11 +57,11 @@ def leading_metric(analysis_type: str) -> str:
     return "r2" if analysis_type == "regression" else "accuracy"
 
 
-def told(metric: str, positive: Any) -> str:
-    """Return what a metric is called: with the positive class, where it is of that alone.
+def metric_name(metric: str, positive: Any) -> str:
+    """Return the name of a metric, with the positive class where it is of that alone.
 
-    >>> told("recall", "fraud"), told("accuracy", "fraud"), told("recall", None)
-    ("recall of 'fraud'", 'accuracy', 'recall')
+    >>> metric_name("recall", "fraud"), metric_name("accuracy", "fraud")
+    ("recall of 'fraud'", 'accuracy')
     """
     return metric if positive is None or metric not in OF_POSITIVE else f"{metric} of {positive!r}"
 
@@ -71,15 +71,11 @@ def checked_metric(
 ) -> str:
     """Return a metric by which models of an analysis can be ranked.
 
-    Args:
-        given: its name.
-        analysis_type: what is learned.
-        has_units: whether an encoder changes the label of a regression, so that each metric but
-            the loss is there in its own units too, as `r2_decoded`.
-        argument: how the message calls it.
+    With `has_units`, an encoder changes the label of a regression, and each metric but the loss
+    exists in its own units too, as `r2_decoded`.
 
     Raises:
-        AlgorithmError: there is no such metric; the message lists those there are.
+        AlgorithmError: no such metric; the message calls it `argument` and lists those there are.
 
     >>> checked_metric("roc_auc", "classification_binary")
     'roc_auc'
@@ -102,10 +98,7 @@ def hint(given: object, allowed: Sequence[str]) -> str:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Say whether a metric counts errors, so that the best model has the least of it.
-
-    Args:
-        metric: one of `metrics_of`, or a column of a history as its framework calls it.
+    """Say whether a metric counts errors; `metric` may be a framework's column of a history.
 
     >>> lower_is_better("mse_decoded"), lower_is_better("r2"), lower_is_better("MeanAbsoluteError")
     (True, False, True)
@@ -115,7 +108,7 @@ def lower_is_better(metric: str) -> bool:
 
 
 def column_of(metric: str, history: Iterable[str]) -> str | None:
-    """Return the column of a history that holds a metric, of evaluation samples where there are.
+    """Return the column of a history that holds a metric, on evaluation samples if there are any.
 
     >>> column_of("roc_auc", ["loss", "BinaryAUROC", "val_loss", "val_BinaryAUROC"])
     'val_BinaryAUROC'
@@ -127,7 +120,7 @@ def column_of(metric: str, history: Iterable[str]) -> str | None:
 
 
 def _known(column: str) -> str | None:
-    """Return the metric that a column of a history holds; None for one of the user's own."""
+    """Return the metric in a column of a history; None for one of the user's own."""
     plain = _plain(column)
     return ALIASES.get(plain) or ALIASES.get(OF_CLASSES.sub("", plain))
 

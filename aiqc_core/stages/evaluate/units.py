@@ -1,24 +1,21 @@
-"""Between what a model computes in and the units of the user's own label."""
+"""Convert between the encoded values of a model and the units of a label."""
 
 from __future__ import annotations
 
 from numbers import Number
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError
-from aiqc_core.stages.preprocess import encode, pipeline, reshape
+from aiqc_core.stages.preprocess import encode, pipeline, reshape, samples
 from aiqc_core.stages.preprocess.nearest import nearest_codes
 from aiqc_core.stages.preprocess.samples import Target
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aiqc_core.stages.preprocess.pipeline import FittedLabel
-
-    Floats = NDArray[np.float64]
+    from aiqc_core.stages.preprocess.values import Array, Floats
 
 
 def is_encoded(label: FittedLabel | Target) -> bool:
@@ -26,14 +23,10 @@ def is_encoded(label: FittedLabel | Target) -> bool:
     return isinstance(label, Target) or label.encoder is not None
 
 
-def decoded(label: FittedLabel | Target, values: Floats) -> NDArray[Any]:
-    """Return encoded values in the label's own units; rows that are not finite are NaN.
+def decoded(label: FittedLabel | Target, values: Floats) -> Array:
+    """Return `(samples, width)`, or outputs for a target, in the label's own units.
 
-    An array of objects where the target has columns of words.
-
-    Args:
-        label: what was fitted on the label, or on the feature that is its own target.
-        values: `(samples, width)`, or as a model gives a target back.
+    Rows that are not finite are NaN; a target with columns of words gives objects.
     """
     if isinstance(label, Target):
         return label.decode(values)
@@ -47,8 +40,8 @@ def decoded(label: FittedLabel | Target, values: Floats) -> NDArray[Any]:
     return back
 
 
-def numeric(*values: NDArray[Any]) -> list[Floats]:
-    """Return the columns that are numbers in all of some decoded arrays; words have no errors.
+def numeric(*values: Array) -> list[Floats]:
+    """Return the columns of decoded arrays that are numbers in all of them.
 
     >>> rows = np.array([["a", 1.0], ["b", 2.0]], dtype=object)
     >>> numeric(rows)[0].tolist()
@@ -64,35 +57,31 @@ def numeric(*values: NDArray[Any]) -> list[Floats]:
     return [each[..., columns].astype(np.float64) for each in values]
 
 
-def unknown(values: NDArray[Any]) -> int:
+def unknown(values: Array) -> int:
     """Count the decoded values that are not finite."""
     if values.dtype == object:
         return int(pd.isna(values).sum())
     return int((~np.isfinite(values)).sum())
 
 
-def encoded(label: FittedLabel | Target, values: NDArray[Any]) -> Floats | None:
-    """Return values of the label's own units as a model computes them; undoes `decoded`.
+def encoded(label: FittedLabel | Target, values: Array) -> Floats | None:
+    """Encode values in the label's own units, `(samples,)` or `(samples, …, columns)`.
 
-    None where the encoder does not take them, as a binning does not take what lies between bins.
-
-    Args:
-        label: see `decoded`.
-        values: `(samples,)` or `(samples, columns)`; of a target `(samples, …, columns)`.
+    It undoes `decoded`; None where the encoder refuses the values, as a binning between its bins.
     """
     if not is_encoded(label):
         return values
     try:
         if isinstance(label, Target):
             return _as_target(label, values)
-        rows = pd.DataFrame(values.reshape(len(values), -1), columns=list(label.columns))
+        rows = samples.as_rows(values.reshape(len(values), -1), label.columns)
         return pipeline.apply_label(label, rows).astype(np.float64)
     except PreprocessError:
         return None
 
 
-def _as_target(label: Target, values: NDArray[Any]) -> Floats:
-    rows = pd.DataFrame(values.reshape(-1, values.shape[-1]), columns=list(label.fitted.columns))
+def _as_target(label: Target, values: Array) -> Floats:
+    rows = samples.as_rows(values, label.fitted.columns)
     flat = pipeline.apply_feature(label.fitted, rows.infer_objects()).astype(np.float64)
     whole = flat.reshape(*values.shape[:-1], flat.shape[-1])
     indices = label.reshape_indices

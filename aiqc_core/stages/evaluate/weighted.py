@@ -1,7 +1,8 @@
-"""The metrics of many resamples at once: a resample is how often each sample was drawn.
+"""Metrics of many resamples at once.
 
-Each function takes `weights`, `(resamples, samples)`, and gives what `metrics` gives for the
-samples repeated so often; `{metric: (resamples,)}`, NaN where a metric is undefined.
+Each function returns a function of `weights`, `(resamples, samples)`, how often each sample was
+drawn. That gives `{metric: (resamples,)}`, equal to `metrics` of samples repeated so often; NaN
+where a metric is undefined. The other arguments are those of `metrics`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from numpy.typing import NDArray
     from scipy import sparse
 
-    Floats = NDArray[np.float64]
+    from aiqc_core.stages.preprocess.values import Array, Floats, Ints
+
     Metrics = Callable[[Floats], dict[str, Floats]]
 
 NAN = np.nan
@@ -24,8 +25,8 @@ BINARY = 2
 
 
 def classification(
-    truth: NDArray[np.int64],
-    predicted: NDArray[np.int64],
+    truth: Ints,
+    predicted: Ints,
     probabilities: Floats | None,
     class_count: int,
     *,
@@ -33,8 +34,6 @@ def classification(
     positive: int = 1,
 ) -> Metrics:
     """Return the function of weights that scores a classification.
-
-    The arguments are those of `metrics.classification`.
 
     >>> score = classification(np.array([0, 1]), np.array([0, 0]), None, 2, binary=True)
     >>> score(np.array([[1.0, 1.0], [2.0, 0.0]]))["accuracy"].tolist()
@@ -45,10 +44,10 @@ def classification(
     hit = _one_hot(truth, (truth == predicted).astype(float), class_count)
 
     def score(weights: Floats) -> dict[str, Floats]:
-        support, said, hits = ((part.T @ weights.T).T for part in (true, called, hit))
+        support, predictions, hits = ((part.T @ weights.T).T for part in (true, called, hit))
         by_class = {
-            "f1": _ratio(2 * hits, support + said, 0.0),
-            "precision": _ratio(hits, said, 0.0),
+            "f1": _ratio(2 * hits, support + predictions, 0.0),
+            "precision": _ratio(hits, predictions, 0.0),
             "recall": _ratio(hits, support, 0.0),
         }
         total = weights.sum(axis=1)
@@ -65,21 +64,16 @@ def classification(
     return score
 
 
-def log_loss(truth: NDArray[np.int64], probabilities: Floats) -> Metrics:
+def log_loss(truth: Ints, probabilities: Floats) -> Metrics:
     """Return the function of weights that gives the cross-entropy of probabilities.
-
-    Args:
-        truth: ordinal classes, `(samples,)`.
-        probabilities: binary `(samples,)` of class 1, multi `(samples, classes)`.
 
     >>> score = log_loss(np.array([0, 1]), np.array([0.5, 0.5]))
     >>> score(np.ones((1, 2)))["log_loss"].round(4).tolist()
     [0.6931]
     """
-    given = probabilities
-    if given.ndim == 1:
-        given = np.column_stack([1 - given, given])
-    of_true = given[np.arange(len(truth)), truth]
+    if probabilities.ndim == 1:
+        probabilities = np.column_stack([1 - probabilities, probabilities])
+    of_true = probabilities[np.arange(len(truth)), truth]
     each = -np.log(np.clip(of_true, np.finfo(float).eps, 1.0))
 
     def score(weights: Floats) -> dict[str, Floats]:
@@ -90,8 +84,6 @@ def log_loss(truth: NDArray[np.int64], probabilities: Floats) -> Metrics:
 
 def regression(truth: Floats, predicted: Floats) -> Metrics:
     """Return the function of weights that scores a regression.
-
-    The arguments are those of `metrics.regression`.
 
     >>> score = regression(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
     >>> score(np.array([[1.0, 1.0], [2.0, 0.0]]))["mae"].tolist()
@@ -104,7 +96,7 @@ def regression(truth: Floats, predicted: Floats) -> Metrics:
     def score(weights: Floats) -> dict[str, Floats]:
         shares = weights / weights.sum(axis=1, keepdims=True)
         mse = shares @ errors**2
-        # A resample may hold one value alone: what rounding leaves of its spread is no variance.
+        # A resample may hold one value alone: its spread is then rounding, and no variance.
         spread = shares @ centred**2 - (shares @ centred) ** 2
         noise = len(truth) * np.finfo(float).eps * (shares @ centred**2)
         spread = np.where(spread > noise, spread, NAN)
@@ -121,7 +113,7 @@ def regression(truth: Floats, predicted: Floats) -> Metrics:
     return score
 
 
-def _one_hot(codes: NDArray[np.int64], values: Floats, class_count: int) -> sparse.csr_array:
+def _one_hot(codes: Ints, values: Floats, class_count: int) -> sparse.csr_array:
     from scipy import sparse
 
     rows = np.arange(len(codes))
@@ -132,9 +124,7 @@ def _ratio(part: Floats, whole: Floats, otherwise: float) -> Floats:
     return np.divide(part, whole, out=np.full(part.shape, otherwise), where=whole > 0)
 
 
-def _areas(
-    weights: Floats, truth: NDArray[np.int64], probabilities: Floats, support: Floats
-) -> Floats:
+def _areas(weights: Floats, truth: Ints, probabilities: Floats, support: Floats) -> Floats:
     if probabilities.ndim == 1:
         return area(weights, truth == 1, probabilities)
     if probabilities.shape[1] == BINARY:
@@ -143,16 +133,12 @@ def _areas(
     return (np.column_stack(each) * support).sum(axis=1) / support.sum(axis=1)
 
 
-def area(weights: Floats, positive: NDArray[np.bool_], score: Floats) -> Floats:
+def area(weights: Floats, positive: Array, score: Floats) -> Floats:
     """Return the area under the ROC curve of each resample, `(resamples,)`.
 
     It is the chance that a positive scores above a negative, ties counting half: the
-    Mann-Whitney U over the number of pairs (Hanley & McNeil 1982, Radiology 143).
-
-    Args:
-        weights: `(resamples, samples)`.
-        positive: which samples are, `(samples,)`.
-        score: `(samples,)`.
+    Mann-Whitney U over the number of pairs (Hanley & McNeil 1982, Radiology 143). `positive` and
+    `score` are `(samples,)`.
 
     >>> area(np.ones((1, 3)), np.array([True, False, False]), np.array([0.5, 0.5, 0.1])).tolist()
     [0.75]

@@ -49,23 +49,14 @@ TABLE_AXES = 2
 
 @dataclass(frozen=True, slots=True)
 class FittedEncoder:
-    """What an encoder learned.
+    """What an encoder learned."""
 
-    Attributes:
-        encoders: one for all columns, or one a column.
-        dimension: how it takes columns: `'2D_multiColumn'`, `'2D_singleColumn'` or `'1D'`.
-        columns: the columns it was fitted on, in order.
-        output_columns: a name for each column it makes.
-        widths: how many columns each of `encoders` makes.
-        groups: for each input column the positions of the output columns that follow from it.
-    """
-
-    encoders: tuple[Any, ...]
-    dimension: str
-    columns: tuple[str, ...]
-    output_columns: tuple[str, ...]
-    widths: tuple[int, ...]
-    groups: tuple[tuple[int, ...], ...]
+    encoders: tuple[Any, ...]  # one for all columns, or one a column
+    dimension: str  # how it takes columns, see `fit`
+    columns: tuple[str, ...]  # as fitted, in order
+    output_columns: tuple[str, ...]  # a name for each column it makes
+    widths: tuple[int, ...]  # how many columns each of `encoders` makes
+    groups: tuple[tuple[int, ...], ...]  # positions of the output columns made from each column
 
 
 def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> FittedEncoder:
@@ -150,6 +141,7 @@ def invert(fitted: FittedEncoder, values: Array) -> pd.DataFrame:
     Raises:
         PreprocessError: the encoder has no true inverse, or does not know a code.
 
+    >>> from sklearn import preprocessing
     >>> rows = pd.DataFrame({"a": ["x", "y"]})
     >>> fitted = fit(rows, checked(preprocessing.OrdinalEncoder()))
     >>> invert(fitted, np.array([[1.0], [0.0]]))["a"].tolist()

@@ -43,19 +43,12 @@ class Trained:
 
 @dataclass(frozen=True, slots=True)
 class NewSamples:
-    """A feature of new rows, ready to give any run of its samples.
+    """A feature of new rows, ready to give any run of its samples."""
 
-    Attributes:
-        prepared: its rows, filled, by split: `'new'`, or those of training.
-        count: how many samples there are.
-        forecasts: whether training learned to give shifted windows.
-        passed_over: which values encoders pass over; see `unknown.found`.
-    """
-
-    prepared: Prepared
-    count: int
-    forecasts: bool = False
-    passed_over: str | None = None
+    prepared: Prepared  # the rows, filled, by split: `'new'`, or those of training
+    count: int  # of samples
+    forecasts: bool = False  # whether training learned to give shifted windows
+    passed_over: str | None = None  # values that encoders pass over, see `unknown.found`
 
     @property
     def knows_target(self) -> bool:

@@ -25,15 +25,12 @@ LEAST_CLASSES = 2
 
 @dataclass(frozen=True, slots=True)
 class EncoderStep:
-    """One encoder and its columns, before it is fitted; see `encode.fit` for the dimension.
-
-    `fit_on_all` says whether it is fitted on all rows: categorical encoders are.
-    """
+    """One encoder and its columns, before it is fitted."""
 
     columns: tuple[str, ...]
     encoder: Any
-    dimension: str
-    fit_on_all: bool
+    dimension: str  # how it takes columns, see `encode.fit`
+    fit_on_all: bool  # whether it is fitted on all rows: categorical encoders are
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +43,22 @@ class FeaturePlan:
 
 @dataclass(frozen=True, slots=True)
 class FittedFeature:
-    """What was learned from a feature's training rows.
-
-    Attributes:
-        columns: the feature's columns.
-        encoders: the fitted encoders, in order.
-        leftover: columns that none encodes; they follow the encoded ones, as they are.
-        output_columns: a name for each column of the result.
-    """
+    """What was learned from a feature's training rows."""
 
     columns: tuple[str, ...]
     encoders: tuple[FittedEncoder, ...]
-    leftover: tuple[str, ...]
-    output_columns: tuple[str, ...]
+    leftover: tuple[str, ...]  # columns that none encodes, after the encoded ones
+    output_columns: tuple[str, ...]  # a name for each column of the result
 
 
 @dataclass(frozen=True, slots=True)
 class FittedLabel:
-    """What was learned from a label.
-
-    Attributes:
-        columns: its columns.
-        encoder: the fitted encoder, if any.
-        classes: the classes in the order of their codes; None for a continuous label.
-        positive: the positive one of two classes; None is that of code 1. The caller that scores
-            sets it, as the Label has it and not the fit.
-    """
+    """What was learned from a label."""
 
     columns: tuple[str, ...]
     encoder: FittedEncoder | None
-    classes: tuple[Any, ...] | None
-    positive: Any = None
+    classes: tuple[Any, ...] | None  # in the order of their codes; None for a continuous label
+    positive: Any = None  # of two classes, set by who scores, as the Label has it; None is code 1
 
     @property
     def positive_code(self) -> int:

@@ -43,21 +43,13 @@ class FeatureRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A feature that was filled and fitted, ready to give the samples of any split.
-
-    Attributes:
-        fitted: what its encoders learned.
-        recipe: its steps.
-        splits: positions of samples a split; of windows where there are some.
-        rows: positions of rows a split.
-        filled: the rows of each split, in the order of `rows`.
-    """
+    """A feature that was filled and fitted, ready to give the samples of any split."""
 
     fitted: pipeline.FittedFeature
     recipe: FeatureRecipe
-    splits: Splits
-    rows: Splits
-    filled: Mapping[str, Any]
+    splits: Splits  # positions of samples a split; of windows where there are some
+    rows: Splits  # positions of rows a split
+    filled: Mapping[str, Any]  # the rows of each split, in the order of `rows`
 
     def samples(self, split: str, *, shifted: bool = False) -> Array:
         """Return the samples of a split, numeric; `shifted` windows are targets of a forecast."""
@@ -73,13 +65,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an unsupervised model learns: samples of a feature itself.
-
-    `shape` is that of the samples before they were reshaped, `(samples, …, columns)`.
-    """
+    """What an unsupervised model learns: samples of a feature itself."""
 
     fitted: pipeline.FittedFeature
-    shape: tuple[int, ...]
+    shape: tuple[int, ...]  # before the reshape, `(samples, …, columns)`
     reshape_indices: tuple[Any, ...] | None
 
     def decode(self, values: Array) -> Array:

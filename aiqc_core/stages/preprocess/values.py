@@ -11,7 +11,7 @@ from pandas.api import types
 from aiqc_core.errors import PreprocessError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Splits = Mapping[str, Ints]  # positions of samples or rows a split, the one that trains first
 
+BLOCK_VALUES = 2**22  # held at once
 BLOCK_ROWS = 2**12  # written at once, so that they stay in a processor's cache
 MISSING, INFINITE = "missing values", "infinite values"
 LARGEST = float(np.finfo(np.float32).max)  # models compute in float32; larger is infinite
@@ -97,6 +98,12 @@ def refuse_not_finite(taker: str, found: Iterable[tuple[str, pd.DataFrame]]) -> 
             f"{shown}; {taker} takes none.{bound if INFINITE in shown else ''} Fill, replace or "
             "drop them beforehand, or use another encoder."
         )
+
+
+def row_blocks(array: Array) -> Iterator[slice]:
+    """Yield the rows of an array in blocks of bounded memory."""
+    step = max(BLOCK_VALUES // max(array[:1].size, 1), 1)
+    yield from (slice(start, start + step) for start in range(0, len(array), step))
 
 
 def row_major(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,23 +22,16 @@ SHOWN = 5
 class Windows:
     """Which rows each window holds, in memory that does not grow with the rows.
 
-    Unshifted windows are the past that a model sees, shifted ones the future that it predicts.
-
-    Attributes:
-        samples: rows that are windowed.
-        size_window: rows of a window.
-        size_shift: rows between the starts of two windows, and between a window and its target.
-        record_shifted: whether there are shifted windows; pure inference has none.
-        count: how many windows; they become the samples.
-        lead: rows before the first window. The last window ends with the last row.
+    Unshifted windows are the past that a model sees, shifted ones the future that it predicts. The
+    last window ends with the last row.
     """
 
-    samples: int
-    size_window: int
-    size_shift: int
-    record_shifted: bool
-    count: int
-    lead: int
+    samples: int  # rows that are windowed
+    size_window: int  # rows of a window
+    size_shift: int  # rows between two windows, and between a window and its target
+    record_shifted: bool  # whether there are shifted windows; pure inference has none
+    count: int  # how many windows; they become the samples
+    lead: int  # rows before the first window
 
     @property
     def unshifted(self) -> list[list[int]]:
