@@ -54,9 +54,6 @@ def grouped(values: Array, column: str) -> Units:
     """Draw whole groups, as a Splitset with `groups` keeps them together.
 
     Source: the cluster bootstrap, Davison & Hinkley (1997), section 3.8.
-
-    >>> grouped(np.array(["b", "a", "b"]), "patient").groups.tolist()
-    [1, 0, 1]
     """
     unique = dict.fromkeys(values.tolist())
     try:
@@ -108,13 +105,6 @@ def intervals(
 
     Raises:
         SelectionError: `level` or `resamples` out of range.
-
-    >>> from aiqc_core.stages.evaluate import weighted
-    >>> score = weighted.regression(np.arange(4.0), np.arange(4.0) + 1)
-    >>> options = {"units": Units(), "level": 0.95, "resamples": 100, "seed": 1}
-    >>> [found] = intervals(score, 4, {"mae": 1.0}, **options)
-    >>> found.low, found.high
-    (1.0, 1.0)
     """
     checked(level, resamples)
     with np.errstate(invalid="ignore", over="ignore"):  # predictions that are not finite
@@ -166,12 +156,7 @@ def _drawn(
 
 
 def weights(units: Units, samples: int, resamples: int, generator: np.random.Generator) -> Floats:
-    """Draw resamples: how often each sample is in each, `(resamples, samples)`.
-
-    >>> drawn = weights(Units(), 5, 3, np.random.default_rng(0))
-    >>> drawn.sum(axis=1).tolist()
-    [5.0, 5.0, 5.0]
-    """
+    """Draw resamples: how often each sample is in each, `(resamples, samples)`."""
     if units.groups is not None:
         numbers, of_sample = np.unique(units.groups, return_inverse=True)
         return _tally(generator.integers(0, len(numbers), (resamples, len(numbers))))[:, of_sample]
@@ -193,6 +178,11 @@ def _percentiles(name: str, value: float, drawn: Floats, level: float) -> Interv
     undefined = len(drawn) - len(defined)
     if not len(defined):
         return Interval(name, value, NAN, NAN, 0, undefined, "is undefined in every resample")
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     note = f"undefined in {undefined} of {len(drawn)} resamples" if undefined else None
-    return Interval(name, value, float(low), float(high), len(defined), undefined, note)
+    return Interval(name, value, *ends(defined, level), len(defined), undefined, note)
+
+
+def ends(defined: Floats, level: float) -> tuple[float, float]:
+    """Return both ends of the percentile interval of some resamples."""
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return low, high

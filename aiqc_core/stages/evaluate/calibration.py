@@ -27,9 +27,6 @@ def calibration(truth: Ints, probabilities: Floats) -> dict[str, Any]:
     Returns:
         `predicted` (mean probability), `observed` (share of the positive class) and `counts`
         (samples) of each bin that holds a sample, and `brier_score`, `expected_calibration_error`.
-
-    >>> calibration(np.array([0, 1, 1]), np.array([0.05, 0.85, 0.88]))["observed"]
-    [0.0, 1.0]
     """
     edges = np.linspace(0, 1, BIN_COUNT + 1)[1:-1]
     bins = np.digitize(probabilities, edges, right=True)  # a bin has its upper edge, as in Guo
@@ -64,9 +61,6 @@ def thresholds(
     Returns:
         `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and
         distinct probabilities, evenly chosen.
-
-    >>> thresholds(np.array([0, 1]), np.array([0.2, 0.9]))["threshold"]
-    [0.0, 0.2, 0.5]
     """
     steps = _steps(probabilities)
     positive = np.sort(probabilities[truth == 1])

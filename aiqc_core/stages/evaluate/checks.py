@@ -40,22 +40,14 @@ class Finding:
 
 
 def joined(*findings: Finding) -> Finding:
-    """Return findings as one, with the worst verdict first.
-
-    >>> joined(Finding("passed", "A."), Finding("failed", "B.")).summary
-    'B. A.'
-    """
+    """Return findings as one, with the worst verdict first."""
     ranked = sorted(findings, key=lambda finding: -ORDER.index(finding.verdict))
     facts = {name: value for finding in findings for name, value in finding.facts.items()}
     return Finding(ranked[0].verdict, " ".join(f.summary for f in ranked if f.summary), facts)
 
 
 def rows_apart(parts: Mapping[str, Splits], windows: Windows | None) -> Finding:
-    """Find samples that are in two splits of a fold, and rows that the windows of train share.
-
-    >>> rows_apart({"no_fold": {"train": np.array([0, 1]), "test": np.array([1])}}, None).verdict
-    'failed'
-    """
+    """Find samples that are in two splits of a fold, and rows that the windows of train share."""
     twice: Rows = [
         {"fold": part, "splits": f"{a}, {b}", "samples": len(both)}
         for part, splits in parts.items()
@@ -149,11 +141,7 @@ def every_class(label: pd.DataFrame, parts: Mapping[str, Splits]) -> Finding:
 
 
 def no_nan(arrays: Iterable[tuple[str, Array]]) -> Finding:
-    """Count values that are not finite, block by block.
-
-    >>> no_nan([("train/label", np.array([1.0, np.nan]))]).summary
-    '1 values are NaN and 0 infinite, in train/label.'
-    """
+    """Count values that are not finite, block by block."""
     counts: Rows = [{"array": name, **_not_finite(array)} for name, array in arrays]
     found = [row for row in counts if row["NaN"] or row["infinite"]]
     facts = {"values": sum(row["values"] for row in counts), "NaN": sum(r["NaN"] for r in counts)}

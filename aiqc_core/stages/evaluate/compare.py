@@ -67,9 +67,6 @@ def corrected_t(differences: Floats, *, test_share: float, level: float = 0.95) 
         differences: one a fold, `(folds,)`, at least 2, not all equal.
         test_share: n_test / n_train.
         level: of the confidence interval.
-
-    >>> round(corrected_t(np.array([1.0, 2.0, 3.0]), test_share=0.5).t, 4)
-    2.1909
     """
     from scipy import stats
 
@@ -118,10 +115,6 @@ def best_two(
 
     Raises:
         SelectionError: a level out of range.
-
-    >>> pair = [Candidate("a", {0: [0.7], 1: [0.6]}), Candidate("b", {0: [0.9], 1: [0.7]})]
-    >>> best_two(pair, metric="accuracy", split="fold_validation", test_share=1.0).best
-    'b'
     """
     counts.share("level", level)
     ranked = _ranked(candidates, metric)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.stages.evaluate.bootstrap import Units, weights
+from aiqc_core.stages.evaluate.bootstrap import Units, ends, weights
 from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.stages.evaluate.ranking import lower_is_better, metric_name
 
@@ -105,7 +105,7 @@ def contest(
         gains = sign * (challenger(drawn)[metric] - champion(drawn)[metric])
         defined = gains[np.isfinite(gains)]
         if len(defined):
-            low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]).tolist()
+            low, high = ends(defined, level)
             p_value = min(2 * min(np.mean(defined <= 0), np.mean(defined >= 0)), 1.0)
     gain = sign * (theirs - ours)
     return Contest(metric, samples, ours, theirs, gain, low, high, float(p_value), level)

@@ -46,11 +46,7 @@ def refuse_other_codes(encoded: Array, class_count: int) -> None:
 
 
 def to_classes(ordinal: Ints, classes: Sequence[Any]) -> Array:
-    """Return the label's own values for ordinal predictions.
-
-    >>> to_classes(np.array([1, 0]), ["down", "up"]).tolist()
-    ['up', 'down']
-    """
+    """Return the label's own values for ordinal predictions."""
     values = np.empty(len(classes), dtype=object)
     values[:] = list(classes)
     kinds = {type(value) for value in classes}

@@ -63,9 +63,6 @@ def ranked(
 
     Returns:
         Feature id, name, median, and mean and population standard deviation of the loss impacts.
-
-    >>> ranked({1: {"a": {"median": 1.0, "loss_impacts": [0.0, 2.0]}}})
-    [(1, 'a', 1.0, 1.0, 1.0)]
     """
     rows = [
         (feature, name, float(entry["median"]), float(np.mean(impacts)), float(np.std(impacts)))

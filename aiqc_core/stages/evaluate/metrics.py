@@ -68,8 +68,7 @@ def classification(
     named = list(range(class_count) if names is None else names)
     area, reason = _roc_auc(truth, probabilities, named, binary=binary)
     notes = {"roc_auc": reason} if reason else {}
-    missed = _absent(predicted, named)
-    if missed:
+    if missed := _absent(predicted, named):
         notes["precision"] = f"classes {missed} are never predicted: their precision counts as 0"
     return Scores(values | {"roc_auc": area}, notes)
 
@@ -89,25 +88,19 @@ def regression(truth: Floats, predicted: Floats) -> Scores:
     errors = predicted - truth
     mse = float(np.mean(errors**2))
     values = {"mae": float(np.mean(np.abs(errors))), "mse": mse, "rmse": math.sqrt(mse)}
-    reason = _no_variance(truth)
-    if reason:
+    if reason := _no_variance(truth):
         undefined = ("explained_variance", "r2")
         return Scores(values | dict.fromkeys(undefined, NAN), dict.fromkeys(undefined, reason))
     from sklearn import metrics
 
-    explained = float(metrics.explained_variance_score(truth, predicted))
-    return Scores(
-        values | {"explained_variance": explained, "r2": float(metrics.r2_score(truth, predicted))}
-    )
+    values["explained_variance"] = float(metrics.explained_variance_score(truth, predicted))
+    return Scores(values | {"r2": float(metrics.r2_score(truth, predicted))})
 
 
 def aggregate(by_split: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean, median, pstdev, minimum and maximum of each metric over the splits.
 
     All are NaN when one split's value is NaN: without it they would look better than they are.
-
-    >>> aggregate({"train": {"loss": 1.0}, "test": {"loss": 3.0}})["loss"]["mean"]
-    2.0
     """
     names = list(dict.fromkeys(name for values in by_split.values() for name in values))
     return {
@@ -132,8 +125,8 @@ def _roc_auc(
         return NAN, "the model gives no probabilities"
     if not np.isfinite(probabilities).all():
         return NAN, "probabilities are not finite"
-    absent, class_count = _absent(truth, named), len(named)
-    if absent:
+    class_count = len(named)
+    if absent := _absent(truth, named):
         return NAN, f"classes {absent} have no sample in this split"
     from sklearn import metrics
     from sklearn.exceptions import UndefinedMetricWarning

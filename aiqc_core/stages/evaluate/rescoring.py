@@ -26,14 +26,8 @@ def metrics_of(
 ) -> Metrics:
     """Return the function of weights that scores a split from its record; see `weighted`.
 
-    For a label with an encoder it also gives `<metric>_decoded`, in the label's own units.
-
-    Args:
-        analysis_type: of the model.
-        label: the fit of the label, or of the feature that is its own target.
-        truth: the split's label as the model saw it, `(samples, …)`.
-        predictions: in the label's own values, as recorded.
-        probabilities: as recorded; None for a regression.
+    For a label with an encoder it also gives `<metric>_decoded`, in the label's own units. `truth`
+    is encoded, `(samples, …)`, and `predictions` are in the label's own values.
     """
     if analysis_type == "regression":
         return _regression(label, np.asarray(truth, dtype=np.float64), predictions)
@@ -49,11 +43,7 @@ def metrics_of(
 
 
 def from_classes(values: Array, classes: Sequence[Any]) -> Ints:
-    """Return the ordinal of each prediction; undoes `decode.to_classes`.
-
-    >>> from_classes(np.array(["up", "down"]), ["down", "up"]).tolist()
-    [1, 0]
-    """
+    """Return the ordinal of each prediction; undoes `decode.to_classes`."""
     ordinals = {value: code for code, value in enumerate(classes)}
     return np.array([ordinals[value] for value in values.tolist()], dtype=np.int64)
 

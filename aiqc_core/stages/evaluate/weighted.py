@@ -33,12 +33,7 @@ def classification(
     binary: bool,
     positive: int = 1,
 ) -> Metrics:
-    """Return the function of weights that scores a classification.
-
-    >>> score = classification(np.array([0, 1]), np.array([0, 0]), None, 2, binary=True)
-    >>> score(np.array([[1.0, 1.0], [2.0, 0.0]]))["accuracy"].tolist()
-    [0.5, 1.0]
-    """
+    """Return the function of weights that scores a classification."""
     each = np.ones(len(truth))
     true, called = (_one_hot(codes, each, class_count) for codes in (truth, predicted))
     hit = _one_hot(truth, (truth == predicted).astype(float), class_count)
@@ -65,12 +60,7 @@ def classification(
 
 
 def log_loss(truth: Ints, probabilities: Floats) -> Metrics:
-    """Return the function of weights that gives the cross-entropy of probabilities.
-
-    >>> score = log_loss(np.array([0, 1]), np.array([0.5, 0.5]))
-    >>> score(np.ones((1, 2)))["log_loss"].round(4).tolist()
-    [0.6931]
-    """
+    """Return the function of weights that gives the cross-entropy of probabilities."""
     if probabilities.ndim == 1:
         probabilities = np.column_stack([1 - probabilities, probabilities])
     of_true = probabilities[np.arange(len(truth)), truth]
@@ -83,12 +73,7 @@ def log_loss(truth: Ints, probabilities: Floats) -> Metrics:
 
 
 def regression(truth: Floats, predicted: Floats) -> Metrics:
-    """Return the function of weights that scores a regression.
-
-    >>> score = regression(np.array([1.0, 3.0]), np.array([1.0, 1.0]))
-    >>> score(np.array([[1.0, 1.0], [2.0, 0.0]]))["mae"].tolist()
-    [1.0, 0.0]
-    """
+    """Return the function of weights that scores a regression."""
     truth, predicted = truth.reshape(len(truth), -1), predicted.reshape(len(predicted), -1)
     errors = predicted - truth
     centred = truth - truth.mean(axis=0)  # a variance by squares is exact only near zero
@@ -139,9 +124,6 @@ def area(weights: Floats, positive: Array, score: Floats) -> Floats:
     It is the chance that a positive scores above a negative, ties counting half: the
     Mann-Whitney U over the number of pairs (Hanley & McNeil 1982, Radiology 143). `positive` and
     `score` are `(samples,)`.
-
-    >>> area(np.ones((1, 3)), np.array([True, False, False]), np.array([0.5, 0.5, 0.1])).tolist()
-    [0.75]
     """
     order = np.argsort(score, kind="stable")
     ordered, ranked = score[order], weights[:, order]

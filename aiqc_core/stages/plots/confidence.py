@@ -22,19 +22,9 @@ CHARACTERS = 110  # of all names, side by side
 def data(
     probabilities: ArrayLike, classes: Sequence[str], predicted: str, true: str | None = None
 ) -> dict[str, Any]:
-    """Return the probability of each class for one sample.
+    """Return `classes, probabilities, class_count, predicted, true` of one sample.
 
-    Args:
-        probabilities: of class 1 alone, or of each class.
-        classes: see `plots`.
-        predicted: the predicted class.
-        true: the true class, where it is known.
-
-    Returns:
-        `classes, probabilities, predicted, true`, with more than 12 classes the likeliest.
-
-    >>> data(0.25, ["no", "yes"], "no")["probabilities"]
-    [0.75, 0.25]
+    `probabilities` are those of class 1 alone, or of each class; the 12 likeliest are kept.
     """
     values = np.asarray(probabilities, dtype=np.float64).ravel()
     if values.size == 1:

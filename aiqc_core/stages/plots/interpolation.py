@@ -26,9 +26,6 @@ def data(before: ArrayLike, after: ArrayLike) -> dict[str, Any]:
         `row, before` (None where blank), `filled_row, filled` (what a blank became; None where it
         stayed one), `blanks` and `rows` (counts). With more than 3000 rows, those around the
         first blank.
-
-    >>> data([1.0, np.nan, 3.0], [1.0, 2.0, 3.0])["filled"]
-    [2.0]
     """
     raw = np.asarray(before, dtype=np.float64)
     whole = np.asarray(after, dtype=np.float64)

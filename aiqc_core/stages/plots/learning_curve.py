@@ -28,9 +28,6 @@ def data(
     Returns:
         For each metric `metric`, `epochs` (all), `epoch` (from 1), `train` and `evaluation` (None
         where there is none).
-
-    >>> data({"loss": [3.0, 1.0], "val_loss": [4.0, 2.0]})[0]["evaluation"]
-    [4.0, 2.0]
     """
     pairs: list[dict[str, Any]] = []
     for name in history:

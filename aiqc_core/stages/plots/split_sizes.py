@@ -19,9 +19,6 @@ def data(
     """Return `name, split, samples, share` of each split and each part of each fold.
 
     Both arguments hold `{split: samples}`; `share` is of all samples.
-
-    >>> data({"train": 3, "test": 1})[1]["share"]
-    0.25
     """
     total = sum(splits.values())
     named = [(split, split, count) for split, count in splits.items()]

@@ -35,12 +35,6 @@ def by_code(
         The classes, with those that only the encoder knows; None for a continuous label, and
         where codes are neither `0…k-1` in one column nor one-hot in k columns, a code stands for
         several classes, or a class has no code.
-
-    >>> from sklearn.preprocessing import OrdinalEncoder
-    >>> rows = pd.DataFrame({"y": ["high", "low"]})
-    >>> coder = encode.fit(rows, OrdinalEncoder(categories=[["low", "high"]]))
-    >>> by_code(coder, rows, ["high", "low"])
-    ('low', 'high')
     """
     if encoder is None or classes is None:
         return None if classes is None else tuple(classes)

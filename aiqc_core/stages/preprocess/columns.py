@@ -67,11 +67,7 @@ def select(
 
 
 def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
-    """Return the names of dtypes, given as names or as types; None for no filter.
-
-    >>> dtype_names([float, "str"])
-    ['float64', 'str']
-    """
+    """Return the names of dtypes, given as names or as types; None for no filter."""
     if dtypes is None:
         return None
     return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in listed(dtypes) or []]

@@ -70,10 +70,6 @@ def fit(frame: pd.DataFrame, encoder: Any, *, dimension: str | None = None) -> F
 
     Raises:
         PreprocessError: it takes them in no way; the message gives the reason for each.
-
-    >>> from sklearn import preprocessing
-    >>> fit(pd.DataFrame({"a": ["x", "y"]}), checked(preprocessing.OneHotEncoder())).output_columns
-    ('a_x', 'a_y')
     """
     reasons: dict[str, str] = {}
     cause: Exception | None = None
@@ -103,11 +99,6 @@ def apply(fitted: FittedEncoder, frame: pd.DataFrame) -> Array:
     Raises:
         PreprocessError: a category that the fit did not see, where the encoder does not allow it.
         SelectionError: a column is missing.
-
-    >>> from sklearn import preprocessing
-    >>> rows = pd.DataFrame({"a": [1.0, 3.0]})
-    >>> apply(fit(rows, checked(preprocessing.StandardScaler())), rows).tolist()
-    [[-1.0], [1.0]]
     """
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
     if is_a(fitted.encoders[0], "LabelBinarizer"):
@@ -140,12 +131,6 @@ def invert(fitted: FittedEncoder, values: Array) -> pd.DataFrame:
 
     Raises:
         PreprocessError: the encoder has no true inverse, or does not know a code.
-
-    >>> from sklearn import preprocessing
-    >>> rows = pd.DataFrame({"a": ["x", "y"]})
-    >>> fitted = fit(rows, checked(preprocessing.OrdinalEncoder()))
-    >>> invert(fitted, np.array([[1.0], [0.0]]))["a"].tolist()
-    ['y', 'x']
     """
     if not has_inverse(fitted.encoders[0]):
         raise PreprocessError(

@@ -42,10 +42,6 @@ def is_a(encoder: object, *names: str) -> bool:
     """Say whether an encoder is of one of these classes of `sklearn.preprocessing`, or below it.
 
     Names are compared, so that scikit-learn is not imported where there is no encoder.
-
-    >>> from sklearn import preprocessing
-    >>> is_a(preprocessing.OneHotEncoder(), "LabelEncoder", "OneHotEncoder"), is_a(None, "object")
-    (True, False)
     """
     return any(
         base.__name__ in names and base.__module__.startswith("sklearn.preprocessing.")
@@ -64,10 +60,6 @@ def checked(encoder: object) -> Any:
     Raises:
         PreprocessError: a class instead of an instance, a function, an encoder that learns from
             the label, one that holds what cannot be stored, or something else.
-
-    >>> from sklearn import preprocessing
-    >>> checked(preprocessing.OneHotEncoder()).sparse_output
-    False
     """
     from sklearn.base import BaseEstimator
 
@@ -100,12 +92,7 @@ def checked(encoder: object) -> Any:
 
 
 def is_categorical(encoder: object) -> bool:
-    """Say whether an encoder is fitted on all rows: it learns categories, or nothing.
-
-    >>> from sklearn import preprocessing
-    >>> is_categorical(preprocessing.OneHotEncoder()), is_categorical(preprocessing.MinMaxScaler())
-    (True, False)
-    """
+    """Say whether an encoder is fitted on all rows: it learns categories, or nothing."""
     return is_a(encoder, *CODERS, "Binarizer", "FunctionTransformer")
 
 
@@ -113,10 +100,6 @@ def has_inverse(encoder: Any) -> bool:
     """Say whether an encoder's output can be turned back into the values that went in.
 
     It cannot where rare categories are merged, sets of labels become flags, or words are counted.
-
-    >>> from sklearn import preprocessing
-    >>> has_inverse(preprocessing.StandardScaler()), has_inverse(preprocessing.Normalizer())
-    (True, False)
     """
     if is_a(encoder, "FunctionTransformer"):
         return encoder.func is None or encoder.inverse_func is not None
@@ -161,12 +144,7 @@ def analysis_fault(encoder: Any, analysis_type: str) -> str | None:
 
 
 def known_categories(fitted: Any) -> list[Array] | None:
-    """Return the categories a fitted encoder knows, one array a column; None if it knows none.
-
-    >>> from sklearn import preprocessing
-    >>> known_categories(preprocessing.LabelEncoder().fit(["b", "a"]))[0].tolist()
-    ['a', 'b']
-    """
+    """Return the categories a fitted encoder knows, one array a column; None if it knows none."""
     if is_a(fitted, *TARGET_ENCODERS):
         return [np.asarray(fitted.classes_)]
     return list(fitted.categories_) if is_a(fitted, *COLUMN_CATEGORIES) else None

@@ -44,9 +44,6 @@ def matching(
     Raises:
         SelectionError: as `columns.select`.
         PreprocessError: a filter that names a column that is not floating, or no floating column.
-
-    >>> matching({"a": "float64", "b": "str", "c": "float32"}).matching
-    ['a', 'c']
     """
     if dtypes is None and columns is None:
         columns = [
@@ -120,24 +117,12 @@ def fill_tables(
 ) -> Array:
     """Fill columns of each 2D table by itself: a sample of a sequence, a channel of an image.
 
-    Splits do not matter, as no table sees another one.
-
-    Args:
-        array: `(samples, …, rows, columns)`, floating.
-        column_positions: positions in the last axis of the columns to fill.
-        kwargs: as `checked_kwargs` returns them.
-        names: of all columns, for messages; their positions by default.
-
-    Returns:
-        A new array of the same shape and dtype.
+    `array` is `(samples, …, rows, columns)`, floating, and is copied. Messages call the columns by
+    their names, if given. Splits do not matter, as no table sees another one.
 
     Raises:
         PreprocessError: another dtype, or a table with too few known points, infinite ones, or
             blanks left.
-
-    >>> tables = np.array([[[1.0], [np.nan], [3.0]], [[5.0], [np.nan], [5.0]]])
-    >>> fill_tables(tables, [0], {"method": "linear"})[:, 1, 0].tolist()
-    [2.0, 5.0]
     """
     if array.ndim < TABLE_DIMENSIONS or array.dtype.kind != "f":
         raise PreprocessError(

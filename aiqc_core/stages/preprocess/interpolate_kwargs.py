@@ -53,11 +53,6 @@ def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
     Raises:
         PreprocessError: an unknown method or argument, another axis than 0, a value that JSON
             would change or that pandas refuses.
-
-    >>> checked_kwargs(None)["method"]
-    'spline'
-    >>> checked_kwargs({"method": "linear"})
-    {'method': 'linear'}
     """
     if interpolate_kwargs is None:
         return dict(DEFAULTS)
@@ -93,11 +88,7 @@ def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
 
 
 def least_points(kwargs: Mapping[str, Any]) -> int:
-    """Return how many known points the method of checked arguments needs.
-
-    >>> least_points({"method": "spline", "order": 2})
-    3
-    """
+    """Return how many known points the method of checked arguments needs."""
     method = kwargs.get("method", "linear")
     return METHODS[method][0] + (kwargs["order"] if method in ORDERED else 0)
 

@@ -19,18 +19,7 @@ def nearest_codes(steps: Sequence[FittedEncoder], values: Array) -> Array:
     """Return a copy of encoded rows with each ordinal code set to the nearest known one.
 
     A model may give 1.9 for 2, or 3.1 where 2 is the last code. The inverses of scikit-learn cut
-    the first to 1 and raise for the second.
-
-    Args:
-        steps: the encoders of the values, in order; further columns stay as they are.
-        values: `(samples, output columns)`, finite.
-
-    >>> import pandas as pd
-    >>> from sklearn import preprocessing
-    >>> from aiqc_core.stages.preprocess import encode
-    >>> step = encode.fit(pd.DataFrame({"a": ["x", "y", "z"]}), preprocessing.OrdinalEncoder())
-    >>> nearest_codes([step], np.array([[1.9], [3.1], [-0.6]])).ravel().tolist()
-    [2.0, 2.0, 0.0]
+    the first to 1 and raise for the second. Columns beyond those of `steps` stay as they are.
     """
     snapped = np.array(values)
     start = 0

@@ -79,13 +79,9 @@ class NewSamples:
 
     def _part(self, split: str, chosen: Ints, *, shifted: bool) -> Array:
         windows, rows = self.prepared.recipe.windows, self.prepared.rows[split]
-        if windows is None:
-            needed = chosen
-            order = np.argsort(rows, kind="stable")
-            places = order[np.searchsorted(rows, needed, sorter=order)]
-        else:
-            needed = windows.rows(chosen, shifted=shifted)
-            places = np.searchsorted(rows, needed)
+        needed = chosen if windows is None else windows.rows(chosen, shifted=shifted)
+        order = np.argsort(rows, kind="stable")
+        places = order[np.searchsorted(rows, needed, sorter=order)]
         part = replace(
             self.prepared,
             splits={split: chosen},
@@ -116,9 +112,7 @@ class Batches:
         """Return what an unsupervised model should have given, `(samples, …)`."""
         (feature,) = self.features
         starts = range(0, feature.count, self.size)
-        return np.concatenate(
-            [feature.batch(start, start + self.size, target=True) for start in starts]
-        )
+        return np.concatenate([feature.batch(i, i + self.size, target=True) for i in starts])
 
     def checked(self, shapes: Sequence[tuple[int, ...]]) -> Iterable[list[Array]]:
         """Encode every batch once, so that errors come first, and return the batches.
@@ -162,26 +156,13 @@ def prepare(
     *,
     forecasts: bool = False,
 ) -> NewSamples:
-    """Fill new rows, ready to be encoded by an earlier fit.
+    """Fill new rows, all of the fitted columns, ready to be encoded by an earlier fit.
 
-    Args:
-        values: all rows of the fitted columns, as in `samples.prepare`.
-        recipe: that of training, with the windows of these rows.
-        fitted: what was learned in training.
-        count: how many samples there are.
-        trained: how these very rows were split then; None for other rows.
-        forecasts: whether training learned to give shifted windows.
+    `recipe` is that of training, with the windows of these rows, which give `count` samples;
+    `trained` is None unless these very rows trained. See `NewSamples` for `forecasts`.
 
     Raises:
         PreprocessError: blanks that cannot be filled.
-
-    >>> from aiqc_core.stages.preprocess import pipeline
-    >>> rows = pd.DataFrame({"a": [0.0, np.nan, 2.0]})
-    >>> fill = samples.FillStep(("a",), {"method": "linear"}, process_separately=True)
-    >>> recipe = samples.FeatureRecipe(pipeline.FeaturePlan(("a",)), (fill,))
-    >>> fitted = pipeline.FittedFeature(("a",), (), ("a",), ("a",))
-    >>> prepare(rows, recipe, fitted, 3).batch(1, 3).ravel().tolist()
-    [1.0, 2.0]
     """
     values = _fillable(values, recipe)
     if trained is None or not recipe.fills or not isinstance(values, pd.DataFrame):
@@ -247,12 +228,8 @@ def _fillable(values: Any, recipe: FeatureRecipe) -> Any:
         return values
     if not isinstance(values, pd.DataFrame):
         return values if values.dtype.kind == "f" else values.astype(np.float64)
-    whole = [
-        name
-        for fill in recipe.fills
-        for name in fill.columns
-        if not types.is_float_dtype(values[name].dtype)
-    ]
+    names = [name for fill in recipe.fills for name in fill.columns]
+    whole = [name for name in names if not types.is_float_dtype(values[name].dtype)]
     return values.astype(dict.fromkeys(whole, "float64")) if whole else values
 
 

@@ -77,10 +77,6 @@ def fit_feature(frame: pd.DataFrame, plan: FeaturePlan, train: Ints | None) -> F
     Raises:
         PreprocessError: an encoder that cannot be fitted.
         SelectionError: a column of the plan is missing.
-
-    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
-    >>> fit_feature(rows, FeaturePlan(("a",)), np.array([0])).output_columns
-    ('a',)
     """
     checked_columns("columns", list(plan.columns), list(frame.columns))
     encoded = {name for step in plan.steps for name in step.columns}
@@ -105,17 +101,15 @@ def apply_feature(fitted: FittedFeature, frame: pd.DataFrame) -> Array:
         PreprocessError: a column that is neither numeric nor encoded, or a value that is missing
             or infinite in float32.
         SelectionError: a column is missing.
-
-    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
-    >>> apply_feature(fit_feature(rows, FeaturePlan(("a",)), np.array([0])), rows).tolist()
-    [[1.0], [2.0]]
     """
     checked_columns("columns", list(fitted.columns), list(frame.columns))
     blocks = [encode.apply(encoder, frame) for encoder in fitted.encoders]
     if fitted.leftover:
         blocks.append(_numbers(frame.loc[:, list(fitted.leftover)]))
     values = blocks[0] if len(blocks) == 1 else np.hstack(blocks)
-    _refuse_not_finite(values, fitted, frame)
+    is_float = values.dtype.kind == "f"
+    if is_float and not (values.max(initial=0) <= LARGEST and values.min(initial=0) >= -LARGEST):
+        refuse_not_finite("a model", _not_finite(values, fitted, frame))
     return values
 
 
@@ -124,11 +118,6 @@ def invert_feature(fitted: FittedFeature, values: Array) -> Array:
 
     Raises:
         PreprocessError: an encoder without a true inverse.
-
-    >>> rows = pd.DataFrame({"a": [1.0, 2.0]})
-    >>> fitted = fit_feature(rows, FeaturePlan(("a",)), np.array([0]))
-    >>> invert_feature(fitted, np.array([[3.0]])).tolist()
-    [[3.0]]
     """
     columns: dict[str, Any] = {}
     start = 0
@@ -142,12 +131,7 @@ def invert_feature(fitted: FittedFeature, values: Array) -> Array:
 
 
 def column_groups(fitted: FittedFeature) -> dict[str, tuple[int, ...]]:
-    """Return for each original column the positions of the output columns made from it.
-
-    >>> rows = pd.DataFrame({"a": [1.0, 2.0], "b": [3, 4]})
-    >>> column_groups(fit_feature(rows, FeaturePlan(("b", "a")), np.array([0])))
-    {'b': (0,), 'a': (1,)}
-    """
+    """Return for each original column the positions of the output columns made from it."""
     groups: dict[str, tuple[int, ...]] = {}
     start = 0
     for encoder in fitted.encoders:
@@ -167,9 +151,6 @@ def fit_label(
 
     Raises:
         PreprocessError: a missing value, or a single class.
-
-    >>> fit_label(pd.DataFrame({"y": [0, 1]}), None, np.array([0]), classes=[0, 1]).classes
-    (0, 1)
     """
     _refuse_missing_label(frame)
     if classes is not None and len(classes) < LEAST_CLASSES:
@@ -184,13 +165,7 @@ def fit_label(
 
 
 def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> Array:
-    """Return a label's rows as numbers, `(samples, width)`; errors as `apply_feature`.
-
-    >>> rows = pd.DataFrame({"y": [True, False]})
-    >>> fitted = fit_label(rows, None, np.array([0]), classes=[False, True])
-    >>> apply_label(fitted, rows).tolist()
-    [[1], [0]]
-    """
+    """Return a label's rows as numbers, `(samples, width)`; errors as `apply_feature`."""
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
     _refuse_missing_label(rows)
     encoder = fitted.encoder
@@ -230,13 +205,6 @@ def _refuse_missing_label(frame: pd.DataFrame) -> None:
                 f"label: column {name!r} is missing in {len(rows)} rows, the first are "
                 f"{rows[:SHOWN].tolist()}. Fill them or leave them out."
             )
-
-
-def _refuse_not_finite(values: Array, fitted: FittedFeature, rows: pd.DataFrame) -> None:
-    if values.dtype.kind == "f" and not (
-        values.max(initial=0) <= LARGEST and values.min(initial=0) >= -LARGEST
-    ):
-        refuse_not_finite("a model", _not_finite(values, fitted, rows))
 
 
 def _not_finite(

@@ -30,9 +30,6 @@ def table(rows: pd.DataFrame, *, exact: bool = False) -> Array:
     """Return rows as `(samples, columns)`: numbers in their common dtype, else objects.
 
     With `exact`, columns of different dtypes become objects, so that 1 does not become 1.0.
-
-    >>> table(pd.DataFrame({"a": [1], "b": [0.5]})).tolist()
-    [[1.0, 0.5]]
     """
     dtypes = set(rows.dtypes)
     if len(dtypes) == 1 and isinstance(next(iter(dtypes)), np.dtype):
@@ -62,12 +59,7 @@ def plain(column: pd.Series) -> Array:
 
 
 def not_finite(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return which values are missing, and which are infinite for a model, `(samples, columns)`.
-
-    >>> found = not_finite(pd.DataFrame({"a": [1.0, -1e39], "b": ["x", None]}))
-    >>> {kind: where.sum().to_dict() for kind, where in found.items()}
-    {'missing values': {'a': 0, 'b': 1}, 'infinite values': {'a': 1, 'b': 0}}
-    """
+    """Return where values are missing, and where infinite for a model, `(samples, columns)`."""
     infinite = {
         name: np.abs(plain(column)) > LARGEST if column.dtype.kind == "f" else False
         for name, column in rows.items()
@@ -110,9 +102,6 @@ def row_major(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame with its values in C order, where its columns share a plain dtype.
 
     Rows are then taken by position several times faster. Other frames come back as they are.
-
-    >>> row_major(pd.DataFrame({"a": [1.0], "b": [2.0]})).to_numpy().flags.c_contiguous
-    True
     """
     dtypes = set(frame.dtypes)
     dtype = next(iter(dtypes), None)

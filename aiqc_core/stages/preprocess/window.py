@@ -145,9 +145,6 @@ def view(array: Array, windows: Windows, *, shifted: bool = False) -> Array:
 
     Raises:
         PreprocessError: another number of samples, or shifted windows that are not recorded.
-
-    >>> view(np.arange(11) * 10, plan(11, 3, 2))[1].tolist()
-    [20, 30, 40]
     """
     if len(array) != windows.samples:
         raise PreprocessError(
