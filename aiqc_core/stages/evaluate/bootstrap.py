@@ -93,18 +93,11 @@ def intervals(
     Source: Efron & Tibshirani (1993), "An Introduction to the Bootstrap", section 13.3: from the
     (1 - level)/2 to the (1 + level)/2 quantile over resamples in which the metric is defined.
 
-    Args:
-        score: the metrics of resamples; see `weighted`.
-        samples: how many there are to draw from.
-        values: the recorded metrics; one that `score` does not reproduce within 1e-6 has no
-            interval.
-        units: what is drawn.
-        level: of the interval, between 0 and 1.
-        resamples: how many, at least 100.
-        seed: of the draw.
+    `score` gives the metrics of resamples, see `weighted`; a recorded value that it does not
+    reproduce within 1e-6 has no interval. `units` are drawn, with `seed`.
 
     Raises:
-        SelectionError: `level` or `resamples` out of range.
+        SelectionError: `level` is not between 0 and 1, or `resamples` is below 100.
     """
     checked(level, resamples)
     with np.errstate(invalid="ignore", over="ignore"):  # predictions that are not finite

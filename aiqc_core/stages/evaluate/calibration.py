@@ -20,9 +20,7 @@ def calibration(truth: Ints, probabilities: Floats) -> dict[str, Any]:
     Sources: bins and expected calibration error, Guo et al. (2017), "On Calibration of Modern
     Neural Networks", equation 3, here for the positive class; Brier score, Brier (1950).
 
-    Args:
-        truth: 1 where a sample is of the positive class, else 0, `(samples,)`.
-        probabilities: of the positive class, finite, `(samples,)`.
+    `truth` is 1 for the positive class, else 0; both are `(samples,)`, probabilities finite.
 
     Returns:
         `predicted` (mean probability), `observed` (share of the positive class) and `counts`
@@ -52,11 +50,8 @@ def thresholds(
     A sample is called positive where p > threshold, so that the row of 0.5, which is always there,
     holds the metrics of the split. A ratio with denominator 0 is 0, as in the metrics.
 
-    Args:
-        truth: 1 where a sample is of the positive class, else 0, both present, `(samples,)`.
-        probabilities: of the positive class, finite, `(samples,)`.
-        from_it: call a sample positive where p = threshold too, as for a positive class of code 0:
-            the default prediction is code 1 above a half.
+    Arguments are those of `calibration`, with both classes present. `from_it` calls a sample
+    positive where p = threshold too, as for a positive class of code 0.
 
     Returns:
         `threshold, precision, recall, f1, specificity`, rising; at most 200 rows: 0, 0.5 and

@@ -63,10 +63,8 @@ def corrected_t(differences: Floats, *, test_share: float, level: float = 0.95) 
     section 4.2: training sets of folds overlap, so the variance of the mean is taken as
     (1/J + n_test/n_train) S² rather than S²/J; t has J - 1 degrees of freedom.
 
-    Args:
-        differences: one a fold, `(folds,)`, at least 2, not all equal.
-        test_share: n_test / n_train.
-        level: of the confidence interval.
+    There is a difference for each of at least 2 folds, not all equal; `test_share` is
+    n_test/n_train, and `level` that of the confidence interval.
     """
     from scipy import stats
 
@@ -85,11 +83,7 @@ def corrected_t(differences: Floats, *, test_share: float, level: float = 0.95) 
 def why_undefined(
     metric: str, split: str, scores: Sequence[float], reasons: Iterable[str]
 ) -> str | None:
-    """Return why no model has a score; None where one has, or there is no model.
-
-    >>> why_undefined("r2", "test", [math.nan, math.nan], ["one sample", "one sample"])
-    'r2 on test is undefined for all 2 models, so none leads: one sample'
-    """
+    """Return why no model has a score; None where one has, or there is no model."""
     if not scores or any(map(math.isfinite, scores)):
         return None
     why = "; ".join(dict.fromkeys(reasons)) or "it is not finite"

@@ -19,12 +19,7 @@ def plot_data(
 ) -> dict[str, Any]:
     """Return the confusion matrix, and ROC and precision-recall curves where they are defined.
 
-    Args:
-        truth: ordinal classes, `(samples,)`.
-        predicted: ordinal classes, `(samples,)`.
-        probabilities: `(samples,)` of class 1, or `(samples, classes)`.
-        class_count: how many classes there are.
-        positive: the code of the positive one of two classes.
+    Arguments are those of `metrics.classification`.
 
     Returns:
         `confusion_matrix`: classes × classes, rows true, columns predicted.

@@ -104,15 +104,17 @@ def _column(name: str, before: Any, now: Any) -> ColumnDrift:
     known = before.dropna(), now.dropna()
     numeric = all(types.is_numeric_dtype(s) and not types.is_bool_dtype(s) for s in known)
     if numeric and known[0].nunique() >= CONTINUOUS_FROM:
-        counts, (test, statistic, p_value) = _numbers(*known)
+        test, counts, found = "Kolmogorov-Smirnov", *_numbers(*known)
     else:
-        counts, (test, statistic, p_value) = _categories(*known)
+        test, counts, found = "chi-squared", *_categories(*known)
+    statistic, p_value = (math.nan, math.nan) if found is None else map(float, found)
     blanks = np.array([[before.isna().sum()], [now.isna().sum()]])
     with_blanks = np.hstack([counts, blanks]) if blanks.any() else counts
     return ColumnDrift(name, psi(*with_blanks), test, statistic, p_value, *blank)
 
 
-def _numbers(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, float, float]]:
+def _numbers(before: pd.Series, now: pd.Series) -> tuple[Array, Any]:
+    """Return counts by bin, and statistic and p-value of the test."""
     from scipy import stats
 
     a, b = before.to_numpy(dtype=float), now.to_numpy(dtype=float)
@@ -121,13 +123,11 @@ def _numbers(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, float
         np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
         for values in (a, b)
     ])  # fmt: skip
-    if not len(b):
-        return counts, ("Kolmogorov-Smirnov", math.nan, math.nan)
-    found: Any = stats.ks_2samp(a, b)
-    return counts, ("Kolmogorov-Smirnov", float(found.statistic), float(found.pvalue))
+    return counts, stats.ks_2samp(a, b)[:2] if len(b) else None
 
 
-def _categories(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, float, float]]:
+def _categories(before: pd.Series, now: pd.Series) -> tuple[Array, Any]:
+    """Return counts by category, and statistic and p-value of the test."""
     from scipy import stats
 
     texts = [series.astype(str) for series in (before, now)]
@@ -136,6 +136,5 @@ def _categories(before: pd.Series, now: pd.Series) -> tuple[Array, tuple[str, fl
         series.value_counts().reindex(values, fill_value=0).to_numpy() for series in texts
     ])  # fmt: skip
     if len(values) < 2 or not all(counts.sum(axis=1)):  # noqa: PLR2004 - nothing to tell apart
-        return counts, ("chi-squared", math.nan, math.nan)
-    found: Any = stats.chi2_contingency(counts, correction=False)
-    return counts, ("chi-squared", float(found.statistic), float(found.pvalue))
+        return counts, None
+    return counts, stats.chi2_contingency(counts, correction=False)[:2]

@@ -34,7 +34,7 @@ def permutation_importance(
         groups: for each feature `{column: positions on the last axis}`; None skips the feature.
         loss: of a list of features.
         permute_count: permutations of each column.
-        seed: each permutation gets its own, by feature, column and number.
+        seed: each permutation derives its own, by feature, column and number.
 
     Returns:
         `{feature index: {column: {"median": …, "loss_impacts": […]}}}`.
@@ -58,11 +58,7 @@ def ranked(
 ) -> list[tuple[int, str, float, float, float]]:
     """Return columns by importance, the highest median first; NaN comes last.
 
-    Args:
-        importance: `{feature id: {column: {median, loss_impacts}}}`.
-
-    Returns:
-        Feature id, name, median, and mean and population standard deviation of the loss impacts.
+    Each has its feature's id, name, median, and mean and population deviation of the loss impacts.
     """
     rows = [
         (feature, name, float(entry["median"]), float(np.mean(impacts)), float(np.std(impacts)))

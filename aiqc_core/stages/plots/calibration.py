@@ -10,7 +10,7 @@ LEAST_PIXELS, MOST_PIXELS = 6, 22
 
 
 def data(plot_data: theme.BySplit) -> list[dict[str, Any]]:
-    """Return `split` and what `evaluate.calibration.calibration` gave, for two classes."""
+    """Return `split` and what `evaluate.calibration.calibration` returned, for two classes."""
     return [
         {"split": split} | dict(of_split["calibration"])
         for split, of_split in plot_data.items()
@@ -49,5 +49,6 @@ def figure(curves: theme.Rows, about: str = "", *, positive: str) -> theme.Figur
             hovertemplate="predicted %{x:.3f}, observed %{y:.3f}<br>%{customdata} samples",
         )
     theme.unit_square(drawn, margin=0.03)
-    theme.legend_below(drawn)
+    below = {"orientation": "h", "x": 0, "y": -0.2, "yref": "paper", "yanchor": "top"}
+    drawn.update_layout(showlegend=True, legend=below)  # its names are long
     return drawn

@@ -19,9 +19,7 @@ NAME_CHARACTERS = 44
 def data(columns: Mapping[str, Mapping[str, Any]], *, top_n: int | None = 10) -> dict[str, Any]:
     """Rank the columns of one feature, the most needed first; NaN comes last.
 
-    Args:
-        columns: `{column: {"median": …, "loss_impacts": […]}}`.
-        top_n: how many to keep; None for all.
+    `columns` is `{column: {"median": …, "loss_impacts": […]}}`; None keeps all.
 
     Returns:
         `columns, median, low, high` (of the permutations) as lists, and `count` (of all columns)

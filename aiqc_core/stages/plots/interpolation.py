@@ -16,11 +16,7 @@ HEAD_ROWS = 100
 
 
 def data(before: ArrayLike, after: ArrayLike) -> dict[str, Any]:
-    """Return both, and which rows were blank.
-
-    Args:
-        before: the column, NaN where it is blank, `(rows,)`.
-        after: filled; NaN where nothing filled it.
+    """Return the column before and after, `(rows,)`, NaN where it is blank, and its blanks.
 
     Returns:
         `row, before` (None where blank), `filled_row, filled` (what a blank became; None where it

@@ -18,12 +18,10 @@ FEW_EPOCHS = 10  # which each have a tick
 def data(
     history: Mapping[str, Sequence[float]], *, skip_head: bool = True
 ) -> list[dict[str, Any]]:
-    """Pair each metric with that of the evaluation split.
+    """Pair each metric with that of the evaluation split, `val_<metric>`.
 
-    Args:
-        history: `{metric: a value an epoch}`; `val_<metric>` is its partner, where it is there.
-        skip_head: leave out the first 15 % of the epochs, rounded down: their high losses would
-            flatten the rest.
+    `skip_head` leaves out the first 15 % of the epochs, rounded down: their high losses would
+    flatten the rest.
 
     Returns:
         For each metric `metric`, `epochs` (all), `epoch` (from 1), `train` and `evaluation` (None

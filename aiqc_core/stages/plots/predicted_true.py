@@ -19,14 +19,9 @@ MOST_POINTS = 4000
 def data(
     true: Mapping[str, ArrayLike], predicted: Mapping[str, ArrayLike]
 ) -> list[dict[str, Any]]:
-    """Return the pairs of each split; those that are not finite are left out.
+    """Return `split, true, predicted` of each split and the `count` of finite pairs.
 
-    Args:
-        true: `{split: values}`, `(samples,)` or one column.
-        predicted: the same splits and shapes.
-
-    Returns:
-        `split, true, predicted`, at most 4000 pairs, evenly chosen, and `count` of all.
+    Values are `(samples,)` or one column; at most 4000 pairs are kept, evenly chosen.
     """
     return [_pairs(split, true[split], predicted[split]) for split in true]
 

@@ -180,20 +180,8 @@ def series(values: Sequence[float | None], color: str, width: float = 2) -> dict
     return drawn | {"mode": "lines+markers", "marker": {"color": color, "size": sizes}}
 
 
-def legend_below(figure: Figure) -> None:
-    """Put the legend, whose names are long, below the plot."""
-    figure.update_layout(
-        showlegend=True,
-        legend={"orientation": "h", "x": 0, "y": -0.2, "yref": "paper", "yanchor": "top"},
-    )
-
-
 def combination_text(values: Row) -> str:
-    """Return a combination of hyperparameters as text.
-
-    >>> combination_text({"neurons": 16, "rate": 0.01})
-    'neurons=16, rate=0.01'
-    """
+    """Return a combination of hyperparameters as text, `neurons=16, rate=0.01`."""
     return ", ".join(f"{name}={value}" for name, value in values.items())
 
 

@@ -33,13 +33,9 @@ def select(
 ) -> Selection:
     """Match columns by dtype and by name.
 
-    Args:
-        available: `{column: dtype}` of the whole feature, in order.
-        include: whether the filter names what is matched, or what is left out. Without any filter
-            both mean all columns that are not taken.
-        dtypes: dtypes of the filter, or their names.
-        columns: columns of the filter, beside those of `dtypes`.
-        taken: columns that earlier coders took.
+    `available` is `{column: dtype}` of the whole feature; earlier coders took the `taken` ones.
+    `include` says whether the filter names what is matched, or what is left out; without a filter
+    both mean all columns that are not taken.
 
     Raises:
         SelectionError: no match, an unknown or repeated name, or a named column that `dtypes` or

@@ -90,12 +90,9 @@ class Target:
 
 
 def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
-    """Fill and fit a feature.
+    """Fill and fit a feature; the first of the splits trains.
 
-    Args:
-        values: all rows of its columns: a DataFrame, or an array `(rows, …, columns)`.
-        recipe: what to do.
-        splits: positions of samples a split; the first is the one that trains.
+    `values` holds all rows of its columns: a DataFrame, or an array `(rows, …, columns)`.
 
     Raises:
         PreprocessError: see `interpolate`, `pipeline` and `reshape`.
@@ -214,6 +211,6 @@ def as_rows(values: Any, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _flat_positions(positions: Ints, shape: tuple[int, ...]) -> Ints:
-    """Return where the rows of some samples lie once all axes but the last are flattened."""
+    """Return the positions of samples' rows when all axes but the last are flattened."""
     inner = int(np.prod(shape[1:-1]))
     return (positions[:, None] * inner + np.arange(inner)).ravel()
