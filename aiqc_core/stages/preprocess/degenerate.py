@@ -39,7 +39,7 @@ def settle(encoder: Any, columns: Sequence[str], values: Array) -> None:
     _warn_many(encoder, columns)
     if len(rows) > 1 and not is_categorical(encoder) and rows.dtype.kind in "iuf":
         # Most columns vary within the first rows already.
-        likely = np.flatnonzero((rows[:HEAD_ROWS] == rows[0]).all(axis=0))
+        likely = np.flatnonzero((rows[:HEAD_ROWS] == rows[0]).all(axis=0)).tolist()
         constant = [columns[i] for i in likely if (rows[:, i] == rows[0, i]).all()]
         if constant:
             warnings.warn(

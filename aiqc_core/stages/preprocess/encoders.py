@@ -79,7 +79,8 @@ def checked(encoder: object) -> Any:
             f"sklearn_preprocess: {encoder!r}; give an instance of a class of "
             "sklearn.preprocessing, such as StandardScaler(), not a function such as scale."
         )
-    parameters = inspect.signature(encoder.fit).parameters.values()
+    transformer: Any = encoder
+    parameters = inspect.signature(transformer.fit).parameters.values()
     needed = [p for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
     if len(needed) > 1:
         raise PreprocessError(

@@ -64,11 +64,11 @@ def refuse(fitted: FittedEncoder, rows: pd.DataFrame) -> None:
     """
     if getattr(fitted.encoders[0], "handle_unknown", "error") != "error":
         return
-    unseen = {
-        name: new[:SHOWN]
-        for name, values, is_new in _outside_categories(fitted, rows)
-        if (new := values[is_new].unique().tolist())
-    }
+    unseen: dict[str, list[Any]] = {}
+    for name, values, is_new in _outside_categories(fitted, rows):
+        new: Any = values[is_new]
+        if len(new):
+            unseen[name] = new.unique().tolist()[:SHOWN]
     if unseen:
         raise PreprocessError(
             f"values that {fitted.encoders[0]!r} did not see when it was fitted, by column: "
