@@ -180,11 +180,6 @@ def series(values: Sequence[float | None], color: str, width: float = 2) -> dict
     return drawn | {"mode": "lines+markers", "marker": {"color": color, "size": sizes}}
 
 
-def combination_text(values: Row) -> str:
-    """Return a combination of hyperparameters as text, `neurons=16, rate=0.01`."""
-    return ", ".join(f"{name}={value}" for name, value in values.items())
-
-
 def number(value: float) -> str:
     """Return a number in four significant digits, and `undefined` for NaN."""
     return "undefined" if value != value else f"{value:.4g}"  # noqa: PLR0124 - true for NaN alone
