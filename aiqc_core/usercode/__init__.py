@@ -1,1 +1,1 @@
-"""Code of users: which is theirs, what identifies it, and how it goes elsewhere by value."""
+"""Code of users: which is theirs, what identifies it, and how it is pickled by value."""

@@ -1,4 +1,4 @@
-"""What a code object does and what it reads, apart from where it stands and how it is laid out."""
+"""What a code object does and what it reads, whatever its place and its layout."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Lookup(NamedTuple):
         path: the name, or the full name of what an import inside binds, and attributes read of it.
         is_imported: which of the two.
         given: `(is it a constant, the constant or a name)` of each argument or key; None where
-            they are something else, nothing where it is only asked what is in it.
+            they are something else, empty where it is only asked what is in it.
     """
 
     path: tuple[str, ...]
@@ -96,7 +96,7 @@ def canonical(code: types.CodeType) -> tuple[Any, ...]:
 def reads(code: types.CodeType) -> Reads:
     """Return what a code reads from its module."""
     found = Reads()
-    _read(code, found, {})
+    _add_reads(code, found, {})
     return found
 
 
@@ -109,7 +109,7 @@ def nested(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 def constant_text(constant: Any) -> Any:
-    """Return a constant as what compares: 1, 1.0 and True apart, a set in an order of its own."""
+    """Return a constant so that it compares: 1, 1.0 and True differ, a set has an order."""
     if isinstance(constant, types.CodeType):
         return canonical(constant)
     if isinstance(constant, frozenset):  # its own order moves with the hash seed
@@ -120,13 +120,11 @@ def constant_text(constant: Any) -> Any:
 def _kept(instructions: list[dis.Instruction]) -> Iterator[dis.Instruction]:
     for one, following in zip(instructions, [*instructions[1:], None], strict=True):
         stores = following is not None and following.opname == "STORE_NAME"
-        if one.opname in SILENT:
-            continue
-        if one.opname == "STORE_NAME" and one.argval in ABOUT:
-            continue
-        if one.opname == "LOAD_CONST" and stores and following.argval in ABOUT:  # type: ignore[union-attr]
-            continue
-        yield one
+        is_about = one.opname == "STORE_NAME" and one.argval in ABOUT
+        if one.opname == "LOAD_CONST" and stores:
+            is_about = following.argval in ABOUT  # type: ignore[union-attr]
+        if one.opname not in SILENT and not is_about:
+            yield one
 
 
 def _operand(instruction: dis.Instruction, code: types.CodeType) -> Any:
@@ -136,7 +134,7 @@ def _operand(instruction: dis.Instruction, code: types.CodeType) -> Any:
     return value if isinstance(value, str | int | None) else repr(value)
 
 
-def _read(code: types.CodeType, found: Reads, around: dict[str, str]) -> None:
+def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> None:
     instructions = [i for i in dis.get_instructions(code) if i.opname not in SILENT]
     own = {i.argval for i in instructions if i.opname == "STORE_NAME"}  # of the body of a class
     found.written |= {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
@@ -160,7 +158,7 @@ def _read(code: types.CodeType, found: Reads, around: dict[str, str]) -> None:
             found.lookups.append(Lookup((name,)))
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            _read(constant, found, bound)
+            _add_reads(constant, found, bound)
 
 
 def _bound(instructions: list[dis.Instruction]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Pickles that hold the user's own code by value: they load where that code is not.
+"""Pickle the user's own code by value, so that it loads where that code is missing.
 
 What is written here stays readable: pickles name `make_class`, `set_class`, `make_function`,
 `set_function`, `make_module`, `fill_module`, `make_cached` and `restored` by their place.
@@ -16,7 +16,6 @@ import threading
 import types
 import warnings
 import weakref
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import cloudpickle
@@ -26,11 +25,11 @@ from aiqc_core.usercode.found import CARRIED, IN_DOUBT, UNSAID, WHOLE, Identity
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from aiqc_core.errors import AIQCError
 
-MOVED = {  # modules whose classes stores of earlier versions name
+MOVED = {  # modules of classes, as earlier versions stored their names
     "aiqc_core.orm.sampling": "aiqc_core.orm.samples.cache",
     "aiqc_core.train.outcome": "aiqc_core.stages.train.spec",
     "aiqc_core.train.history": "aiqc_core.stages.train.history",
@@ -48,11 +47,7 @@ class NamedOnlyError(pickle.PicklingError):
 
 
 def dumps(value: Any, identity: Identity | None = None) -> bytes:
-    """Pickle an object, the user's own code in it by value, and try that it loads.
-
-    Args:
-        value: the object.
-        identity: of it, when it is known already.
+    """Pickle an object, the user's own code in it by value, and make sure that it loads.
 
     Raises:
         NamedOnlyError: it holds what would only be named.
@@ -64,15 +59,10 @@ def dumps(value: Any, identity: Identity | None = None) -> bytes:
 
 
 def packed(what: str, value: Any, refusal: type[AIQCError]) -> bytes:
-    """Pickle what is to be stored, and warn of what it better did not take with it.
+    """Pickle a function, or an object that holds some, and warn of what may change unseen.
 
-    Args:
-        what: the argument, for messages.
-        value: a function, or an object that holds some.
-        refusal: what is raised.
-
-    Raises:
-        AIQCError: it uses a name that nothing defines, or holds what cannot be stored.
+    `what` names the argument in messages. Where the value uses a name that nothing defines, or
+    holds what cannot be stored, `refusal` is raised.
     """
     identity = identity_of(value)
     if identity.missing:
@@ -100,7 +90,7 @@ def sent(value: Any) -> bytes:
 
 
 def restored(data: bytes) -> Any:
-    """Return what `dumps` pickled. Unpickling runs code: the caller knows where it comes from."""
+    """Return what `dumps` pickled. Unpickling runs code: the caller has checked its origin."""
     return _Unpickler(io.BytesIO(data)).load()
 
 
@@ -119,12 +109,10 @@ def of_another_python(stored: str | None) -> bool:
 
 
 def unreadable(what: str, stored: str | None, error: Exception | None = None) -> str:
-    """Return the text of the error for stored code that cannot be read.
+    """Return the error text for stored code that cannot be read.
 
-    Args:
-        what: the object, such as `'fn_build'`.
-        stored: the version of Python that stored it; None where it was not noted.
-        error: what unpickling raised; None where it was not tried.
+    `what` is the object, such as `'fn_build'`, `stored` the version of Python that stored it,
+    where it was noted, `error` what unpickling raised, where it was tried.
     """
     reason = "" if error is None else f" ({type(error).__name__}: {error})"
     return (
@@ -136,8 +124,13 @@ def unreadable(what: str, stored: str | None, error: Exception | None = None) ->
 
 def _dumped(value: Any, identity: Identity) -> bytes:
     stream = io.BytesIO()
-    with _registry, _Pickler.over(stream, identity) as pickler:
-        pickler.dump(value)
+    pickler = _Pickler(stream, identity)
+    with _registry:
+        try:
+            pickler.dump(value)
+        finally:  # leave cloudpickle's list of modules as it was
+            for module in pickler.added:
+                cloudpickle.unregister_pickle_by_value(module)
     return stream.getvalue()
 
 
@@ -155,8 +148,7 @@ class _Checker(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if not owned.is_installed(module):
-            message = f"{module}.{name} would be stored by its name only"
-            raise NamedOnlyError(message)
+            raise NamedOnlyError(f"{module}.{name} would be stored by its name only")
         return super().find_class(module, name)
 
 
@@ -168,19 +160,7 @@ class _Pickler(cloudpickle.Pickler):
         self.identity = identity
         self.added: list[types.ModuleType] = []
 
-    @classmethod
-    @contextmanager
-    def over(cls, stream: io.BytesIO, identity: Identity) -> Generator[_Pickler]:
-        """Leave cloudpickle's list of modules as it was."""
-        pickler = cls(stream, identity)
-        try:
-            yield pickler
-        finally:
-            for module in pickler.added:
-                cloudpickle.unregister_pickle_by_value(module)
-
     def reducer_override(self, obj: Any) -> Any:
-        """Say how functions, classes and modules of the user's are made again."""
         if not is_own(obj, self.identity.home):
             return _reduced(obj) or super().reducer_override(obj)
         if isinstance(obj, types.ModuleType):
@@ -201,7 +181,6 @@ class _Pickler(cloudpickle.Pickler):
             self.added.append(module)
 
     def used_of(self, module: types.ModuleType) -> dict[str, Any]:
-        """Return the names of a module that go with it."""
         used = self.identity.uses.get(module.__name__, {WHOLE})
         about = {"__name__", "__package__", "__file__"}
         return {
@@ -236,7 +215,7 @@ class _Pickler(cloudpickle.Pickler):
 
 
 def _reduced(value: Any) -> Any:
-    """Return how to make what cloudpickle does not take, or takes as it is at this moment."""
+    """Return how to make again what cloudpickle refuses, or takes in its present state."""
     if type(value) is functools.cached_property:  # it holds a lock, which no pickle takes
         return functools.cached_property, (value.func,), {"attrname": value.attrname}
     if isinstance(value, types.BuiltinFunctionType | types.MethodType) and owned.is_shared(value):
@@ -249,7 +228,7 @@ def _reduced(value: Any) -> Any:
 
 
 def make_class(known: str, make: Callable[..., type], arguments: tuple[Any, ...]) -> type:
-    """Return the class with this identity: one that is here and has not changed, or a new one."""
+    """Return the class with this identity: one that is here and unchanged, or a new one."""
     found = _classes.get(known)
     if found is None or found not in _whole or fingerprint(found) != known:
         found = _classes[known] = make(*arguments)
@@ -257,10 +236,7 @@ def make_class(known: str, make: Callable[..., type], arguments: tuple[Any, ...]
 
 
 def set_class(made: type, state: Any) -> None:
-    """Fill in a class that `make_class` made; one that was here is left alone.
-
-    It may be the user's own, with globals that must not become those of the time of storing.
-    """
+    """Fill in a class that `make_class` made; one that was here, the user's own, stays."""
     if made not in _whole:
         setter, values = state
         setter(made, values)
@@ -268,7 +244,7 @@ def set_class(made: type, state: Any) -> None:
 
 
 def make_function(code: types.CodeType, space: dict[str, Any], *rest: Any) -> types.FunctionType:
-    """Make a function that imports the modules which were stored with it."""
+    """Make a function that imports the modules that were stored with it."""
     space["__builtins__"] = importing.BUILTINS
     return types.FunctionType(code, space, *rest)
 
@@ -281,7 +257,7 @@ def set_function(function: types.FunctionType, state: Any) -> None:
 
 
 def make_module(name: str) -> types.ModuleType:
-    """Make a module that is known to what was stored with it alone."""
+    """Make a module that only what was stored with it knows."""
     return types.ModuleType(name)
 
 

@@ -1,8 +1,7 @@
-"""What comes to light when code of a user's is followed, and the words for it."""
+"""What following a user's code finds, and the warnings about it."""
 
 from __future__ import annotations
 
-import importlib
 import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,7 +23,7 @@ CARRIED, IN_DOUBT = "__aiqc_modules__", "__aiqc_by_text__"
 
 @dataclass(slots=True)
 class Identity:
-    """What identifies a value, and what came to light on the way.
+    """What identifies a value, and what was found on the way.
 
     Attributes:
         home: the module of a function, which is followed even where it is installed.
@@ -50,11 +49,11 @@ class Identity:
 
     @property
     def key(self) -> str:
-        """What equal code has in common; of code that may change unseen another each time."""
+        """The digest; a new key each time for code that may change unseen."""
         return uuid.uuid4().hex if self.unfollowed or self.by_text else self.digest
 
     def doubts(self, size: int) -> list[str]:
-        """Return what to say of a value that takes so many bytes, for people."""
+        """Return warnings about a value that takes `size` bytes."""
         found: list[str] = []
         unseen = "A change would not be noticed, so what follows from it is not used again."
         if self.unfollowed:
@@ -77,22 +76,3 @@ class Identity:
                 "Dataset, or read a file inside the function."
             )
         return found
-
-
-def chains_of(taken: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Return what an import statement reads of a module: these names, or it as it is."""
-    return {(name,) for name in taken} or {()}
-
-
-def prefixes(name: str) -> list[str]:
-    """Return the packages of a module, and itself."""
-    parts = name.split(".")
-    return [".".join(parts[: i + 1]) for i in range(len(parts))]
-
-
-def imported(name: str) -> types.ModuleType | None:
-    """Import a module; None where that fails."""
-    try:
-        return importlib.import_module(name)
-    except Exception:  # noqa: BLE001 - the function may guard it, or never come there
-        return None

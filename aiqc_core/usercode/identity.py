@@ -1,8 +1,8 @@
 """The identity of code: a digest of all that a function, a class or an object is made of.
 
-It follows what the user's own code reaches: helpers, classes with their bases and members, modules
-of the project, values in containers, closures, defaults. It does not move when the code does,
-when a comment or a docstring changes, or from one process to the next.
+It follows what the user's own code reaches: helpers, classes with their bases and members, project
+modules, values in containers, closures, defaults. It stays the same when the code moves, when a
+comment or a docstring changes, and from one process to the next.
 """
 
 from __future__ import annotations
@@ -16,24 +16,16 @@ import io
 import logging
 import types
 from contextlib import contextmanager
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.usercode import bytecode, importing, leaves, lookups, owned
-from aiqc_core.usercode.found import (
-    CARRIED,
-    LARGE_BYTES,
-    UNSAID,
-    WHOLE,
-    Identity,
-    chains_of,
-    imported,
-    prefixes,
-)
+from aiqc_core.usercode.found import CARRIED, LARGE_BYTES, UNSAID, WHOLE, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
-# Of a class: where it is, what is derived from the rest, and what is made anew by each process.
+# Members of a class that say where it is, follow from the rest, or that each process makes.
 DERIVED = {
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__",
     "__slotnames__",
@@ -52,8 +44,7 @@ def fingerprint(value: Any) -> str:
 def identity_of(value: Any) -> Identity:
     """Return what identifies a function, a class, a module or an object.
 
-    A function is followed even where its module is installed; what it reaches there is known by
-    name and version.
+    A function is followed even where its module is installed, and what it reaches there is not.
     """
     home = value.__module__ if isinstance(value, types.FunctionType) else None
     walk = _Walk(home)
@@ -97,11 +88,10 @@ class _Walk:
 
     @property
     def here(self) -> str:
-        """The name of what is looked at."""
         return "".join(self.place).removeprefix(".") or "itself"
 
     def is_new(self, value: Any) -> bool:
-        """Say whether a value comes for the first time, else feed which one it is."""
+        """Say whether a value comes for the first time; else feed which one it is."""
         number = self.numbers.get(id(value))
         if number is not None:
             self.feed("again", str(number))
@@ -111,7 +101,6 @@ class _Walk:
         return True
 
     def value(self, value: Any) -> None:
-        """Take in any object."""
         plain = leaves.plain(value)
         if plain is not None:
             self.feed(*plain)
@@ -134,7 +123,6 @@ class _Walk:
             self.fresh(value)
 
     def all(self, values: Iterable[Any]) -> None:
-        """Take in one after the other."""
         for each in values:
             self.value(each)
 
@@ -156,7 +144,6 @@ class _Walk:
                 self.value(each)
 
     def fresh(self, value: Any) -> None:
-        """Take in an object that was not met before."""
         parts = leaves.parts(value)
         if isinstance(value, set | frozenset):
             self.value(type(value))
@@ -202,10 +189,9 @@ class _Walk:
             self.feed("name", type(value).__module__, made)
             return
         function, arguments, state, items, pairs = (*made, None, None, None)[:5]
-        given: Any = arguments
         self.feed("object")
         self.value(function)
-        self.all(given)
+        self.all(arguments)
         attributes = leaves.attributes(state)
         if attributes is None:
             self.value(state)
@@ -242,7 +228,6 @@ class _Walk:
             self.value(holder)
 
     def bound(self, value: types.MethodType) -> None:
-        """Take in a method with what it is bound to."""
         if owned.is_shared(value):
             self.feed("builtin", type(value.__self__).__module__, value.__name__)
             return
@@ -260,18 +245,16 @@ class _Walk:
                     self.function(value)
 
     def made_class(self, value: type) -> None:
-        """Take in a class of the user's."""
         with self.at(value.__name__, root=True):
             self.feed("class", value.__name__)
             self.value(type(value))
             self.all(value.__bases__)
-            slots = types.MemberDescriptorType  # of which __slots__ tells
+            slots = types.MemberDescriptorType  # made by __slots__
             self.members(
                 (n, v) for n, v in vars(value).items() if n not in DERIVED and type(v) is not slots
             )
 
     def function(self, value: types.FunctionType) -> None:
-        """Take in a function: its code, what it is given, and what it reads."""
         module = value.__globals__.get("__name__")
         is_ours = module == self.home or not owned.is_installed(module)
         self.feed("function")
@@ -291,7 +274,6 @@ class _Walk:
             self.feed("library", str(module), owned.version_of(str(module)))
 
     def cell(self, name: str, cell: types.CellType, function: types.FunctionType) -> None:
-        """Take in a variable of the function around."""
         try:
             content = cell.cell_contents
         except ValueError:  # the enclosing function never set it
@@ -303,13 +285,11 @@ class _Walk:
             self.value(content)
 
     def plain_part(self, name: str, value: Any) -> None:
-        """Note what a variable is, where that is a plain value."""
         plain = leaves.plain(value)
         if plain is not None:
             self.found.parts[name] = repr(plain)
 
     def code(self, code: types.CodeType) -> None:
-        """Take in what a code does."""
         self.feed("code", repr(bytecode.canonical(code)))
 
     def read(self, function: types.FunctionType) -> None:
@@ -332,7 +312,6 @@ class _Walk:
             self.imports(space, name, taken, level)
 
     def variable(self, name: str, value: Any, chains: set[tuple[str, ...]]) -> None:
-        """Take in what a name of a module stands for."""
         if isinstance(value, types.ModuleType):
             self.module(value, chains)
         elif name not in UNSAID:
@@ -374,11 +353,12 @@ class _Walk:
         if owned.is_installed(full):
             self.feed(owned.version_of(full))
             return
+        taken_chains = {(each,) for each in taken} or {()}  # these names, or the module as it is
         carried = space.get(CARRIED, {})
         if full not in carried:
-            imported(full)  # before its package is looked at, which then has it as an attribute
-        for part in prefixes(full):
-            module = carried.get(part) or imported(part)
+            _imported(full)  # before its package is looked at, which then has it as an attribute
+        for part in accumulate(full.split("."), "{}.{}".format):  # its packages, and itself
+            module = carried.get(part) or _imported(part)
             if module is None:
                 self.feed("absent", part)
                 return
@@ -387,10 +367,17 @@ class _Walk:
             child = full.removeprefix(f"{part}.").partition(".")[0]
             for each in taken if is_last else ():
                 if not hasattr(module, each):
-                    submodule = imported(f"{part}.{each}")
+                    submodule = _imported(f"{part}.{each}")
                     if submodule is not None:
                         self.found.imported[f"{part}.{each}"] = submodule
-            self.module(module, chains_of(taken) if is_last else {(child, "__name__")})
+            self.module(module, taken_chains if is_last else {(child, "__name__")})
+
+
+def _imported(name: str) -> types.ModuleType | None:
+    try:
+        return importlib.import_module(name)
+    except Exception:  # noqa: BLE001 - the function may guard it, or never come there
+        return None
 
 
 def _place(name: str, function: types.FunctionType) -> str:

@@ -1,4 +1,4 @@
-"""How stored functions import: first what was stored with them, by a statement or by a text."""
+"""Imports of stored functions, which take what was stored with them first."""
 
 from __future__ import annotations
 

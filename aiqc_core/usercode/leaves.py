@@ -1,4 +1,4 @@
-"""Values that a digest takes in as they are, and the parts of those that are put together."""
+"""Values that a digest takes as they are, and the parts of composed ones."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ SEQUENCES = (list, tuple)
 
 
 def plain(value: Any) -> list[str | bytes] | None:
-    """Return what stands for a value that holds no other; None of all else.
-
-    A list or a tuple of plain values is one too: a million numbers are no million steps.
-    """
+    """Return what stands for a plain value, or a list or tuple of such; None for others."""
     kind = type(value)
     if kind in ATOMS:
         return [kind.__name__, repr(value)]
@@ -82,10 +79,6 @@ def _of_tensor(value: Any) -> list[str | bytes] | None:
     return ["tensor", str(value.dtype), repr(about), data]
 
 
-def _cached(value: Any) -> list[Any]:
-    return [value.__wrapped__, sorted(value.cache_parameters().items())]
-
-
 def _array_parts(value: Any) -> list[Any]:
     if value.dtype.hasobject:
         return [str(value.dtype), value.shape, value.tolist()]
@@ -106,7 +99,9 @@ _PARTS: dict[Any, Any] = {
     classmethod: lambda v: [v.__func__],
     property: lambda v: [v.fget, v.fset, v.fdel],
     functools.cached_property: lambda v: [v.func, v.attrname],
-    type(functools.lru_cache(len)): _cached,
+    type(functools.lru_cache(len)): lambda v: [
+        v.__wrapped__, sorted(v.cache_parameters().items())
+    ],
     types.MappingProxyType: lambda v: [dict(v)],
     types.CellType: lambda v: [v.cell_contents],
     weakref.ReferenceType: lambda v: [v()],

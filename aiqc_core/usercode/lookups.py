@@ -1,4 +1,4 @@
-"""What code finds by a text, as `importlib.import_module("helper")` and `globals()[name]` do."""
+"""Resolve what code finds by a text, as `importlib.import_module("helper")`, `globals()[name]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which code is the user's own, known by what it does, and which is installed, known by name.
+"""Decide which code is the user's own, and which is installed and known by its name.
 
 An installed package counts by its name and version. The user's own are the script or notebook,
 the files beside it, editable installs, and whatever was made by `exec`.
@@ -33,9 +33,7 @@ def is_installed(module: str | None) -> bool:
     if top in OURS:
         return not module.startswith(DECLARED)
     place = _place(sys.modules.get(module)) or _place(sys.modules.get(top)) or _spec_place(top)
-    if place is None:
-        return top in sys.stdlib_module_names
-    return _is_installed_at(place)
+    return top in sys.stdlib_module_names if place is None else _is_installed_at(place)
 
 
 def name_of(value: Any) -> str | None:
@@ -73,22 +71,12 @@ def version_of(module: str) -> str:
         return aiqc_core.__version__
     if top in sys.stdlib_module_names:
         return ""
-    for name in (CALLED.get(top, top), *_distributions(top)):
-        try:
-            return metadata.version(name).partition("+")[0]
-        except metadata.PackageNotFoundError:
-            continue
-    return ""
-
-
-def _distributions(top: str) -> list[str]:
-    if CALLED.get(top):
-        return []
     try:
-        metadata.version(top)
+        version = metadata.version(CALLED.get(top, top))
     except metadata.PackageNotFoundError:
-        return metadata.packages_distributions().get(top, [])
-    return []
+        found = [] if top in CALLED else metadata.packages_distributions().get(top, [])
+        version = metadata.version(found[0]) if found else ""
+    return version.partition("+")[0]
 
 
 def _place(module: Any) -> str | None:
@@ -103,15 +91,11 @@ def _place(module: Any) -> str | None:
 def _spec_place(top: str) -> str | None:
     try:
         spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError, AttributeError):  # __main__, or modules that tell nothing
+    except (ImportError, ValueError, AttributeError):  # __main__, or modules without a spec
         return None
-    if spec is None:
-        return None
-    return (
-        spec.origin
-        if spec.has_location
-        else next(iter(spec.submodule_search_locations or ()), None)
-    )
+    if spec is None or spec.has_location:
+        return spec and spec.origin
+    return next(iter(spec.submodule_search_locations or ()), None)
 
 
 @functools.cache
@@ -124,7 +108,6 @@ def _is_installed_at(place: str) -> bool:
 
 @functools.cache
 def _folders() -> set[Path]:
-    kinds = ("stdlib", "platstdlib", "purelib", "platlib")
-    folders = [sysconfig.get_path(kind) for kind in kinds]
-    folders += [*site.getsitepackages(), site.getusersitepackages()]
-    return {Path(folder).resolve() for folder in folders}
+    folders = map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib"))
+    sites = [*site.getsitepackages(), site.getusersitepackages()]
+    return {Path(folder).resolve() for folder in [*folders, *sites]}
