@@ -71,7 +71,7 @@ def specs(folder: Path) -> list[JobSpec]:
             samples={split: str(folder / split) for split in ("train", "test")},
             key_train="train", key_evaluation="test", feature_count=1,
             label=FittedLabel(("y",), None, (0, 1)),
-            feature_columns=(tuple(map(str, range(30))),), column_groups=(None,), permute_count=0,
+            column_groups=(None,), permute_count=0,
         )
         for index, (rate, decay, repeat) in enumerate(grid)
     ]  # fmt: skip

@@ -80,7 +80,7 @@ def make_spec(folder: Path, library: str = "pytorch", **changes: Any) -> JobSpec
         "hyperparameters": {}, "seed": 5,
         "samples": {split: str(folder / split) for split in SAMPLES},
         "key_train": "train", "key_evaluation": "validation", "feature_count": 1,
-        "label": FittedLabel(("y",), None, (0, 1)), "feature_columns": (("a", "b", "c"),),
+        "label": FittedLabel(("y",), None, (0, 1)),
         "column_groups": ({"a": (0,), "b": (1,), "c": (2,)},), "permute_count": 0,
     }  # fmt: skip
     return JobSpec(**(values | changes))

@@ -68,7 +68,7 @@ def test_an_impossible_rule_of_promotion_is_refused(rule: dict[str, Any], messag
 @pytest.mark.parametrize(
     ("given_", "message"),
     [
-        ({"search": "random"}, "tries as many as it is told"),
+        ({"search": "random"}, "tries as many as are asked for"),
         ({"search": "grid", "search_count": 2}, "tries every combination"),
         ({"hyperparameters": {"a": {"low": 0.0, "high": 1.0}}}, "have no grid"),
         ({"hyperparameters": {"a": []}}, "'a' has no values"),

@@ -308,8 +308,9 @@ def test_what_a_pruner_cut_short_is_counted_and_marked(home: Path, caplog: Any) 
 
 def test_keras_says_what_ended_a_training_early(home: Path) -> None:
     keras = pytest.importorskip("keras")
-    from aiqc_core.stages.train.backends.keras import backend
+    from aiqc_core.stages.train.backends.base import get_backend
 
+    backend = get_backend("keras")
     model = keras.Sequential([keras.layers.Input((1,)), keras.layers.Dense(1)])
     model.compile(loss="mse")
     x = np.zeros((4, 1))

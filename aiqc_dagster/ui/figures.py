@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.orm.results import data_figures
 from aiqc_dagster.ui.images import as_markdown
 
@@ -39,7 +40,7 @@ def of_champion(predictor: Predictor) -> Pictures:
     prediction = predictor.prediction
     queue = predictor.job.queue
     shown = of_curve(predictor)
-    if queue.algorithm.analysis_type == "regression":
+    if queue.algorithm.analysis_type == AnalysisType.REGRESSION:
         drawn = data_figures.predicted_and_true(prediction)
         shown["predicted_and_true"] = as_markdown(drawn, "Predicted and true values")
     else:

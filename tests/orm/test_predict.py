@@ -344,7 +344,9 @@ def test_a_stored_model_goes_on_training_with_its_optimizers_state(predictor: Pr
     """B60, B63: as if it had never been stored; a fresh optimizer would step elsewhere."""
     import torch
 
-    from aiqc_core.stages.train.backends.torch import backend
+    from aiqc_core.stages.train.backends.base import get_backend
+
+    backend = get_backend("pytorch")
 
     def step(model: Any, optimizer: Any) -> Any:
         torch.nn.functional.binary_cross_entropy(model(x), y).backward()

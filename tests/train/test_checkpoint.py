@@ -22,10 +22,6 @@ def test_the_next_process_reads_what_was_written_last(tmp_path: Path) -> None:
     for state in (b"first", b"second"):
         kept.write(state)
     assert Checkpoint(tmp_path / "q1", None).read() == b"second"
-    kept.clear()
-    kept.clear()
-    assert Checkpoint(tmp_path / "q1", 0).read() is None
-    assert not (tmp_path / "q1").exists()
 
 
 def test_each_loop_of_a_training_has_a_state_of_its_own(tmp_path: Path) -> None:

@@ -114,7 +114,6 @@ def spec(tmp_path: Path) -> Callable[..., JobSpec]:
             "samples": {split: str(tmp_path / split) for split in SAMPLES},
             "key_train": "train", "key_evaluation": "validation",
             "feature_count": feature_count, "label": fitted,
-            "feature_columns": (("a", "b", "c"),) * feature_count,
             "column_groups": ({"a": (0,), "b": (1,), "c": (2,)},) * feature_count,
             "permute_count": 0,
         }  # fmt: skip

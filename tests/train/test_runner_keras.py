@@ -65,7 +65,6 @@ def make_spec(folder: Path, analysis_type: str, last: str, **changes: Any) -> Jo
         "samples": {split: str(folder / split) for split in SAMPLES},
         "key_train": "train", "key_evaluation": "validation", "feature_count": 1,
         "label": FittedLabel(("y",), None, tuple(range(count)) if count > 1 else None),
-        "feature_columns": (("a", "b", "c"),),
         "column_groups": ({"a": (0,), "bc": (1, 2)},), "permute_count": 2,
     }  # fmt: skip
     return JobSpec(**(values | changes))
@@ -135,8 +134,9 @@ pickle.dump(run(pickle.load(open("spec", "rb"))), open("outcome", "wb"))
 
 def test_a_model_goes_on_training_with_its_optimizers_state(tmp_path: Path) -> None:
     """B63: as if it had never been stored; a fresh optimizer would step elsewhere."""
-    from aiqc_core.stages.train.backends.keras import backend
+    from aiqc_core.stages.train.backends.base import get_backend
 
+    backend = get_backend("keras")
     spec = make_spec(tmp_path, "regression", "linear", permute_count=0)
     outcome = trained(spec)
     parts = ("keras", spec.functions, outcome.model, (3,), (1,), spec.hyperparameters)

@@ -109,7 +109,6 @@ def spec(tmp_path: Path) -> Callable[..., JobSpec]:
             "samples": {split: str(folder / split) for split in SIZES},
             "key_train": "train", "key_evaluation": "validation", "feature_count": 1,
             "label": FittedLabel(("y",), None, classes),
-            "feature_columns": (tuple(map(str, range(width))),),
             "column_groups": ({"0": (0,)},), "permute_count": 1,
         }  # fmt: skip
         return JobSpec(**(values | changes))

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.inference import predict
 from aiqc_core.orm.inference.detached import Detached, detached
@@ -57,7 +58,7 @@ def as_estimator(predictor: Predictor) -> Any:
             "X and a y. Use predictor.predict."
         )
         raise SelectionError(message)
-    is_class = queue.algorithm.analysis_type != "regression"
+    is_class = queue.algorithm.analysis_type != AnalysisType.REGRESSION
     return (TrainedClassifier if is_class else TrainedRegressor)(predictor)
 
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from aiqc_core.orm.samples.cache import Fitted
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Fold, Splitset
-    from aiqc_core.stages.train.compare import Likeness
-    from aiqc_core.stages.train.retrain import Again
+    from aiqc_core.stages.train.compare import Comparison
+    from aiqc_core.stages.train.retrain import Retrained
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class _Work:
     tolerance: float
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    again: Again | None = None
+    again: Retrained | None = None
     fitted: Fitted | None = None
 
     def run(self) -> None:
@@ -150,7 +150,7 @@ class _Work:
         verdict = DIFFERS if faults else EQUAL
         self.stages.append(Stage(name, verdict, "; ".join(faults) or note))
 
-    def add_compared(self, name: str, found: Likeness, what: str) -> None:
+    def add_compared(self, name: str, found: Comparison, what: str) -> None:
         """Add a stage whose numbers were compared."""
         if found.bit_equal:
             self.stages.append(Stage(name, EQUAL, f"{what}: equal to the last bit"))
@@ -238,7 +238,7 @@ class _Work:
         self.add_compared("predictions", found.predictions, "predictions of every split")
         self.note_causes(found)
 
-    def note_causes(self, found: Again) -> None:
+    def note_causes(self, found: Retrained) -> None:
         """Note what may explain another result."""
         then, now = found.epochs
         if then != now:
@@ -273,7 +273,7 @@ class _Work:
         )
 
 
-def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Again:
+def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Retrained:
     """Train in an interpreter of its own."""
     elsewhere = {"KERAS_HOME": str(work.folder / "keras")}  # Keras writes its settings
     with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
@@ -284,6 +284,6 @@ def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Again:
             logger.debug("Predictor %d is being trained again.", work.predictor.id)
     (done,) = finished
     if done.error is not None:
-        return again.Again(f"{done.error.kind}: {done.error.message}")
+        return again.Retrained(f"{done.error.kind}: {done.error.message}")
     value: Any = done.value
     return value

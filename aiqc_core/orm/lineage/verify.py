@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Splitset
-    from aiqc_core.stages.train.compare import Likeness
+    from aiqc_core.stages.train.compare import Comparison
 
 
 def cut_apart(splitset: Splitset) -> Generator[str]:
@@ -55,7 +55,7 @@ def cut_apart(splitset: Splitset) -> Generator[str]:
                 yield f"{split!r} of {called} holds other samples than its seed gives"
 
 
-def samples_apart(kept: Path, built: Path, tolerance: float) -> tuple[int, Likeness]:
+def samples_apart(kept: Path, built: Path, tolerance: float) -> tuple[int, Comparison]:
     """Compare cached samples with those built again; return how many arrays, and the result."""
     names = sorted(json.loads((built / cache.MANIFEST).read_text()))
     then, now = (

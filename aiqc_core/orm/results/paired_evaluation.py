@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results.intervals import spec_of
 from aiqc_core.orm.tables.splitset import Splitset
@@ -66,7 +67,7 @@ def compare(
     score = [_scorer(specs, truth, *each) for each in zip((ours, theirs), specs, strict=True)]
     named = metric.removesuffix(DECODED)
     if metric == "loss":
-        named = "mae" if specs[0].analysis_type == "regression" else "log_loss"
+        named = "mae" if specs[0].analysis_type == AnalysisType.REGRESSION else "log_loss"
     if named in {"roc_auc", "log_loss"}:
         _refuse_other_probabilities(named, specs, (ours, theirs))
     found = contest(score[0], score[1], int(kept.sum()), named, level=level)
@@ -173,7 +174,7 @@ def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
 def _truth(spec: JobSpec, split: str) -> NDArray[Any]:
     """Return the label of a split in its own units: classes, or numbers."""
     encoded: Any = cache.load(Path(spec.samples[split]), "label")
-    if spec.analysis_type == "regression":
+    if spec.analysis_type == AnalysisType.REGRESSION:
         return units.decoded(spec.label, np.asarray(encoded, dtype=np.float64))
     return decode.to_classes(decode.to_ordinal(np.asarray(encoded)), _classes(spec))
 
@@ -209,7 +210,7 @@ def _scorer(
     specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], predicted: Predicted, spec: JobSpec
 ) -> Metrics:
     analysis_type, (predictions, probabilities) = specs[0].analysis_type, predicted
-    if analysis_type == "regression":
+    if analysis_type == AnalysisType.REGRESSION:
         return weighted.regression(truth, np.asarray(predictions).reshape(truth.shape))
     known = [_classes(each) for each in specs]
     # The champion's order, then what only the challenger knows.
@@ -222,7 +223,7 @@ def _scorer(
         rescoring.from_classes(np.asarray(predictions), classes),
         shares,
         len(classes),
-        binary=analysis_type == "classification_binary" and len(classes) == TWO,
+        binary=analysis_type == AnalysisType.BINARY and len(classes) == TWO,
         positive=classes.index(known[1][getattr(specs[1].label, "positive_code", 1)]),
     )
     if shares is None:

@@ -6,6 +6,7 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.orm.store import order
 from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.preprocess import new_rows, pipeline, samples, unknown
@@ -107,7 +108,7 @@ def truth(
     if not any(feature.recipe().windows for feature in queue.splitset.features):
         _warn_of_order(predictor, label, fills, given)
     frame: pd.DataFrame = new_rows.filled_rows(given, fills, trained)
-    is_class = queue.algorithm.analysis_type != "regression"
+    is_class = queue.algorithm.analysis_type != AnalysisType.REGRESSION
     if is_class:
         new_rows.refuse_unknown_classes(frame, known)
     encoded = pipeline.apply_label(known, frame)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from peewee import CharField
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.database import metastore
@@ -15,14 +16,13 @@ from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.store.operation import operation
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.outputs import STATABLE
-from aiqc_core.stages.train.spec import BINARY, MULTI, REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIBRARIES = ("keras", "pytorch")
-ANALYSIS_TYPES = (BINARY, MULTI, REGRESSION)
-ROLES = ("fn_build", "fn_train", "fn_predict", "fn_lose", "fn_optimize")
+ANALYSIS_TYPES = tuple(each.value for each in AnalysisType)
+ROLES = capture.ROLES
 NO_SOURCE = "# The source text of this function was not available when Algorithm.make was called."
 
 
@@ -84,7 +84,7 @@ class Algorithm(BaseModel):
         _refuse_unknown("analysis_type", analysis_type, ANALYSIS_TYPES)
         if outputs is not None:
             _refuse_unknown("outputs", outputs, STATABLE)
-            if analysis_type == REGRESSION:
+            if analysis_type == AnalysisType.REGRESSION:
                 raise AlgorithmError(
                     f"outputs: {outputs!r} is for classifications. Leave it out for 'regression'."
                 )

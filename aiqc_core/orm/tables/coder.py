@@ -180,5 +180,7 @@ def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.Fitte
     is_text = not all(types.is_numeric_dtype(dtype) for dtype in rows.dtypes)
     known = label.classes()
     if is_text and known is not None and class_order.by_code(fitted, rows, known) is None:
-        message = f"sklearn_preprocess: {fitted.encoders[0]!r} {label_check.not_told_apart(known)}"
+        message = (
+            f"sklearn_preprocess: {fitted.encoders[0]!r} {label_check.not_distinguished(known)}"
+        )
         raise PreprocessError(message)

@@ -101,7 +101,7 @@ def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None
         user = restored(algorithm.payloads())
     except Exception:  # noqa: BLE001 - it is raised where the functions are used
         return
-    arguments.refuse_unfit(user, parse(hyperparameters, tell=False))
+    arguments.refuse_unfit(user, parse(hyperparameters, warn=False))
 
 
 class Hyperparamcombo(BaseModel):

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, ForeignKeyField, IntegerField
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.store.operation import LazyModule, derived, maker, operation
 from aiqc_core.orm.tables.algorithm import Algorithm
 from aiqc_core.orm.tables.hyperparameter import Hyperparamset
 from aiqc_core.orm.tables.splitset import Splitset
-from aiqc_core.stages.train.spec import BINARY
 
 if TYPE_CHECKING:
     from aiqc_core.orm.results import figures, frames
@@ -64,7 +64,7 @@ class Queue(BaseModel):
 
 def positive_of(algorithm: Algorithm, splitset: Splitset) -> Any:
     """Return the positive class of a binary analysis; None for another."""
-    if algorithm.analysis_type != BINARY:
+    if algorithm.analysis_type != AnalysisType.BINARY:
         return None
     label: Any = splitset.label
     return label.positive_class

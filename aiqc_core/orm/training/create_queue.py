@@ -9,6 +9,7 @@ from pandas.api import types
 from peewee import chunked
 
 from aiqc_core import counts
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.orm.samples import to_predict
 from aiqc_core.orm.store.database import metastore
@@ -20,7 +21,7 @@ from aiqc_core.orm.tables.hyperparameter import (
     refuse_unfit,
 )
 from aiqc_core.orm.tables.job import Job
-from aiqc_core.orm.tables.queue import BINARY, Queue, positive_of
+from aiqc_core.orm.tables.queue import Queue, positive_of
 from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.seeds import SEED_BITS
 from aiqc_core.stages.evaluate.ranking import checked_metric
@@ -75,7 +76,11 @@ def from_algorithm(
         coder = splitset.features[0].ordered_coders() if label is None else label.step()
         checked_metric(metric, algorithm.analysis_type, has_units=bool(coder))
     label_check.refuse_mismatch(algorithm.analysis_type, _label_facts(label))
-    if label is not None and label.positive is not None and algorithm.analysis_type != BINARY:
+    if (
+        label is not None
+        and label.positive is not None
+        and algorithm.analysis_type != AnalysisType.BINARY
+    ):
         message = (
             f"positive: {label.positive!r} of Label {label.id}; {algorithm.analysis_type!r} "
             "averages over all classes. Use 'classification_binary', or a Label without a "

@@ -71,7 +71,6 @@ def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobS
         key_evaluation=splitset.key_evaluation,
         feature_count=len(fitted.features),
         label=target_of(splitset, fitted),
-        feature_columns=tuple(feature.output_columns for feature in fitted.features),
         column_groups=_column_groups(splitset, fitted),
         permute_count=queue.permute_count,
         sources=queue.algorithm.sources,

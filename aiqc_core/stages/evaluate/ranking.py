@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import AlgorithmError
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ COUNTS_ERRORS = re.compile(
 
 def metrics_of(analysis_type: str) -> dict[str, str]:
     """Return the metrics of an analysis, each with the name that people read."""
-    return REGRESSION if analysis_type == "regression" else CLASSIFICATION
+    return REGRESSION if analysis_type == AnalysisType.REGRESSION else CLASSIFICATION
 
 
 def leading_metric(analysis_type: str) -> str:
     """Return `'r2'` for regressions and `'accuracy'` for classifications; higher is better."""
-    return "r2" if analysis_type == "regression" else "accuracy"
+    return "r2" if analysis_type == AnalysisType.REGRESSION else "accuracy"
 
 
 def metric_name(metric: str, positive: Any) -> str:
@@ -78,7 +79,7 @@ def checked_metric(
         AlgorithmError: no such metric; the message calls it `argument` and lists those there are.
     """
     allowed = list(metrics_of(analysis_type))
-    if has_units and analysis_type == "regression":
+    if has_units and analysis_type == AnalysisType.REGRESSION:
         allowed += [f"{name}{DECODED}" for name in allowed if name != "loss"]
     if isinstance(given, str) and given in allowed:
         return given

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.stages.evaluate import decode, units, weighted
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def metrics_of(
     For a label with an encoder it also gives `<metric>_decoded`, in the label's own units. `truth`
     is encoded, `(samples, …)`, and `predictions` are in the label's own values.
     """
-    if analysis_type == "regression":
+    if analysis_type == AnalysisType.REGRESSION:
         return _regression(label, np.asarray(truth, dtype=np.float64), predictions)
     classes = getattr(label, "classes", None) or ()
     return weighted.classification(
@@ -37,7 +38,7 @@ def metrics_of(
         from_classes(predictions, classes),
         probabilities,
         len(classes),
-        binary=analysis_type == "classification_binary",
+        binary=analysis_type == AnalysisType.BINARY,
         positive=getattr(label, "positive_code", 1),
     )
 

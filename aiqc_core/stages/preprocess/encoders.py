@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import PreprocessError
 from aiqc_core.usercode import byvalue
 
@@ -133,13 +134,13 @@ def label_fault(encoder: Any) -> str | None:
 
 def analysis_fault(encoder: Any, analysis_type: str) -> str | None:
     """Return why the encoder of a label does not suit an analysis, whatever its values are."""
-    if analysis_type == "regression" and is_a(encoder, *CODERS, "KBinsDiscretizer"):
+    if analysis_type == AnalysisType.REGRESSION and is_a(encoder, *CODERS, "KBinsDiscretizer"):
         return (
             f"{encoder!r} makes codes of classes, which a regression does not learn. Use a scaler "
             "such as StandardScaler(), no encoder, or a classification."
         )
     drops = is_a(encoder, "OneHotEncoder") and encoder.drop is not None
-    if drops and analysis_type == "classification_multi" and encoder.drop != "if_binary":
+    if drops and analysis_type == AnalysisType.MULTI and encoder.drop != "if_binary":
         return f"{encoder!r} does not tell the classes apart: one has no column. Leave drop out."
     return None
 

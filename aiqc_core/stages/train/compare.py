@@ -1,8 +1,7 @@
-"""How like two values are, leaf by leaf: bit-equal, near, or different and where.
+"""Compare two values leaf by leaf: bit-equal, near, or different and where.
 
-Weights, predictions, samples and fitted encoders are held against each other by one rule, so that
-"equal within tolerance" means the same of each: numbers may differ by `tolerance` times the size
-of the number (of 1 where it is smaller), everything else has to be equal.
+One rule compares weights, predictions, samples and fitted encoders: numbers may differ by
+`tolerance` times the size of the number (or 1 where it is smaller), all else has to be equal.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ NUMERIC = "biufc"
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """How like two values are.
+class Comparison:
+    """How far two values agree.
 
     Attributes:
         bit_equal: whether every leaf is equal to the last bit.
@@ -47,23 +46,20 @@ class Likeness:
     now: str | None = None
 
 
-def compare(then: Any, now: Any, *, tolerance: float = TOLERANCE) -> Likeness:
-    """Compare two values: nested mappings, sequences, dataclasses, arrays, fitted estimators.
+EQUAL = Comparison(bit_equal=True, near=True, largest=0.0)
 
-    Args:
-        then: the one.
-        now: the other.
-        tolerance: how far numbers may be apart, times their size or 1.
-    """
+
+def compare(then: Any, now: Any, *, tolerance: float = TOLERANCE) -> Comparison:
+    """Compare two values: nested mappings, sequences, dataclasses, arrays, fitted estimators."""
     left, right = dict(leaves(then)), dict(leaves(now))
     if list(left) != list(right):
         only = next(iter(set(left) ^ set(right)), "order")
         shown = (_shown(side.get(only, "nothing")) for side in (left, right))
-        return Likeness(False, False, None, only, *shown)  # noqa: FBT003 - names above
+        return Comparison(False, False, None, only, *shown)  # noqa: FBT003 - names above
     found = (_leaf(place, value, right[place], tolerance) for place, value in left.items())
     unlike = [each for each in found if not each.bit_equal]
     if not unlike:
-        return Likeness(bit_equal=True, near=True, largest=0.0)
+        return EQUAL
     worst = max(unlike, key=lambda each: float("inf") if each.largest is None else each.largest)
     return replace(worst, near=all(each.near for each in unlike))
 
@@ -98,7 +94,7 @@ def _parts(value: Any) -> Mapping[Any, Any] | None:
 
 
 def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | bytes | bool | int | float | np.generic)
+    return isinstance(value, str | bytes | bool | int | float | np.generic | None)
 
 
 def _is_code(value: Any) -> bool:
@@ -108,19 +104,18 @@ def _is_code(value: Any) -> bool:
     return callable(value) or " at 0x" in repr(value)
 
 
-def _leaf(place: str, then: Any, now: Any, tolerance: float) -> Likeness:
+def _leaf(place: str, then: Any, now: Any, tolerance: float) -> Comparison:
     a, b = _array(then), _array(now)
     if a.dtype.kind in NUMERIC and b.dtype.kind in NUMERIC and a.shape == b.shape:
         return _numbers(place, a, b, tolerance)
-    equal = a.shape == b.shape and a.dtype.kind == b.dtype.kind and _same(a, b)
-    if equal:
-        return Likeness(bit_equal=True, near=True, largest=0.0)
-    return Likeness(False, False, None, place, _shown(then), _shown(now))  # noqa: FBT003
+    if a.shape == b.shape and a.dtype.kind == b.dtype.kind and _same(a, b):
+        return EQUAL
+    return Comparison(False, False, None, place, _shown(then), _shown(now))  # noqa: FBT003
 
 
-def _numbers(place: str, a: NDArray[Any], b: NDArray[Any], tolerance: float) -> Likeness:
+def _numbers(place: str, a: NDArray[Any], b: NDArray[Any], tolerance: float) -> Comparison:
     if a.dtype == b.dtype and a.tobytes() == b.tobytes():
-        return Likeness(bit_equal=True, near=True, largest=0.0)
+        return EQUAL
     wide = complex if "c" in a.dtype.kind + b.dtype.kind else float
     x, y = a.astype(wide), b.astype(wide)
     same = (x == y) | (np.isnan(x) & np.isnan(y))
@@ -129,7 +124,7 @@ def _numbers(place: str, a: NDArray[Any], b: NDArray[Any], tolerance: float) -> 
     apart = np.where(np.isnan(apart), np.inf, apart)
     size = np.maximum(np.where(np.isfinite(x), np.abs(x), 1.0), 1.0)
     worst = int(np.argmax(apart)) if apart.size else 0
-    return Likeness(
+    return Comparison(
         bit_equal=False,
         near=bool((apart <= tolerance * size).all()),
         largest=float(apart.max(initial=0.0)),

@@ -1,4 +1,4 @@
-"""What `fn_train` returns as history, as Python's numbers."""
+"""Convert the history that `fn_train` returns to Python's numbers."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Whether a label can be learned by an analysis type, told before anything is trained."""
+"""Check before training whether a label can be learned by an analysis type."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.stages.preprocess.encoders import analysis_fault
 
@@ -22,8 +23,7 @@ class LabelFacts:
     Attributes:
         columns: its columns; several are one-hot.
         dtypes: the dtype of each.
-        classes: the classes, by their codes where the coder tells them apart; None for a
-            continuous label.
+        classes: the classes, by their codes where these are distinct; None for a continuous label.
         encoder: its coder, None without one.
         encoded_width: how many columns its coder makes.
         tells_apart: whether its coder gives each class a code of its own, from 0 or one-hot.
@@ -38,13 +38,9 @@ class LabelFacts:
 
 
 def refuse_mismatch(analysis_type: str, label: LabelFacts | None) -> None:
-    """Raise where this label, or None for unsupervised samples, cannot be learned so.
-
-    Raises:
-        AlgorithmError: with the label's columns, what is wrong, and what to do.
-    """
+    """Raise AlgorithmError for a label (None: unsupervised) that cannot be learned so."""
     if label is None:
-        if analysis_type != "regression":
+        if analysis_type != AnalysisType.REGRESSION:
             raise AlgorithmError(
                 f"analysis_type: {analysis_type!r} needs a Label; a Splitset without one is "
                 "learned from itself, by 'regression'."
@@ -52,7 +48,7 @@ def refuse_mismatch(analysis_type: str, label: LabelFacts | None) -> None:
         return
     fault = (
         _regression_fault(label)
-        if analysis_type == "regression"
+        if analysis_type == AnalysisType.REGRESSION
         else _classification_fault(analysis_type, label)
     )
     if fault is not None:
@@ -66,32 +62,26 @@ def _regression_fault(label: LabelFacts) -> str | None:
         return f"its dtype is {text[0]!r}. Use a classification, or a numeric label."
     if len(label.columns) > 1:
         return "several columns are a one-hot label. Use 'classification_multi'."
-    return analysis_fault(label.encoder, "regression")
+    return analysis_fault(label.encoder, AnalysisType.REGRESSION)
 
 
 def _classification_fault(analysis_type: str, label: LabelFacts) -> str | None:
     if label.classes is None:
-        return (
-            f"its dtype is {label.dtypes[0]!r}. Use 'regression', or retype whole numbers to int."
-        )
+        dtype = label.dtypes[0]
+        return f"its dtype is {dtype!r}. Use 'regression', or retype whole numbers to int."
     count = len(label.classes)
     if count < BINARY_CLASSES:
         return f"it has one class, {label.classes[0]!r}. A classification needs two."
-    if analysis_type == "classification_binary":
-        return _binary_fault(label, count)
+    if analysis_type == AnalysisType.BINARY:
+        if count != BINARY_CLASSES:
+            return f"it has {count} classes. Use 'classification_multi'."
+        if len(label.columns) > 1 or label.encoded_width > 1:
+            return "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
     return _coding_fault(label, count)
 
 
-def _binary_fault(label: LabelFacts, count: int) -> str | None:
-    if count != BINARY_CLASSES:
-        return f"it has {count} classes. Use 'classification_multi'."
-    if len(label.columns) > 1 or label.encoded_width > 1:
-        return "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
-    return _coding_fault(label, count)
-
-
-def not_told_apart(classes: Sequence[object]) -> str:
-    """Say that a coder's output names no class of these, and what to do."""
+def not_distinguished(classes: Sequence[object]) -> str:
+    """Say that a coder's output does not distinguish these classes, and what to do."""
     return (
         f"does not tell the classes {_shown(classes)} apart: it gives neither each a code of its "
         f"own, 0…{len(classes) - 1} in one column, nor one-hot columns, one a class. Use "
@@ -102,7 +92,7 @@ def not_told_apart(classes: Sequence[object]) -> str:
 
 def _coding_fault(label: LabelFacts, count: int) -> str | None:
     if not label.tells_apart:
-        return f"its coder {label.encoder!r} {not_told_apart(label.classes or ())}"
+        return f"its coder {label.encoder!r} {not_distinguished(label.classes or ())}"
     if label.encoder is not None or len(label.columns) > 1:
         return None
     if list(label.classes or ()) != list(range(count)):

@@ -1,7 +1,7 @@
-"""What the outputs of a classifier mean: probabilities, or what becomes such.
+"""What the outputs of a classifier mean: probabilities, logits or log-probabilities.
 
-A model says it by its last activation, or the user by `outputs`. Only where neither is known do
-the loss and the values decide, which is a guess that the Prediction notes.
+The user states it by `outputs`, or the last activation of the model says it. Where neither is
+known, the loss and the values decide, which is a guess that the Prediction notes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aiqc_core.stages.train.spec import BINARY, REGRESSION
+from aiqc_core.analysis import AnalysisType
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,41 +46,32 @@ def meaning(
     output: NDArray[Any],
     *,
     stated: str | None = None,
-    said: str | None = None,
+    last: str | None = None,
     taken: str | None = None,
 ) -> Meaning:
-    """Decide what a model's outputs mean.
+    """Decide what a model's outputs of all samples of a split mean.
 
-    Of several classes, sigmoids count as probabilities too, each divided by their sum, as the
-    losses of Keras and scikit-learn's one-against-rest do.
-
-    Args:
-        analysis_type: what was learned.
-        output: the model's, of all samples of a split.
-        stated: what the user says they are.
-        said: what the model's last steps say; see `last_step.said`.
-        taken: what the loss takes.
+    Sigmoids of several classes count as probabilities too, each divided by their sum, as the
+    losses of Keras and scikit-learn's one-against-rest do. `stated` is what the user says, `last`
+    what the model's last steps say (see `last_step.meaning_of`), `taken` what the loss takes.
     """
-    if analysis_type == REGRESSION or stated is not None:
-        return Meaning(None if analysis_type == REGRESSION else stated, STATED)
-    if said in {PROBABILITIES, LOGS}:
-        return Meaning(said, ACTIVATION, _mismatch(said, taken))
+    if analysis_type == AnalysisType.REGRESSION or stated is not None:
+        return Meaning(None if analysis_type == AnalysisType.REGRESSION else stated, STATED)
+    if last in {PROBABILITIES, LOGS}:
+        return Meaning(last, ACTIVATION, _mismatch(last, taken))
     within = in_unit_interval(output)
-    if said == SHARES and within:
+    if last == SHARES and within:
         guess = _guess("are those of a softmax or sigmoid, changed after it, and in [0, 1]")
         return Meaning(PROBABILITIES, VALUES, _mismatch(PROBABILITIES, taken) or guess)
-    if taken == LOGITS and (analysis_type == BINARY or said == LOGITS):
-        doubt = within and said != LOGITS
+    if taken == LOGITS and (analysis_type == AnalysisType.BINARY or last == LOGITS):
+        doubt = within and last != LOGITS
         why = "are all in [0, 1] as probabilities are, and the loss takes logits"
         return Meaning(LOGITS, LOSS, _guess(why, LOGITS) if doubt else None)
-    if analysis_type == BINARY:
-        known = taken == PROBABILITIES
-        return Meaning(
-            PROBABILITIES,
-            LOSS if known else VALUES,
-            None if known else _guess("are not known by its last layer or its loss"),
-        )
-    return _by_values(output, said, taken)
+    if analysis_type == AnalysisType.BINARY:
+        how = LOSS if taken == PROBABILITIES else VALUES
+        guess = _guess("are not known by its last layer or its loss")
+        return Meaning(PROBABILITIES, how, guess if how == VALUES else None)
+    return _by_values(output, last, taken)
 
 
 def distributions(output: NDArray[np.float64], kind: str | None) -> NDArray[np.float64]:
@@ -127,16 +118,14 @@ def are_distributions(output: NDArray[Any]) -> bool:
 
 
 def tolerance(values: NDArray[Any]) -> float:
-    """Return how far from 1 the sum of probabilities may be by rounding.
-
-    The precision is that of the numbers, not of the array: bfloat16 that was cast to float32 still
-    has the precision of bfloat16.
-    """
+    """Return how far from 1 the sum of probabilities may be by rounding."""
     return max(TOLERANCE, ROUNDINGS * precision(values))
 
 
 def precision(values: NDArray[Any]) -> float:
     """Return the spacing at 1 of the coarsest type that holds all these numbers exactly.
+
+    So bfloat16 that was cast to float32 still has the precision of bfloat16.
 
     >>> precision(np.array([0.1], dtype=np.float16)) == FLOAT16
     True
@@ -153,17 +142,17 @@ def precision(values: NDArray[Any]) -> float:
     return FLOAT16 if held else float(np.finfo(np.float32).eps)
 
 
-def _by_values(output: NDArray[Any], said: str | None, taken: str | None) -> Meaning:
+def _by_values(output: NDArray[Any], last: str | None, taken: str | None) -> Meaning:
     flat = np.asarray(output, dtype=np.float64).reshape(len(output), -1)
     if are_distributions(flat):
         again = _mismatch(PROBABILITIES, taken)
         return Meaning(PROBABILITIES, VALUES, again or _guess("are in [0, 1] and sum to 1"))
-    if said == SHARES:
+    if last == SHARES:
         why = "are those of a softmax or sigmoid, changed beyond [0, 1]"
         return Meaning(LOGITS, VALUES, _guess(why, LOGITS))
     finite = flat[np.isfinite(flat)]
-    if said == LOGITS or (finite < 0).any() or (finite > 1).any():
-        return Meaning(LOGITS, ACTIVATION if said == LOGITS else VALUES)
+    if last == LOGITS or (finite < 0).any() or (finite > 1).any():
+        return Meaning(LOGITS, ACTIVATION if last == LOGITS else VALUES)
     if taken == PROBABILITIES:
         return Meaning(PROBABILITIES, VALUES, _guess("are in [0, 1], as the loss takes them"))
     return Meaning(LOGITS, VALUES, _guess("are in [0, 1] and do not sum to 1", LOGITS))
@@ -177,13 +166,13 @@ def _guess(why: str, kind: str = PROBABILITIES) -> str:
     )
 
 
-def _mismatch(said: str | None, taken: str | None) -> str | None:
-    if said == PROBABILITIES and taken == LOGITS:
+def _mismatch(last: str | None, taken: str | None) -> str | None:
+    if last == PROBABILITIES and taken == LOGITS:
         return (
             "the model ends in a softmax or sigmoid, and the loss, which takes logits, applies it "
             "again. What the model gives is taken for probabilities. Leave out one of them."
         )
-    if said == PROBABILITIES and taken == LOGS:
+    if last == PROBABILITIES and taken == LOGS:
         return (
             "the model gives probabilities, and the loss takes their logarithm. End the model "
             "with LogSoftmax, or use another loss."

@@ -1,4 +1,4 @@
-"""One training done again, its model held against the stored one; in a process of its own."""
+"""Train once more, and compare the model with the stored one; in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from aiqc_core.stages.train import compare, run
 from aiqc_core.stages.train.backends.weights import weights_of
 
 if TYPE_CHECKING:
-    from aiqc_core.stages.train.compare import Likeness
+    from aiqc_core.stages.train.compare import Comparison
     from aiqc_core.stages.train.spec import JobSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What the first training left.
+    """The results of the first training.
 
     Attributes:
         model: its model as `Backend.save` gave it.
@@ -29,14 +29,11 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
-    """What the second training gave, against the first.
+class Retrained:
+    """The second training compared with the first; None of all but `failure` where it failed.
 
     Attributes:
         failure: why it could not be trained; None where it was.
-        weights: of the model, None where it failed, as what follows.
-        history: of the epochs.
-        predictions: of every split.
         versions: of the libraries that trained now.
         seconds: by phase.
         epochs: then and now, of the longest metric.
@@ -44,39 +41,31 @@ class Again:
     """
 
     failure: str | None
-    weights: Likeness | None = None
-    history: Likeness | None = None
-    predictions: Likeness | None = None
+    weights: Comparison | None = None
+    history: Comparison | None = None
+    predictions: Comparison | None = None
     versions: dict[str, str] | None = None
     seconds: dict[str, float] | None = None
     epochs: tuple[int, int] = (0, 0)
     device: dict[str, Any] | None = None
 
 
-def train_again(spec: JobSpec, stored: Stored, tolerance: float) -> Again:
-    """Train and compare.
-
-    Args:
-        spec: of the training, its checkpoint None.
-        stored: what the first training left.
-        tolerance: see `likeness.compare`.
-    """
+def train_again(spec: JobSpec, stored: Stored, tolerance: float) -> Retrained:
+    """Train by `spec`, whose checkpoint is None, and compare; `tolerance` as in `compare`."""
     outcome = run.run(spec)
     if outcome.failure is not None or outcome.model is None:
-        return Again(outcome.failure.message if outcome.failure else "it gave no model")
-    said = {"predictions": outcome.predictions, "probabilities": outcome.probabilities}
+        return Retrained(outcome.failure.message if outcome.failure else "it gave no model")
+    predictions = {"predictions": outcome.predictions, "probabilities": outcome.probabilities}
     then, now = (weights_of(spec.library, data) for data in (stored.model, outcome.model))
-    return Again(
+    histories = stored.history, outcome.history
+    before, after = (max(map(len, each.values()), default=0) for each in histories)
+    return Retrained(
         failure=None,
         weights=compare.compare(then, now, tolerance=tolerance),
-        history=compare.compare(stored.history, outcome.history, tolerance=tolerance),
-        predictions=compare.compare(stored.predictions, said, tolerance=tolerance),
+        history=compare.compare(*histories, tolerance=tolerance),
+        predictions=compare.compare(stored.predictions, predictions, tolerance=tolerance),
         versions=outcome.versions,
         seconds=outcome.seconds,
-        epochs=(_epochs(stored.history), _epochs(outcome.history)),
+        epochs=(before, after),
         device=outcome.device,
     )
-
-
-def _epochs(history: dict[str, list[float]]) -> int:
-    return max(map(len, history.values()), default=0)

@@ -1,4 +1,4 @@
-"""One training from its specification to its outcome; it needs no database and never raises."""
+"""Run one training from its specification to its outcome, without a database or an exception."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import logging
 import platform
 import time
 import traceback
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiqc_core import frames
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.config import timezone_now
 from aiqc_core.devices import devices, faults, nvml
 from aiqc_core.errors import TrainingError
 from aiqc_core.seeds import derive
 from aiqc_core.stages.evaluate import decode, metrics
-from aiqc_core.stages.evaluate.importance import permutation_importance
 from aiqc_core.stages.train import storing
 from aiqc_core.stages.train.backends import process_state
 from aiqc_core.stages.train.backends.base import Backend, get_backend
@@ -26,12 +25,12 @@ from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.history import plain_history
 from aiqc_core.stages.train.hooks import checkpoint, memory, observer
 from aiqc_core.stages.train.hooks.thread_guard import refuse_left_threads
-from aiqc_core.stages.train.spec import BINARY, MULTI, REGRESSION, Failure, JobOutcome, JobSpec
+from aiqc_core.stages.train.spec import Failure, JobOutcome, JobSpec
 from aiqc_core.stages.train.trained_model import Judge, StoredModel, loser_of, makers, restored
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from aiqc_core.stages.train.outputs import Meaning
@@ -40,9 +39,9 @@ logger = logging.getLogger(__name__)
 
 
 def run(spec: JobSpec) -> JobOutcome:
-    """Train one model and judge it on every split.
+    """Train one model and score it on every split.
 
-    Whatever the user's functions do, `sys.exit` included, becomes a recorded failure; a
+    Whatever user code does, `sys.exit` included, becomes a recorded failure; a
     `KeyboardInterrupt` passes.
     """
     started, clock = timezone_now(), time.perf_counter()
@@ -56,8 +55,8 @@ def run(spec: JobSpec) -> JobOutcome:
                 _attempt(spec, backend, outcome)
         except Exception as error:  # noqa: BLE001 - a library that is not installed, say
             outcome.failure = _failure(spec, error)
-    outcome.device = _told(outcome, device, seen)
-    # Not the clock of the day, which may have been set back in between.
+    outcome.device = _device_facts(outcome, device, seen)
+    # The wall clock may have been set back in between.
     outcome.time_succeeded = started + timedelta(seconds=time.perf_counter() - clock)
     outcome.peak_memory_mb = memory.peak_mb()
     return outcome
@@ -75,7 +74,7 @@ def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
             spec, error, kept=training and training.kept(), hint=backend.advice(error)
         )
         outcome.model = None
-        # What the frames of the failure hold (a model, a batch too large) is freed with them.
+        # Free what the frames of the failure hold, such as a model or a batch.
         training = None
         traceback.clear_frames(error.__traceback__)
 
@@ -90,13 +89,9 @@ def load_model(
     *,
     seed: int = 0,
 ) -> Any:
-    """Give back a trained model on the CPU.
+    """Return a trained model on the CPU: Keras' compiled model, PyTorch's `(model, optimizer)`.
 
-    `fn_build` is seeded as it was in training, for what it draws and does not store; the
-    generators of the process are left as they were.
-
-    Returns:
-        The compiled Keras model; for PyTorch `(model, optimizer)`, the model in eval mode.
+    `fn_build` is seeded as it was in training; the generators of the process stay as they were.
     """
     backend = get_backend(library)
     user = restored(payloads)
@@ -117,58 +112,35 @@ class _Training:
         self.is_trained = False
 
     def run(self) -> None:
-        """Run every phase."""
-        with self.phase("load"):
-            self.load()
-        with self.phase("build"):
-            self.build()
-        with self.phase("train"):
-            self.train()
-        with self.phase("evaluate"):
-            self.evaluate()
-        with self.phase("permute"):
-            self.permute()
-        with self.phase("save"):
-            self.save()
-
-    @contextmanager
-    def phase(self, name: str) -> Generator[None]:
-        """Measure a phase with a clock that never goes back."""
-        before = time.perf_counter()
-        try:
-            with observer.heeding_interrupts():
-                yield
-        finally:
-            self.outcome.seconds[name] = time.perf_counter() - before
+        """Run every phase, and measure it with a clock that never goes back."""
+        phases = (self.load, self.build, self.train, self.evaluate, self.permute, self.save)
+        for phase in phases:
+            before = time.perf_counter()
+            try:
+                with observer.interrupts_raised():
+                    phase()
+            finally:
+                self.outcome.seconds[phase.__name__] = time.perf_counter() - before
 
     def load(self) -> None:
-        """Map the cached arrays; a label that cannot be decoded is refused before training."""
+        """Map the cached arrays, and refuse a label that cannot be decoded."""
         names = [f"feature_{i}" for i in range(self.spec.feature_count)]
         self.arrays = {
             split: [cache.load(folder, name) for name in names]
             for split, folder in self.spec.samples.items()
         }
         self.labels = {s: cache.load(folder, "label") for s, folder in self.spec.samples.items()}
-        if self.spec.analysis_type != REGRESSION:
+        if self.spec.analysis_type != AnalysisType.REGRESSION:
             for encoded in self.labels.values():
                 decode.refuse_other_codes(encoded, self.class_count())
 
     def kept(self) -> Path | None:
-        """Keep the weights of a Job's model that is trained, as something after that failed."""
+        """Keep the weights of a Job's model where something after its training failed."""
         if not self.is_trained or self.spec.checkpoint is None:
             return None
         return storing.keep(self.backend, self.model, self.spec.name)
 
-    def features(self, split: str) -> list[Any]:
-        """Copy a split's features: each reader has its own, as user code may change them."""
-        return self.backend.from_arrays(self.arrays[split])
-
-    def target(self, split: str) -> Any:
-        """Copy a split's encoded label."""
-        return self.backend.from_arrays([self.labels[split]])[0]
-
     def build(self) -> None:
-        """Make the model, the loss and the optimizer."""
         spec, shapes = self.spec, [a.shape[1:] for a in self.arrays[self.spec.key_train]]
         self.outcome.features_shapes = shapes[0] if len(shapes) == 1 else shapes
         self.outcome.label_shape = self.label_shape()
@@ -180,7 +152,9 @@ class _Training:
             self.labels[spec.key_train].shape[1], spec.hyperparameters, spec.outputs,
         )  # fmt: skip
         self.loser = self.backend.placed(loser)
-        self.optimizer = self.make_optimizer(self.model)
+        self.optimizer = self.backend.optimizer(
+            self.user["fn_optimize"], self.model, spec.hyperparameters
+        )
         self.sizes = self.backend.sizes(self.model)
         storing.rehearse(
             self.backend, spec, self.label_shape(),
@@ -189,18 +163,16 @@ class _Training:
 
     def label_shape(self) -> tuple[int, ...]:
         """Return the shape of what the model must give for one sample."""
-        if self.spec.analysis_type == BINARY:
+        if self.spec.analysis_type == AnalysisType.BINARY:
             return (1,)
-        if self.spec.analysis_type == MULTI:
+        if self.spec.analysis_type == AnalysisType.MULTI:
             return (self.class_count(),)
         return self.labels[self.spec.key_train].shape[1:]
 
     def class_count(self) -> int:
-        """Return how many classes the label has."""
         return len(getattr(self.spec.label, "classes", None) or ())
 
     def build_model(self) -> Any:
-        """Call the user's `fn_build`."""
         model = self.user["fn_build"](
             self.outcome.features_shapes, self.outcome.label_shape, **self.spec.hyperparameters
         )
@@ -209,20 +181,16 @@ class _Training:
         shapes = [a.shape[1:] for a in self.arrays[self.spec.key_train]]
         return self.backend.placed(self.backend.prepared(model, shapes))
 
-    def make_optimizer(self, model: Any) -> Any:
-        """Call the user's `fn_optimize`, or take the default."""
-        return self.backend.optimizer(self.user["fn_optimize"], model, self.spec.hyperparameters)
-
     def train(self) -> None:
-        """Call the user's `fn_train`, watched, and take its history as plain numbers."""
+        """Call the user's `fn_train` with observer and checkpoint, and check what it returns."""
         spec, pruner = self.spec, self.spec.pruner
-        looking_on = observer.Observer(
+        watching = observer.Observer(
             spec.name, None if pruner is None else capture.restore(pruner), spec.rivals
         )
         folder, seconds = spec.checkpoint, spec.checkpoint_seconds
         kept = None if folder is None else checkpoint.Checkpoint(folder, seconds)
         moving = storing.Sketch.of(self.backend.learning(self.model, self.optimizer))
-        with refuse_left_threads(), observer.opened(looking_on), checkpoint.opened(kept):
+        with refuse_left_threads(), observer.opened(watching), checkpoint.opened(kept):
             returned = self.call_train()
         if returned is None:
             raise TrainingError("fn_train: returned None; return the model, or (history, model).")
@@ -231,31 +199,30 @@ class _Training:
         self.note("weights", storing.untrained(self.backend, moving, given, self.model))
         self.is_trained = True
         self.outcome.history = plain_history(history)
-        self.outcome.pruned = looking_on.pruned
+        self.outcome.pruned = watching.pruned
         by_callback = observer.CALLBACK if self.backend.stopped_early(self.model) else None
-        self.outcome.stopped = looking_on.stopped or by_callback
+        self.outcome.stopped = watching.stopped or by_callback
 
     def call_train(self) -> Any:
-        """Call `fn_train`, seeded apart so that its draws do not follow from those of building."""
-        spec, judged_on = self.spec, self.spec.key_evaluation
+        """Call `fn_train`, seeded so that its draws do not depend on those of `fn_build`."""
+        spec, evaluation = self.spec, self.spec.key_evaluation
         self.backend.seed(derive(spec.seed, "train"))
         return self.user["fn_train"](
             self.model,
             self.loser,
             self.optimizer,
             *self.samples(spec.key_train),
-            *((None, None) if judged_on is None else self.samples(judged_on)),
+            *((None, None) if evaluation is None else self.samples(evaluation)),
             **spec.hyperparameters,
         )
 
     def samples(self, split: str) -> tuple[Any, Any]:
         """Copy a split's features and encoded label to where the model is."""
-        given = [*self.features(split), self.target(split)]
-        *features, target = self.backend.beside(self.model, given)
-        return _bare(features), target
+        copies = self.backend.from_arrays([*self.arrays[split], self.labels[split]])
+        *features, target = self.backend.beside(self.model, copies)
+        return features[0] if len(features) == 1 else features, target
 
     def evaluate(self) -> None:
-        """Judge the model on every split."""
         outcome, scored = self.outcome, {}
         judge = self.judge = Judge(
             self.backend, self.model, self.loser, self.user["fn_predict"],
@@ -276,43 +243,33 @@ class _Training:
         self.note_meaning(judge.meaning)
 
     def note_meaning(self, found: Meaning | None) -> None:
-        """Record what the outputs were taken for; a guess is noted beside the metrics."""
+        """Record what the outputs mean; a guess is noted beside the metrics."""
         if found is None or found.kind is None:
             return
         self.outcome.outputs = {"kind": found.kind, "how": found.how}
         self.note("outputs", found.note)
 
-    def note(self, name: str, said: str | None, level: int = logging.WARNING) -> None:
+    def note(self, name: str, text: str | None, level: int = logging.WARNING) -> None:
         """Record what the user should know of the model, beside the metrics of what trained it."""
-        if said is None:
-            return
-        self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = said
-        logger.log(level, "%s: %s", self.spec.name, said)
+        if text is not None:
+            self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = text
+            logger.log(level, "%s: %s", self.spec.name, text)
 
     def has_diverged(self) -> bool:
         """Say whether a loss or a prediction is not finite."""
         outcome = self.outcome
         losses = [*outcome.history.get("loss", []), *outcome.history.get("val_loss", [])]
         losses += [values["loss"] for values in outcome.metrics.values()]
-        said = (outcome.probabilities or outcome.predictions).values()
-        numeric = [values for values in said if values.dtype.kind == "f"]
+        arrays = (outcome.probabilities or outcome.predictions).values()
+        numeric = [values for values in arrays if values.dtype.kind == "f"]
         return not (np.isfinite(losses).all() and all(np.isfinite(v).all() for v in numeric))
 
     def permute(self) -> None:
-        """Measure what each column matters to the loss on the training split."""
         spec, split = self.spec, self.spec.key_train
-        if spec.permute_count == 0:
-            return
-        target = self.target(split)
-        self.outcome.feature_importance = permutation_importance(
-            self.arrays[split],
-            spec.column_groups,
-            lambda arrays: self.backend.loss(
-                self.model, self.loser, self.backend.from_arrays(arrays), target
-            ),
-            permute_count=spec.permute_count,
-            seed=derive(spec.seed, "permute"),
-        )
+        if spec.permute_count:
+            self.outcome.feature_importance = self.judge.importance(
+                self.arrays[split], self.labels[split], spec, spec.permute_count
+            )
 
     def save(self) -> None:
         """Store the model, and make sure that it can be loaded again."""
@@ -332,18 +289,8 @@ class _Training:
     def compared(self, data: bytes, outside: list[str]) -> str | None:
         """Return a note on what is loaded, against what was scored; `outside` is what was set."""
         spec, outcome = self.spec, self.outcome
-        loaded = StoredModel(
-            library=spec.library,
-            analysis_type=spec.analysis_type,
-            functions=spec.functions,
-            hyperparameters=spec.hyperparameters,
-            seed=spec.seed,
-            model=data,
-            features_shapes=outcome.features_shapes,
-            label_shape=self.label_shape(),
-            label=spec.label,
-            sources=spec.sources,
-            outputs=outcome.outputs,
+        loaded = StoredModel.of(
+            spec, data, outcome.features_shapes, self.label_shape(), outcome.outputs
         ).load()
         loaded.model = self.backend.placed(loaded.model)
         split = spec.key_train
@@ -354,22 +301,20 @@ class _Training:
         )  # fmt: skip
 
 
-def _bare(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else parts
-
-
-def _told(outcome: JobOutcome, device: devices.Device, seen: dict[str, float]) -> dict[str, Any]:
+def _device_facts(
+    outcome: JobOutcome, device: devices.Device, seen: dict[str, float]
+) -> dict[str, Any]:
     """Return what is recorded of the device: what the model was on, what the process had."""
     cpu = devices.CPU.label
     kind = (outcome.device or {}).get("device", cpu)
     on_own = cpu not in {kind, device.label}
     # Frameworks number the devices that they see from 0; the label is that of the machine.
-    told: dict[str, Any] = {"device": device.label if on_own else kind}
+    facts: dict[str, Any] = {"device": device.label if on_own else kind}
     if device.label != cpu:
-        told["slot"] = device.label
+        facts["slot"] = device.label
     if on_own and device.name:
-        told |= {"name": device.name, "uuid": device.uuid}
-    return told | seen
+        facts |= {"name": device.name, "uuid": device.uuid}
+    return facts | seen
 
 
 def _failure(

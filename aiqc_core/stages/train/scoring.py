@@ -1,4 +1,4 @@
-"""What a trained model says of each split: predictions, probabilities and metrics."""
+"""Predictions, probabilities and metrics of a trained model on one split."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import TrainingError
 from aiqc_core.stages.evaluate import curves, decode, metrics, units
 from aiqc_core.stages.preprocess.samples import Target
 from aiqc_core.stages.train import outputs as meaning
 from aiqc_core.stages.train.backends.arrays import as_array
-from aiqc_core.stages.train.spec import BINARY, REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ HALF = 0.5
 
 @dataclass(frozen=True, slots=True)
 class SplitScores:
-    """What a model says of one split.
+    """The predictions of one split, and how they score.
 
     Attributes:
         predictions: in the label's own values.
@@ -55,9 +55,8 @@ def score(
 
     Args:
         analysis_type: what was learned.
-        label: what was fitted on the label, or on the feature that is its own target; it
-            decodes.
-        raw: what `predict` gave: predictions, and probabilities or None.
+        label: what was fitted on the label, or on the feature that is its own target.
+        raw: predictions, and probabilities or None, as `predict` gives them.
         encoded: the split's label as the model saw it, `(samples, …)`.
         loss: of the algorithm's own loss on the split.
 
@@ -66,41 +65,30 @@ def score(
     """
     scored = (
         _regression(label, raw, encoded)
-        if analysis_type == REGRESSION or isinstance(label, Target)
-        else _classification(label, raw, encoded, binary=analysis_type == BINARY)
+        if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target)
+        else _classification(label, raw, encoded, binary=analysis_type == AnalysisType.BINARY)
     )
     notes = scored.notes if math.isfinite(loss) else scored.notes | {"loss": "the model diverged"}
     values = dict(sorted((scored.values | {"loss": loss}).items()))
     return SplitScores(scored.predictions, scored.probabilities, values, notes, scored.plot_data)
 
 
-def unjudged(
+def unscored(
     analysis_type: str,
     label: FittedLabel | Target,
     raw: tuple[Any, Any],
     label_shape: tuple[int, ...],
 ) -> SplitScores:
-    """Return the predictions of samples whose label is not known, without metrics.
-
-    Args:
-        analysis_type: what was learned.
-        label: see `score`.
-        raw: see `score`.
-        label_shape: of what the model gives for one sample.
-
-    Raises:
-        TrainingError: predictions or probabilities that cannot be such.
-    """
-    if analysis_type == REGRESSION or isinstance(label, Target):
+    """Return the predictions of unlabelled samples; arguments and errors as `score`."""
+    if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target):
         predicted = units.decoded(label, _shaped(raw[0], (len(raw[0]), *label_shape)))
         unknown = units.unknown(predicted)
-        said = f"{unknown} of {predicted.size} values are not finite"
-        return SplitScores(
-            _shown(predicted), None, {}, {"predictions": said} if unknown else {}, None
-        )
+        note = f"{unknown} of {predicted.size} values are not finite"
+        notes = {"predictions": note} if unknown else {}
+        return SplitScores(_shown(predicted), None, {}, notes, None)
     classes = label.classes or ()
     predicted, probabilities = decode.checked_classes(
-        *raw, len(classes), binary=analysis_type == BINARY
+        *raw, len(classes), binary=analysis_type == AnalysisType.BINARY
     )
     return SplitScores(decode.to_classes(predicted, classes), probabilities, {}, {}, None)
 
@@ -116,37 +104,35 @@ def predict(
 ) -> tuple[Any, Any]:
     """Return predictions, with probabilities for a classification.
 
-    Args:
-        analysis_type: what was learned.
-        fn_predict: the user's; by default binary p > 0.5, multi argmax, regression the output.
-        model: the trained model.
-        batches: the split's features in batches, as `fn_predict` takes them.
-        outputs: runs the model over the whole split.
-        kind: returns what the outputs of a classifier mean; see `meaning.Meaning`.
+    By default a prediction is binary p > 0.5, multi argmax, and for a regression the output.
+    `batches` hold the split's features as `fn_predict` takes them, `outputs` runs the model over
+    the whole split, and `kind` returns what the outputs mean; see `outputs.Meaning`.
     """
     if fn_predict is not None:
-        given = [_asked(fn_predict, model, batch) for batch in batches]
-        predictions = np.concatenate([p for p, _ in given])
-        if analysis_type == REGRESSION:
+        pairs = [_predicted(fn_predict, model, batch) for batch in batches]
+        predictions = np.concatenate([p for p, _ in pairs])
+        if analysis_type == AnalysisType.REGRESSION:
             return predictions, None
-        told = [probabilities for _, probabilities in given if probabilities is not None]
-        if len(told) < len(given):
+        probabilities = [p for _, p in pairs if p is not None]
+        if len(probabilities) < len(pairs):
             raise TrainingError("fn_predict: return (predictions, probabilities) to classify.")
-        return predictions, np.concatenate(told)
+        return predictions, np.concatenate(probabilities)
     output = outputs().astype(np.float64)
-    if analysis_type == REGRESSION:
+    if analysis_type == AnalysisType.REGRESSION:
         return output, None
     output = output.reshape(len(output), -1)
-    if analysis_type == BINARY:
+    if analysis_type == AnalysisType.BINARY:
         probabilities = meaning.of_one_class(output, kind(output))
         return (probabilities > HALF).astype(np.int64), probabilities
     return output.argmax(axis=1), meaning.distributions(output, kind(output))
 
 
-def _asked(
+def _predicted(
     fn_predict: Callable[..., Any], model: Any, batch: Any
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    predictions, probabilities = _pair(fn_predict(model, batch))
+    returned = fn_predict(model, batch)
+    is_pair = isinstance(returned, tuple) and len(returned) == 2  # noqa: PLR2004
+    predictions, probabilities = returned if is_pair else (returned, None)
     count = len(batch[0] if isinstance(batch, list) else batch)
     for name, part in (("predictions", predictions), ("probabilities", probabilities)):
         shape = as_array(part).shape
@@ -155,12 +141,6 @@ def _asked(
                 f"fn_predict: {name} have shape {shape} for {count} samples; give one for each."
             )
     return as_array(predictions), None if probabilities is None else as_array(probabilities)
-
-
-def _pair(returned: Any) -> tuple[Any, Any]:
-    if isinstance(returned, tuple) and len(returned) == 2:  # noqa: PLR2004 - a pair
-        return returned
-    return returned, None
 
 
 def _classification(
@@ -192,9 +172,9 @@ def _regression(
     values, notes, decoded = dict(scores.values), dict(scores.notes), predicted
     if units.is_encoded(label):
         decoded, original = units.decoded(label, predicted), units.decoded(label, truth)
-        original, said = units.numeric(original, decoded)
+        original, numbers = units.numeric(original, decoded)
         if original.size:
-            in_units = metrics.regression(original, said)
+            in_units = metrics.regression(original, numbers)
             values |= {f"{name}_decoded": value for name, value in in_units.values.items()}
             notes |= {f"{name}_decoded": reason for name, reason in in_units.notes.items()}
     return SplitScores(_shown(decoded), None, values, notes, None)

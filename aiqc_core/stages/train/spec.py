@@ -1,4 +1,4 @@
-"""What goes into a training and what comes out of it, as values that cross processes."""
+"""The specification and the outcome of a training, as values that cross processes."""
 
 from __future__ import annotations
 
@@ -14,39 +14,32 @@ if TYPE_CHECKING:
     from aiqc_core.stages.preprocess.samples import Target
 
 LASTING = ("exception", "bad_result", "exit")  # follow from the code and the data
-BINARY, MULTI, REGRESSION = "classification_binary", "classification_multi", "regression"
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """All that one training needs; no database is needed beside it.
+    """All that one training needs, without a database.
 
     Attributes:
-        job_id: whose training it is.
+        job_id: the Job that is trained.
         repeat_index: which repeat of it.
         name: for logs.
         library: `'keras'` or `'pytorch'`.
-        analysis_type: what is learned.
+        analysis_type: a value of `AnalysisType`.
         functions: `{role: payload of functions.capture}`, None where the default is used.
-        hyperparameters: what the functions get.
         seed: of every draw.
         samples: `{split: folder of the cache}`, the training split first.
-        key_train: the split that trains.
         key_evaluation: the split that judges training, if any.
-        feature_count: how many features there are.
         label: what was fitted on the label, or on the feature that is its own target.
-        feature_columns: the encoded columns of each feature.
         column_groups: for each feature `{column: encoded positions}`; None skips its importance.
         permute_count: permutations of each column for its importance.
         sources: the text of the functions, so that tracebacks show their lines.
         threads: of the framework, fixed so that sums come out the same everywhere.
         checkpoint: the folder of this training's checkpoint; None keeps none.
-        checkpoint_seconds: between two checkpoints; None writes none, but goes on from one that is
-            there.
+        checkpoint_seconds: between two checkpoints; None writes none, but resumes from one.
         pruner: `functions.capture` of `pruner(history, rivals)`, which may stop a training early.
         rivals: histories of the trainings recorded already, for the pruner.
-        outputs: what the user says that a classifier gives: `'probabilities'` or `'logits'`; None
-            leaves it to the model's last activation.
+        outputs: `'probabilities'` or `'logits'` of a classifier, where the user states it.
     """
 
     job_id: int
@@ -62,7 +55,6 @@ class JobSpec:
     key_evaluation: str | None
     feature_count: int
     label: FittedLabel | Target
-    feature_columns: tuple[tuple[str, ...], ...]
     column_groups: tuple[dict[str, tuple[int, ...]] | None, ...]
     permute_count: int
     threads: int = 1
@@ -93,7 +85,6 @@ class Failure:
     error: BaseException | None = field(default=None, compare=False, repr=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Leave the error behind."""
         return (type(self), (self.kind, self.message, self.traceback))
 
     @property
@@ -104,7 +95,7 @@ class Failure:
 
 @dataclass(slots=True)
 class JobOutcome:
-    """What came of one training; of a failed one only the failure and the times.
+    """The results of one training; of a failed one only the failure and the times.
 
     Attributes:
         predictions: `{split: decoded predictions}`.
@@ -113,16 +104,14 @@ class JobOutcome:
         metric_notes: `{split: {metric: reason}}` where a value is NaN or by convention.
         feature_importance: `{feature index: {column: {median, loss_impacts}}}`.
         diverged: whether a loss or a prediction is not finite.
-        pruned: whether the pruner told the training to stop, at its last epoch or before it.
-        stopped: what ended it before its last epoch: `'pruner'`, or `'callback'`, a rule of the
-            user's own; None where it ran to its end.
-        seconds: by phase: load, build, train, evaluate, permute, save; of a clock that never goes
-            back.
-        device: what it trained on: `device` (`'cpu'`, `'cuda:0'`), `slot`, the device that its
-            process had, where it had one; with NVIDIA's driver `name`, `uuid`,
-            `utilisation_percent` (mean) and `peak_memory_mb` of the device.
+        pruned: whether the pruner stopped the training, at its last epoch or before it.
+        stopped: what ended it before its last epoch: `'pruner'`, or `'callback'` of the user's.
+        seconds: by phase (load, build, train, evaluate, permute, save), by a monotonic clock.
+        device: what it trained on: `device` (`'cpu'`, `'cuda:0'`), `slot`, the device of its
+            process, if any; with NVIDIA's driver `name`, `uuid`, `utilisation_percent` (mean) and
+            `peak_memory_mb` of the device.
         time_succeeded: the start and the seconds since, so that it is never before the start.
-        outputs: what the model's outputs mean: `kind` and `how` that is known; see `meaning`.
+        outputs: `kind` and `how` of `outputs.Meaning`.
     """
 
     job_id: int

@@ -1,8 +1,8 @@
-"""That the model that is stored is the model that was scored.
+"""Check that the model that is stored is the model that was scored.
 
-Before a training, the untrained model is saved, loaded and asked once, so that what cannot be
-stored is refused before an hour is spent. After it, the stored model is loaded as it will be for
-predictions, and has to predict a sample of the rows as they were scored.
+Before training, the untrained model is saved, loaded and run once, so that a model that cannot be
+stored is refused early. After it, the stored model is loaded as for predictions, and has to
+predict a sample of the rows as they were scored.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FEW, SAMPLE, FIRST = 4, 64, 1000
 RELATIVE = 1e-4  # of the largest value; the same code gives the same, but for the order of sums
 ROUNDING = 20.0  # times that, where a device computes batches of other sizes in another way
 OTHER_CLASSES = 1  # of the sample, where a probability is at the threshold
-ALIKE = 0.3  # the cosine of the angle between weights; a model made anew is at right angles
+ALIKE = 0.3  # the cosine of the angle between weights; a newly made model is at right angles
 _rehearsed: set[str] = set()
 
 
@@ -46,16 +46,10 @@ def rehearse(
     backend: Backend, spec: JobSpec, label_shape: tuple[int, ...],
     parts: tuple[Any, Any, Any], arrays: Sequence[NDArray[Any]],
 ) -> None:  # fmt: skip
-    """Save, load and ask an untrained model; it and the generators are left as they are.
+    """Save, load and run an untrained model, which stays as it is, as do the generators.
 
-    Once in a process for each Algorithm, shapes and, where it costs little, hyperparameters.
-
-    Args:
-        backend: its framework.
-        spec: of the training.
-        label_shape: of what the model gives for one sample.
-        parts: the model, its optimizer and its loss.
-        arrays: the features that train.
+    This is done once in a process for each Algorithm, shapes and, where it costs little,
+    hyperparameters. `parts` are the model, its optimizer and its loss.
 
     Raises:
         TrainingError: it cannot be stored, or what is loaded again predicts something else.
@@ -63,7 +57,10 @@ def rehearse(
     shapes = [array.shape[1:] for array in arrays]
     given = shapes[0] if len(shapes) == 1 else shapes
     varied = spec.hyperparameters if backend.rehearses_hyperparameters else None
-    key = _digest(spec, given, label_shape, varied)
+    digest = hashlib.sha256(repr((spec.library, given, label_shape, varied)).encode())
+    for role in ("fn_build", "fn_optimize", "fn_lose"):
+        digest.update(role.encode() + (spec.functions.get(role) or b""))
+    key = digest.hexdigest()
     if key in _rehearsed:
         return
 
@@ -77,7 +74,8 @@ def rehearse(
         if not near(expected, found):
             raise TrainingError(
                 "fn_build: an untrained model that is saved and loaded again predicts "
-                f"{_one(found)}, the model itself {_one(expected)}. {_explained(lost, backend)}"
+                f"{_shown(found[0])}, the model itself {_shown(expected[0])}. "
+                f"{_explained(lost, backend)}"
             )
     _rehearsed.add(key)
 
@@ -88,16 +86,9 @@ def stored(
     sizes: Any,
     verify: Callable[[bytes], None],
 ) -> bytes:
-    """Return a trained model as bytes that load as the model that was scored.
+    """Return a trained model as the first bytes that pass `verify`; raise where none does.
 
-    Args:
-        backend: its framework.
-        parts: the model as `fn_train` returned it, and its optimizer.
-        sizes: what `Backend.sizes` gave of the model before the training.
-        verify: loads the bytes and compares.
-
-    Raises:
-        TrainingError: none of its forms does.
+    `parts` are the model and its optimizer, `sizes` what `Backend.sizes` gave before the training.
     """
     first: TrainingError | None = None
     for data in backend.stored_forms(*parts, sizes):
@@ -119,16 +110,10 @@ def refuse_other(
     label_shape: tuple[int, ...],
     outside: Sequence[str] = (),
 ) -> str | None:
-    """Make sure that a loaded model predicts rows as they were scored.
+    """Make sure that a loaded model predicts a split's rows as `trained` was scored.
 
-    Args:
-        backend: the framework.
-        trained: the model that was scored.
-        loaded: the model that was stored.
-        arrays: the features of a split.
-        scored: its predictions and probabilities.
-        label_shape: of what the model gives for one sample.
-        outside: what `fn_train` set for the process, which is put back by now.
+    `scored` are the predictions and probabilities of `arrays`; `outside` is what `fn_train` set
+    for the process, which is restored by now.
 
     Returns:
         A note on a model that gives something else each time, or for a row beside other rows.
@@ -165,14 +150,11 @@ def refuse_other(
             "training=self.training, is a number drawn in forward, or does it count its calls?"
         )
     if _same(again, found):
-        said, sure = ask(loaded, features=list(arrays))
-        if _same(expected, (said[rows], None if sure is None else sure[rows])):
-            rounding = _same(expected, found, ROUNDING)
-            return (
-                None
-                if rounding
-                else ("what the model gives for a row depends on the other rows of its batch.")
-            )
+        predicted, shares = ask(loaded, features=list(arrays))
+        if _same(expected, (predicted[rows], None if shares is None else shares[rows])):
+            if _same(expected, found, ROUNDING):
+                return None
+            return "what the model gives for a row depends on the other rows of its batch."
     raise TrainingError(
         "the stored model is not the one that was scored: loaded again, it predicts "
         f"{_first_apart(found, expected)} was scored. {lost()}"
@@ -196,27 +178,22 @@ def near(expected: Any, found: Any, slack: float = 1.0) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """What tells some weights from others.
-
-    Attributes:
-        digest: of all of them.
-        some: the first of each.
-    """
+    """A digest of all weights, and the first numbers of each."""
 
     digest: int
     some: NDArray[np.float64]
 
     @classmethod
     def of(cls, weights: Sequence[NDArray[Any]]) -> Sketch:
-        """Return that of weights."""
+        """Return the sketch of weights."""
         digest = 0
         for each in weights:
             digest = zlib.crc32(np.ascontiguousarray(each).tobytes(), digest)
         first = [np.ravel(each)[:FIRST].astype(np.float64) for each in weights]
         return cls(digest, np.concatenate([np.zeros(0), *first]))
 
-    def alike(self, other: Sketch) -> bool:
-        """Say whether training may have made these weights of the others: they point their way."""
+    def resembles(self, other: Sketch) -> bool:
+        """Say whether training may have made these weights of the others: their angle is small."""
         one, two = self.some, other.some
         if one.shape != two.shape:
             return True
@@ -227,13 +204,9 @@ class Sketch:
 
 
 def untrained(backend: Backend, before: Sketch, given: Any, model: Any) -> str | None:
-    """Return a note on a model that training has not changed.
+    """Return a note where `model`, which `fn_train` returned for `given`, was not trained.
 
-    Args:
-        backend: the framework.
-        before: of the weights that training might have moved.
-        given: the model that `fn_train` was given.
-        model: the one that it returned.
+    `before` is of the weights that training might have moved.
     """
     after = Sketch.of(backend.learning(model, None))
     if before.some.size and after.digest == before.digest:
@@ -244,7 +217,7 @@ def untrained(backend: Backend, before: Sketch, given: Any, model: Any) -> str |
         )
     if before.some.size and model is not given and not backend.has_stepped(model):
         trained = Sketch.of(backend.learning(given, None))
-        if not (after.alike(before) or after.alike(trained)):
+        if not (after.resembles(before) or after.resembles(trained)):
             return (
                 "fn_train returns another model than the one it was given, and nothing shows that "
                 "this one was trained. Return the model that was trained."
@@ -253,23 +226,15 @@ def untrained(backend: Backend, before: Sketch, given: Any, model: Any) -> str |
 
 
 def keep(backend: Backend, model: Any, name: str) -> Path | None:
-    """Write the weights of a model that was trained and could not be judged or stored.
+    """Write the weights of a model that was trained and could not be scored or stored.
 
-    Returns:
-        The file; None where nothing could be written.
+    Return the file; None where nothing could be written.
     """
     for folder in config.spill_paths():
         with suppress(Exception):  # it comes on top of an error, which it must not hide
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return backend.keep(model, folder / name)
     return None
-
-
-def _digest(spec: JobSpec, *rest: Any) -> str:
-    digest = hashlib.sha256(repr((spec.library, *rest)).encode())
-    for role in ("fn_build", "fn_optimize", "fn_lose"):
-        digest.update(role.encode() + (spec.functions.get(role) or b""))
-    return digest.hexdigest()
 
 
 def _same(expected: tuple[Any, Any], found: tuple[Any, Any], slack: float = 1.0) -> bool:
@@ -286,10 +251,6 @@ def _first_apart(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:
     rows = np.flatnonzero((got != was).reshape(len(got), -1).any(axis=1))
     row = int(rows[0]) if len(rows) else 0
     return f"{_shown(got[row])} where {_shown(was[row])}"
-
-
-def _one(values: NDArray[Any]) -> str:
-    return _shown(np.asarray(values)[0])
 
 
 def _shown(value: Any) -> str:

@@ -1,18 +1,21 @@
-"""A model with all that turns what it gives into predictions, just trained or loaded again."""
+"""A model in use, just trained or loaded again, and what turns its outputs into predictions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import TrainingError
+from aiqc_core.seeds import derive
+from aiqc_core.stages.evaluate.importance import permutation_importance
 from aiqc_core.stages.train import scoring
 from aiqc_core.stages.train.backends.base import Backend, get_backend
 from aiqc_core.stages.train.functions import capture as functions
 from aiqc_core.stages.train.outputs import STATED, Meaning, meaning
-from aiqc_core.stages.train.spec import REGRESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from aiqc_core.stages.preprocess.pipeline import FittedLabel
     from aiqc_core.stages.preprocess.samples import Target
     from aiqc_core.stages.train.scoring import SplitScores
+    from aiqc_core.stages.train.spec import JobSpec
 
     # The samples part by part, each part an array a feature; it is walked more than once.
     Parts = Iterable[list[NDArray[Any]]]
@@ -32,14 +36,11 @@ class Judge:
     """A model in use.
 
     Attributes:
-        backend: its framework.
-        model: the model.
         loser: the algorithm's own loss.
         fn_predict: the user's function; None for the default.
-        analysis_type: what was learned.
         label: what was fitted on the label, or on the feature that is its own target.
-        stated: what the user says that the outputs are; None where nothing was said.
-        meaning: what they are. Where it is not given, the first samples that are predicted decide.
+        stated: what the user says that the outputs are, if anything.
+        meaning: what they are; where it is not given, the first samples that are predicted decide.
     """
 
     backend: Backend
@@ -52,11 +53,7 @@ class Judge:
     meaning: Meaning | None = None
 
     def score(self, parts: Parts, encoded: NDArray[Any]) -> SplitScores:
-        """Return predictions and how right they are.
-
-        Args:
-            parts: the samples, in order.
-            encoded: their label as the model sees it, `(samples, …)`.
+        """Return predictions and their metrics; `encoded` is the label as the model sees it.
 
         Raises:
             TrainingError: what the model gives is no prediction.
@@ -70,14 +67,26 @@ class Judge:
         return scoring.score(self.analysis_type, self.label, raw, encoded, loss)
 
     def predict(self, parts: Parts, label_shape: tuple[int, ...]) -> SplitScores:
-        """Return predictions of samples whose label is not known; there are no metrics.
-
-        Args:
-            parts: the samples, in order.
-            label_shape: of what the model gives for one sample.
-        """
+        """Return predictions of unlabelled samples, `label_shape` for each, without metrics."""
         raw = self._predictions(parts, lambda: self._outputs(parts))
-        return scoring.unjudged(self.analysis_type, self.label, raw, label_shape)
+        return scoring.unscored(self.analysis_type, self.label, raw, label_shape)
+
+    def importance(
+        self, arrays: list[NDArray[Any]], encoded: NDArray[Any], spec: JobSpec, permute_count: int
+    ) -> dict[int, dict[str, dict[str, Any]]]:
+        """Return how much the loss grows when a column is permuted; see `permutation_importance`.
+
+        The permutations follow from the training's seed.
+        """
+        backend = self.backend
+        (target,) = backend.from_arrays([encoded])
+        return permutation_importance(
+            arrays,
+            spec.column_groups,
+            lambda parts: backend.loss(self.model, self.loser, backend.from_arrays(parts), target),
+            permute_count=permute_count,
+            seed=derive(spec.seed, "permute"),
+        )
 
     def _outputs(self, parts: Parts) -> NDArray[Any]:
         given = [self.backend.outputs(self.model, features) for features in self._copies(parts)]
@@ -85,31 +94,21 @@ class Judge:
 
     def _predictions(self, parts: Parts, outputs: Callable[[], NDArray[Any]]) -> tuple[Any, Any]:
         with self.backend.in_use(self.model):
+            batches = (self.backend.batches(self.model, part) for part in self._copies(parts))
             return scoring.predict(
-                self.analysis_type,
-                self.fn_predict,
-                self.model,
-                (
-                    b
-                    for part in self._copies(parts)
-                    for b in self.backend.batches(self.model, part)
-                ),
-                outputs,
-                kind=lambda output: self._kind(parts, output),
-            )
+                self.analysis_type, self.fn_predict, self.model, chain.from_iterable(batches),
+                outputs, kind=lambda output: self._kind(parts, output),
+            )  # fmt: skip
 
     def _kind(self, parts: Parts, output: NDArray[Any]) -> str | None:
         """Return what the outputs mean; see `meaning`."""
         if self.meaning is None:
             last = None
-            if self.analysis_type != REGRESSION and self.stated is None:
+            if self.analysis_type != AnalysisType.REGRESSION and self.stated is None:
                 last = self.backend.last_activation(self.model, next(self._copies(parts)))
+            takes = self.backend.loss_takes(self.loser)
             self.meaning = meaning(
-                self.analysis_type,
-                output,
-                stated=self.stated,
-                said=last,
-                taken=self.backend.loss_takes(self.loser),
+                self.analysis_type, output, stated=self.stated, last=last, taken=takes
             )
         return self.meaning.kind
 
@@ -120,20 +119,13 @@ class Judge:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """All that it takes to use a model that was trained earlier; no database beside it.
+    """All that it takes to use a model that was trained earlier; see `JobSpec`.
 
     Attributes:
-        library: `'keras'` or `'pytorch'`.
-        analysis_type: what was learned.
-        functions: `{role: payload of functions.capture}`, None where the default is used.
-        hyperparameters: what the functions get.
         seed: of the training; `fn_build` draws the weights that the stored ones replace.
         model: the model as `Backend.save` gave it.
         features_shapes: of one sample, of each feature when there are several.
         label_shape: of what the model gives for one sample.
-        label: what was fitted on the label, or on the feature that is its own target.
-        sources: the text of the functions, so that tracebacks show their lines.
-        threads: of the framework, as in training, so that sums come out the same.
         outputs: what the training found that they are: `{kind, how}`; None of earlier versions.
     """
 
@@ -149,6 +141,17 @@ class StoredModel:
     sources: Mapping[str, str | None] = field(default_factory=dict)
     threads: int = 1
     outputs: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(
+        cls, spec: JobSpec, model: bytes, features_shapes: Any, label_shape: tuple[int, ...],
+        outputs: Mapping[str, Any] | None = None,
+    ) -> StoredModel:  # fmt: skip
+        """Return the model of a training."""
+        return cls(
+            spec.library, spec.analysis_type, spec.functions, spec.hyperparameters, spec.seed,
+            model, features_shapes, label_shape, spec.label, spec.sources, spec.threads, outputs,
+        )  # fmt: skip
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
@@ -180,14 +183,10 @@ class StoredModel:
     def score(
         self, parts: Parts, encoded: NDArray[Any] | None = None, judge: Judge | None = None
     ) -> SplitScores:
-        """Predict samples, and judge the predictions where their label is known.
+        """Predict samples, and score the predictions where `encoded`, their label, is known.
 
-        The process is left as it was: generators, thread counts, memory.
-
-        Args:
-            parts: the samples, in order.
-            encoded: their label as the model sees it, None when it is not known.
-            judge: the model, when it is loaded already.
+        The process is left as it was: generators, thread counts, memory. `judge` is the model
+        where it is loaded already.
         """
         with get_backend(self.library).isolated(self.threads):
             used = judge or self.load()
@@ -218,7 +217,7 @@ def makers(
     backend: Backend, user: Mapping[str, Any], features_shapes: Any, label_shape: tuple[int, ...],
     hyperparameters: Mapping[str, Any],
 ) -> tuple[Callable[[], Any], Callable[[Any], Any]]:  # fmt: skip
-    """Return what makes the model again, ready for stored weights, and what its optimizer."""
+    """Return functions that make the model again, ready for stored weights, and its optimizer."""
     return (
         lambda: backend.rebuilt(
             user["fn_build"](features_shapes, label_shape, **hyperparameters),

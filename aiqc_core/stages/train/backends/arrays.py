@@ -1,4 +1,4 @@
-"""Every way from what a framework, or a user, gives to numpy."""
+"""Convert what a framework or a user gives to numpy arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def as_array(value: Any) -> NDArray[Any]:
-    """Return numbers as an array in memory, whatever holds them.
+    """Return numbers as an array in memory.
 
     Takes tensors of PyTorch (with gradients, on a device, sparse, quantised, conjugated, of any
     floating type), tensors and variables of TensorFlow and Keras, lists of such, and all that
@@ -20,8 +20,8 @@ def as_array(value: Any) -> NDArray[Any]:
     their numbers.
     """
     if isinstance(value, list | tuple):
-        parts = [as_array(part) for part in value]
-        return np.stack(parts) if parts and _is_framework(value[0]) else np.asarray(value)
+        is_framework = value and (hasattr(value[0], "detach") or hasattr(value[0], "numpy"))
+        return np.stack([as_array(part) for part in value]) if is_framework else np.asarray(value)
     if hasattr(value, "detach") and hasattr(value, "resolve_conj"):
         return _of_torch(value)
     if hasattr(value, "sparse_shape") or type(value).__name__ in {"SparseTensor", "RaggedTensor"}:
@@ -30,7 +30,9 @@ def as_array(value: Any) -> NDArray[Any]:
         for way in ("numpy", "toarray"):  # of TensorFlow, of scipy
             if hasattr(value, way):
                 value = getattr(value, way)()
-    return _known(np.asarray(value))
+    array = np.asarray(value)
+    # bfloat16 and float8, which other packages add to numpy
+    return array.astype(np.float32) if array.dtype.kind == "V" and not array.dtype.names else array
 
 
 def _of_torch(value: Any) -> NDArray[Any]:
@@ -50,12 +52,3 @@ def _dense(value: Any) -> NDArray[Any]:
     if type(value).__name__ == "RaggedTensor":
         return value.to_tensor().numpy()
     return tf.sparse.to_dense(value).numpy()
-
-
-def _known(array: NDArray[Any]) -> NDArray[Any]:
-    """Widen the types that other packages add to numpy, bfloat16 and float8, to float32."""
-    return array.astype(np.float32) if array.dtype.kind == "V" and not array.dtype.names else array
-
-
-def _is_framework(value: Any) -> bool:
-    return hasattr(value, "detach") or hasattr(value, "numpy")

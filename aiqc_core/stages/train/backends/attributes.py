@@ -1,4 +1,4 @@
-"""What a model holds beside its weights, compared between the trained and the loaded one."""
+"""Compare what the trained and the loaded model hold beside their weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from aiqc_core.stages.train.backends.arrays import as_array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
 PLAIN = str | bytes | bool | int | float | complex | type(None) | np.generic
 SHOWN = 40
@@ -40,27 +40,15 @@ def equal(one: Any, other: Any) -> bool:
     for kind, rule in _RULES:
         if isinstance(one, kind):
             return rule(one, other)
-    if hasattr(one, "state_dict") or hasattr(one, "get_weights"):  # a layer in a list, say
-        return _same_weights(one, other)
+    for read in ("state_dict", "get_weights"):  # of a layer in a list, say
+        if hasattr(one, read):
+            return equal(getattr(one, read)(), getattr(other, read)())
     return _same_numbers(one, other)
-
-
-def _same_mapping(one: Mapping[Any, Any], other: Mapping[Any, Any]) -> bool:
-    return list(one) == list(other) and all(equal(v, other[k]) for k, v in one.items())
-
-
-def _same_sequence(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    return len(one) == len(other) and all(map(equal, one, other))
 
 
 def _same_value(one: Any, other: Any) -> bool:
     missing = one != one and other != other  # noqa: PLR0124 - NaN
     return bool(one == other or missing)
-
-
-def _same_weights(one: Any, other: Any) -> bool:
-    read = "state_dict" if hasattr(one, "state_dict") else "get_weights"
-    return equal(getattr(one, read)(), getattr(other, read)())
 
 
 def _same_numbers(one: Any, other: Any) -> bool:
@@ -74,8 +62,8 @@ def _same_numbers(one: Any, other: Any) -> bool:
 
 _RULES: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
     (PLAIN | set | frozenset, _same_value),
-    (Mapping, _same_mapping),
-    (list | tuple, _same_sequence),
+    (Mapping, lambda a, b: list(a) == list(b) and all(equal(v, b[k]) for k, v in a.items())),
+    (list | tuple, lambda a, b: len(a) == len(b) and all(map(equal, a, b))),
     (types.FunctionType, lambda one, other: one.__code__ == other.__code__),
 )
 

@@ -1,4 +1,4 @@
-"""What the last steps of a model say of its outputs: the graphs of all frameworks, one rule."""
+"""Conclude from the last steps of a model's graph, of any framework, what its outputs mean."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ TURNS = {"exp": -1, "log": 1}
 TURNED = {(PROBABILITIES, 1): LOGS, (LOGS, -1): PROBABILITIES}
 
 
-def said(last: Any, of: Callable[[Any], tuple[str, Sequence[Any]]]) -> str | None:
-    """Return what the steps behind an output say of its meaning.
+def meaning_of(last: Any, of: Callable[[Any], tuple[str, Sequence[Any]]]) -> str | None:
+    """Return what the steps behind an output say that it means.
 
     Args:
         last: the step that made the output.

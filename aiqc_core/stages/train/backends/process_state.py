@@ -1,8 +1,9 @@
-"""What user code sets for the whole process: put back after a Job, and to check its model."""
+"""Process-wide settings and generators: restored after a Job and to check its model."""
 
 from __future__ import annotations
 
 import os
+import random
 import sys
 import types
 from contextlib import contextmanager
@@ -26,14 +27,9 @@ OF_NUMPY: Setting = (np.geterr, lambda how: np.seterr(**how))
 
 
 class ProcessState:
-    """The environment, the settings of a framework, and what is in its modules, at one moment.
-
-    Args:
-        settings: of the framework, how each is read and set.
-    """
+    """The environment, the settings of a framework, and what is in its modules, at one moment."""
 
     def __init__(self, settings: Sequence[Setting]) -> None:
-        """Remember it."""
         self.settings = [(change, read()) for read, change in [*settings, OF_NUMPY]]
         self.environment = dict(os.environ)
         self.modules = {
@@ -41,12 +37,13 @@ class ProcessState:
         }
 
     def changed(self) -> list[str]:
-        """Return what of the environment and the modules is another by now, for people."""
-        said = [f"os.environ[{name!r}] (set in training)" for name in self._variables()]
-        return said + [f"{module}.{name} (set in training)" for module, name in self._attributes()]
+        """Describe what differs by now in the environment and the modules."""
+        names = [f"os.environ[{name!r}]" for name in self._variables()]
+        names += [f"{module}.{name}" for module, name in self._attributes()]
+        return [f"{name} (set in training)" for name in names]
 
     def put_back(self) -> None:
-        """Let all be as it was."""
+        """Restore this state."""
         for change, value in self.settings:
             change(value)
         for name in self._variables():
@@ -78,14 +75,23 @@ class ProcessState:
         ]
 
 
+def generators() -> dict[str, Any]:
+    """Return the states of the generators of Python and numpy, as JSON can hold them."""
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - user code draws from this one
+    return {"python": random.getstate(), "numpy": [kind, np.asarray(keys).tolist(), *rest]}
+
+
+def restore_generators(states: dict[str, Any]) -> None:
+    """Set the generators to what `generators` returned."""
+    version, inner, gauss = states["python"]
+    random.setstate((version, tuple(inner), gauss))
+    kind, keys, *rest = states["numpy"]
+    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+
+
 @contextmanager
 def kept(settings: Sequence[Setting], during: ProcessState | None = None) -> Generator[None]:
-    """Let a block set what it wants for the whole process; afterwards all is as it was.
-
-    Args:
-        settings: see `ProcessState`.
-        during: what the block begins in; the present state where it is None.
-    """
+    """Restore the process after a block, which begins in the state `during` where one is given."""
     before = ProcessState(settings)
     try:
         if during is not None:

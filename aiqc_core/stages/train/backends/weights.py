@@ -18,11 +18,7 @@ KERAS_OPTIMIZER = "optimizer"
 
 
 def weights_of(library: str, data: bytes) -> dict[str, NDArray[Any]]:
-    """Return the weights of a stored model by name; what its optimizer keeps is left out.
-
-    Args:
-        library: `'keras'` or `'pytorch'`.
-        data: what `Backend.save` gave.
+    """Return the weights of a model that `Backend.save` gave, by name, without its optimizer's.
 
     Raises:
         TrainingError: the bytes are damaged.

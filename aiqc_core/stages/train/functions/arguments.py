@@ -1,4 +1,4 @@
-"""Whether hyperparameters go with the arguments of the functions that are to take them."""
+"""Check that hyperparameters fit the arguments of the functions that take them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,15 @@ OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def refuse_unfit(functions: Mapping[str, Any], hyperparameters: Collection[str]) -> None:
-    """Refuse hyperparameters with which no call of the functions can succeed.
+    """Raise AlgorithmError for hyperparameters with which no call of the functions can succeed.
 
-    Args:
-        functions: the user's by role; None where the default is used.
-        hyperparameters: their names.
-
-    Raises:
-        AlgorithmError: one has the name of an argument that each call gives by position
-            (`model`) or none, or a function needs one that is not there.
+    One has no name, or that of an argument that each call gives by position (`model`), or a
+    function needs one that is missing. `functions` are by role, None where the default is used.
     """
     if nameless := [name for name in hyperparameters if not name.strip()]:
-        message = f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
-        raise AlgorithmError(message)
+        raise AlgorithmError(
+            f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
+        )
     for role, function in functions.items():
         if isinstance(function, types.FunctionType) and "**hp" in SIGNATURES[role]:
             _refuse_for(role, function, hyperparameters)

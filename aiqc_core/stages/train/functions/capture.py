@@ -1,4 +1,4 @@
-"""Functions of users as bytes: captured by value, so that they run anywhere and years later."""
+"""Store functions of users as bytes, by value, so that they run anywhere and years later."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ SIGNATURES = {
     "fn_lose": ("**hp",),
     "fn_optimize": ("**hp",),
 }  # fmt: skip
+ROLES = tuple(SIGNATURES)
 _ALSO = {"fn_optimize": " or, for PyTorch, fn_optimize(model, **hp)"}
 
 
@@ -74,39 +75,41 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
 
 
 def refuse_no_function(role: str, fn: Any) -> None:
-    """Refuse what is no function, or takes other arguments than its role asks for.
-
-    Args:
-        role: a key of `SIGNATURES`.
-        fn: made by `def` or `lambda`.
-
-    Raises:
-        AlgorithmError: it is not.
-    """
+    """Raise AlgorithmError for what is no function, or takes other arguments than its role."""
     if not isinstance(fn, types.FunctionType):
-        message = (
+        raise AlgorithmError(
             f"{role}: {fn!r} is a {type(fn).__name__}; give a function made by def or lambda. "
             f"Wrap it: def {_wanted(role)}: …"
         )
-        raise AlgorithmError(message)
-    _refuse_other_arguments(role, fn)
+    signature = inspect.signature(fn)
+    names = [name for name in SIGNATURES[role] if name != "**hp"]
+    takes_hp = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    wants_hp = len(names) < len(SIGNATURES[role])
+    try:
+        # A parameter beyond those of the role may be a hyperparameter, given by its name.
+        (signature.bind_partial if wants_hp else signature.bind)(*names)
+        positional_only = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
+        fits = (takes_hp or not wants_hp) and len(positional_only) <= len(names)
+    except TypeError:
+        fits = False
+    if not fits:
+        raise AlgorithmError(
+            f"{role}: takes {signature}; wanted is {_wanted(role)}{_ALSO.get(role, '')}."
+        )
 
 
 def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
-    """Return the function that `capture` stored; what it finds by a text is warned about.
+    """Return the function that `capture` stored; warn where it finds code by a text.
 
-    Unpickling runs code: the caller has checked where the bytes come from.
-
-    Args:
-        payload: the captured bytes; as `StoredCode` they tell which Python stored them.
-        source: the captured text; with it, tracebacks show the lines of the function.
+    Unpickling runs code: the caller has checked the origin of the bytes. With the captured text
+    `source`, tracebacks show the lines of the function.
 
     Raises:
         AlgorithmError: another version of Python stored it, or it cannot be unpickled.
     """
     stored = getattr(payload, "python", None)
     name = _called(source)
-    if byvalue.of_another_python(stored):  # whose bytecode may end this process
+    if byvalue.of_another_python(stored):  # other bytecode may end this process
         raise AlgorithmError(byvalue.unreadable(name, stored))
     try:
         function = byvalue.restored(payload)
@@ -134,27 +137,9 @@ def _wanted(role: str) -> str:
     return f"{role}({', '.join(SIGNATURES[role])})"
 
 
-def _refuse_other_arguments(role: str, fn: types.FunctionType) -> None:
-    signature = inspect.signature(fn)
-    names = [name for name in SIGNATURES[role] if name != "**hp"]
-    takes_hp = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
-    wants_hp = len(names) < len(SIGNATURES[role])
-    try:
-        # A parameter beyond those of the role may be a hyperparameter, given by its name.
-        (signature.bind_partial if wants_hp else signature.bind)(*names)
-        positional_only = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-        fits = (takes_hp or not wants_hp) and len(positional_only) <= len(names)
-    except TypeError:
-        fits = False
-    if not fits:
-        message = f"{role}: takes {signature}; wanted is {_wanted(role)}{_ALSO.get(role, '')}."
-        raise AlgorithmError(message)
-
-
 def _called(source: str | None) -> str:
     """Return what to call a function that cannot be read."""
-    lines = (line.strip() for line in (source or "").splitlines())
-    found = next(
-        (line for line in lines if line.startswith(("def ", "async def ", "lambda"))), None
-    )
+    lines = [line.strip() for line in (source or "").splitlines()]
+    starts = ("def ", "async def ", "lambda")
+    found = next((line for line in lines if line.startswith(starts)), None)
     return f"the stored function {found!r}" if found else "a stored function"

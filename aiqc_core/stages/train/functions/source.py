@@ -1,4 +1,4 @@
-"""The source text of a function, given only where it is the text that this function came from."""
+"""Find the source text of a function, and only the text that this function came from."""
 
 from __future__ import annotations
 import __future__
@@ -29,15 +29,15 @@ _Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 def source_of(function: Callable[..., object]) -> str | None:
     """Return the dedented source text of a function, or None when it cannot be known.
 
-    Of a decorated function it is the text below its decorators, which it shows too. The whole file
-    or cell is compiled and the function looked for in it, so that a file edited since its import,
-    or two lambdas on one line, never give the text of something else.
+    A decorated function has the text below its decorators, which it shows too. The whole file or
+    cell is compiled and the function looked for in it, so that a file edited since its import, or
+    two lambdas on one line, never give the text of something else.
     """
     inner: Any = inspect.unwrap(function)
-    found = _text(inner) if inner is not function else None
-    if found is not None and not found.lstrip().startswith("@"):
-        found = None  # it wraps a function that stands elsewhere: its own text is what runs
-    return found if found is not None else _text(function)
+    found = _text(inner)
+    if inner is function or (found is not None and found.lstrip().startswith("@")):
+        return found
+    return _text(function)  # it wraps a function that stands elsewhere: its own text is what runs
 
 
 def is_text_of(function: Callable[..., object], source: str) -> bool:
@@ -51,8 +51,7 @@ def is_text_of(function: Callable[..., object], source: str) -> bool:
 def show_lines(function: Callable[..., object], source: str) -> None:
     """Let tracebacks show the text of a function that was made from bytes.
 
-    Python looks lines up by the name of the file that the code names: the text is put there under
-    a name of its own, at the line numbers that the code carries.
+    The text is cached under a file name of its own, at the line numbers of the code.
     """
     if not isinstance(function, types.FunctionType):
         return
@@ -159,12 +158,15 @@ def _compiled(tree: ast.Module, code: types.CodeType) -> Iterator[types.CodeType
         posonlyargs=[], args=[ast.arg(n) for n in code.co_freevars], kwonlyargs=[],
         kw_defaults=[], defaults=[],
     )  # fmt: skip
-    body: list[ast.stmt] = [_bare(node) for node in tree.body]
+    body: list[ast.stmt] = tree.body
+    for node in body:
+        if isinstance(node, _Definition):
+            node.decorator_list = []  # these may need names that are not bound here
     own = [n.name for n in body if isinstance(n, _Definition) and n.name not in code.co_freevars]
     holder = code.co_qualname.rpartition(".")[0].rpartition(".")[2]
     if holder.isidentifier():  # private names carry the name of the class
         body = [ast.ClassDef(holder, [], [], body, [])]
-    elif own:  # who calls itself finds itself in its module
+    elif own:  # a recursive function finds itself in its module
         body = [ast.Global(own), *body]
     outer = ast.FunctionDef("outer", parameters, body, [])
     module = ast.fix_missing_locations(ast.Module([outer], type_ignores=[]))
@@ -175,12 +177,6 @@ def _compiled(tree: ast.Module, code: types.CodeType) -> Iterator[types.CodeType
     yield from (c for c in nested(compiled) if c.co_name == code.co_name)
 
 
-def _bare(node: ast.stmt) -> ast.stmt:
-    if isinstance(node, _Definition):  # decorators and annotations may need names we do not bind
-        node.decorator_list = []
-    return node
-
-
 def _is_rewritten(code: types.CodeType) -> bool:
     return "@pytest_ar" in code.co_names
 
@@ -188,7 +184,7 @@ def _is_rewritten(code: types.CodeType) -> bool:
 def _same(real: types.CodeType, compiled: types.CodeType) -> bool:
     """Say whether two codes do the same, and have the same docstring.
 
-    pytest rewrites `assert`: there, the names that the text uses have to be among the real ones.
+    pytest rewrites `assert`: there, the names in the text have to be among the real ones.
     """
     if _is_rewritten(real):
         arguments = compiled.co_argcount + compiled.co_kwonlyargcount

@@ -1,8 +1,8 @@
-"""The state of a training in the middle of it, kept on disk so that a killed Job goes on from it.
+"""Keep the state of an unfinished training on disk, so that a killed Job goes on from it.
 
-The runner opens a `Checkpoint` around `fn_train`. The training loops (`torch_fit`, the Keras
-callback) ask `active()` for it, `read()` where they begin, and `write()` after an epoch when it is
-`due()`. What the bytes mean is theirs; they must load without running code.
+`run` opens a `Checkpoint` around `fn_train`. The training loops (`torch.loop`, the Keras
+callback) get it by `active()`, `read()` it where they begin, and `write()` after an epoch when it
+is `due()`. They choose the bytes, which must load without running code.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import shutil
 import time
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from aiqc_core.stages.train.hooks.active import Active
 
 logger = logging.getLogger(__name__)
 
@@ -26,18 +22,14 @@ DIGEST_BYTES = 32
 
 
 class Checkpoint:
-    """The folder in which one training keeps its state; made by the first `write`.
+    """The folder in which one training keeps its state; the first `write` makes it.
 
-    A `fn_train` may run several loops, one after another. Each `read` begins a loop of its own
-    with a file of its own, in order, so that no loop takes another's state.
-
-    Args:
-        folder: of this training and no other.
-        seconds: between two writes, 0 for every epoch; None never writes, but still resumes.
+    A `fn_train` may run several loops, one after another. Each `read` begins a loop with a file
+    of its own, so that no loop takes another's state. The first state is due after `seconds`: 0
+    writes every epoch, None never, but resumes.
     """
 
     def __init__(self, folder: str | Path, seconds: float | None) -> None:
-        """Prepare; nothing is written yet, and the first state is due after `seconds`."""
         self.folder = Path(folder)
         self.seconds = seconds
         self._loop = -1
@@ -51,11 +43,11 @@ class Checkpoint:
         except FileNotFoundError:
             return None
         except OSError as error:
-            logger.warning("The checkpoint cannot be read, training begins anew: %s", error)
+            logger.warning("The checkpoint cannot be read, training starts over: %s", error)
             return None
         digest, state = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if hashlib.sha256(state).digest() != digest:
-            logger.warning("The checkpoint %s is damaged: training begins anew.", self._path())
+            logger.warning("The checkpoint %s is damaged: training starts over.", self._path())
             return None
         logger.info("Training goes on from the checkpoint %s.", self._path())
         return state
@@ -65,13 +57,9 @@ class Checkpoint:
         return self.seconds is not None and time.monotonic() - self._written >= self.seconds
 
     def write(self, state: bytes) -> None:
-        """Replace this loop's state in one step.
+        """Replace this loop's state, random generators included, in one step.
 
-        Where that fails (a full disk), it is warned about and training goes on.
-
-        Args:
-            state: all that the loop needs to go on as if it had not been interrupted, the states
-                of the random generators included.
+        Where that fails (a full disk), log a warning and let the training go on.
         """
         path = self._path()
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -89,27 +77,9 @@ class Checkpoint:
                 draft.unlink(missing_ok=True)
         self._written = time.monotonic()
 
-    def clear(self) -> None:
-        """Delete the folder; a missing one is no error."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _path(self) -> Path:
         return self.folder / f"loop_{max(self._loop, 0)}.state"
 
 
-_active: ContextVar[Checkpoint | None] = ContextVar("checkpoint", default=None)
-
-
-def active() -> Checkpoint | None:
-    """Return the checkpoint of the training that runs here; None where none is kept."""
-    return _active.get()
-
-
-@contextmanager
-def opened(checkpoint: Checkpoint | None) -> Generator[None]:
-    """Make a checkpoint the active one inside a `with` block."""
-    token = _active.set(checkpoint)
-    try:
-        yield
-    finally:
-        _active.reset(token)
+_current: Active[Checkpoint] = Active("checkpoint")
+active, opened = _current.get, _current.opened

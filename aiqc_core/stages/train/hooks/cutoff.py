@@ -1,4 +1,4 @@
-"""Thresholds on the history of a training, at which it is good enough to stop."""
+"""Thresholds of a training history at which training may stop."""
 
 from __future__ import annotations
 
@@ -15,13 +15,7 @@ SIDES = ("above", "below")
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """One metric and the value that it has to reach.
-
-    Attributes:
-        metric: a name in the history, such as `val_loss`.
-        cutoff: the value.
-        above: whether the metric has to be at least the cutoff; else at most.
-    """
+    """A metric, and the value that it has to reach: at least (`above`) or at most the cutoff."""
 
     metric: str
     cutoff: float
@@ -33,10 +27,7 @@ class Threshold:
 
 
 def thresholds(given: Sequence[Mapping[str, Any]]) -> tuple[Threshold, ...]:
-    """Check thresholds as a user gives them.
-
-    Args:
-        given: dicts `{metric, cutoff, above_or_below}`, the last `'above'` or `'below'`.
+    """Check dicts `{metric, cutoff, above_or_below}`, the last `'above'` or `'below'`.
 
     Raises:
         ValueError: none at all, other keys, a cutoff that is no finite number, another side.
@@ -47,15 +38,11 @@ def thresholds(given: Sequence[Mapping[str, Any]]) -> tuple[Threshold, ...]:
     listed = [given] if isinstance(given, dict) else list(given)
     if not listed:
         raise ValueError("thresholds: none given; list dicts of metric, cutoff, above_or_below.")
-    return tuple(_threshold(one) for one in listed)
+    return tuple(map(_threshold, listed))
 
 
 def all_hold(wanted: Sequence[Threshold], latest: Mapping[str, float]) -> bool:
-    """Say whether every threshold holds for the values of an epoch.
-
-    Raises:
-        ValueError: a metric that the history lacks; the message lists those there are.
-    """
+    """Say whether every threshold holds for an epoch's values; raise for an unknown metric."""
     unknown = sorted({one.metric for one in wanted} - set(latest))
     if unknown:
         raise ValueError(
@@ -68,7 +55,7 @@ def all_hold(wanted: Sequence[Threshold], latest: Mapping[str, float]) -> bool:
 def _threshold(one: Any) -> Threshold:
     if not isinstance(one, dict) or set(one) != KEYS:
         raise ValueError(
-            f"thresholds: {one!r}; give dicts with the keys {sorted(KEYS)} and no others."
+            f"thresholds: {one!r}; give dicts with the keys {sorted(KEYS)}, no others."
         )
     metric, cutoff, side = one["metric"], one["cutoff"], one["above_or_below"]
     if not isinstance(metric, str):

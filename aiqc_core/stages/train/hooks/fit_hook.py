@@ -1,16 +1,13 @@
-"""The door between `utils.pytorch.fit` and the stacked training that may take over from it.
+"""The hook by which stacked training may take over a training of `utils.pytorch.fit`.
 
-`train.stacked` opens it around each of its Jobs. It knows no framework.
+`stacking.turns` opens it around each of its Jobs. It knows no framework.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Generator
+from aiqc_core.stages.train.hooks.active import Active
 
 
 class Door(Protocol):
@@ -21,19 +18,5 @@ class Door(Protocol):
         ...
 
 
-_active: ContextVar[Door | None] = ContextVar("stacked_door", default=None)
-
-
-def active() -> Door | None:
-    """Return the door of the Job that runs here; None where it trains alone."""
-    return _active.get()
-
-
-@contextmanager
-def opened(door: Door) -> Generator[None]:
-    """Make a door the active one inside a `with` block."""
-    token = _active.set(door)
-    try:
-        yield
-    finally:
-        _active.reset(token)
+_current: Active[Door] = Active("fit_hook")
+active, opened = _current.get, _current.opened

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 
 from aiqc_core import frames
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 logger = logging.getLogger(__name__)
 
 MEBIBYTE = 2**20
-# By name, so that no framework is imported for it: those of Python, torch and TensorFlow.
+# Of Python, torch and TensorFlow, by name, so that no framework is imported.
 ERRORS = {"MemoryError", "OutOfMemoryError", "ResourceExhaustedError"}
 WORDS = ("out of memory", "can't allocate memory", "oom when allocating")
 
 
 def reset_peak() -> None:
-    """Start the kernel's high-water mark anew, so that it is this Job's; Linux only."""
+    """Reset the kernel's high-water mark, so that it is this Job's; Linux only."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -39,24 +35,17 @@ def peak_mb() -> float:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Say whether an error, or one that it was raised from, tells that memory ran out.
+    """Say whether an error, or one that it was raised from, means that memory ran out.
 
-    On the host and on a device: `MemoryError`, `torch.cuda.OutOfMemoryError`, TensorFlow's
-    `ResourceExhaustedError`, and a `RuntimeError` that says so (CUDA, MPS, torch's CPU allocator).
+    That is of the host or of a device: one of `ERRORS`, or a `RuntimeError` with one of `WORDS`.
     """
-    return any(_says_so(each) for each in _with_causes(error))
-
-
-def _says_so(error: BaseException) -> bool:
-    text = frames.message_of(error).lower()
-    named = bool({kind.__name__ for kind in type(error).__mro__} & ERRORS)
-    return named or (isinstance(error, RuntimeError) and any(words in text for words in WORDS))
-
-
-def _with_causes(error: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
-        yield cause
+        text = frames.message_of(cause).lower()
+        named = ERRORS & {kind.__name__ for kind in type(cause).__mro__}
+        if named or (isinstance(cause, RuntimeError) and any(words in text for words in WORDS)):
+            return True
         seen.add(id(cause))
         cause = cause.__cause__
+    return False

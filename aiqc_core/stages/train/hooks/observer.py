@@ -1,4 +1,4 @@
-"""Who looks on while a model trains: the log, and the pruner that may stop it early."""
+"""Observe a training: log its epochs, and ask the pruner that may stop it early."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aiqc_core.errors import TrainingError
+from aiqc_core.stages.train.hooks.active import Active
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PRUNER, CALLBACK = "pruner", "callback"  # what may end a training before its last epoch
-
 SECONDS_BETWEEN_LINES = 1.0
 
 
 class Observer:
-    """Hears of every epoch of one training.
+    """Gets every epoch of one training.
 
     Args:
         name: of the training, for the log.
@@ -37,15 +36,13 @@ class Observer:
         rivals: the histories of the trainings that are recorded already.
 
     Attributes:
-        pruned: whether the pruner said to stop.
-        stopped: what ended the training with epochs to go, `'pruner'` or `'callback'`, a rule of
-            the user's own; None as long as nothing did.
+        pruned: whether the pruner stops it.
+        stopped: what ended it with epochs to go: `'pruner'`, `'callback'` of the user's, or None.
     """
 
     def __init__(
         self, name: str, pruner: Pruner | None = None, rivals: Sequence[History] = ()
     ) -> None:
-        """Prepare; the first line is logged when a second has passed."""
         self.name = name
         self.pruned = False
         self.stopped: str | None = None
@@ -63,9 +60,6 @@ class Observer:
 
         Returns:
             Whether the training is to stop now.
-
-        Raises:
-            TrainingError: the pruner returned something else than True or False.
         """
         now = time.monotonic()
         if now - self._logged >= SECONDS_BETWEEN_LINES:
@@ -73,8 +67,14 @@ class Observer:
             logger.info("%s: %s", self.name, _line(history))
         if self._pruner is not None and not self.pruned:
             # Copies: what the pruner does to them must not change what is recorded.
-            rivals = [_copied(rival) for rival in self._rivals]
-            self.pruned = _verdict(self._pruner(_copied(history), rivals))
+            copies = [
+                {n: list(values) for n, values in h.items()} for h in (history, *self._rivals)
+            ]
+            self.pruned = verdict(
+                "returned",
+                self._pruner(copies[0], copies[1:]),
+                "True to stop the training, else False",
+            )
             if self.pruned:
                 logger.info("%s: stopped by the pruner after %s", self.name, _line(history))
         if not self.pruned:
@@ -88,15 +88,11 @@ class Observer:
         self.pruned, self.stopped = False, None
 
 
-def _copied(history: History) -> dict[str, list[float]]:
-    return {name: list(values) for name, values in history.items()}
-
-
-def _verdict(given: Any) -> bool:
-    if not isinstance(given, bool | np.bool_):
-        message = f"pruner: returned {given!r}; return True to stop the training, else False."
-        raise TrainingError(message)
-    return bool(given)
+def verdict(words: str, answer: Any, wanted: str) -> bool:
+    """Return what a pruner answers, which has to be True or False."""
+    if not isinstance(answer, bool | np.bool_):
+        raise TrainingError(f"pruner: {words} {answer!r}; return {wanted}.")
+    return bool(answer)
 
 
 def _line(history: History) -> str:
@@ -105,43 +101,29 @@ def _line(history: History) -> str:
     return f"epoch {epochs}: {', '.join(latest)}"
 
 
-_active: ContextVar[Observer | None] = ContextVar("observer", default=None)
-
-
-def active() -> Observer | None:
-    """Return the observer of the training that runs here; None outside of a Job."""
-    return _active.get()
+_current: Active[Observer] = Active("observer")
+active, opened = _current.get, _current.opened
 
 
 @contextmanager
-def opened(observer: Observer) -> Generator[None]:
-    """Make an observer the active one inside a `with` block."""
-    token = _active.set(observer)
-    try:
-        yield
-    finally:
-        _active.reset(token)
+def interrupts_raised() -> Generator[None]:
+    """Raise a `KeyboardInterrupt` after a block in which user code caught one.
 
-
-@contextmanager
-def heeding_interrupts() -> Generator[None]:
-    """Raise a `KeyboardInterrupt` at the end of a `with` block in which code of users caught one.
-
-    Such a training stopped early, or goes on although a person stops the run: it is not whole.
+    Such a training stopped early, or goes on although a person stops the run: it is incomplete.
     """
     before, seen = signal.getsignal(signal.SIGINT), []
-    is_heard = threading.current_thread() is threading.main_thread() and callable(before)
+    is_main = threading.current_thread() is threading.main_thread() and callable(before)
 
     def note(number: int, frame: Any) -> Any:
         seen.append(number)
         return before(number, frame)  # type: ignore[operator] # it is called only where it can be
 
-    if is_heard:
+    if is_main:
         signal.signal(signal.SIGINT, note)
     try:
         yield
     finally:
-        if is_heard:
+        if is_main:
             signal.signal(signal.SIGINT, before)
         if seen and not isinstance(sys.exception(), KeyboardInterrupt):
             message = "The code of a training caught Ctrl-C; what it gave is not recorded."

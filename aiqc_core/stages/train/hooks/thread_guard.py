@@ -1,4 +1,4 @@
-"""Threads that user code leaves behind: they could go on changing a model that is being judged."""
+"""Refuse threads that user code leaves running: they could change the model while it is scored."""
 
 from __future__ import annotations
 
@@ -18,26 +18,21 @@ PATIENCE_SECONDS = 1.0
 
 @contextmanager
 def refuse_left_threads() -> Generator[None]:
-    """Refuse threads that were started inside of the `with` block and still run after it.
+    """Raise TrainingError for threads that start inside of the block and still run after it.
 
-    Daemon threads (progress bars, loggers) and the workers of a `ThreadPoolExecutor`, which stay
-    until it is collected, are left alone. The others have a second to end.
-
-    Raises:
-        TrainingError: a thread still runs.
+    They have a second to end. Daemon threads (progress bars, loggers) and the workers of a
+    `ThreadPoolExecutor`, which stay until it is collected, are left alone.
     """
     before = set(threading.enumerate())
     yield
     deadline = time.monotonic() + PATIENCE_SECONDS
-    for thread in _ordinary(set(threading.enumerate()) - before):
+    pooled = set(getattr(pools, "_threads_queues", ()))
+    for thread in set(threading.enumerate()) - before - pooled:
+        if thread.daemon:
+            continue
         thread.join(max(deadline - time.monotonic(), 0))
         if thread.is_alive():
             raise TrainingError(
                 f"fn_train: left the thread {thread.name!r} running, which could go on changing "
                 "the model. Join it before returning, or start it with daemon=True."
             )
-
-
-def _ordinary(threads: set[threading.Thread]) -> list[threading.Thread]:
-    pooled = set(getattr(pools, "_threads_queues", ()))
-    return [thread for thread in threads - pooled if not thread.daemon]

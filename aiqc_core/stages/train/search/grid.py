@@ -1,4 +1,4 @@
-"""Which combinations of hyperparameters are tried: all, a seeded draw, or as results suggest."""
+"""Plan which combinations a search tries: all, a draw of them, or what results suggest."""
 
 from __future__ import annotations
 
@@ -24,13 +24,7 @@ LEAST_COUNT = 2
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a search will try.
-
-    Attributes:
-        search: `'grid'`, `'random'` or `'tpe'`.
-        count: how many combinations.
-        combinations: which; None where results have yet to suggest them.
-    """
+    """What a search will try; `combinations` is None where results have yet to suggest them."""
 
     search: str
     count: int
@@ -45,32 +39,38 @@ def plan(
     search_percent: float | None = None,
     seed: int,
 ) -> Plan:
-    """Decide what is tried.
+    """Plan a search.
 
     Args:
-        hyperparameters: `{name: [value, …] | range}`, see `train.space`.
+        hyperparameters: `{name: [value, …] | range}`, see `search.space`.
         search: `'grid'` tries every combination, `'random'` a draw of them, `'tpe'` those that the
-            results so far suggest. `None` draws when a count is given.
+            results so far suggest. None draws when a count is given.
         search_count: how many combinations, at least 2; more than there are means all.
         search_percent: the share of the combinations, in (0, 1], rounded up.
         seed: of the draw.
 
     Raises:
-        AlgorithmError: impossible hyperparameters, an unknown search, or counts that do not go
-            with it.
+        AlgorithmError: impossible hyperparameters, search or counts.
     """
     kind = _kind(search, search_count, search_percent)
-    dimensions = space.parse(hyperparameters, tell=kind == TPE)  # else the grid tells
+    dimensions = space.parse(hyperparameters, warn=kind == TPE)  # else `grid` warns
     available = space.size(dimensions)
-    if kind == GRID or (kind == RANDOM and available is not None and _few(available)):
+    is_few = available is not None and available <= MOST_COMBINATIONS
+    if kind == GRID or (kind == RANDOM and is_few):
         counts: dict[str, Any] = {"search_count": search_count, "search_percent": search_percent}
         chosen = sample(grid(hyperparameters), **counts, seed=seed)
         return Plan(kind, len(chosen), chosen)
     count = _count(available, search_count, search_percent)
-    if not _few(count):
-        message = f"search_count: {count:,}; at most {MOST_COMBINATIONS:,} are tried."
-        raise AlgorithmError(message)
-    return Plan(kind, count, None if kind == TPE else _drawn(dimensions, count, seed))
+    if count > MOST_COMBINATIONS:
+        raise AlgorithmError(f"search_count: {count:,}; at most {MOST_COMBINATIONS:,} are tried.")
+    if kind == TPE:
+        return Plan(kind, count, None)
+    generator = np.random.default_rng(seed)
+    found: dict[str, dict[str, Any]] = {}
+    while len(found) < count:  # one by one, from more than can be listed
+        key, drawn = space.draw_new(dimensions, generator, found)
+        found[key] = drawn
+    return Plan(kind, count, list(found.values()))
 
 
 def _kind(search: Any, search_count: Any, search_percent: Any) -> str:
@@ -78,48 +78,25 @@ def _kind(search: Any, search_count: Any, search_percent: Any) -> str:
     if search is None:
         return RANDOM if counted else GRID
     if search not in SEARCHES:
-        message = f"search: {search!r}; choose among {SEARCHES}, or None."
-        raise AlgorithmError(message)
+        raise AlgorithmError(f"search: {search!r}; choose among {SEARCHES}, or None.")
     if counted == (search == GRID):
         fix = (
             "tries every combination; leave search_count and search_percent out"
             if counted
-            else "tries as many as it is told; give a search_count"
+            else "tries as many as are asked for; give a search_count"
         )
-        message = f"search: {search!r} {fix}."
-        raise AlgorithmError(message)
+        raise AlgorithmError(f"search: {search!r} {fix}.")
     return search
-
-
-def _few(count: int) -> bool:
-    return count <= MOST_COMBINATIONS
-
-
-def _drawn(
-    dimensions: Mapping[str, space.Dimension], count: int, seed: int
-) -> list[dict[str, Any]]:
-    """Draw combinations one by one, from more than can be listed; a double is drawn again."""
-    generator = np.random.default_rng(seed)
-    found: dict[str, dict[str, Any]] = {}
-    while len(found) < count:
-        drawn = space.draw(dimensions, generator)
-        found.setdefault(space.canonical(drawn), drawn)
-    return list(found.values())
 
 
 def grid(hyperparameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return every combination of the values, the last name varying fastest.
 
-    Values are told apart as JSON (`1`, `1.0` and `true` differ); a repeated one is used once.
-
-    Args:
-        hyperparameters: `{name: [value, …]}`; a value that is no list counts as a list of one, and
-            a range with a step (see `train.space`) as the list of its numbers. None or an empty
-            dictionary is one combination of nothing.
+    Values differ as their JSON does (`1`, `1.0` and `true` differ); a repeated one is used once. A
+    value that is no list counts as a list of one, a range with a step as the list of its numbers.
 
     Raises:
-        AlgorithmError: an empty list, a value that JSON would change (tuple, integer key, NaN,
-            numpy scalar), a range of real numbers, or more combinations than 100,000.
+        AlgorithmError: as `space.parse`; a range of real numbers; more than 100,000 combinations.
 
     >>> grid({"neurons": [8, 16], "bias": True})
     [{'neurons': 8, 'bias': True}, {'neurons': 16, 'bias': True}]
@@ -128,17 +105,15 @@ def grid(hyperparameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     count = space.size(dimensions)
     if count is None:
         named = [name for name, dimension in dimensions.items() if dimension.size is None]
-        message = (
+        raise AlgorithmError(
             f"hyperparameters: {named} are ranges of real numbers, which have no grid. Give them "
             "a 'step', or use search='random' or search='tpe' with a search_count."
         )
-        raise AlgorithmError(message)
     if count > MOST_COMBINATIONS:
-        message = (
+        raise AlgorithmError(
             f"hyperparameters: {count:,} combinations; at most {MOST_COMBINATIONS:,} are allowed. "
             "Give fewer values for some names, or draw: search='random' or search='tpe'."
         )
-        raise AlgorithmError(message)
     values = [dimension.values for dimension in dimensions.values()]
     return [dict(zip(dimensions, chosen, strict=True)) for chosen in itertools.product(*values)]
 
@@ -150,16 +125,9 @@ def sample(
     search_percent: float | None = None,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Draw combinations without replacement, in the order of the grid.
+    """Draw combinations of a grid without replacement, in its order; counts as of `plan`.
 
-    Args:
-        combinations: what `grid` returned.
-        search_count: how many, at least 2; more than there are means all.
-        search_percent: the share, in (0, 1], rounded up.
-        seed: the same seed draws the same; a larger count adds to what a smaller one drew.
-
-    Raises:
-        AlgorithmError: both are given, or one is out of range.
+    The same seed draws the same; a larger count adds to what a smaller one drew.
 
     >>> len(sample(grid({"a": list(range(10))}), search_percent=0.25, seed=1))
     3
@@ -176,16 +144,16 @@ def combination_key(combination: dict[str, Any]) -> str:
 
 def _count(available: int | None, search_count: Any, search_percent: Any) -> int:
     if search_count is not None and search_percent is not None:
-        message = (
+        raise AlgorithmError(
             f"search_count: {search_count!r} and search_percent: {search_percent!r}; give one."
         )
-        raise AlgorithmError(message)
     if search_count is not None:
         count = whole("search_count", search_count, least=LEAST_COUNT)
         return count if available is None else min(count, available)
     if available is None:
-        message = "search_percent: a range of real numbers has no share; give a search_count."
-        raise AlgorithmError(message)
+        raise AlgorithmError(
+            "search_percent: a range of real numbers has no share; give a search_count."
+        )
     if search_percent is not None:
         wanted = "a share above 0 and up to 1.0"
         real("search_percent", search_percent, lambda share: 0 < share <= 1, wanted)

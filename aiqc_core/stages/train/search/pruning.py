@@ -1,4 +1,4 @@
-"""Stopping what will not win: pruners, asked after each epoch and after each fold.
+"""Pruners, which stop what will not win: asked after each epoch and after each fold.
 
 After an epoch, `keep` compares a training's history with those of other trainings: what is stopped
 is recorded with the epochs that it has. After a fold, `keep_folds` compares a combination's mean
@@ -19,11 +19,14 @@ import numpy as np
 from aiqc_core import counts
 from aiqc_core.errors import TrainingError
 from aiqc_core.stages.evaluate.ranking import column_of, lower_is_better
+from aiqc_core.stages.train.hooks.observer import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     History = Mapping[str, list[float]]
+
+GO_ON = "True to go on, False to stop"
 
 
 @runtime_checkable
@@ -67,7 +70,6 @@ class MedianPruner:
     leading: str | None = field(default=None, repr=False, kw_only=True)  # see `steered`
 
     def __post_init__(self) -> None:
-        """Refuse counts that are none."""
         for name in ("min_epochs", "min_rivals"):
             object.__setattr__(self, name, counts.whole(name, getattr(self, name), least=1))
         if self.metric is not None:
@@ -108,69 +110,50 @@ class MedianPruner:
         leading = None if self.leading is None else column_of(self.leading, history)
         metric = self.metric or leading or ("val_loss" if history.get("val_loss") else "loss")
         if not history.get(metric):
-            message = f"metric: the history has no {metric!r}; choose among {sorted(history)}."
-            raise TrainingError(message)
+            raise TrainingError(
+                f"metric: the history has no {metric!r}; choose among {sorted(history)}."
+            )
         return metric
 
 
 @dataclass(frozen=True, slots=True)
 class Stops:
-    """A pruner as the observer of a training asks it: `stops(history, rivals)`, True to stop."""
+    """A pruner as the observer of a training asks it, True to stop."""
 
     pruner: Pruner
 
     def __call__(self, history: History, rivals: Sequence[History]) -> bool:
         """Say whether to stop here."""
-        return not _verdict("keep", self.pruner.keep(history, rivals))
+        return not verdict("keep returned", self.pruner.keep(history, rivals), GO_ON)
 
 
 def steered(pruner: Any, metric: str | None) -> Any:
-    """Return a pruner that watches a Queue's own metric, unless it names another itself.
-
-    Args:
-        pruner: one of `MedianPruner` is steered; any other knows by itself what it watches.
-        metric: that the Queue was given; None steers nothing.
-    """
+    """Let a `MedianPruner` that names no metric watch the one of its Queue, where that has one."""
     if metric is None or not isinstance(pruner, MedianPruner) or pruner.metric is not None:
         return pruner
     return replace(pruner, leading=metric)
 
 
 def captured(pruner: Any) -> bytes:
-    """Return a pruner as the bytes of a `Stops`, for `JobSpec.pruner`.
-
-    Raises:
-        TrainingError: it lacks a method, or cannot be pickled.
-    """
+    """Pickle a pruner as `Stops`, for `JobSpec.pruner`; raise TrainingError where it cannot be."""
     if isinstance(pruner, type) or not isinstance(pruner, Pruner):
-        message = (
+        raise TrainingError(
             f"pruner: {pruner!r}; give an object with the methods keep(history, rivals) and "
             "keep_folds(scores, rivals), such as MedianPruner()."
         )
-        raise TrainingError(message)
     try:
         return cloudpickle.dumps(Stops(pruner))
     except Exception as error:
-        message = f"pruner: cannot be pickled ({type(error).__name__}: {error})."
-        raise TrainingError(message) from error
+        raise TrainingError(
+            f"pruner: cannot be pickled ({type(error).__name__}: {error})."
+        ) from error
 
 
 def keeps_folds(
     pruner: Pruner, scores: Sequence[float], rivals: Sequence[Sequence[float]]
 ) -> bool:
-    """Ask a pruner after a fold.
-
-    Raises:
-        TrainingError: it answers something else than True or False.
-    """
-    return _verdict("keep_folds", pruner.keep_folds(scores, rivals))
-
-
-def _verdict(method: str, given: Any) -> bool:
-    if not isinstance(given, bool | np.bool_):
-        message = f"pruner: {method} returned {given!r}; return True to go on, False to stop."
-        raise TrainingError(message)
-    return bool(given)
+    """Ask a pruner after a fold whether to go on."""
+    return verdict("keep_folds returned", pruner.keep_folds(scores, rivals), GO_ON)
 
 
 def _best(values: Any) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +27,7 @@ RANGE_KEYS = {"low", "high", "log", "step"}
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """Values without an order, told apart as JSON."""
+    """Values without an order, distinct as JSON."""
 
     values: tuple[Any, ...]
 
@@ -110,36 +110,30 @@ class Range:
 Dimension = Choices | Range
 
 
-def parse(hyperparameters: Mapping[str, Any] | None, *, tell: bool = True) -> dict[str, Dimension]:
+def parse(hyperparameters: Mapping[str, Any] | None, *, warn: bool = True) -> dict[str, Dimension]:
     """Read `{name: [value, …] | range | value}`; a value that is no list is the only choice.
 
-    Args:
-        hyperparameters: what was given.
-        tell: log values that are given repeatedly.
+    `warn` logs values that are given repeatedly.
 
     Raises:
         AlgorithmError: an empty list, a value that JSON would change (tuple, integer key, NaN,
             numpy scalar), or an impossible range.
 
-    >>> parse({"bias": True, "rate": {"low": 0.001, "high": 0.1, "log": True}})[
-    ...     "rate"
-    ... ].size is None
+    >>> parse({"rate": {"low": 0.001, "high": 0.1, "log": True}})["rate"].size is None
     True
     """
     if hyperparameters is not None and not isinstance(hyperparameters, Mapping):
-        message = (
+        raise AlgorithmError(
             f"hyperparameters: {hyperparameters!r} is a {type(hyperparameters).__name__}; give "
             "{name: [value, …]}."
         )
-        raise AlgorithmError(message)
     found = {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
-    for name, dimension in found.items() if tell else ():
+    for name, dimension in found.items() if warn else ():
         given = (hyperparameters or {})[name]
         if isinstance(given, list) and dimension.size != len(given):
+            values = list(dimension.values)
             logger.warning(
-                "hyperparameters: repeated values of %r are used once: %r",
-                name,
-                list(dimension.values),
+                "hyperparameters: repeated values of %r are used once: %r", name, values
             )
     return found
 
@@ -155,8 +149,19 @@ def draw(dimensions: Mapping[str, Dimension], generator: np.random.Generator) ->
     return {name: dimension.draw(generator) for name, dimension in dimensions.items()}
 
 
+def draw_new(
+    dimensions: Mapping[str, Dimension], generator: np.random.Generator, known: Collection[str]
+) -> tuple[str, dict[str, Any]]:
+    """Draw until a combination is not among those known by `canonical`; return it with that."""
+    while True:
+        drawn = draw(dimensions, generator)
+        key = canonical(drawn)
+        if key not in known:
+            return key, drawn
+
+
 def canonical(value: Any) -> str:
-    """Return the JSON by which values and combinations are told apart."""
+    """Return the JSON that distinguishes values and combinations."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
@@ -167,8 +172,9 @@ def is_range(given: object) -> bool:
 
 def _dimension(name: Any, given: Any) -> Dimension:
     if not isinstance(name, str):
-        message = f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
-        raise AlgorithmError(message)
+        raise AlgorithmError(
+            f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
+        )
     return _range(name, given) if is_range(given) else Choices(tuple(_unique(name, given)))
 
 
@@ -176,12 +182,11 @@ def _range(name: str, given: Mapping[str, Any]) -> Range:
     low, high, log, step = _parts(given)
     wrong = next(_faults_of_range(given), None)
     if wrong is not None:
-        message = (
+        raise AlgorithmError(
             f"hyperparameters: the range {dict(given)!r} of {name!r} {wrong}. A range is "
             "{'low': …, 'high': …} with 'log': True or 'step': … where wanted; a dictionary that "
             "is meant as a value stands in a list."
         )
-        raise AlgorithmError(message)
     if type(low) is int and type(high) is int and (step is None or type(step) is int):
         return Range(low, high, bool(log), 1 if step is None else step)
     return Range(float(low), float(high), bool(log), None if step is None else float(step))
@@ -213,16 +218,14 @@ def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _unique(name: str, given: Any) -> list[Any]:
     if fault := _fault_of_values(given):
-        message = f"hyperparameters: {name!r} {fault}."
-        raise AlgorithmError(message)
+        raise AlgorithmError(f"hyperparameters: {name!r} {fault}.")
     values = given if isinstance(given, list) else [given]
     for value in values:
         for part, fix in _changed_by_json(value):
-            message = (
+            raise AlgorithmError(
                 f"hyperparameters: {name!r} holds {part!r} ({type(part).__name__}), which JSON "
                 f"would change; {fix}."
             )
-            raise AlgorithmError(message)
     return list({canonical(value): value for value in values}.values())
 
 

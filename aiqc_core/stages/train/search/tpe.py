@@ -1,9 +1,9 @@
-"""What to try next, as the results so far suggest: Optuna's tree-structured Parzen estimator.
+"""Suggest what to try next from the results so far, by Optuna's tree-structured Parzen estimator.
 
-The sampler keeps nothing: its study is built from the history whenever it is asked, with a seed
-that follows from the search's seed and the number of the trial. Equal histories therefore give
-equal suggestions, in any process and after any interruption. Source of the method: Bergstra et
-al., Algorithms for Hyper-Parameter Optimization, NeurIPS 2011.
+The sampler keeps nothing: each call builds its study from the history, with a seed that follows
+from the search's seed and the number of the trial. Equal histories therefore give equal
+suggestions, in any process and after any interruption. Source of the method: Bergstra et al.,
+Algorithms for Hyper-Parameter Optimization, NeurIPS 2011.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ class Trial:
     """One combination that was tried, or is being tried.
 
     Attributes:
-        params: its values.
-        state: `'complete'` with scores of every fold, `'pruned'` with some; a `'failed'` one
-            teaches nothing, and a `'running'` one that its neighbourhood is being looked at.
+        state: `'complete'` with scores of every fold, `'pruned'` with some, or without a result.
         scores: the running mean of the score after each fold. One that is not finite has
             diverged, which counts as worse than any number.
     """
@@ -73,17 +71,8 @@ def suggest(
     for suggested in _asked(dimensions, history, seeds, lower_is_better=lower_is_better):
         if all_tried or space.canonical(suggested) not in tried:
             return suggested
-    return _untried(dimensions, tried, derive(seed, "untried", len(history)))
-
-
-def _untried(
-    dimensions: Mapping[str, space.Dimension], tried: set[str], seed: int
-) -> dict[str, Any]:
-    generator = np.random.default_rng(seed)
-    while True:
-        drawn = space.draw(dimensions, generator)
-        if space.canonical(drawn) not in tried:
-            return drawn
+    generator = np.random.default_rng(derive(seed, "untried", len(history)))
+    return space.draw_new(dimensions, generator, tried)[1]
 
 
 def _asked(
@@ -98,18 +87,18 @@ def _asked(
 
     distributions = {n: distribution(d) for n, d in dimensions.items() if d.size != 1}
     with _quiet():
-        told = [frozen(trial, dimensions, distributions) for trial in history]
+        trials = [frozen(trial, dimensions, distributions) for trial in history]
         for seed in seeds:
             sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
             direction = "minimize" if lower_is_better else "maximize"
             study = optuna.create_study(sampler=sampler, direction=direction)
-            study.add_trials(told)
+            study.add_trials(trials)
             asked = study.ask(distributions).params
             yield {n: d.value(asked.get(n, 0)) for n, d in dimensions.items()}
 
 
 def distribution(dimension: space.Dimension) -> BaseDistribution:
-    """Return the positions of a dimension; values that Python holds for equal stay apart so."""
+    """Return the positions of a dimension: values that Python calls equal stay distinct."""
     from optuna import distributions  # noqa: PLC0415
 
     if isinstance(dimension, space.Choices):
@@ -126,7 +115,7 @@ def frozen(
     dimensions: Mapping[str, space.Dimension],
     distributions: dict[str, BaseDistribution],
 ) -> FrozenTrial:
-    """Return a trial as Optuna is told of it."""
+    """Return a trial as Optuna takes it."""
     from optuna.trial import TrialState, create_trial  # noqa: PLC0415
 
     diverged = not all(map(math.isfinite, trial.scores))
@@ -149,7 +138,7 @@ def frozen(
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Keep Optuna from announcing studies that live for a millisecond."""
+    """Keep Optuna from logging each study."""
     from optuna import logging  # noqa: PLC0415
 
     before = logging.get_verbosity()

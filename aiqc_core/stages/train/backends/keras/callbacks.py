@@ -1,4 +1,4 @@
-"""Callbacks for Keras: stop at thresholds, be watched, go on after a kill."""
+"""Callbacks for Keras: stop at thresholds, report to the Job, resume after a kill."""
 # pyright: reportAttributeAccessIssue=false, reportUntypedBaseClass=false
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 # (Keras sets `model` before it calls)
@@ -29,12 +29,10 @@ class MetricCutoff(keras.callbacks.Callback):
             `below` from it down; `metric` is a name in the history, such as `val_accuracy`.
 
     Raises:
-        ValueError: thresholds that cannot be read; at the end of the first epoch, a metric that
-            the history lacks.
+        ValueError: impossible thresholds; after the first epoch, an unknown metric.
     """
 
     def __init__(self, thresholds: Sequence[Mapping[str, Any]]) -> None:
-        """Check the thresholds."""
         super().__init__()
         self.thresholds = cutoff.thresholds(thresholds)
 
@@ -46,10 +44,9 @@ class MetricCutoff(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """Tell every epoch to the log and to the pruner of the Job; outside of a Job, do nothing."""
+    """Report every epoch to the log and to the pruner of the Job; outside of a Job, do nothing."""
 
     def __init__(self) -> None:
-        """Begin without a history."""
         super().__init__()
         self._history: dict[str, list[float]] = {}
 
@@ -72,15 +69,14 @@ class Resume(keras.callbacks.Callback):
     """Write the checkpoint of a Job, and go on from it after a kill; outside of a Job, do nothing.
 
     Put it first in `callbacks`. After a kill, the epochs that were done are replayed: the data is
-    shuffled as before, but nothing is computed, and the other callbacks hear the scores that were
-    recorded. Then the weights, the optimizer and the generators are set to what they were, so that
-    the result is that of an uninterrupted run. Replaying needs `shuffle=True` or `False`, not
-    steps of a generator that cannot be read twice; `EarlyStopping(restore_best_weights=True)` may
-    find its best weights only among the epochs after the kill.
+    shuffled as before, but nothing is computed, and the other callbacks get the recorded scores.
+    Then the weights, the optimizer and the generators are restored, so that the result is that of
+    an uninterrupted run. Replaying needs `shuffle=True` or `False`, not steps of a generator that
+    cannot be read twice; `EarlyStopping(restore_best_weights=True)` may find its best weights
+    only among the epochs after the kill.
     """
 
     def __init__(self) -> None:
-        """Begin without a checkpoint."""
         super().__init__()
         self._kept: checkpoint.Checkpoint | None = None
         self._history: list[dict[str, float]] = []
@@ -96,7 +92,7 @@ class Resume(keras.callbacks.Callback):
             return
         state = tensorflow_state.unpack(self.model, data)
         if state is None:
-            logger.warning("The checkpoint is of another training: this one begins anew.")
+            logger.warning("The checkpoint is of another training: this one starts over.")
             return
         self._state, self._train_function = state, self.model.train_function
         self.model.train_function = tensorflow_state.skipping(self.model)
@@ -106,22 +102,19 @@ class Resume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Replay the scores of an epoch that was done, or keep the state of one that is new."""
         del epoch
-        told = {} if logs is None else logs
+        scores = {} if logs is None else logs
         if self._state is not None:
-            told.clear()  # the very dict that the callbacks after this one get
-            told.update(self._state.history[len(self._history)])
-        self._history.append(dict(told))
+            scores.clear()  # the very dict that the callbacks after this one get
+            scores.update(self._state.history[len(self._history)])
+        self._history.append(dict(scores))
         if self._state is not None:
             if len(self._history) == len(self._state.history):
-                self._go_on(self._state)
+                self.model.train_function = self._train_function
+                del self.model.evaluate, self.model.get_metrics_result  # the class's own again
+                tensorflow_state.restore(self.model, self._state)
+                self._state = None
         elif self._kept is not None and self._kept.due():
             self._kept.write(tensorflow_state.pack(self.model, self._history))
-
-    def _go_on(self, state: tensorflow_state.State) -> None:
-        self.model.train_function = self._train_function
-        del self.model.evaluate, self.model.get_metrics_result  # the class's own again
-        tensorflow_state.restore(self.model, state)
-        self._state = None
 
 
 class TrainingCallback:

@@ -1,4 +1,4 @@
-"""What a Keras model gives: that it is outputs at all, and what its last activation is."""
+"""Check the outputs of a Keras model, and find its last activation."""
 # pyright: reportAttributeAccessIssue=false
 # (pyright takes `import keras` for the file keras.py beside this one)
 
@@ -20,12 +20,8 @@ class _UnknownStep(Exception):  # noqa: N818 - a layer of the user's, or one wit
     pass
 
 
-def checked(model: Any, output: Any, samples: int) -> NDArray[Any]:
-    """Return the output of a model as an array, or say what is wrong with it.
-
-    Raises:
-        TrainingError: it is no tensor, or has not a row a sample.
-    """
+def checked(model: Any, output: Any, batch: Any) -> NDArray[Any]:
+    """Return a model's output as an array; raise TrainingError unless it has a row a sample."""
     name = type(model).__name__
     if output is None or isinstance(output, dict | list | tuple):
         given = "None" if output is None else f"a {type(output).__name__} of {len(output)}"
@@ -35,6 +31,7 @@ def checked(model: Any, output: Any, samples: int) -> NDArray[Any]:
             "gives its state beside its output."
         )
     array = as_array(output)
+    samples = len(batch[0] if isinstance(batch, list) else batch)
     if array.ndim == 0 or len(array) != samples:
         shape = "a single number" if array.ndim == 0 else f"outputs {array.shape}"
         raise TrainingError(
@@ -45,13 +42,12 @@ def checked(model: Any, output: Any, samples: int) -> NDArray[Any]:
 
 
 def last_activation(model: Any, features: Sequence[Any]) -> str | None:
-    """Return what the last steps of a model say of its outputs; see `last_step.said`.
+    """Return what the last steps of a model say of its outputs; see `last_step.meaning_of`.
 
-    Layers are asked first; where they cannot tell, as in a class with a `call` of its own, the
-    graph of its operations.
+    Layers are asked first, then, as for a class with a `call` of its own, the graph of operations.
     """
     try:
-        return last_step.said(_output(model), _step)
+        return last_step.meaning_of(_output(model), _step)
     except _UnknownStep:
         return _traced(model, features)
 
@@ -84,19 +80,15 @@ def _step(tensor: Any) -> tuple[str, Sequence[Any]]:
 
 
 def _traced(model: Any, features: Sequence[Any]) -> str | None:
-    """Return what the last steps of TensorFlow's graph say; None on another backend."""
-    import keras  # noqa: PLC0415 - loaded by whoever made the model
-
-    if keras.backend.backend() == "torch":
-        return _of_torch(model, features)
+    """Return what the last steps of TensorFlow's graph say."""
     import tensorflow as tf  # noqa: PLC0415 - loaded with Keras
 
     given = [tf.convert_to_tensor(feature[:2]) for feature in features]
     whole = given[0] if len(given) == 1 else given
     try:
         graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(whole)
-        return last_step.said(graph.outputs[0].op, _operation)
-    except Exception:  # noqa: BLE001 - one that takes no graph: then the values tell
+        return last_step.meaning_of(graph.outputs[0].op, _operation)
+    except Exception:  # noqa: BLE001 - one that takes no graph: then the values decide
         return None
 
 
@@ -104,16 +96,3 @@ def _operation(step: Any) -> tuple[str, list[Any]]:
     constant = {"Const", "ReadVariableOp"}
     inputs = [i.op for i in step.inputs if i.dtype.is_floating and i.op.type not in constant]
     return step.type.lower(), inputs
-
-
-def _of_torch(model: Any, features: Sequence[Any]) -> str | None:
-    import torch  # noqa: PLC0415 - the backend of Keras
-
-    from aiqc_core.stages.train.backends.torch import outputs as torch_outputs  # noqa: PLC0415 - it loads torch
-
-    given = [torch.as_tensor(feature[:2]) for feature in features]
-    try:
-        output = model(given[0] if len(given) == 1 else given, training=False)
-    except Exception:  # noqa: BLE001 - the values tell
-        return None
-    return torch_outputs.last_activation(output) if isinstance(output, torch.Tensor) else None

@@ -1,4 +1,4 @@
-"""A Keras model as a file that holds no code, and what such a file leaves out."""
+"""Store a Keras model as a file that holds no code, and find what such a file leaves out."""
 # pyright: reportAttributeAccessIssue=false
 # (pyright takes `import keras` for the file keras.py beside this one)
 
@@ -28,8 +28,8 @@ TRAINED = {"history", "optimizer", "loss", "inputs", "outputs"}
 def pack(model: Any) -> bytes:
     """Return a model as a `.keras` file, with the state of the optimizer it is compiled with.
 
-    Where a model cannot be described, as a class without `get_config` with arguments that are no
-    plain values, the weights alone: they go into the model that `fn_build` makes.
+    Where a model cannot be described, as a class without `get_config`, return the weights alone:
+    they go into the model that `fn_build` makes.
 
     Raises:
         TrainingError: the weights cannot be written either.
@@ -50,8 +50,8 @@ def _weights_alone(model: Any, folder: Path) -> bytes:
         model.save_weights(path)
     except (NotImplementedError, TypeError, ValueError, AttributeError) as error:
         raise TrainingError(
-            f"the model ({type(model).__name__}) cannot be stored: {_first_line(error)}. Give its "
-            "class a get_config that returns the arguments of __init__, and build it before "
+            f"the model ({type(model).__name__}) cannot be stored: {_first_lines(error)}. Give "
+            "its class a get_config that returns the arguments of __init__, and build it before "
             "training, by an Input."
         ) from error
     buffer = io.BytesIO()
@@ -63,15 +63,10 @@ def _weights_alone(model: Any, folder: Path) -> bytes:
 def unpack(
     data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any], load: Callable[..., Any]
 ) -> Any:
-    """Load what `pack` gave, in safe mode: it may hold no code.
+    """Load what `pack` gave by `load`, Keras' own, in safe mode: it may hold no code.
 
-    A file that names classes of the user is read into the model that `fn_build` makes.
-
-    Args:
-        data: the file.
-        build: makes the model again.
-        optimize: makes its optimizer.
-        load: `keras.models.load_model`.
+    A file that names classes of the user is read into the model that `build` makes, whose
+    optimizer `optimize` makes.
 
     Raises:
         TrainingError: `fn_build` makes another architecture than the one that was saved, or the
@@ -165,6 +160,6 @@ def names_kept() -> Generator[None]:
         change(before)
 
 
-def _first_line(error: BaseException) -> str:
+def _first_lines(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3]).rstrip(".")

@@ -1,4 +1,4 @@
-"""A Keras training in the middle of it as bytes, which load without running code."""
+"""Pack an unfinished Keras training as bytes, which load without running code."""
 # pyright: reportAttributeAccessIssue=false
 # (pyright takes `import keras` for the file keras.py beside this one)
 
@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import io
 import json
-import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aiqc_core.stages.train.backends import process_state
 from aiqc_core.stages.train.backends.arrays import as_array
 from aiqc_core.stages.train.backends.keras.backend import (
     keras,  # imported there, with its settings
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a training had become.
+    """An unfinished training.
 
     Attributes:
         history: the scores of each epoch that was done.
@@ -40,17 +40,13 @@ class State:
 
 def pack(model: keras.Model, history: Sequence[dict[str, float]]) -> bytes:
     """Return the variables of a model and its optimizer, the generators and the history."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - user code draws from this one
-    said = {
-        "history": [{name: float(value) for name, value in epoch.items()} for epoch in history],
-        "python": random.getstate(),
-        "numpy": [kind, np.asarray(keys).tolist(), *rest],
-    }
+    floats = [{name: float(value) for name, value in epoch.items()} for epoch in history]
+    said = json.dumps({"history": floats, **process_state.generators()}).encode()
     arrays: dict[str, Any] = {
         f"variable_{i}": as_array(v) for i, v in enumerate(_variables(model))
     }
     buffer = io.BytesIO()
-    np.savez(buffer, said=np.frombuffer(json.dumps(said).encode(), dtype=np.uint8), **arrays)
+    np.savez(buffer, said=np.frombuffer(said, dtype=np.uint8), **arrays)
     return buffer.getvalue()
 
 
@@ -61,18 +57,14 @@ def unpack(model: keras.Model, data: bytes) -> State | None:
         arrays = [stored[f"variable_{i}"] for i in range(len(stored.files) - 1)]
     if [v.shape for v in arrays] != [tuple(v.shape) for v in _variables(model)]:
         return None
-    generators = {"python": said["python"], "numpy": said["numpy"]}
-    return State(said["history"], arrays, generators)
+    return State(said.pop("history"), arrays, said)
 
 
 def restore(model: keras.Model, state: State) -> None:
     """Set the variables and the generators to what they were."""
     for variable, value in zip(_variables(model), state.arrays, strict=True):
         variable.assign(value)
-    version, inner, gauss = state.generators["python"]
-    random.setstate((version, tuple(inner), gauss))
-    kind, keys, *rest = state.generators["numpy"]
-    np.random.set_state((kind, np.asarray(keys, dtype=np.uint32), *rest))  # noqa: NPY002
+    process_state.restore_generators(state.generators)
 
 
 def skipping(model: keras.Model) -> Callable[[Iterator[Any]], dict[str, float]]:

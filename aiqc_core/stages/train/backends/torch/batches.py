@@ -27,9 +27,7 @@ class Samples:
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[list[Tensor]]:
         """Yield the features and, last, the label of each batch, as views.
 
-        Args:
-            size: samples a batch; the last has what is left.
-            order: positions of the samples. They are gathered once, not batch by batch.
+        `order` holds positions of the samples, which are gathered once, not batch by batch.
         """
         parts = (*self.features, self.label)
         if order is not None:
@@ -38,11 +36,7 @@ class Samples:
 
 
 def on_device(features: Any, label: Tensor, device: torch.device) -> Samples:
-    """Pair the features, one tensor or several, with the label.
-
-    Raises:
-        ValueError: they have different numbers of samples.
-    """
+    """Pair one feature or several with the label; raise ValueError for unequal lengths."""
     listed = (features,) if isinstance(features, torch.Tensor) else tuple(features)
     counts = {len(part) for part in (*listed, label)}
     if len(counts) != 1:

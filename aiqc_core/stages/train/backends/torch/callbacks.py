@@ -1,4 +1,4 @@
-"""What `utils.pytorch.fit` may be told to do at the end of an epoch."""
+"""Callbacks of `utils.pytorch.fit`, called at the end of an epoch."""
 
 from __future__ import annotations
 
@@ -33,12 +33,10 @@ class TrainingCallback:
                 or `val_BinaryAccuracy`.
 
         Raises:
-            ValueError: thresholds that cannot be read; at the end of the first epoch, a metric
-                that the history lacks.
+            ValueError: impossible thresholds; after the first epoch, an unknown metric.
         """
 
         def __init__(self, thresholds: Sequence[Mapping[str, Any]]) -> None:
-            """Check the thresholds."""
             self.thresholds = cutoff.thresholds(thresholds)
 
         def epoch(self, history: Mapping[str, list[float]]) -> bool:

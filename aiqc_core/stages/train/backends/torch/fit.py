@@ -47,9 +47,9 @@ def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
     scores both splits in eval mode without gradients. The history therefore holds the loss of the
     finished epoch, not a running mean over it.
 
-    Inside a Job, every epoch is told to the log and to the pruner, a checkpoint is written when it
-    is due, and a Job that was killed goes on after the last one; the result is bit for bit that of
-    an uninterrupted run. With `run_jobs(stack=True)` it is trained together with others.
+    Inside a Job, every epoch goes to the log and to the pruner, a checkpoint is written when it is
+    due, and a Job that was killed resumes from the last one; the result is bit for bit that of an
+    uninterrupted run. With `run_jobs(stack=True)` it is trained together with others.
 
     Args:
         model: takes a batch of each feature as its positional arguments.

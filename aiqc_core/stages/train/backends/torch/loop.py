@@ -1,4 +1,4 @@
-"""One training of `utils.pytorch.fit`: epochs, scores, when it stops and where it goes on."""
+"""One training of `utils.pytorch.fit`: epochs, scores, when it stops, where it resumes."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ SCORING_BATCH = 4096
 
 @dataclass(slots=True)
 class Training:
-    """All of one training, and how far it is.
+    """One training, and how far it is.
 
     Attributes:
         splits: `{"": training samples, "val_": evaluation samples}`, the latter where given.
         bounds: start and stop of each batch of an epoch, from 0 without gaps.
         metrics: `{name in the history: metric}`, this training's own.
-        onlooker: who is told of every epoch, and may stop the training.
+        onlooker: gets every epoch, and may stop the training.
         kept: where the state is kept in case the process is killed.
         history: `{name: a value an epoch}`, filled as it goes.
         evaluates: whether the optimizer's step takes a function that evaluates the loss.
@@ -67,7 +67,9 @@ class Training:
         """Train to the end, from the checkpoint of a killed Job where there is one."""
         kept = self.kept
         if kept is not None:
-            self._resume(kept.read())
+            data = kept.read()
+            if data is not None and not state.unpack(self, data):
+                logger.warning("The checkpoint is of another training: this one starts over.")
         while len(self.history.get("loss", ())) < self.epochs:
             self._epoch()
             if self.ends_with(self._scores()):
@@ -79,7 +81,7 @@ class Training:
         """Note an epoch's scores; say whether a callback or the pruner stops the training."""
         for name, value in scores.items():
             self.history.setdefault(name, []).append(value)
-        # All are asked, as each may want to hear of every epoch.
+        # All are asked, as each may want every epoch.
         stops = [callback.epoch(self.history) for callback in self.callbacks]
         stopped = any(stops)
         if self.onlooker is None:
@@ -89,7 +91,7 @@ class Training:
         return pruned or stopped
 
     def forget(self) -> None:
-        """Take back what `ends_with` noted, so that the training can begin anew."""
+        """Undo what `ends_with` noted, so that the training can start over."""
         self.history.clear()
         if self.onlooker is not None:
             self.onlooker.forget()
@@ -98,10 +100,6 @@ class Training:
         """Return the scores of a split by their names in the history."""
         scores = {"loss": loss} | measure(self.metrics, output, self.splits[prefix].label)
         return {prefix + name: value for name, value in scores.items()}
-
-    def _resume(self, data: bytes | None) -> None:
-        if data is not None and not state.unpack(self, data):
-            logger.warning("The checkpoint is of another training: this one begins anew.")
 
     def _epoch(self) -> None:
         model, loser, train = self.model, self.loser, self.splits[""]
@@ -120,7 +118,7 @@ class Training:
             self._step(learn)
 
     def _step(self, learn: Callable[[], Tensor]) -> None:
-        """Learn from a batch; an optimizer that evaluates the loss itself, as LBFGS, is let to."""
+        """Learn from a batch; let an optimizer such as LBFGS evaluate the loss itself."""
         if not self.evaluates:
             learn()
             try:

@@ -1,4 +1,4 @@
-"""What losses and metrics compare: labels and outputs in equal shapes, never broadcast."""
+"""Losses and metrics over labels and outputs in equal shapes, which are never broadcast."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ import torch
 from torch import nn
 
 from aiqc_core.errors import TrainingError
+from aiqc_core.stages.train import outputs as meaning
 from aiqc_core.stages.train.backends.arrays import as_array
 from aiqc_core.stages.train.backends.torch.outputs import last_activation
-from aiqc_core.stages.train.outputs import (
-    LOGITS,
-    LOGS,
-    PROBABILITIES,
-    SHARES,
-    are_distributions,
-    in_unit_interval,
-)
+from aiqc_core.stages.train.outputs import LOGITS, LOGS, PROBABILITIES, SHARES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
 
     Loss = Callable[[Tensor, Tensor], Tensor]
 
-CLASS_INDEX_LOSSES = (torch.nn.CrossEntropyLoss, torch.nn.NLLLoss)
+CLASS_INDEX_LOSSES = (nn.CrossEntropyLoss, nn.NLLLoss)
 NUMERIC_LOSSES = (  # which take no whole numbers, as labels that the user made may be
     nn.BCELoss, nn.BCEWithLogitsLoss, nn.CrossEntropyLoss, nn.HuberLoss, nn.KLDivLoss, nn.L1Loss,
     nn.MSELoss, nn.SmoothL1Loss,
@@ -39,25 +33,21 @@ APART = 0.05  # from a sum of 1, beyond the rounding of every type
 class CategoricalLoss(nn.Module):
     """Cross-entropy over probabilities or logits, whichever the model gives.
 
-    Which of them is what `outputs` says; else what the model's last operation says; else rows in
-    [0, 1] that sum to 1 are probabilities. Sigmoids count as probabilities, each divided by their
-    sum. The label is ordinal `(samples, 1)` or one-hot `(samples, classes)`.
-
-    Args:
-        outputs: `'probabilities'`, `'logits'` or `'log-probabilities'`, where it is known.
+    `outputs` says which (`'probabilities'`, `'logits'`, `'log-probabilities'`); else the model's
+    last operation does; else rows in [0, 1] that sum to 1 are probabilities. Sigmoids count as
+    probabilities, each divided by their sum. The label is ordinal `(samples, 1)` or one-hot
+    `(samples, classes)`.
     """
 
     takes_class_index = True
 
     def __init__(self, outputs: str | None = None) -> None:
-        """Remember what is known of the outputs."""
         super().__init__()
         self.outputs = outputs
 
     def forward(self, output: Tensor, label: Tensor) -> Tensor:
         """Return the mean loss of a batch."""
-        target = label.argmax(dim=1) if label.shape == output.shape else label.reshape(len(label))
-        target = target.long()
+        target = _class_index(label, one_hot=label.shape == output.shape)
         if kind_of(output, self.outputs) != PROBABILITIES:  # the softmax undoes a logarithm too
             return nn.functional.cross_entropy(output, target)
         found = nn.functional.nll_loss(output.clamp(min=SMALLEST).log(), target)
@@ -68,12 +58,9 @@ class CategoricalLoss(nn.Module):
 
 
 def kind_of(output: Tensor, known: str | None = None) -> str:
-    """Return what outputs `(samples, classes)` mean.
+    """Return what outputs `(samples, classes)` mean; `known` is what was stated or seen before.
 
-    Args:
-        output: what the model gave.
-        known: what was stated or seen before. A model may give probabilities in eval mode only, so
-            a last layer without activation is not taken for them.
+    A model may give probabilities in eval mode only, so a last layer without activation does not.
     """
     last = last_activation(output)
     if known is not None and not (known == PROBABILITIES and last == LOGITS):
@@ -82,12 +69,12 @@ def kind_of(output: Tensor, known: str | None = None) -> str:
 
 
 def kind_by_values(output: Tensor, last: str | None) -> str:
-    """Return what outputs mean, where nothing is known of them but the model's last steps."""
+    """Return what outputs mean by their values and the model's last steps."""
     if last in {PROBABILITIES, LOGS}:
         return last
     values = as_array(output).reshape(-1, output.shape[-1])
-    likely = in_unit_interval(values) if last == SHARES else are_distributions(values)
-    return PROBABILITIES if likely else LOGITS
+    is_share = meaning.in_unit_interval if last == SHARES else meaning.are_distributions
+    return PROBABILITIES if is_share(values) else LOGITS
 
 
 def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
@@ -96,9 +83,10 @@ def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
     Raises:
         ValueError: the shapes differ in more than axes of length 1: a loss would broadcast them.
     """
-    if _takes_class_index(loser) and _is_ordinal(output, label):
-        return label.reshape(len(label)).long()
-    if isinstance(loser, torch.nn.NLLLoss) and output.shape == label.shape:
+    takes = isinstance(loser, CLASS_INDEX_LOSSES) or getattr(loser, "takes_class_index", False)
+    if takes and _has_classes(output) and label.numel() == len(label):
+        return _class_index(label, one_hot=False)
+    if isinstance(loser, nn.NLLLoss) and output.shape == label.shape:
         return label.argmax(dim=1)  # one-hot, which CrossEntropyLoss takes as it is
     if output.shape == label.shape:
         return label
@@ -136,7 +124,7 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
     except RuntimeError as error:
         if output.isnan().any():  # BCELoss refuses NaN, though nothing but divergence is wrong
             return output.sum()
-        if not isinstance(loser, torch.nn.BCELoss) or (output.min() >= 0 and output.max() <= 1):
+        if not isinstance(loser, nn.BCELoss) or (output.min() >= 0 and output.max() <= 1):
             raise
         raise ValueError(
             f"BCELoss takes probabilities, and the model gives values in [{output.min():.4g}, "
@@ -156,11 +144,7 @@ def _name(loser: object) -> str:
 
 
 def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[str, float]:
-    """Return each metric over all samples of a split; nothing of an earlier split is kept.
-
-    Raises:
-        ValueError: a metric that gives several numbers.
-    """
+    """Return each metric over all samples of a split; raise ValueError for several numbers."""
     values: dict[str, float] = {}
     for name, metric in metrics.items():
         metric.reset()
@@ -175,22 +159,20 @@ def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[s
     return values
 
 
-def _takes_class_index(loser: object) -> bool:
-    return isinstance(loser, CLASS_INDEX_LOSSES) or getattr(loser, "takes_class_index", False)
+def _has_classes(values: Tensor) -> bool:
+    return values.ndim > 1 and values.shape[1] > 1
 
 
-def _is_ordinal(output: Tensor, label: Tensor) -> bool:
-    return output.ndim > 1 and output.shape[1] > 1 and label.numel() == len(label)
+def _class_index(label: Tensor, *, one_hot: bool) -> Tensor:
+    return (label.argmax(dim=1) if one_hot else label.reshape(len(label))).long()
 
 
 def _for_metric(metric: Metric, output: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
     """Return output and label as a metric takes them: classes as whole numbers."""
     if not type(metric).__module__.startswith("torchmetrics.classification"):
         return output, paired(output, label, None)
-    if output.ndim > 1 and output.shape[1] > 1:
-        one_hot = label.ndim > 1 and label.shape[1] > 1
-        multilabel = "Multilabel" in type(metric).__name__
-        if multilabel:
+    if _has_classes(output):
+        if "Multilabel" in type(metric).__name__:
             return output, label.long()
-        return output, (label.argmax(dim=1) if one_hot else label.reshape(len(label))).long()
+        return output, _class_index(label, one_hot=_has_classes(label))
     return output.reshape(-1), label.reshape(-1).long()

@@ -1,4 +1,4 @@
-"""What a PyTorch model gives: that it is outputs at all, and what its last operation was."""
+"""Check the outputs of a PyTorch model, and find its last operation."""
 
 from __future__ import annotations
 
@@ -84,17 +84,14 @@ def advice(error: BaseException) -> str | None:
     if isinstance(error, TrainingError) or not isinstance(error, SAID):
         return None
     text = frames.message_of(error)
-    return next((said for pattern, said in WORDS.items() if re.search(pattern, text)), None)
+    return next((hint for pattern, hint in WORDS.items() if re.search(pattern, text)), None)
 
 
 def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
-    """Run a model over a batch and make sure that it gives a tensor, a row a sample.
+    """Run a model over a batch, and check its output; an everyday mistake raises with advice.
 
-    Where it fails on features of float32 and all its weights are of another type, as after
-    `model.half()`, the features are converted to that.
-
-    Raises:
-        TrainingError: it gives something else, or fails for an everyday mistake; with what to do.
+    Where it fails on float32 and all its weights are of another type, as after `model.half()`, the
+    features are converted to that.
     """
     try:
         output = _converting(model, features)
@@ -129,11 +126,7 @@ def _converted(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
 
 
 def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
-    """Return the output of a model, dense, or say what is wrong with it.
-
-    Raises:
-        TrainingError: it is no tensor of real numbers, or has not a row a sample.
-    """
+    """Return a dense output of real numbers; raise TrainingError unless it has a row a sample."""
     name = type(model).__name__
     if not isinstance(output, torch.Tensor):
         raise TrainingError(f"the model ({name}) gives {_other(output)}")
@@ -153,8 +146,8 @@ def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
 
 
 def last_activation(output: Tensor) -> str | None:
-    """Return what the steps behind an output say of it, by the graph that gradients go back."""
-    return None if output.grad_fn is None else last_step.said(output.grad_fn, _step)
+    """Return what the steps behind an output say of it, by the graph of its gradients."""
+    return None if output.grad_fn is None else last_step.meaning_of(output.grad_fn, _step)
 
 
 def _step(step: Any) -> tuple[str, list[Any]]:

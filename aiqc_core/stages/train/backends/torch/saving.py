@@ -1,7 +1,8 @@
-"""The state of a PyTorch model and its optimizer as what loads without running code."""
+"""Store the state of a PyTorch model and its optimizer as what loads without running code."""
 
 from __future__ import annotations
 
+import functools
 import io
 import pickle
 import warnings
@@ -35,11 +36,7 @@ HOOKS = ("_forward_", "_backward_", "_state_dict_", "_load_state_dict_")
 
 
 def pack(model: Mapping[str, Any], optimizer: Mapping[str, Any]) -> bytes:
-    """Return the states of model and optimizer as bytes, their numbers as Python's.
-
-    Raises:
-        TrainingError: they hold something other than numbers, texts and tensors; named.
-    """
+    """Return the states of model and optimizer as bytes, their numbers as Python's."""
     state = {
         "format": FORMAT,
         "model": plain(model, "the model's state_dict", arrays=False),
@@ -51,11 +48,7 @@ def pack(model: Mapping[str, Any], optimizer: Mapping[str, Any]) -> bytes:
 
 
 def unpack(data: bytes) -> dict[str, Any]:
-    """Return the states that `pack` wrote, on the CPU.
-
-    Raises:
-        TrainingError: the bytes are damaged, of another format, or hold code.
-    """
+    """Return the states that `pack` wrote, on the CPU; raise TrainingError where it cannot."""
     unreadable = TrainingError(
         "the stored model cannot be read: its bytes are damaged, or hold code, which is never run."
     )
@@ -81,12 +74,9 @@ def keep(model: nn.Module, path: Path) -> Path:
 
 
 def plain(value: Any, place: str, *, arrays: bool) -> Any:
-    """Return nested values with the numbers of numpy and others as Python's.
+    """Return a state_dict, or a part of one, with the numbers of numpy and others as Python's.
 
-    Args:
-        value: a state_dict, or a part of one.
-        place: what it is, for the error.
-        arrays: arrays of numpy become lists; else they are refused.
+    `place` names it in errors; `arrays` turns numpy's arrays to lists, else they are refused.
 
     Raises:
         TrainingError: a value that cannot be stored without running code when it is loaded.
@@ -96,20 +86,16 @@ def plain(value: Any, place: str, *, arrays: bool) -> Any:
             plain(k, place, arrays=arrays): plain(v, f"{place}[{k!r}]", arrays=arrays)
             for k, v in value.items()
         }
-        return _versioned(made, value) if hasattr(value, "_metadata") else made
+        if hasattr(value, "_metadata"):  # the versions by which modules read what they once wrote
+            made = OrderedDict(made)
+            made._metadata = value._metadata  # type: ignore[attr-defined]  # noqa: SLF001
+        return made
     if isinstance(value, list | tuple | set | deque) and not isinstance(value, torch.Size):
         kind = type(value) if type(value) in {list, tuple, set} else list
         return kind(plain(v, f"{place}[{i}]", arrays=arrays) for i, v in enumerate(value))
     if isinstance(value, np.ndarray) and (arrays or value.ndim == 0):
         return plain(value.tolist(), place, arrays=arrays)
     return _plain_leaf(value, place)
-
-
-def _versioned(made: dict[Any, Any], state: Any) -> OrderedDict[Any, Any]:
-    """Return a state with the versions of its modules, by which they read what they once wrote."""
-    kept: Any = OrderedDict(made)
-    kept._metadata = state._metadata  # noqa: SLF001 - where torch keeps them
-    return kept
 
 
 def _plain_leaf(value: Any, place: str) -> Any:
@@ -152,33 +138,27 @@ def sizes(model: nn.Module) -> dict[str, Any]:
 
 
 def states(model: nn.Module, wanted: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield states of a trained model that fit the one that `fn_build` makes, likely ones first.
+    """Yield states of a trained model that have the sizes `wanted`, likely ones first.
 
     They are those of the model, of each module in it, and, where parametrizations, pruning or
     fusing gave them other names, what its layers compute with.
-
-    Args:
-        model: what `fn_train` returned.
-        wanted: what `sizes` gave of the model before the training.
     """
     modules = list(model.modules())
     for module in modules:
         if sizes(module) == wanted:
             yield module.state_dict()
     for module in modules:
-        found = {name: _reached(module, name) for name in wanted}
+        found = {
+            name: functools.reduce(
+                lambda at, part: getattr(at, part, None), name.split("."), module
+            )
+            for name in wanted
+        }
         if sizes(module) != wanted and all(
             isinstance(value, torch.Tensor) and tuple(value.shape) == wanted[name]
             for name, value in found.items()
         ):
             yield {name: value.detach().clone() for name, value in found.items()}
-
-
-def _reached(module: nn.Module, name: str) -> Any:
-    found: Any = module
-    for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
 
 
 def beyond(model: nn.Module, wanted: Mapping[str, Any]) -> list[str]:
@@ -191,7 +171,7 @@ def beyond(model: nn.Module, wanted: Mapping[str, Any]) -> list[str]:
 
 
 def misfit(model: nn.Module, wanted: dict[str, Any]) -> str:
-    """Say in what the state of a trained model differs from that which `fn_build` makes."""
+    """Describe how the state of a trained model differs from the one that `fn_build` makes."""
     found, extra = sizes(model), beyond(model, wanted)
     parts: list[str] = []
     if extra:

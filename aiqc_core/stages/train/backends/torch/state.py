@@ -1,4 +1,4 @@
-"""A training in the middle of it as bytes, which load without running code."""
+"""Pack an unfinished training as bytes, which load without running code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pack(training: Training) -> bytes:
 
 
 def unpack(training: Training, data: bytes) -> bool:
-    """Put a training where `pack` was called; False where the bytes are of another training.
+    """Restore a training to where `pack` was called; False where the bytes are of another one.
 
     What a model or an optimizer keeps outside of its state dict is not restored.
     """
@@ -44,15 +44,13 @@ def unpack(training: Training, data: bytes) -> bool:
 
 
 def _signature(training: Training) -> dict[str, Any]:
-    """Tell trainings apart that must not go on from each other's state."""
-    shapes = {
-        prefix: [list(part.shape) for part in (*samples.features, samples.label)]
-        for prefix, samples in training.splits.items()
-    }
-    sizes = {name: list(value.shape) for name, value in training.model.state_dict().items()}
+    """Return what distinguishes trainings that must not go on from each other's state."""
     return {
-        "model": sizes,
+        "model": {n: list(value.shape) for n, value in training.model.state_dict().items()},
         "optimizer": type(training.optimizer).__name__,
-        "samples": shapes,
+        "samples": {
+            prefix: [list(part.shape) for part in (*samples.features, samples.label)]
+            for prefix, samples in training.splits.items()
+        },
         "bounds": [list(bound) for bound in training.bounds],
     }
