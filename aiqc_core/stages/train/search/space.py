@@ -22,7 +22,7 @@ from aiqc_core.errors import AlgorithmError
 
 logger = logging.getLogger(__name__)
 
-RANGE_KEYS = {"low", "high", "log", "step"}
+RANGE_KEYS = ("low", "high", "log", "step")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _dimension(name: Any, given: Any) -> Dimension:
 
 
 def _range(name: str, given: Mapping[str, Any]) -> Range:
-    low, high, log, step = _parts(given)
+    low, high, log, step = map(given.get, RANGE_KEYS)
     wrong = next(_faults_of_range(given), None)
     if wrong is not None:
         raise AlgorithmError(
@@ -192,15 +192,11 @@ def _range(name: str, given: Mapping[str, Any]) -> Range:
     return Range(float(low), float(high), bool(log), None if step is None else float(step))
 
 
-def _parts(given: Mapping[str, Any]) -> tuple[Any, Any, Any, Any]:
-    return given["low"], given["high"], given.get("log"), given.get("step")
-
-
 def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong; what comes later relies on what came before."""
-    low, high, log, step = _parts(given)
+    low, high, log, step = map(given.get, RANGE_KEYS)
     numbers = [low, high] if step is None else [low, high, step]
-    if unknown := sorted(map(str, set(given) - RANGE_KEYS)):
+    if unknown := sorted(map(str, set(given).difference(RANGE_KEYS))):
         yield f"has unknown keys {unknown}"
     if not all(type(n) in {int, float} and math.isfinite(n) for n in numbers):
         yield "holds what is no finite int or float of Python"
@@ -235,7 +231,7 @@ def _fault_of_values(given: Any) -> str | None:
     if isinstance(given, list | dict) and not given:
         return "has no values; give at least one, or leave it out"
     if isinstance(given, Mapping):
-        is_part = set(given) <= RANGE_KEYS
+        is_part = set(given).issubset(RANGE_KEYS)
         return f"is {dict(given)!r}; a range has both 'low' and 'high'" if is_part else None
     if isinstance(given, range | AbstractSet | Iterator):
         return f"is a {type(given).__name__}; give a list of at least one value: list(…)"
