@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from aiqc_core.stages.train.outputs import Meaning
-
 logger = logging.getLogger(__name__)
 
 
@@ -145,7 +143,12 @@ class _Training:
         self.outcome.features_shapes = shapes[0] if len(shapes) == 1 else shapes
         self.outcome.label_shape = self.label_shape()
         self.backend.seed(spec.seed)
-        self.model = self.build_model()
+        model = self.user["fn_build"](
+            self.outcome.features_shapes, self.outcome.label_shape, **spec.hyperparameters
+        )
+        if not self.backend.is_model(model):
+            raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
+        self.model = self.backend.placed(self.backend.prepared(model, shapes))
         self.outcome.device = {"device": self.backend.device_kind(self.model)}
         loser = loser_of(
             self.backend, self.user["fn_lose"], spec.analysis_type,
@@ -171,15 +174,6 @@ class _Training:
 
     def class_count(self) -> int:
         return len(getattr(self.spec.label, "classes", None) or ())
-
-    def build_model(self) -> Any:
-        model = self.user["fn_build"](
-            self.outcome.features_shapes, self.outcome.label_shape, **self.spec.hyperparameters
-        )
-        if not self.backend.is_model(model):
-            raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
-        shapes = [a.shape[1:] for a in self.arrays[self.spec.key_train]]
-        return self.backend.placed(self.backend.prepared(model, shapes))
 
     def train(self) -> None:
         """Call the user's `fn_train` with observer and checkpoint, and check what it returns."""
@@ -240,14 +234,9 @@ class _Training:
             outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
         outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
         outcome.diverged = self.has_diverged()
-        self.note_meaning(judge.meaning)
-
-    def note_meaning(self, found: Meaning | None) -> None:
-        """Record what the outputs mean; a guess is noted beside the metrics."""
-        if found is None or found.kind is None:
-            return
-        self.outcome.outputs = {"kind": found.kind, "how": found.how}
-        self.note("outputs", found.note)
+        if judge.meaning is not None and judge.meaning.kind is not None:
+            outcome.outputs = {"kind": judge.meaning.kind, "how": judge.meaning.how}
+            self.note("outputs", judge.meaning.note)  # of a guess
 
     def note(self, name: str, text: str | None, level: int = logging.WARNING) -> None:
         """Record what the user should know of the model, beside the metrics of what trained it."""
@@ -282,23 +271,17 @@ class _Training:
 
     def verify(self, data: bytes) -> None:
         """Load a stored model as it will be for predictions, and compare on a few rows."""
-        outside = self.before.changed()
-        with process_state.kept(self.backend.SETTINGS, during=self.before):
-            self.note("predictions", self.compared(data, outside), logging.INFO)
-
-    def compared(self, data: bytes, outside: list[str]) -> str | None:
-        """Return a note on what is loaded, against what was scored; `outside` is what was set."""
-        spec, outcome = self.spec, self.outcome
-        loaded = StoredModel.of(
-            spec, data, outcome.features_shapes, self.label_shape(), outcome.outputs
-        ).load()
-        loaded.model = self.backend.placed(loaded.model)
-        split = spec.key_train
+        spec, outcome, split = self.spec, self.outcome, self.spec.key_train
+        outside, shape = self.before.changed(), self.label_shape()
         scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
-        return storing.refuse_other(
-            self.backend, self.judge, loaded, self.arrays[split], scored, self.label_shape(),
-            outside,
-        )  # fmt: skip
+        stored = StoredModel.of(spec, data, outcome.features_shapes, shape, outcome.outputs)
+        with process_state.kept(self.backend.SETTINGS, during=self.before):
+            loaded = stored.load()
+            loaded.model = self.backend.placed(loaded.model)
+            note = storing.refuse_other(
+                self.backend, self.judge, loaded, self.arrays[split], scored, shape, outside
+            )
+            self.note("predictions", note, logging.INFO)
 
 
 def _device_facts(
