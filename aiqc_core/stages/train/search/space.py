@@ -165,17 +165,14 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def is_range(given: object) -> bool:
-    """Say whether something is meant as a range."""
-    return isinstance(given, Mapping) and {"low", "high"} <= set(given)
-
-
 def _dimension(name: Any, given: Any) -> Dimension:
     if not isinstance(name, str):
         raise AlgorithmError(
             f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
         )
-    return _range(name, given) if is_range(given) else Choices(tuple(_unique(name, given)))
+    if isinstance(given, Mapping) and {"low", "high"} <= set(given):
+        return _range(name, given)
+    return Choices(tuple(_unique(name, given)))
 
 
 def _range(name: str, given: Mapping[str, Any]) -> Range:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from aiqc_core import counts
-from aiqc_core.stages.train.backends.torch.batches import Samples, batch_bounds, on_device
-from aiqc_core.stages.train.backends.torch.loop import Training, split_loss, whole_output
+from aiqc_core.stages.train.backends.torch.batches import batch_bounds, on_device
+from aiqc_core.stages.train.backends.torch.loop import Training
 from aiqc_core.stages.train.hooks import fit_hook
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.stages.train.backends.torch.callbacks import Callback
     from aiqc_core.stages.train.backends.torch.loss import Loss
-
-__all__ = ["Samples", "batch_bounds", "fit", "mean_loss"]
 
 
 def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
@@ -94,11 +92,6 @@ def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
     if door is None or not door.train(training):
         training.run()
     return training.history, model
-
-
-def mean_loss(model: nn.Module, loser: Loss, samples: Samples) -> float:
-    """Return the loss over all samples, in eval mode and without gradients."""
-    return split_loss(loser, whole_output(model, samples), samples).item()
 
 
 def _named(metrics: Sequence[Metric], device: torch.device) -> dict[str, Metric]:
