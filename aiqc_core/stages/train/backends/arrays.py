@@ -24,8 +24,11 @@ def as_array(value: Any) -> NDArray[Any]:
         return np.stack([as_array(part) for part in value]) if is_framework else np.asarray(value)
     if hasattr(value, "detach") and hasattr(value, "resolve_conj"):
         return _of_torch(value)
-    if hasattr(value, "sparse_shape") or type(value).__name__ in {"SparseTensor", "RaggedTensor"}:
-        value = _dense(value)
+    kind = type(value).__name__
+    if kind == "RaggedTensor":
+        value = value.to_tensor().numpy()
+    elif kind == "SparseTensor" or hasattr(value, "sparse_shape"):
+        value = sys.modules["tensorflow"].sparse.to_dense(value).numpy()
     elif not isinstance(value, np.ndarray):
         for way in ("numpy", "toarray"):  # of TensorFlow, of scipy
             if hasattr(value, way):
@@ -45,10 +48,3 @@ def _of_torch(value: Any) -> NDArray[Any]:
     if tensor.is_floating_point() and tensor.dtype not in {torch.float64, torch.float32}:
         tensor = tensor.float()
     return tensor.cpu().resolve_conj().resolve_neg().numpy()
-
-
-def _dense(value: Any) -> NDArray[Any]:
-    tf = sys.modules["tensorflow"]
-    if type(value).__name__ == "RaggedTensor":
-        return value.to_tensor().numpy()
-    return tf.sparse.to_dense(value).numpy()
