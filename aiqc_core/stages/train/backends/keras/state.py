@@ -41,23 +41,23 @@ class State:
 def pack(model: keras.Model, history: Sequence[dict[str, float]]) -> bytes:
     """Return the variables of a model and its optimizer, the generators and the history."""
     floats = [{name: float(value) for name, value in epoch.items()} for epoch in history]
-    said = json.dumps({"history": floats, **process_state.generators()}).encode()
+    state = json.dumps({"history": floats, **process_state.generators()}).encode()
     arrays: dict[str, Any] = {
         f"variable_{i}": as_array(v) for i, v in enumerate(_variables(model))
     }
     buffer = io.BytesIO()
-    np.savez(buffer, said=np.frombuffer(said, dtype=np.uint8), **arrays)
+    np.savez(buffer, said=np.frombuffer(state, dtype=np.uint8), **arrays)
     return buffer.getvalue()
 
 
 def unpack(model: keras.Model, data: bytes) -> State | None:
     """Read what `pack` wrote; None where it is of a model with other variables."""
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-        said = json.loads(stored["said"].tobytes())
+        state = json.loads(stored["said"].tobytes())
         arrays = [stored[f"variable_{i}"] for i in range(len(stored.files) - 1)]
     if [v.shape for v in arrays] != [tuple(v.shape) for v in _variables(model)]:
         return None
-    return State(said.pop("history"), arrays, said)
+    return State(state.pop("history"), arrays, state)
 
 
 def restore(model: keras.Model, state: State) -> None:
