@@ -189,9 +189,10 @@ class _Walk:
             self.feed("name", type(value).__module__, made)
             return
         function, arguments, state, items, pairs = (*made, None, None, None)[:5]
+        given: Any = arguments
         self.feed("object")
         self.value(function)
-        self.all(arguments)
+        self.all(given)
         attributes = leaves.attributes(state)
         if attributes is None:
             self.value(state)

@@ -175,7 +175,7 @@ def _dimension(name: Any, given: Any) -> Dimension:
     return Choices(tuple(_unique(name, given)))
 
 
-def _range(name: str, given: Mapping[str, Any]) -> Range:
+def _range(name: str, given: Any) -> Range:
     low, high, log, step = map(given.get, RANGE_KEYS)
     wrong = next(_faults_of_range(given), None)
     if wrong is not None:
@@ -189,7 +189,7 @@ def _range(name: str, given: Mapping[str, Any]) -> Range:
     return Range(float(low), float(high), bool(log), None if step is None else float(step))
 
 
-def _faults_of_range(given: Mapping[str, Any]) -> Iterator[str]:
+def _faults_of_range(given: Any) -> Iterator[str]:
     """Yield what is wrong; what comes later relies on what came before."""
     low, high, log, step = map(given.get, RANGE_KEYS)
     numbers = [low, high] if step is None else [low, high, step]

@@ -1,6 +1,7 @@
 """Keras 3 on TensorFlow as a backend."""
-# pyright: reportAttributeAccessIssue=false
-# (pyright takes `import keras` for this very file, as its environment is rooted in this folder)
+# pyright: reportAttributeAccessIssue=false, reportAssignmentType=false
+# (pyright takes `import keras` for this very file, as its environment is rooted in this folder;
+# functions of other modules, as static methods, stand for methods)
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
 """PyTorch as a backend."""
+# pyright: reportAssignmentType=false
+# (functions of other modules, as static methods, stand for methods)
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def states(model: nn.Module, wanted: Mapping[str, Any]) -> Iterator[dict[str, An
         if sizes(module) == wanted:
             yield module.state_dict()
     for module in modules:
-        found = {
+        found: dict[str, Any] = {
             name: functools.reduce(
                 lambda at, part: getattr(at, part, None), name.split("."), module
             )
