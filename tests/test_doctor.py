@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from aiqc_core import config
 from aiqc_core.cli.app import app
 from aiqc_core.orm import SCHEMA_VERSION, Dataset, Queue, metastore
-from aiqc_core.orm.admin import backup, doctor, doctor_environment, readonly
-from aiqc_core.orm.store import blobs, process_identity
+from aiqc_core.orm.admin import backup, doctor, readonly
+from aiqc_core.orm.store import blobs, file_systems, process_identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,7 +223,7 @@ def test_half_written_samples_and_waiting_trainings_are_told(store: Path) -> Non
 
 
 def test_a_network_file_system_is_warned_of(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_environment, "_kind_of", lambda _: "nfs4")
+    monkeypatch.setattr(file_systems, "kind_of", lambda _: "nfs4")
     found = part("file system")
     assert (found.verdict, "AIQC_DATABASE_URL" in found.remedy) == ("warn", True)
 

@@ -73,7 +73,7 @@ def postgres_fault(error: PeeweeException, store: str) -> MetastoreError | None:
         return MetastoreError(
             f"metastore: {store} has lost tables while it was open ({_short(error)}): the "
             "database was made again, or its schema dropped. Rows that this process holds are "
-            "gone with them. The next use makes an empty store if none is left; restore a "
+            "gone with them. The next use begins an empty store where none is left; restore a "
             "dump if data are missing."
         )
     if _state(error) == NO_SCHEMA:
