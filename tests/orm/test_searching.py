@@ -179,7 +179,7 @@ def dying(function, times, *, before):
 Queue.get_by_id({queue}).run_jobs(progress=False)
 """
 MOMENTS = (
-    "search._written = dying(search._written, 2, before=False)  # asked, not begun",
+    "search.ask = dying(search.ask, 2, before=False)  # asked, not begun",
     "run.record = dying(run.record, 2, before=True)  # trained, not recorded",
     "run.record = dying(run.record, 5, before=False)  # recorded",
     "search.tpe.suggest = dying(search.tpe.suggest, 2, before=False)  # not yet written",
