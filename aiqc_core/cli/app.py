@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aiqc_core import __version__, config
+from aiqc_core import __version__
+from aiqc_core.cli import output
 from aiqc_core.errors import AIQCError
 
 NOT_FOUND = 2  # the exit code where 1 means "different", as typer's own for wrong usage
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Experiment = Annotated[str, typer.Argument(help="Name of a declared experiment.")]
+Snapshot = Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")]
+Predictor = Annotated[int, typer.Argument(help="Id of a Predictor.")]
+
+
+def command(
+    name: str | None = None, *, error_code: int = 1
+) -> Callable[[Callable[..., bool | None]], None]:
+    """Add a command: an error of ours ends it with one line and a code, False with code 1."""
+
+    def add(body: Callable[..., bool | None]) -> None:
+        @app.command(name)
+        @functools.wraps(body)
+        def run(*args: object, **options: object) -> None:
+            try:
+                passed = body(*args, **options)
+            except AIQCError as error:
+                typer.echo(f"aiqc: {error}", err=True)
+                raise typer.Exit(error_code) from error
+            if passed is False:
+                raise typer.Exit(1)
+
+    return add
 
 
 @app.callback()
@@ -25,15 +51,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-@app.command()
+@command()
 def version() -> None:
-    """Show the version, and where the store lies."""
-    with _told():
-        place = config.home() if config.database_url() is None else config.shown_store()
-    typer.echo(f"aiqc {__version__}, store {place}")
+    """Show the version, and where the store is."""
+    typer.echo(f"aiqc {__version__}, store {output.store()}")
 
 
-@app.command()
+@command()
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new experiment, and of its folder.")],
     into: Annotated[
@@ -41,13 +65,12 @@ def init(
     ] = None,
 ) -> None:
     """Make the folder of a new experiment that runs: data, declaration, functions."""
-    from aiqc_core.cli import scaffold
+    from aiqc_core.cli.scaffold import make
 
-    with _told():
-        scaffold.make(name, into)
+    make(name, into)
 
 
-@app.command()
+@command()
 def check(
     path: Annotated[
         Path | None, typer.Argument(help="A declaration or a folder; the project's defs if none.")
@@ -55,67 +78,62 @@ def check(
     data: Annotated[
         bool, typer.Option(help="Also call the sources, to look for the columns named.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    as_json: AsJson = False,
+) -> bool:
     """Print every fault of the declarations; the exit code is 1 when there is one."""
-    from aiqc_core.cli import check_declarations
+    from aiqc_core.cli.check_declarations import show
 
-    with _told():
-        sound = check_declarations.show(path, deep=data, as_json=as_json)
-    raise typer.Exit(0 if sound else 1)
+    return show(path, deep=data, as_json=as_json)
 
 
-@app.command("leaderboard")
+@command("leaderboard")
 def show_leaderboard(
-    experiment: Annotated[str, typer.Argument(help="Name of a declared experiment.")],
-    snapshot: Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")] = None,
+    experiment: Experiment,
+    snapshot: Snapshot = None,
     metric: Annotated[
         str | None, typer.Option(help="The metric; the declared one if none.")
     ] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Say how many models were trained since then.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare the models of an experiment; name the best combination and the champion in force."""
-    from aiqc_core.cli import show_leaderboard as command
+    from aiqc_core.cli.show_leaderboard import show
 
-    with _told():
-        command.show(experiment, snapshot, metric, since, as_json=as_json)
+    show(experiment, snapshot, metric, since, as_json=as_json)
 
 
-@app.command()
+@command()
 def promote(
-    experiment: Annotated[str, typer.Argument(help="Name of a declared experiment.")],
-    snapshot: Annotated[str | None, typer.Option(help="Its snapshot; the newest if none.")] = None,
+    experiment: Experiment,
+    snapshot: Snapshot = None,
     predictor: Annotated[
         int | None, typer.Option(help="Id of a Predictor of that snapshot; the best if none.")
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for those who read the history.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put a model in use although no contest says so, as where the data changed too much."""
-    from aiqc_core.cli import promote as command
+    from aiqc_core.cli.promote import show
 
-    with _told():
-        command.show(experiment, snapshot, predictor, reason, as_json=as_json)
+    show(experiment, snapshot, predictor, reason, as_json=as_json)
 
 
-@app.command("gc")
+@command("gc")
 def collect_garbage(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be freed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Free bytes, cached samples and checkpoints that no row of the store uses any more."""
-    from aiqc_core.cli import collect
+    from aiqc_core.cli.collect import show
 
-    with _told():
-        collect.show(dry_run=dry_run, as_json=as_json)
+    show(dry_run=dry_run, as_json=as_json)
 
 
-@app.command()
+@command()
 def migrate(
     to: Annotated[
         str,
@@ -125,19 +143,18 @@ def migrate(
             "as AIQC_HOME names one. In the variable the password shows in no list of processes.",
         ),
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the store to PostgreSQL or back to SQLite, and verify every row and byte of the copy.
 
     The source is only read. What breaks off leaves the target empty.
     """
-    from aiqc_core.cli import migrate as command
+    from aiqc_core.cli.migrate import show
 
-    with _told():
-        command.show(to, as_json=as_json)
+    show(to, as_json=as_json)
 
 
-@app.command()
+@command(error_code=NOT_FOUND)
 def trace(
     prediction: Annotated[int, typer.Argument(help="Id of a Prediction.")],
     row: Annotated[
@@ -147,90 +164,80 @@ def trace(
     check_source: Annotated[
         bool, typer.Option(help="Read the source files, to see if they still match.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Tell all that a predicted sample follows from; exit code 2 when there is no such sample."""
-    from aiqc_core.cli import trace as command
+    """Show all that a predicted sample follows from; exit code 2 when there is no such sample."""
+    from aiqc_core.cli.trace import show
 
-    with _told(NOT_FOUND):
-        command.show(prediction, row, split, check_source=check_source, as_json=as_json)
+    show(prediction, row, split, check_source=check_source, as_json=as_json)
 
 
-@app.command()
+@command(error_code=NOT_FOUND)
 def seen(
     dataset: Annotated[int, typer.Argument(help="Id of a Dataset.")],
     row: Annotated[int, typer.Option(help="The row's position, from 0.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Tell every model that trained on a row; exit code 1 when none did, 2 without such a row."""
-    from aiqc_core.cli import seen as command
+    as_json: AsJson = False,
+) -> bool:
+    """Show every model that trained on a row; exit code 1 when none did, 2 without such a row."""
+    from aiqc_core.cli.seen import show
 
-    with _told(NOT_FOUND):
-        found = command.show(dataset, row, as_json=as_json)
-    raise typer.Exit(0 if found else 1)
+    return show(dataset, row, as_json=as_json)
 
 
-@app.command()
+@command(error_code=NOT_FOUND)
 def diff(
-    left: Annotated[int, typer.Argument(help="Id of a Predictor.")],
+    left: Predictor,
     right: Annotated[int, typer.Argument(help="Id of another.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    as_json: AsJson = False,
+) -> bool:
     """Name the first ancestor in which two Predictors differ; exit code 1 when one does."""
-    from aiqc_core.cli import diff as command
+    from aiqc_core.cli.diff import show
 
-    with _told(NOT_FOUND):
-        identical = command.show(left, right, as_json=as_json)
-    raise typer.Exit(0 if identical else 1)
+    return show(left, right, as_json=as_json)
 
 
-@app.command()
+@command(error_code=NOT_FOUND)
 def reproduce(
-    predictor: Annotated[int, typer.Argument(help="Id of a Predictor.")],
+    predictor: Predictor,
     tolerance: Annotated[
         float, typer.Option(help="How far numbers may be apart, times their size or 1.")
     ] = 1e-4,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
+    as_json: AsJson = False,
+) -> bool:
     """Train a Predictor again in a new process; exit code 1 when something else comes out."""
-    from aiqc_core.cli import reproduce as command
+    from aiqc_core.cli.reproduce import show
 
-    with _told(NOT_FOUND):
-        equal = command.show(predictor, tolerance=tolerance, as_json=as_json)
-    raise typer.Exit(0 if equal else 1)
+    return show(predictor, tolerance=tolerance, as_json=as_json)
 
 
-@app.command()
+@command()
 def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also hash all bytes and check every signature.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Look for what ails the store, changing nothing; the exit code is 1 when something fails."""
-    from aiqc_core.cli import doctor as command
+    as_json: AsJson = False,
+) -> bool:
+    """Check the store and change nothing; the exit code is 1 when something fails."""
+    from aiqc_core.cli.doctor import show
 
-    with _told():
-        sound = command.show(deep=deep, as_json=as_json)
-    raise typer.Exit(0 if sound else 1)
+    return show(deep=deep, as_json=as_json)
 
 
-@app.command()
+@command()
 def backup(
     file: Annotated[Path, typer.Argument(help="The new file.")],
     with_key: Annotated[
         bool, typer.Option("--with-key", help="Also copy the signing key, to FILE.key.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy the whole store to a file and verify the copy, while others may go on writing."""
-    from aiqc_core.cli import backup as command
+    from aiqc_core.cli.backup import show
 
-    with _told():
-        command.show(file, with_key=with_key, as_json=as_json)
+    show(file, with_key=with_key, as_json=as_json)
 
 
-@app.command()
+@command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `aiqc backup` made.")],
     force: Annotated[
@@ -239,20 +246,9 @@ def restore(
     with_key: Annotated[
         bool, typer.Option("--with-key", help="Also take FILE.key as the signing key.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Put a verified copy where the store lies; no other process may have the store open."""
-    from aiqc_core.cli import restore as command
+    """Put a verified copy where the store is; no other process may have the store open."""
+    from aiqc_core.cli.restore import show
 
-    with _told():
-        command.show(file, force=force, with_key=with_key, as_json=as_json)
-
-
-@contextmanager
-def _told(code: int = 1) -> Generator[None]:
-    """Print an error of ours as one line, and end with this exit code."""
-    try:
-        yield
-    except AIQCError as error:
-        typer.echo(f"aiqc: {error}", err=True)
-        raise typer.Exit(code) from error
+    show(file, force=force, with_key=with_key, as_json=as_json)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import typer
 from tqdm import tqdm
 
+from aiqc_core.cli import output
 from aiqc_core.orm.admin import backup
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.admin.backup import Seen
 
-MEGABYTE = 2**20
 PAGE_BYTES = 2**16
 LARGE_BYTES = 2**28  # smaller stores are done before a bar could be read
 
@@ -28,12 +26,10 @@ def show(file: Path, *, with_key: bool, as_json: bool) -> None:
     with progress() as seen:
         copy = backup.backup(file.absolute(), with_key=with_key, seen=seen)
     if as_json:
-        told = {name: str(v) if name in {"path", "key"} and v else v
-                for name, v in asdict(copy).items()}  # fmt: skip
-        typer.echo(json.dumps(told))
+        output.as_json(copy)
         return
     typer.echo(
-        f"{copy.path}: {copy.size / MEGABYTE:.1f} MB, schema version {copy.schema_version}, "
+        f"{copy.path}: {output.megabytes(copy.size)}, schema version {copy.schema_version}, "
         f"{copy.contents} contents, verified."
     )
     if copy.key is None:
@@ -42,8 +38,8 @@ def show(file: Path, *, with_key: bool, as_json: bool) -> None:
         typer.echo(f"Its key is {copy.key}: keep the two apart.")
     if copy.outside:
         typer.echo(
-            f"Not in it: {copy.outside} contents ({copy.outside_bytes / MEGABYTE:.1f} MB) that "
-            "lie on the object store (AIQC_ARTIFACTS)."
+            f"Not in it: {copy.outside} contents ({output.megabytes(copy.outside_bytes)}) that "
+            "are on the object store (AIQC_ARTIFACTS)."
         )
 
 
@@ -51,22 +47,19 @@ def show(file: Path, *, with_key: bool, as_json: bool) -> None:
 def progress() -> Generator[Seen]:
     """Give a function that shows how far a copy is, on the standard error."""
     bars: dict[str, tqdm[Any]] = {}
+    with ExitStack() as stack:
 
-    def seen(what: str, done: int, total: int) -> None:
-        if what not in bars:
-            bars[what] = _bar(what, total)
-        bars[what].update(done - bars[what].n)
+        def seen(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                bars[what] = stack.enter_context(_bar(what, total))
+            bars[what].update(done - bars[what].n)
 
-    try:
         yield seen
-    finally:
-        for bar in bars.values():
-            bar.close()
 
 
 def _bar(what: str, total: int) -> tqdm[Any]:
-    if what == "copied":
-        small = total * PAGE_BYTES < LARGE_BYTES
-        return tqdm(desc=what, total=total, unit="page", disable=small or None)
-    small = total < LARGE_BYTES
-    return tqdm(desc=what, total=total, unit="B", unit_scale=True, disable=small or None)
+    unit, size = ("page", PAGE_BYTES) if what == "copied" else ("B", 1)
+    is_small = total * size < LARGE_BYTES
+    return tqdm(
+        desc=what, total=total, unit=unit, unit_scale=unit == "B", disable=is_small or None
+    )

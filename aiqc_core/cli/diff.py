@@ -1,12 +1,11 @@
-"""Tell in which ancestor two Predictors differ first, and in which others."""
+"""Show in which ancestor two Predictors differ first, and in which others."""
 
 from __future__ import annotations
 
 import difflib
-from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
-from aiqc_core.cli import telling
+from aiqc_core.cli import output
 from aiqc_core.orm import Predictor
 
 if TYPE_CHECKING:
@@ -16,33 +15,27 @@ if TYPE_CHECKING:
 
 
 def show(left: int, right: int, *, as_json: bool) -> bool:
-    """Print the differences, the first ancestor first.
-
-    Returns:
-        Whether the two are identical.
+    """Print the differences, the first ancestor first; return whether there are none.
 
     Raises:
         NotFoundError: no such Predictor.
     """
     found: Diff = Predictor.get_by_id(left).diff(Predictor.get_by_id(right))
     if as_json:
-        first = found.first
-        telling.as_json(
-            found, identical=found.identical, first=None if first is None else first.ancestor
-        )
-        return found.identical
-    telling.lines(*_told(found))
+        first = found.first and found.first.ancestor
+        output.as_json(found, identical=found.identical, first=first)
+    else:
+        output.lines(*_lines(found))
     return found.identical
 
 
-def _told(found: Diff) -> Iterator[tuple[str, object] | str]:
-    called = f"Predictors {found.left} and {found.right}"
+def _lines(found: Diff) -> Iterator[tuple[str, object] | str]:
+    pair = f"Predictors {found.left} and {found.right}"
     if found.first is None:
-        yield f"{called} are identical: {', '.join(found.same)}"
+        yield f"{pair} are identical: {', '.join(found.same)}"
         return
-    for begin, each in zip(
-        chain([f"{called} differ first in"], repeat("and in")), found.differences, strict=False
-    ):
+    for each in found.differences:
+        begin = f"{pair} differ first in" if each is found.differences[0] else "and in"
         yield f"{begin}: {each.ancestor}" + ("" if each.note is None else f" ({each.note})")
         yield from _values(found, each)
     yield "same", ", ".join(found.same)

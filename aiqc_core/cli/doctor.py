@@ -1,16 +1,15 @@
-"""Say how the store is, part by part, and what mends it."""
+"""Show the state of the store, part by part, and what mends it."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
-import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from aiqc_core.cli import output
 from aiqc_core.orm.admin import doctor
 
 COLOURS = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -20,8 +19,8 @@ def show(*, deep: bool, as_json: bool) -> bool:
     """Print what was found; return whether nothing fails."""
     found = doctor.examine(deep=deep)
     if as_json:
-        shown = {"store": found.store, "sound": found.is_sound}
-        typer.echo(json.dumps(shown | {"parts": [asdict(part) for part in found.diagnostics]}))
+        parts = [asdict(part) for part in found.diagnostics]
+        output.as_json({"store": found.store, "sound": found.is_sound, "parts": parts})
         return found.is_sound
     table = Table(title=found.store, box=box.SIMPLE_HEAD, title_justify="left")
     for name in ("part", "verdict", "found", "what mends it"):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-
 import typer
 from rich import box
 from rich.console import Console
@@ -12,22 +9,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from aiqc_core import config
+from aiqc_core.cli import output
 from aiqc_core.orm.admin.transfer import URL, Moved, move
-
-MEGABYTE = 2**20
 
 
 def show(to: str, *, as_json: bool) -> None:
     """Move it, with a bar on a terminal, and print what was moved and what to set now."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    text = TextColumn("{task.description}")
+    columns = (text, BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     console = Console(stderr=True)  # so that what is printed stays clean
-    with Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
+    is_hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_hidden) as bar:
         task = bar.add_task("rows")
         moved = move(
             to,
@@ -35,7 +27,7 @@ def show(to: str, *, as_json: bool) -> None:
             done=lambda table, rows: bar.update(task, advance=rows, description=table),
         )
     if as_json:
-        typer.echo(json.dumps(asdict(moved)))
+        output.as_json(moved)
         return
     _print_account(moved)
     typer.echo(_what_next(to))
@@ -51,7 +43,7 @@ def _print_account(moved: Moved) -> None:
     Console().print(table)
     typer.echo(
         f"{sum(moved.rows.values()):,} rows alike in number and digest, {moved.contents:,} "
-        f"contents ({moved.content_bytes / MEGABYTE:.1f} MB) with their SHA-256, in "
+        f"contents ({output.megabytes(moved.content_bytes)}) with their SHA-256, in "
         f"{moved.seconds:.1f} s"
     )
     if moved.contents_elsewhere:

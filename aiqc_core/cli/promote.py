@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from aiqc_core.cli import telling
+from aiqc_core.cli import output
 from aiqc_core.experiment import workflow
 
 
@@ -19,7 +19,7 @@ def show(
     """
     row = workflow.promote(experiment, snapshot, predictor, reason)
     if as_json:
-        telling.as_json(
+        output.as_json(
             {
                 "champion_id": row.id, "experiment": experiment, "snapshot": row.snapshot,
                 "predictor_id": row.predictor_id, "reason": row.reason,

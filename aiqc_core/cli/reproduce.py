@@ -1,10 +1,10 @@
-"""Train a Predictor again and tell whether the same comes out."""
+"""Train a Predictor again and show whether the same comes out."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiqc_core.cli import telling
+from aiqc_core.cli import output
 from aiqc_core.orm import Predictor
 
 if TYPE_CHECKING:
@@ -12,10 +12,7 @@ if TYPE_CHECKING:
 
 
 def show(predictor: int, *, tolerance: float, as_json: bool) -> bool:
-    """Print the verdict, and each stage.
-
-    Returns:
-        Whether the same came out, within the tolerance.
+    """Print the verdict and each stage; return whether the same came out.
 
     Raises:
         NotFoundError: no such Predictor.
@@ -23,13 +20,13 @@ def show(predictor: int, *, tolerance: float, as_json: bool) -> bool:
     """
     found: Reproduction = Predictor.get_by_id(predictor).reproduce(tolerance)
     if as_json:
-        telling.as_json(found, equal=found.equal)
+        output.as_json(found, equal=found.equal)
         return found.equal
     first = "" if found.first_difference is None else f", first in: {found.first_difference}"
     apart = (
         "" if found.largest is None else f" (largest difference of weights {found.largest:.3g})"
     )
-    telling.lines(
+    output.lines(
         f"Predictor {found.predictor}, trained again: {found.verdict}{first}{apart}",
         *((stage.name, f"{stage.verdict}: {stage.note}") for stage in found.stages),
         *(

@@ -1,14 +1,14 @@
-"""Put a copy where the store lies."""
+"""Put a copy in the place of the store."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import typer
 
 from aiqc_core import config
-from aiqc_core.cli.backup import MEGABYTE, progress
+from aiqc_core.cli import output
+from aiqc_core.cli.backup import progress
 from aiqc_core.orm.admin import restore
 
 if TYPE_CHECKING:
@@ -21,15 +21,11 @@ def show(file: Path, *, force: bool, with_key: bool, as_json: bool) -> None:
         done = restore.restore(file.absolute(), force=force, with_key=with_key, seen=seen)
     copy = done.copy
     if as_json:
-        told = {
-            "store": str(copy.path), "size": copy.size, "schema_version": copy.schema_version,
-            "contents": copy.contents, "kept": str(done.kept) if done.kept else None,
-            "opens": done.opens,
-        }  # fmt: skip
-        typer.echo(json.dumps(told))
+        members = {name: getattr(copy, name) for name in ("size", "schema_version", "contents")}
+        output.as_json({"store": copy.path, **members, "kept": done.kept, "opens": done.opens})
         return
     typer.echo(
-        f"{copy.path} is {file} now: {copy.size / MEGABYTE:.1f} MB, schema version "
+        f"{copy.path} is {file} now: {output.megabytes(copy.size)}, schema version "
         f"{copy.schema_version}, {copy.contents} contents, verified."
     )
     if done.kept is not None:

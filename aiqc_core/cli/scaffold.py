@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from aiqc_core.cli.project import defs_folder, shown
+from aiqc_core.cli.project import defs_folder, relative
 from aiqc_core.errors import DeclarationError
 from aiqc_core.experiment.model.experiment import NAME_PATTERN, RESERVED
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 DEFS = """\
 # An experiment: which data, how they become samples, what learns from them.
-# `aiqc check` tells what is wrong in here, all at once.
+# `aiqc check` shows what is wrong in here, all at once.
 type: aiqc_dagster.component.ExperimentComponent
 
 attributes:
@@ -98,16 +98,15 @@ def make(name: str, into: Path | None) -> None:
         NotFoundError: there is no project here, and no `into`.
     """
     if not re.match(NAME_PATTERN, name) or name in RESERVED:
-        message = (
+        raise DeclarationError(
             f"name: {name!r}; give up to 60 lower-case letters, digits and underscores, a letter "
             f"first, and none of {list(RESERVED)}."
         )
-        raise DeclarationError(message)
-    home = into or defs_folder()
-    folder = home / name
+    folder = (into or defs_folder()) / name
     if folder.exists():
-        message = f"name: {shown(folder)} is there already; choose another name, or remove it."
-        raise DeclarationError(message)
+        raise DeclarationError(
+            f"name: {relative(folder)} is there already; choose another name, or remove it."
+        )
     folder.mkdir(parents=True)
     _data().to_csv(folder / f"{name}.csv", index=False)
     for file, template in (("defs.yaml", DEFS), ("functions.py", FUNCTIONS)):
@@ -125,8 +124,8 @@ def _data() -> Any:
 
 
 def _next_steps(name: str, folder: Path, *, in_project: bool) -> str:
-    file = shown(folder / "defs.yaml")
-    steps = [f"Made {shown(folder)}: {name}.csv, defs.yaml, functions.py. Next:"]
+    file = relative(folder / "defs.yaml")
+    steps = [f"Made {relative(folder)}: {name}.csv, defs.yaml, functions.py. Next:"]
     steps += [f"  aiqc check {file}"]
     if in_project:
         steps += [f"  dagster job execute -m aiqc_dagster.definitions -j retrain_{name}"]

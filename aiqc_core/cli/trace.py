@@ -1,10 +1,10 @@
-"""Tell all that one predicted sample follows from."""
+"""Show all that one predicted sample follows from."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aiqc_core.cli import telling
+from aiqc_core.cli import output
 from aiqc_core.orm import Prediction, Predictor
 from aiqc_core.orm.results import frames
 
@@ -26,12 +26,12 @@ def show(
     """
     found = Prediction.get_by_id(prediction).trace(row, split, check_source)
     if as_json:
-        telling.as_json(found)
-        return
-    telling.lines(*_told(found))
+        output.as_json(found)
+    else:
+        output.lines(*_lines(found))
 
 
-def _told(trace: Trace) -> Iterator[tuple[str, object] | str]:
+def _lines(trace: Trace) -> Iterator[tuple[str, object] | str]:
     yield (
         f"Prediction {trace.prediction}, {trace.split} {trace.index} of {trace.count}: "
         f"sample {trace.sample}"
@@ -41,7 +41,7 @@ def _told(trace: Trace) -> Iterator[tuple[str, object] | str]:
     if trace.probabilities is not None:
         yield "probabilities", trace.probabilities
     if trace.positive is not None:
-        yield "positive", f"precision, recall and f1 are of {telling.shown(trace.positive)}"
+        yield "positive", f"precision, recall and f1 are of {output.one_line(trace.positive)}"
     for rows in trace.rows:
         yield rows.used_as, _rows(rows)
     if trace.trained_on:
@@ -53,35 +53,29 @@ def _told(trace: Trace) -> Iterator[tuple[str, object] | str]:
     yield "positions", training.positions
     for source in trace.sources:
         yield from _source(source)
-    yield from _preparation(trace)
-    yield "Code (its text: --json)"
-    for code in trace.code:
-        yield code.role, f"sha256 {code.sha256[: telling.SHORT]}, {_signature(code.text)}"
-
-
-def _preparation(trace: Trace) -> Iterator[tuple[str, object] | str]:
     yield "Preprocessing"
     for name in ("interpolaters", "coders", "learned"):
         for part, steps in getattr(trace, name).items():
-            for step in steps:
-                yield part, _step(name, step)
+            yield from ((part, _step(name, step)) for step in steps)
     for name in ("windows", "shapes"):
-        for part, what in getattr(trace, name).items():
-            yield part, what
+        yield from getattr(trace, name).items()
+    yield "Code (its text: --json)"
+    for code in trace.code:
+        yield code.role, f"sha256 {code.sha256[: output.SHORT]}, {_signature(code.text)}"
 
 
 def _rows(rows: Rows) -> str:
     where = f"row {rows.first}" if rows.first == rows.last else f"rows {rows.first}-{rows.last}"
-    if rows.target_first is None:
-        return f"Dataset {rows.dataset}, {where}"
-    return f"Dataset {rows.dataset}, {where}, forecast {rows.target_first}-{rows.target_last}"
+    target = rows.target_first
+    forecast = "" if target is None else f", forecast {target}-{rows.target_last}"
+    return f"Dataset {rows.dataset}, {where}{forecast}"
 
 
 def _model(model: Model) -> Iterator[tuple[str, object] | str]:
     named = "" if model.experiment is None else f", {model.experiment} {model.snapshot}"
     yield f"Predictor {model.predictor}: Job {model.job}, {model.key}; Queue {model.queue}{named}"
     if model.adopted_from is not None:
-        is_there = Predictor.get_or_none(Predictor.id == model.adopted_from) is not None
+        is_there = Predictor.select().where(Predictor.id == model.adopted_from).exists()
         since = "" if is_there else " and was deleted since"
         yield "adopted from", f"Predictor {model.adopted_from}, which trained it{since}"
     yield "fold", "none" if model.fold is None else model.fold
@@ -98,25 +92,24 @@ def _model(model: Model) -> Iterator[tuple[str, object] | str]:
 def _source(source: Source) -> Iterator[tuple[str, object] | str]:
     named = "" if source.name is None else f" {source.name!r} version {source.version}"
     yield f"Dataset {source.dataset}{named}: {', '.join(source.used_as)}"
-    yield "content", f"sha256 {source.sha256}, {telling.shown(source.shape)}"
+    yield "content", f"sha256 {source.sha256}, {output.one_line(source.shape)}"
     held = "in the store" if source.ingested else "outside of the store"
     place = source.place or (f"{source.urls} urls" if source.urls else "memory")
     yield "from", f"{place}, {held}"
-    yield (
-        "still matches",
-        {True: "yes", False: "NO", None: "not known"}[source.matches]
-        + ("" if source.note is None else f": {source.note}"),
-    )
+    matches = {True: "yes", False: "NO", None: "not known"}[source.matches]
+    yield "still matches", matches + ("" if source.note is None else f": {source.note}")
 
 
 def _step(name: str, step: dict[str, object]) -> str:
     if name == "interpolaters":
         apart = "each split by itself" if step["process_separately"] else "all rows at once"
-        return f"fills {telling.shown(step['columns'])}, {apart}, {telling.shown(step['kwargs'])}"
-    columns = telling.shown(step["columns"])
+        return (
+            f"fills {output.one_line(step['columns'])}, {apart}, {output.one_line(step['kwargs'])}"
+        )
+    columns = output.one_line(step["columns"])
     if name == "coders":
         return f"{step['encoder']} of {columns}, fitted on {step['fitted_on']}"
-    return f"{step['encoder']} learned {telling.shown(step['learned'])}"
+    return f"{step['encoder']} learned {output.one_line(step['learned'])}"
 
 
 def _signature(text: str) -> str:

@@ -1,4 +1,4 @@
-"""How the commands on lineage print: JSON that any reader takes, or lines one can copy from."""
+"""Print results of commands: JSON that any reader takes, or lines that one can copy from."""
 
 from __future__ import annotations
 
@@ -12,40 +12,37 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from aiqc_core import config
+
 VALUES = 12  # of a list that are shown in a line
 LINE = 160
 HASH = re.compile("[0-9a-f]{64}")
 SHORT = 16  # hex digits of a hash that are shown
+MEGABYTE = 2**20
 
 
 def as_json(value: Any, **more: Any) -> None:
-    """Print one JSON object; what is not finite is null, since JSON has no NaN.
-
-    Args:
-        value: a dataclass.
-        more: further members.
-    """
-    given = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
-    typer.echo(json.dumps(_finite(given | more), allow_nan=False, default=str))
+    """Print a dataclass or dictionary, and more members, as one JSON object; NaN is null."""
+    members = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    typer.echo(json.dumps(_finite(members | more), allow_nan=False, default=str))
 
 
-def lines(*told: tuple[str, object] | str) -> None:
+def lines(*entries: tuple[str, object] | str) -> None:
     """Print headings, and names with their values under them; markup in values stays inert."""
     console = Console(soft_wrap=True, highlight=False)
-    for each in told:
-        if isinstance(each, str):
-            console.print(Text(each, style="bold"))
-            continue
-        name, value = each
-        console.print(Text(f"  {name:<16} ").append(shown(value)))
+    for entry in entries:
+        if isinstance(entry, str):
+            console.print(Text(entry, style="bold"))
+        else:
+            console.print(Text(f"  {entry[0]:<16} ").append(one_line(entry[1])))
 
 
-def shown(value: object) -> str:
-    """Return a value in one line."""
+def one_line(value: object) -> str:
+    """Return a value in one line, shortened where it is long."""
     if isinstance(value, dict):
-        text = ", ".join(f"{name}={shown(part)}" for name, part in value.items())
+        text = ", ".join(f"{name}={one_line(part)}" for name, part in value.items())
     elif isinstance(value, list | tuple):
-        some = ", ".join(shown(part) for part in value[:VALUES])
+        some = ", ".join(one_line(part) for part in value[:VALUES])
         text = f"[{some}, … {len(value)} in all]" if len(value) > VALUES else f"[{some}]"
     elif isinstance(value, float):
         text = f"{value:.6g}"
@@ -54,6 +51,16 @@ def shown(value: object) -> str:
     else:
         text = str(value)
     return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
+
+
+def megabytes(size: float) -> str:
+    """Return a number of bytes as people read it."""
+    return f"{size / MEGABYTE:.1f} MB"
+
+
+def store() -> str:
+    """Return the folder of the store, or the database without its password."""
+    return str(config.home()) if config.database_url() is None else config.shown_store()
 
 
 def _finite(value: Any) -> Any:
