@@ -1,4 +1,4 @@
-"""The devices that models train on, found once, and the slots that workers lease of them.
+"""Find the devices that models train on, once, and the slots that workers lease of them.
 
     AIQC_DEVICES           `auto` (the default: what NVIDIA's driver lists), `cpu`, or a list such
                            as `cuda:0,cuda:1`, numbered as nvidia-smi does; `mps` on a Mac
@@ -18,6 +18,7 @@ import re
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 
 from aiqc_core.devices import nvml
 from aiqc_core.errors import TrainingError
@@ -38,9 +39,9 @@ class Device:
     Attributes:
         label: `cuda:0`, `mps` or `cpu`.
         visible: what `CUDA_VISIBLE_DEVICES` says so that this one alone is seen.
-        name: of its make; None where no driver tells.
-        uuid: that no other device has; None where no driver tells.
-        memory_mb: in MiB; None where no driver tells.
+        name: of its make; None, as the next two, where no driver gives it.
+        uuid: that no other device has.
+        memory_mb: in MiB.
     """
 
     label: str
@@ -50,8 +51,8 @@ class Device:
     memory_mb: float | None = None
 
     def __str__(self) -> str:
-        told = [part for part in (self.name, self.uuid) if part]
-        return f"{self.label} ({', '.join(told)})" if told else self.label
+        known = ", ".join(part for part in (self.name, self.uuid) if part)
+        return f"{self.label} ({known})" if known else self.label
 
 
 CPU, MPS = Device("cpu"), Device("mps")
@@ -74,8 +75,7 @@ def found() -> tuple[Device, ...]:
         TrainingError: `AIQC_DEVICES` is malformed, or names a device that is not there or that
             `CUDA_VISIBLE_DEVICES` hides.
     """
-    setting = os.environ.get(DEVICES_VARIABLE) or "auto"
-    return _found(setting.strip(), os.environ.get(VISIBLE_VARIABLE))
+    return _found(_setting(), os.environ.get(VISIBLE_VARIABLE))
 
 
 def slots() -> tuple[Slot, ...]:
@@ -90,35 +90,22 @@ def slots() -> tuple[Slot, ...]:
     """
     if OWN_VARIABLE in os.environ or per_job() == 0:
         return ()
-    named = (os.environ.get(DEVICES_VARIABLE) or "auto").strip() != "auto"
-    leased = [d for d in found() if d.visible or (named and d is MPS)]
+    leased = [d for d in found() if d.visible or (_setting() != "auto" and d is MPS)]
     return tuple(Slot(device, index) for index in range(per_device()) for device in leased)
 
 
 def per_device() -> int:
-    """Return how many workers may share a device.
-
-    Raises:
-        TrainingError: `AIQC_SLOTS_PER_DEVICE` is no whole number from 1.
-    """
+    """Return how many workers may share a device, 1 or more; errors as `slots`."""
     return _whole(SLOTS_VARIABLE, 1)
 
 
 def per_job() -> int:
-    """Return how many devices a training asks for: 1 unless the environment says otherwise.
-
-    Raises:
-        TrainingError: `AIQC_GPUS_PER_JOB` is no whole number from 0.
-    """
+    """Return how many devices a training asks for, 1 by default; errors as `slots`."""
     return _whole(GPUS_VARIABLE, 0)
 
 
 def environment(slot: Slot | None) -> dict[str, str]:
-    """Return the variables of a worker, to be set before any import.
-
-    Args:
-        slot: what it has leased; None for work that needs no device, which then sees none.
-    """
+    """Return the variables of a worker that has a slot, or sees no device; set before imports."""
     device = CPU if slot is None else slot.device
     own = {OWN_VARIABLE: device.label, DEVICES_VARIABLE: device.label}
     if device is MPS:
@@ -137,7 +124,7 @@ def environment_without_slots() -> dict[str, str]:
     """Return the variables of workers where there are no slots; as a rule none."""
     if OWN_VARIABLE in os.environ:
         return {}
-    if per_job() == 0 or (os.environ.get(DEVICES_VARIABLE) or "").strip() == "cpu":
+    if per_job() == 0 or _setting() == "cpu":
         return environment(None)
     return {"PYTORCH_ENABLE_MPS_FALLBACK": "1"} if found() == (MPS,) else {}
 
@@ -155,6 +142,10 @@ def is_mac_with_device() -> bool:
     return sys.platform == "darwin" and platform.machine() == "arm64"
 
 
+def _setting() -> str:
+    return (os.environ.get(DEVICES_VARIABLE) or "auto").strip()
+
+
 @lru_cache(maxsize=64)
 def _found(setting: str, visible: str | None) -> tuple[Device, ...]:
     if setting == "cpu":
@@ -163,9 +154,9 @@ def _found(setting: str, visible: str | None) -> tuple[Device, ...]:
         return _named(setting, visible)
     chosen = _visible(visible)
     if chosen is None:
-        cuda = [_of(str(listed.index)) for listed in nvml.listed()]
+        cuda = [_device(str(listed.index)) for listed in nvml.listed()]
     else:
-        cuda = [_of(entry) for entry in chosen if nvml.listed() and _is_there(entry)]
+        cuda = [_device(entry) for entry in chosen if nvml.listed() and _is_there(entry)]
     if cuda:
         return tuple(dict.fromkeys(cuda))
     return (MPS,) if is_mac_with_device() else (CPU,)
@@ -177,14 +168,13 @@ def _named(setting: str, visible: str | None) -> tuple[Device, ...]:
         if entry == "mps" and is_mac_with_device():
             devices.append(MPS)
             continue
-        match = _CUDA.fullmatch(entry)
-        if match is None:
+        if (match := _CUDA.fullmatch(entry)) is None:
             raise TrainingError(
                 f"{DEVICES_VARIABLE}={setting!r}: {entry!r} is no device here. Give auto, cpu, or "
                 "devices such as cuda:0,cuda:1 (mps on a Mac)."
             )
         _refuse_absent(setting, match[1], visible)
-        devices.append(_of(match[1]))
+        devices.append(_device(match[1]))
     if len(set(devices)) < len(devices):
         raise TrainingError(
             f"{DEVICES_VARIABLE}={setting!r} names a device twice. For several workers on one "
@@ -201,23 +191,18 @@ def _refuse_absent(setting: str, entry: str, visible: str | None) -> None:
             f"{there}. Name those, or leave the variable out for all."
         )
     chosen = _visible(visible)
-    if chosen is not None and _of(entry) not in [_of(each) for each in chosen]:
+    if chosen is not None and _device(entry) not in [_device(each) for each in chosen]:
         raise TrainingError(
             f"{DEVICES_VARIABLE}={setting!r}: {VISIBLE_VARIABLE}={visible!r} hides cuda:{entry}. "
             "Name it there too, or leave one of the two variables out."
         )
 
 
-def _visible(given: str | None) -> list[str] | None:
+def _visible(value: str | None) -> list[str] | None:
     """Read `CUDA_VISIBLE_DEVICES` as CUDA does: what follows an invalid entry is not seen."""
-    if given is None:
+    if value is None:
         return None
-    entries: list[str] = []
-    for entry in (part.strip() for part in given.split(",")):
-        if _VISIBLE.fullmatch(entry) is None:
-            break
-        entries.append(entry)
-    return entries
+    return list(takewhile(_VISIBLE.fullmatch, map(str.strip, value.split(","))))
 
 
 def _is_there(entry: str) -> bool:
@@ -230,7 +215,7 @@ def _means(entry: str, listed: nvml.Listed) -> bool:
     return listed.uuid.startswith(entry)  # CUDA takes the beginning of a UUID too
 
 
-def _of(entry: str) -> Device:
+def _device(entry: str) -> Device:
     """Return a device by its number or UUID, with what the driver says of it."""
     for listed in nvml.listed():
         if _means(entry, listed):
@@ -240,7 +225,7 @@ def _of(entry: str) -> Device:
 
 
 def _whole(variable: str, least: int) -> int:
-    given = os.environ.get(variable) or "1"
-    if not given.isdecimal() or int(given) < least:
-        raise TrainingError(f"{variable}={given!r}: give a whole number from {least}.")
-    return int(given)
+    value = os.environ.get(variable) or "1"
+    if not value.isdecimal() or int(value) < least:
+        raise TrainingError(f"{variable}={value!r}: give a whole number from {least}.")
+    return int(value)

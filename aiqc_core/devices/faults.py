@@ -1,21 +1,17 @@
-"""Errors that tell that a device is gone, or that a process cannot use it any more.
+"""Recognise errors that mean that a device is gone, or that a process cannot use it any more.
 
-What a training notes here, the worker process tells its pool with the answer: the pool sets the
-slot of a lost device aside, and replaces a worker that a fault has spoilt.
+A worker sends what a training notes here to its pool with the answer: the pool sets the slots of a
+lost device aside, and replaces a worker that cannot go on.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aiqc_core import frames
 from aiqc_core.devices import devices, nvml
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-# Of the texts of CUDA's errors, as torch and TensorFlow pass them on, in small letters.
+# Parts of the texts of CUDA's errors, as torch and TensorFlow pass them on, in lower case.
 LOST = (
     "no cuda-capable device",
     "cuda_error_no_device",
@@ -42,7 +38,7 @@ REMEDY = (
 
 @dataclass(slots=True)
 class Note:
-    """What a worker tells its pool beside the answer.
+    """What a worker sends its pool beside the answer.
 
     Attributes:
         lost: why its device is gone.
@@ -56,7 +52,7 @@ class Note:
 _note = Note()
 
 
-def taken() -> Note:
+def take_note() -> Note:
     """Return what was noted since the last call."""
     global _note
     note, _note = _note, Note()
@@ -74,32 +70,27 @@ def note_spoilt() -> None:
 
 
 def loss(error: BaseException) -> str | None:
-    """Return the reason where an error tells that this process's device is gone, else None.
-
-    What the driver says counts too: a device that does not answer it is gone, whatever the error.
-    """
+    """Return the reason where an error, or the driver, says that this process's device is gone."""
     device = devices.own()
     if not device.visible:
         return None
-    text = next((t for t in _texts(error) if "cuda" in t.lower() and _has(t, LOST)), None)
-    reason = text or nvml.fault(device.uuid)
+    reason = _text_with(LOST, error) or nvml.fault(device.uuid)
     return reason and f"the device {device} is lost: {reason}. {REMEDY}"
 
 
 def is_spoilt(error: BaseException) -> bool:
     """Say whether an error leaves this process unable to use its device."""
-    on_device = bool(devices.own().visible)
-    return on_device and any("cuda" in t.lower() and _has(t, SPOILT) for t in _texts(error))
+    return bool(devices.own().visible and _text_with(SPOILT, error))
 
 
-def _has(text: str, words: tuple[str, ...]) -> bool:
-    return any(word in text.lower() for word in words)
-
-
-def _texts(error: BaseException) -> Iterator[str]:
+def _text_with(parts: tuple[str, ...], error: BaseException) -> str | None:
+    """Return the text of a CUDA error with one of these parts: of the error or of its causes."""
     seen: set[int] = set()
     cause: BaseException | None = error
     while cause is not None and id(cause) not in seen:
         seen.add(id(cause))
-        yield frames.message_of(cause).partition("\n")[0]
+        text = frames.message_of(cause).partition("\n")[0]
+        if "cuda" in text.lower() and any(part in text.lower() for part in parts):
+            return text
         cause = cause.__cause__
+    return None

@@ -1,11 +1,11 @@
-"""Leases of device slots, held by locks of the kernel across all processes of a user on a host.
+"""Lease device slots by locks of the kernel, across all processes of a user on a host.
 
 A lease is a lock (flock) on a file in the folder for temporary files. The worker inherits it, and
-the kernel frees it when the worker is gone in any way, SIGKILL included: nothing has to be tidied
-up, and no slot is ever lost. The files stay; what they hold is the process id of the last holder.
+the kernel frees it when the worker ends in any way, SIGKILL included. The files stay, with the
+process id of the last holder.
 
-A slot of a device that several share locks the device's file with others and its own file alone;
-a whole device is its file locked alone, so that both kinds exclude each other between runs whose
+A slot of a shared device locks the device's file shared and its own file exclusively; a whole
+device locks the device's file exclusively. So runs exclude each other also where their
 `AIQC_SLOTS_PER_DEVICE` differ.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-TELL_SECONDS = 60.0  # between two lines that say what is waited for
+LOG_SECONDS = 60.0  # between two lines that say what is waited for
 _LOOK_SECONDS = 0.2
 _kept: list[Lease] = []  # of this process itself, until it ends
 
@@ -41,51 +41,39 @@ class Lease:
     """A device slot that nobody else has as long as the files are open, here or in a child."""
 
     def __init__(self, slot: Slot, descriptors: tuple[int, ...]) -> None:
-        self.slot = slot
+        self.slot, self.device = slot, slot.device
         self.descriptors: tuple[int, ...] = descriptors
-
-    @property
-    def device(self) -> Device:
-        """Of which device the slot is."""
-        return self.slot.device
 
     def environment(self) -> dict[str, str]:
         """Return the variables of the worker that inherits the lease."""
         files = ",".join(map(str, self.descriptors))
         return devices.environment(self.slot) | {SLOT_VARIABLE: files}
 
-    def hand_to(self, pid: int) -> None:
-        """Leave the lease to a child that has inherited it, and note who that is."""
-        self.note(pid)
-        self.close()
-
     def note(self, pid: int) -> None:
-        """Note who holds it, for those who wait."""
+        """Write the process id of the holder into its file, for those who wait."""
         for descriptor in self.descriptors[-1:]:
             with suppress(OSError):
                 os.pwrite(descriptor, f"{pid:<12}".encode(), 0)
 
     def close(self) -> None:
-        """Let go of it here."""
+        """Close its files in this process."""
         for descriptor in self.descriptors:
             os.close(descriptor)
         self.descriptors = ()
 
 
 def take(slot: Slot, *, whole: bool = False) -> Lease | None:
-    """Lease a slot, or return None when another process has it.
-
-    Args:
-        slot: which one.
-        whole: lease its whole device, which nobody may have a slot of.
+    """Lease a slot, or with `whole` its whole device; None while another process has it.
 
     Raises:
         TrainingError: the folder of the locks is another user's.
     """
     shared = devices.per_device() > 1 and not whole
     device = _locked(_path(slot.device), fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-    if device is None or not shared:
-        return None if device is None else Lease(slot, (device,))
+    if device is None:
+        return None
+    if not shared:
+        return Lease(slot, (device,))
     own = _locked(_path(slot.device, slot.index), fcntl.LOCK_EX)
     if own is None:
         os.close(device)
@@ -100,20 +88,37 @@ def take_any(slots: Iterable[Slot]) -> Lease | None:
 
 def holders(slots: Iterable[Slot]) -> str:
     """Return which devices are waited for and which processes hold them, for people."""
-    told: list[str] = []
+    held: dict[str, None] = {}
     for slot in slots:
         paths = (_path(slot.device, slot.index), _path(slot.device))
-        pids = [pid for path in paths if (pid := _last_holder(path)) is not None]
-        told.append(f"{slot.device.label} (process {pids[0]})" if pids else slot.device.label)
-    return ", ".join(dict.fromkeys(told))
+        pid = next((pid for path in paths if (pid := _last_holder(path)) is not None), None)
+        held[slot.device.label + ("" if pid is None else f" (process {pid})")] = None
+    return ", ".join(held)
+
+
+class WaitLog:
+    """Says in the log which slots are waited for, at once and then every `LOG_SECONDS`."""
+
+    def __init__(self) -> None:
+        self._logged_at: float | None = None
+
+    def log(self, slots: Iterable[Slot]) -> None:
+        """Log the holders of the slots, unless that was done a moment ago."""
+        now = time.monotonic()
+        if self._logged_at is None or now - self._logged_at > LOG_SECONDS:
+            self._logged_at = now
+            logger.warning("Waiting for a device slot: %s", holders(slots))
+
+    def reset(self) -> None:
+        """Log at once the next time, as a slot was leased."""
+        self._logged_at = None
 
 
 def lease_for_this_process() -> None:
-    """See to it that this process has a device of its own before it trains, for all its life.
+    """Lease a device for this process until it ends; wait for a free slot, as the log says.
 
-    Nothing is done in a worker, which was given its device, and where training is on the CPU.
-    Else it waits for a free slot, saying so in the log. Frameworks must not have used a device
-    yet: they look at the variables once.
+    Does nothing in a worker, which has its device, and where training is on the CPU. Call it
+    before a framework uses a device: frameworks read the variables once.
 
     Raises:
         TrainingError: a setting is malformed.
@@ -122,11 +127,9 @@ def lease_for_this_process() -> None:
     if not slots:
         os.environ.update(devices.environment_without_slots())
         return
-    told_at = 0.0
+    waiting = WaitLog()
     while (lease := take_any(slots)) is None:
-        if not told_at or time.monotonic() - told_at > TELL_SECONDS:
-            logger.warning("Waiting for a device slot: %s", holders(slots))
-            told_at = time.monotonic()
+        waiting.log(slots)
         time.sleep(_LOOK_SECONDS)
     lease.note(os.getpid())
     _kept.append(lease)
@@ -138,11 +141,10 @@ def _locked(path: Path, kind: int) -> int | None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except BaseException as error:
         os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
         raise
     return descriptor
 

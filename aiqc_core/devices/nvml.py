@@ -1,4 +1,4 @@
-"""What NVIDIA's driver says of its devices, by NVML; nothing where there is no driver."""
+"""Ask NVIDIA's driver for its devices, by NVML; without a driver there are none."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def driver() -> Any:
             return None
         logger.warning(
             "NVIDIA's driver is installed and does not answer (%s), so no GPU is used. See what "
-            "nvidia-smi says; after an upgrade of the driver the machine has to be started anew.",
+            "nvidia-smi says; after an upgrade of the driver restart the machine.",
             error,
         )
         return None
@@ -83,25 +83,20 @@ def fault(uuid: str | None) -> str | None:
 
 @contextmanager
 def watched(uuid: str | None) -> Generator[dict[str, float]]:
-    """Look at a device twice a second within the block.
-
-    Args:
-        uuid: of the device; None, or no driver, leaves what is yielded empty.
+    """Measure a device twice a second within the block.
 
     Yields:
-        After the block, `utilisation_percent`, the mean, and `peak_memory_mb`, the most memory
-        (MiB) of the device that this process held; where the driver does not tell whose it is, as
-        in a container, that all held.
+        A dictionary that has, after the block, `utilisation_percent`, the mean, and
+        `peak_memory_mb`, the most memory (MiB) of the device that this process held; where the
+        driver names no processes, as in a container, what all held. Else it is empty.
     """
     seen: dict[str, float] = {}
     if driver() is None or uuid is None:
         yield seen
         return
-    ended = threading.Event()
-    looks: list[tuple[float, float]] = []
-    thread = threading.Thread(
-        target=_watch, args=(uuid, ended, looks), name="aiqc-device", daemon=True
-    )
+    ended, looks = threading.Event(), list[tuple[float, float]]()
+    arguments = (uuid, ended, looks)
+    thread = threading.Thread(target=_watch, args=arguments, name="aiqc-device", daemon=True)
     thread.start()
     try:
         yield seen
@@ -122,19 +117,15 @@ def _watch(uuid: str, ended: threading.Event, looks: list[tuple[float, float]]) 
             looks.append((use, _held(nvml, handle) / MEBIBYTE))
             if ended.wait(LOOK_SECONDS):
                 return
-    except nvml.NVMLError as error:  # a slice of a device tells no utilisation
-        logger.debug("What %s does cannot be seen: %s", uuid, error)
+    except nvml.NVMLError as error:  # a slice of a device has no utilisation
+        logger.debug("The use of %s cannot be measured: %s", uuid, error)
 
 
 def _held(nvml: Any, handle: Any) -> float:
     """Return the bytes of a device that this process holds, or else all that are held."""
-    own = [
-        process.usedGpuMemory
-        for process in nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-        if process.pid == os.getpid()
-    ]
-    known = [held for held in own if held]
-    return max(known) if known else nvml.nvmlDeviceGetMemoryInfo(handle).used
+    processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+    own = [each.usedGpuMemory or 0 for each in processes if each.pid == os.getpid()]
+    return max(own, default=0) or nvml.nvmlDeviceGetMemoryInfo(handle).used
 
 
 def _text(value: str | bytes) -> str:

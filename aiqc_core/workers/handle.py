@@ -1,4 +1,4 @@
-"""One worker process, as the supervisor of its pool sees it: started, measured, ended, mourned."""
+"""Handle of one worker process: start, measure, end, and say how it ended."""
 
 from __future__ import annotations
 
@@ -34,10 +34,7 @@ _MEBIBYTE = 2**20
 
 @dataclass(frozen=True, slots=True)
 class RemoteError:
-    """Why a task gave no value: it raised, its worker died, it was cancelled, or took too long.
-
-    `device_lost`: it never ran, as no device is left that it could run on.
-    """
+    """Why a task gave no value; with `device_lost` it never ran, as no device is left for it."""
 
     kind: Literal["exception", "died", "cancelled", "time_limit", "device_lost"]
     message: str
@@ -46,11 +43,10 @@ class RemoteError:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A task that is over: its value, or the error that took the value's place.
+    """A task that is over: its value, or an error.
 
-    `peak_memory_mb` is the most memory (MiB) that its worker was seen to hold during the task,
-    looked at five times a second; None for one that never ran. `device` is the label of the device
-    that its worker had; None without one.
+    `peak_memory_mb` is the most memory (MiB) that its worker held during the task, measured five
+    times a second; None for one that never ran. `device` is the label of its worker's device.
     """
 
     key: str
@@ -62,7 +58,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A pickled call that waits for a worker, or is with one; see `WarmPool.submit`."""
+    """A pickled call; see `WarmPool.submit`."""
 
     key: str
     payload: bytes
@@ -88,13 +84,13 @@ class Worker:
     idle_since: float = field(default_factory=time.monotonic)
 
     def begin(self) -> None:
-        """Note that the worker has begun its task, and when it has to be done."""
+        """Note that the worker has begun its task, and when its time is over."""
         self.taken = True
         if self.task is not None and self.task.time_limit is not None:
             self.limit_at = time.monotonic() + self.task.time_limit
 
     def release(self) -> Task | None:
-        """Return the task that the worker is done with, one way or the other."""
+        """Take the task from the worker, which is done with it or has ended."""
         task, self.task, self.limit_at = self.task, None, None
         self.idle_since = time.monotonic()
         return task
@@ -104,25 +100,20 @@ class Worker:
         """Whether it could take a task."""
         return self.ready and self.task is None and self.kill_at is None
 
-    @property
-    def device(self) -> str | None:
-        """The label of its device; None without one."""
-        return None if self.lease is None else self.lease.device.label
-
     def overran(self) -> bool:
         """Say whether the time of the task is over."""
         return self.limit_at is not None and time.monotonic() > self.limit_at
 
     def measure(self) -> None:
-        """Note how much memory the worker holds, where that can be seen."""
+        """Note how much memory the worker holds, where the system shows it."""
         if self.taken and self.task is not None:
             with contextlib.suppress(psutil.Error):
                 resident = psutil.Process(self.process.pid).memory_info().rss / _MEBIBYTE
-                # A process that has ended and is not yet buried holds 0.
+                # A process that has ended and is not yet reaped holds 0.
                 self.peak_memory_mb = max(resident, self.peak_memory_mb or 0.0) or None
 
     def ask_to_end(self) -> None:
-        """Ask nicely, by message when idle and by SIGTERM when in a task; see `kill_at`."""
+        """Ask by message when idle and by SIGTERM when in a task; see `kill_at`."""
         if self.kill_at is not None:
             return
         self.kill_at = time.monotonic() + _GRACE_SECONDS
@@ -132,10 +123,9 @@ class Worker:
         else:
             self.process.terminate()
 
-    def bury(self) -> int:
-        """End the worker and what it started, for certain; return its exit code."""
-        seems_dead = self.kill_at is None and not self.overran()
-        if seems_dead:  # let it be, so that the exit code is its own
+    def reap(self) -> int:
+        """Kill the worker and what it started; return its exit code."""
+        if self.kill_at is None and not self.overran():  # it ended: the exit code is its own
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(GLANCE_SECONDS)
         # The worker leads its own process group, which lives on while it has members.
@@ -146,13 +136,7 @@ class Worker:
 
 
 def start(environment: dict[str, str], on: On = "cpu", lease: Lease | None = None) -> Worker:
-    """Start a worker; it inherits its lease, which is free again when it is gone.
-
-    Args:
-        environment: its variables.
-        on: what kind of task it takes.
-        lease: of the slot that it is to have.
-    """
+    """Start a worker for one kind of task; it inherits its lease, which is free when it ends."""
     held = () if lease is None else lease.descriptors
     variables = environment if lease is None else environment | lease.environment()
     ours, theirs = Pipe(duplex=True)
@@ -163,10 +147,11 @@ def start(environment: dict[str, str], on: On = "cpu", lease: Lease | None = Non
             env=variables,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno(), *held],
-            start_new_session=True,  # the terminal's Ctrl-C is for the parent to judge
+            start_new_session=True,  # the parent decides on the terminal's Ctrl-C
         )
     if lease is not None:
-        lease.hand_to(process.pid)
+        lease.note(process.pid)
+        lease.close()
     return Worker(process, ours, lease, on)
 
 
@@ -182,8 +167,8 @@ def unpack(message: bytes) -> tuple[Answer, RemoteError | None]:
     return answer, RemoteError("exception", answer.fault, answer.traceback)
 
 
-def obituary(code: int, peak_memory_mb: float | None) -> str:
-    """Return how a worker ended in the middle of its task, for people."""
+def exit_reason(code: int, peak_memory_mb: float | None) -> str:
+    """Return a sentence on how a worker ended in the middle of its task."""
     if code >= 0:
         return f"The worker process ended with exit code {code} in the middle of the task."
     try:

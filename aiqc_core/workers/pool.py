@@ -1,14 +1,12 @@
-"""Warm worker processes: started once, then one task after another.
+"""Run tasks in worker processes that stay warm: what a task imports is there for the next.
 
-`Queue.run_jobs` and the Dagster executor both hand their tasks to a `WarmPool`. A worker is a
-new Python interpreter, never a fork of this process and never a second run of its `__main__`,
-so that scripts without a `__main__` guard, notebooks, `python -c` and stdin all work, and CUDA
-or open database connections are never shared. What a task imports stays loaded for the next.
+A worker is a new Python interpreter, never a fork of this process and never a second run of its
+`__main__`. So scripts without a `__main__` guard, notebooks, `python -c` and stdin all work, and
+CUDA or open database connections are never shared. It needs process groups (POSIX).
 
     caller ── submit, cancel, wait ──> WarmPool ──> supervisor thread ── sockets ──> workers
 
 The supervisor thread alone touches the workers; the caller's threads only post and collect.
-Process groups and inherited sockets make this a matter of POSIX systems.
 """
 
 from __future__ import annotations
@@ -23,39 +21,34 @@ from aiqc_core.devices import devices
 from aiqc_core.errors import TrainingError
 from aiqc_core.usercode import byvalue
 from aiqc_core.workers.handle import Finished, RemoteError, Task
-from aiqc_core.workers.slots import Places
+from aiqc_core.workers.slots import PoolSlots
 from aiqc_core.workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from aiqc_core.workers.handle import On
 
 __all__ = ["Finished", "RemoteError", "WarmPool"]
 
 _THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
+)  # fmt: skip
 
 
 class WarmPool:
-    """Long-lived worker processes that take one task after another.
+    """Worker processes that take one task after another.
 
-    Workers are started when tasks wait for them, up to `size`; one that died is replaced. They
-    end when the pool is closed and when this process ends in any way, also mid-task.
+    Workers start when tasks wait for them, up to `size`; one that died is replaced. They end with
+    the pool and with this process, also in a task.
 
     Where there are devices (`devices.slots`), a worker that needs one leases a slot for its life
-    and sees only that device; other workers see none. A slot that another process holds is waited
-    for, as the log says; one whose device is lost is set aside, and the others go on.
+    and sees only that device; other workers see none. The pool waits for slots that other
+    processes hold, as the log says, and sets those of a lost device aside.
 
     Args:
         size: The most workers at a time.
-        threads: Threads that the numerical libraries of one worker may use. The default of 1
-            makes results independent of the machine and lets workers not fight over cores.
+        threads: Threads that the numerical libraries of one worker may use. 1, the default, makes
+            results independent of the machine.
         environment: More environment variables for the workers, set before any import.
 
     Raises:
@@ -66,23 +59,24 @@ class WarmPool:
     def __init__(
         self, size: int, *, threads: int = 1, environment: dict[str, str] | None = None
     ) -> None:
-        """Prepare the pool; the first task starts the first worker."""
         for name, value in (("size", size), ("threads", threads)):
             if type(value) is not int or value < 1:
                 raise TrainingError(
                     f"{name}={value!r}: give the WarmPool a whole number of at least 1."
                 )
         self._outstanding: dict[str, None] = {}
-        self._places = Places(devices.slots())
-        variables = _worker_environment(threads, self._places.environment | (environment or {}))
-        self._supervisor = Supervisor(size, variables, self._places)
+        self._slots = PoolSlots(devices.slots())
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **keras_backend.of_workers()}
+        variables |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
+        variables |= self._slots.environment | (environment or {})
+        self._supervisor = Supervisor(size, variables, self._slots)
         self._supervisor.start()
         weakref.finalize(self, self._supervisor.post, "stop")  # a pool that nobody closed
 
     @property
     def device_slots(self) -> int:
         """How many device slots are left; 0 where training is on the CPU, or all are lost."""
-        return len(self._places.left)
+        return len(self._slots.left)
 
     @property
     def busy(self) -> list[str]:
@@ -104,17 +98,17 @@ class WarmPool:
             target: The function to call in the worker, as "package.module:function".
             args: Picklable arguments, of types that a module defines (not `__main__`).
             time_limit: Seconds that the task may run, waiting not counted. Then its worker is
-                killed and replaced, and `wait` returns an error of kind "time_limit". None for
-                no limit.
+                killed and replaced, and the error has the kind "time_limit". None for no limit.
             on: "cpu" for work that needs no device and sees none; "slot" for a share of one;
-                "device" for a whole one, whose slots are waited for. Where there are no devices,
-                it is the same.
+                "device" for a whole one. Where there are no devices, it is the same.
 
         Raises:
             TrainingError: The pool has ended, the key is in use, the target is malformed, or the
                 time limit is no positive number.
         """
-        _refuse_time_limit(time_limit)
+        if time_limit is not None:
+            wanted = "a number of seconds above 0, or None"
+            counts.real("time_limit", time_limit, lambda s: s > 0, wanted)
         if not self._supervisor.is_alive():
             raise TrainingError(
                 f"The task {key!r} came after the WarmPool ended. Make a new pool."
@@ -129,14 +123,11 @@ class WarmPool:
         payload = byvalue.sent((target, args))
         self._outstanding[key] = None
         self._supervisor.post(
-            "submit", Task(key, payload, time_limit, on if self._places.slots else "cpu")
+            "submit", Task(key, payload, time_limit, on if self._slots.all else "cpu")
         )
 
     def wait(self, timeout: float) -> list[Finished]:
-        """Return the tasks that are over, waiting up to `timeout` seconds for the first.
-
-        Returns at once when nothing was submitted.
-        """
+        """Return the tasks that are over, waiting up to `timeout` seconds for the first of any."""
         finished: list[Finished] = []
         while self._outstanding:
             try:
@@ -153,10 +144,10 @@ class WarmPool:
         return finished
 
     def cancel(self, key: str) -> None:
-        """End a task: dropped when queued; SIGTERM, and SIGKILL after a grace, when running.
+        """Drop a task that waits; end one that runs by SIGTERM, and by SIGKILL after a grace.
 
-        `wait` still returns it, with an error of kind "cancelled", or with its value when it
-        had been faster. An unknown or finished key is ignored.
+        `wait` still returns it, with an error of kind "cancelled", or with its value if it was
+        faster. An unknown or finished key is ignored.
         """
         self._supervisor.post("cancel", key)
 
@@ -166,24 +157,7 @@ class WarmPool:
         self._supervisor.join()
 
     def __enter__(self) -> Self:
-        """Return the pool."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the pool."""
+    def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def _refuse_time_limit(given: object) -> None:
-    if given is not None:
-        counts.real("time_limit", given, lambda s: s > 0, "a number of seconds above 0, or None")
-
-
-def _worker_environment(threads: int, extra: dict[str, str]) -> dict[str, str]:
-    environment = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **keras_backend.of_workers()}
-    return environment | dict.fromkeys(_THREAD_VARIABLES, str(threads)) | extra

@@ -1,6 +1,6 @@
-"""What runs in a worker process of `aiqc_core.workers.pool`: take a task, perform it, answer.
+"""Run in a worker process of `workers.pool`: take a task, perform it, answer.
 
-Kept apart and light: a worker imports this module and then only what its tasks name.
+It is light: a worker imports this module and then only what its tasks name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import threading
 import traceback
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import Any
 
 from aiqc_core.config import SLOT_VARIABLE
 
@@ -30,11 +30,7 @@ _WATCH_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The value of a task, or the fault that took its place.
-
-    `lost` says why the worker's device is gone, and `spoilt` that the worker has to be replaced;
-    see `device_faults`.
-    """
+    """The value of a task, or its fault, with what `devices.faults.Note` says of the worker."""
 
     value: object = None
     fault: str | None = None
@@ -49,11 +45,11 @@ def describe(fault: BaseException) -> str:
 
 
 def serve(descriptor: int, parent: int) -> None:
-    """Perform tasks until told to stop; the whole life of a worker process.
+    """Perform tasks until `STOP` comes, or the process `parent` of the pool ends.
 
     Args:
         descriptor: The open socket to the pool.
-        parent: Process id of the pool's process; the worker does not outlive it.
+        parent: Process id.
     """
     lease = [int(file) for file in os.environ.pop(SLOT_VARIABLE, "").split(",") if file]
     for inherited in (descriptor, *lease):  # what this process starts holds neither
@@ -69,19 +65,14 @@ def serve(descriptor: int, parent: int) -> None:
         while payload := inbox.get():
             pipe.send_bytes(TAKEN)
             pipe.send_bytes(_perform(payload))
-    _leave()
-
-
-def _leave() -> NoReturn:
-    """Exit without taking the frameworks down piece by piece: half a second that nobody needs."""
     with contextlib.suppress(Exception):
         atexit._run_exitfuncs()  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
     _flush()
-    os._exit(0)
+    os._exit(0)  # without half a second in which the frameworks are taken down piece by piece
 
 
 def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes], parent: int) -> None:
-    """Take in tasks at once, so that the end of the parent shows in the middle of one."""
+    """Receive tasks at once, so that the end of the parent is noticed during a task."""
     with contextlib.suppress(EOFError, OSError):
         while os.getppid() == parent:  # a fork of the parent may hold its end of the pipe open
             if pipe.poll(_WATCH_SECONDS):
@@ -94,18 +85,17 @@ def _perform(payload: bytes) -> bytes:
         target, arguments = pickle.loads(payload)  # noqa: S301 - written by our own parent
         module, _, function = target.partition(":")
         value = getattr(importlib.import_module(module), function)(*arguments)
-        message = pickle.dumps(Answer(value, **_noted()))
+        message = pickle.dumps(Answer(value, **_note()))
     except BaseException as fault:  # noqa: BLE001 - SystemExit too: a task never ends its worker
-        answer = Answer(None, describe(fault), traceback.format_exc(), **_noted())
-        message = pickle.dumps(answer)
+        message = pickle.dumps(Answer(None, describe(fault), traceback.format_exc(), **_note()))
     _flush()
     return message
 
 
-def _noted() -> dict[str, Any]:
-    """Return what the task noted of the worker's device; it has loaded the module if it did."""
+def _note() -> dict[str, Any]:
+    """Return what the task noted of the worker's device, if it has loaded the module."""
     faults = sys.modules.get("aiqc_core.devices.faults")
-    return {} if faults is None else asdict(faults.taken())
+    return {} if faults is None else asdict(faults.take_note())
 
 
 def _flush() -> None:
