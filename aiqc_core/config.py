@@ -1,4 +1,4 @@
-"""Where the store is, and what time it is."""
+"""Settings of the environment: where the store is, and how processes share it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SLOT_VARIABLE = "AIQC_LEASE"  # to a worker process: the open files that hold it
 HOST_VARIABLE = "AIQC_HOST_ID"
 OOM_RETRY_VARIABLE = "AIQC_OOM_RETRY"
 LEASE_SECONDS = 300
-_sound: set[str] = set()  # folders that settings gave, expanded
+_expanded: set[str] = set()  # folders of settings
 
 
 def home() -> Path:
@@ -50,19 +50,19 @@ def home() -> Path:
 def given_folder(variable: str) -> Path | None:
     """Return the folder that a variable names, absolute; None where it is unset or blank.
 
-    `~` and `$NAME` are expanded. A relative path is one below the working directory of the first
-    use: the variable is made absolute then, for this process and those that it starts.
+    `~` and `$NAME` are expanded. A relative path is below the working directory of the first use:
+    the variable is made absolute then, for this process and those that it starts.
 
     Raises:
         MetastoreError: it names a variable or a user that is not there.
     """
-    given = os.environ.get(variable, "")
-    if not given.strip():
+    folder = os.environ.get(variable, "")
+    if not folder.strip():
         return None
-    if given not in _sound:  # asked at each statement
-        os.environ[variable] = given = expanded(given, variable)
-        _sound.add(given)
-    return Path(given)
+    if folder not in _expanded:  # asked at each statement
+        os.environ[variable] = folder = expanded(folder, variable)
+        _expanded.add(folder)
+    return Path(folder)
 
 
 def expanded(given: str, variable: str) -> str:
@@ -111,11 +111,10 @@ def make_folder(folder: Path, variable: str) -> None:
     except OSError as error:
         above = next((part for part in (folder, *folder.parents) if os.path.lexists(part)), folder)
         what = f"{above} is no folder" if not above.is_dir() else (error.strerror or str(error))
-        message = (
+        raise MetastoreError(
             f"{variable}: the folder {folder} cannot be made or written ({what}). Set {variable} "
             "to a folder that this user may write to."
-        )
-        raise MetastoreError(message) from error
+        ) from error
 
 
 def database_path() -> Path:
@@ -124,28 +123,24 @@ def database_path() -> Path:
 
 
 def database_url() -> str | None:
-    """Return `$AIQC_DATABASE_URL`, where the metastore lies on PostgreSQL; None means SQLite.
+    """Return `$AIQC_DATABASE_URL`, the metastore on PostgreSQL; None means SQLite.
 
     Raises:
         MetastoreError: it is no URL of a PostgreSQL database.
     """
     url = os.environ.get(DATABASE_VARIABLE, "").strip()
-    if not url:
-        return None
-    parsed_database_url(url, DATABASE_VARIABLE)
-    return url
+    if url:
+        parsed_database_url(url, DATABASE_VARIABLE)
+    return url or None
 
 
 @functools.lru_cache
-def parsed_database_url(url: str, given_as: str) -> SplitResult:
-    """Return the parts of a database's URL.
-
-    Args:
-        url: `postgresql://user:password@host:port/database`.
-        given_as: the variable or option that holds it, for the error's text.
+def parsed_database_url(url: str, source: str) -> SplitResult:
+    """Return the parts of `postgresql://user:password@host:port/database`.
 
     Raises:
-        MetastoreError: it is none. The text does not show it, for it may hold a password.
+        MetastoreError: it is no such URL. The text names `source`, the variable or option that
+            holds the URL, and not the URL, which may hold a password.
     """
     try:
         parts = urlsplit(url)
@@ -156,16 +151,15 @@ def parsed_database_url(url: str, given_as: str) -> SplitResult:
     except ValueError:  # of the port, or of brackets
         parts = None
     found = f"the scheme {parts.scheme!r}" if parts and parts.scheme else "something else"
-    message = (
-        f"{given_as}: expected postgresql://user:password@host:5432/database, with special "
+    raise MetastoreError(
+        f"{source}: expected postgresql://user:password@host:5432/database, with special "
         f"characters of the password percent-encoded (@ is %40), but found {found} (not shown "
-        f"here). For SQLite unset {DATABASE_VARIABLE}: the file then lies in {HOME_VARIABLE}."
+        f"here). For SQLite unset {DATABASE_VARIABLE}: the file is then in {HOME_VARIABLE}."
     )
-    raise MetastoreError(message)
 
 
 def shown_database(url: str) -> str:
-    """Return host, port and name of a database's URL, and nothing that is secret.
+    """Return host, port and name of a database's URL, without user and password.
 
     >>> shown_database("postgresql://me:secret@db.example:5433/aiqc")
     'db.example:5433/aiqc'
@@ -177,44 +171,35 @@ def shown_database(url: str) -> str:
 
 
 def shown_store() -> str:
-    """Return where the metastore lies, for people: a file, or a database without its password."""
+    """Return where the metastore is, for people: a file, or a database without its password."""
     url = database_url()
     return str(database_path()) if url is None else f"PostgreSQL at {shown_database(url)}"
 
 
 def samples_path() -> Path:
-    """Return the folder that holds the preprocessed samples of all Splitsets.
+    """Return the folder of preprocessed samples, which may be deleted at any time.
 
-    `$AIQC_CACHE` puts the cache elsewhere than beside the store, on a faster disk say: it can be
-    deleted at any time, and is built again.
+    It is in `$AIQC_CACHE`, else beside the store.
     """
     return (given_folder(CACHE_VARIABLE) or home() / "cache") / "samples"
 
 
 def make_samples_folder() -> None:
-    """Make the folder of the cache.
-
-    Raises:
-        MetastoreError: it cannot be made or written.
-    """
-    given = given_folder(CACHE_VARIABLE)
-    make_folder(samples_path(), HOME_VARIABLE if given is None else CACHE_VARIABLE)
+    """Make the folder of the cache; errors as `make_folder`."""
+    is_at_home = given_folder(CACHE_VARIABLE) is None
+    make_folder(samples_path(), HOME_VARIABLE if is_at_home else CACHE_VARIABLE)
 
 
 def artifacts_url() -> str | None:
     """Return the fsspec URL of the object store, `$AIQC_ARTIFACTS`; None where it is not set.
 
-    The path of a `file://` URL is taken as `given_folder` takes one.
-
-    Raises:
-        MetastoreError: see `expanded`.
+    The path of a `file://` URL is expanded as in `given_folder`; errors as `expanded`.
     """
-    given = os.environ.get(ARTIFACTS_VARIABLE, "")
-    url = given.strip()
+    url = os.environ.get(ARTIFACTS_VARIABLE, "").strip()
     scheme, mark, place = url.partition("://")
     if mark and scheme in LOCAL_SCHEMES and place.strip("/"):
         url = f"{scheme}://{expanded(place, ARTIFACTS_VARIABLE)}"
-        if url != given:
+        if url != os.environ[ARTIFACTS_VARIABLE]:
             os.environ[ARTIFACTS_VARIABLE] = url
     return url or None
 
@@ -225,10 +210,7 @@ def checkpoint_path(training: str) -> Path:
 
 
 def spill_paths() -> tuple[Path, ...]:
-    """Return the folders for what is trained and cannot be recorded, in order of preference.
-
-    The second is for a store whose disk is full or read-only.
-    """
+    """Return the folders for trainings that cannot be recorded; the second if the first fails."""
     store = hashlib.sha256(str(home()).encode()).hexdigest()[:16]
     return home() / "spill", Path(tempfile.gettempdir()) / f"aiqc-spill-{store}"
 
@@ -239,9 +221,7 @@ def key_path() -> Path:
 
 
 def given_key() -> bytes | None:
-    """Return the key that `$AIQC_STORE_KEY` gives instead of the file; None where it is not set.
-
-    Machines that share a metastore and no folder share their key this way.
+    """Return the key of `$AIQC_STORE_KEY`, for machines that share no file; None if it is not set.
 
     Raises:
         MetastoreError: it is not 64 hexadecimal digits.
@@ -254,13 +234,12 @@ def given_key() -> bytes | None:
     except ValueError:
         key = b""
     if len(key) != KEY_BYTES:
-        message = (
+        raise MetastoreError(
             f"{KEY_VARIABLE}: expected {2 * KEY_BYTES} hexadecimal digits, but found {len(text)} "
-            "characters (not shown here). Of a store that exists they are printed by: "
-            f"python -c \"print(open('{key_path()}', 'rb').read().hex())\"; a new one is made by: "
+            "characters (not shown here). Print those of an existing store by: "
+            f"python -c \"print(open('{key_path()}', 'rb').read().hex())\"; make a new one by: "
             'python -c "import secrets; print(secrets.token_hex(32))".'
         )
-        raise MetastoreError(message)
     return key
 
 
@@ -286,47 +265,45 @@ def use_folder(variable: str, path: str | Path) -> Generator[None]:
 
 
 def lease_seconds() -> float:
-    """Return how long a claim of a process on another host lives without a heartbeat.
+    """Return how long a claim of another host lives without a heartbeat: `$AIQC_LEASE_SECONDS`.
 
-    `$AIQC_LEASE_SECONDS`, 300 by default; the same on all hosts of a store.
+    300 by default; the same on all hosts of a store.
 
     Raises:
         MetastoreError: the variable holds no number of at least 1.
     """
-    given = os.environ.get(LEASE_VARIABLE) or str(LEASE_SECONDS)
+    text = os.environ.get(LEASE_VARIABLE) or str(LEASE_SECONDS)
     try:
-        seconds = float(given)
+        seconds = float(text)
     except ValueError:
         seconds = 0.0
     if not 1 <= seconds < float("inf"):
         raise MetastoreError(
-            f"{LEASE_VARIABLE}={given!r}: give seconds, at least 1, or leave it out for "
+            f"{LEASE_VARIABLE}={text!r}: give seconds, at least 1, or leave it out for "
             f"{LEASE_SECONDS}."
         )
     return seconds
 
 
 def host_id() -> str:
-    """Return what names this host in claims: `$AIQC_HOST_ID`, else the name that it gives itself.
+    """Return the name of this host in claims: `$AIQC_HOST_ID`, else the host's own.
 
-    Only processes of one host judge each other by process id, so machines of equal names each
-    need a name of their own here.
+    Hosts with the same name each need one of their own here: only processes of one host compare
+    process ids.
     """
     return os.environ.get(HOST_VARIABLE) or socket.gethostname()
 
 
 def oom_retry() -> bool:
-    """Say whether what ran out of a device's memory is tried once more with a whole device.
-
-    `$AIQC_OOM_RETRY` is 1; 0, the default, leaves it to the next run.
+    """Return `$AIQC_OOM_RETRY`: with 1, a Job out of device memory gets a whole device once.
 
     Raises:
         TrainingError: the variable is neither.
     """
-    given = os.environ.get(OOM_RETRY_VARIABLE) or "0"
-    if given not in {"0", "1"}:
-        raise TrainingError(f"{OOM_RETRY_VARIABLE}={given!r}: give 1 or 0.")
-    return given == "1"
+    text = os.environ.get(OOM_RETRY_VARIABLE) or "0"
+    if text not in {"0", "1"}:
+        raise TrainingError(f"{OOM_RETRY_VARIABLE}={text!r}: give 1 or 0.")
+    return text == "1"
 
 
 def timezone_now() -> datetime:

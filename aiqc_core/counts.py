@@ -1,4 +1,4 @@
-"""Numbers, flags and texts that people give: checked, or refused by the argument's name."""
+"""Check arguments that are numbers, flags or texts; errors name the argument."""
 
 from __future__ import annotations
 
@@ -22,24 +22,18 @@ SEEDS = 2**63  # what a column of seeds can hold
 def whole(
     argument: str, given: Any, *, least: int, below: int = COUNTS, exact: bool = True
 ) -> int:
-    """Return a whole number, also one of numpy.
-
-    Args:
-        argument: what the number is called.
-        given: the number.
-        least: the least that is allowed.
-        below: what it must be below.
-        exact: refuse `3.0`, which hyperparameters may hold.
+    """Return a whole number, also one of numpy, from `least` to below `below`.
 
     Raises:
-        ArgumentError: it is None, text, a truth value, no whole number or out of range.
+        ArgumentError: `given` is None, text, a truth value, no whole number (`exact` refuses 3.0,
+            which hyperparameters may hold) or out of range.
     """
     kinds: Any = Integral if exact else Real
     is_whole = not isinstance(given, bool) and isinstance(given, kinds) and given % 1 == 0
     if is_whole and least <= given < below:
         return int(given)
-    is_told = below != COUNTS or (is_whole and given >= below)
-    bound = f" and below 2**{below.bit_length() - 1}" if is_told else ""
+    is_relevant = below != COUNTS or (is_whole and given >= below)
+    bound = f" and below 2**{below.bit_length() - 1}" if is_relevant else ""
     raise ArgumentError(f"{argument}: {given!r}; give a whole number of at least {least}{bound}.")
 
 
@@ -49,13 +43,7 @@ def seed(given: object) -> int:
 
 
 def real(argument: str, given: Any, fits: Callable[[Any], bool], wanted: str) -> float:
-    """Return a real number, also one of numpy.
-
-    Args:
-        argument: what the number is called.
-        given: the number.
-        fits: says whether it is in range; NaN never is.
-        wanted: what to give, in words.
+    """Return a real number, also one of numpy, that `fits`; `wanted` is the range in words.
 
     Raises:
         ArgumentError: it is None, text, a truth value, NaN or out of range.
@@ -76,22 +64,14 @@ def is_number(given: Any) -> bool:
 
 
 def flag(argument: str, given: Any) -> bool:
-    """Return a truth value, also one of numpy; any text would count as true.
-
-    Raises:
-        ArgumentError: neither True nor False.
-    """
+    """Return a truth value, also one of numpy; else raise ArgumentError."""
     if not isinstance(given, bool | np.bool_):
         raise ArgumentError(f"{argument}: {given!r}; give True or False.")
     return bool(given)
 
 
 def text(argument: str, given: Any) -> str:
-    """Return a text.
-
-    Raises:
-        ArgumentError: it is none.
-    """
+    """Return a text; else raise ArgumentError."""
     if not is_text(given):
         raise ArgumentError(f"{argument}: {given!r} is no {argument}; give text.")
     return given
@@ -113,10 +93,7 @@ CHECKS = {"bool": flag, "str": text, "int": plain, "float": plain}
 
 
 def as_annotated(body: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a public method refuse what its signature calls a flag or text and is none.
-
-    Numbers are left to the method, which knows their range.
-    """
+    """Let a method refuse arguments that its signature calls flag or text and that are none."""
     signature = inspect.signature(body)
     kinds = {name: str(part.annotation) for name, part in signature.parameters.items()}
     checks = {n: check for n, k in kinds.items() if (check := CHECKS.get(k.removesuffix(NONE)))}

@@ -1,4 +1,4 @@
-"""Where in the user's own code an error was raised: file, line, function and the line's text."""
+"""Find where in the user's own code an error was raised: file, line, function and text."""
 
 from __future__ import annotations
 
@@ -25,14 +25,7 @@ TAIL_LINES = 10
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One place in the user's code.
-
-    Attributes:
-        file: as the code names it.
-        line: counted from 1.
-        function: the function's name, `<module>` at the top of a file.
-        text: of the line; empty where it is not known.
-    """
+    """One place in the user's code; `text` is that of the line, empty where it is not known."""
 
     file: str
     line: int
@@ -40,8 +33,8 @@ class Frame:
     text: str
 
     def __str__(self) -> str:
-        said = f": `{self.text}`" if self.text else ""
-        return f"{self.file}:{self.line} in {self.function}{said}"
+        text = f": `{self.text}`" if self.text else ""
+        return f"{self.file}:{self.line} in {self.function}{text}"
 
 
 class RemoteTraceback(Exception):  # noqa: N818 - it stands for an error of another process
@@ -52,10 +45,7 @@ class RemoteTraceback(Exception):  # noqa: N818 - it stands for an error of anot
 
 
 def of_error(error: BaseException) -> list[Frame]:
-    """Return the user's frames of an error, the innermost last.
-
-    Of an error that was raised from another, without a frame of the user's, those of the other.
-    """
+    """Return the user's frames of an error, or of the one it came from, the innermost last."""
     return list(_frames(raised_in_users(error)))
 
 
@@ -66,9 +56,7 @@ def raised_in_users(error: BaseException) -> BaseException:
 
 def place(error: BaseException) -> str:
     """Return where the user's code raised, as the end of a sentence: `', at …'`, or nothing."""
-    times = Counter(
-        reversed(of_error(error))
-    )  # of a recursion each place once, the innermost last
+    times = Counter(reversed(of_error(error)))  # each place of a recursion once
     found = [f"{frame} ({n} times)" if n > 1 else str(frame) for frame, n in times.items()]
     if not found:
         return ""
@@ -84,22 +72,22 @@ def message_of(error: BaseException) -> str:
         return f"<its __str__ raised {type(fault).__name__}>"
 
 
-def said(error: BaseException) -> str:
+def summary(error: BaseException) -> str:
     """Return type and text of an error, and of a group the errors in it with their places."""
     text = message_of(error)
     if isinstance(error, BaseExceptionGroup):
-        text += f": {'; '.join(map(described, error.exceptions[:SHOWN]))}"
+        text += f": {'; '.join(map(summary_with_place, error.exceptions[:SHOWN]))}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def described(error: BaseException) -> str:
+def summary_with_place(error: BaseException) -> str:
     """Return type, text and place of an error."""
     where = place(error)
-    return f"{said(error).rstrip('.')}{where}" if where else said(error)
+    return f"{summary(error).rstrip('.')}{where}" if where else summary(error)
 
 
 @contextmanager
-def noted() -> Generator[None]:
+def notes_on_errors() -> Generator[None]:
     """Add the user's frames to an error that passes, as a note below its message."""
     try:
         yield
@@ -151,13 +139,13 @@ def is_users(file: str) -> bool:
 
 
 def _file(named: str, home: object) -> str:
-    """Return the file that a code is from; of stored code, that of the globals it came with."""
+    """Return the file of a code; for stored code that of its globals."""
     is_stored = named == DYNAMIC or (named.startswith("<") and STORED in named)
     return home if is_stored and isinstance(home, str) else named
 
 
 def _text(code: CodeType, file: str, line: int) -> str:
-    """Return a line's text, as it was stored or as the file has it; of another text nothing."""
+    """Return a line's text, stored or of the file; empty where the file has another by now."""
     name = file if code.co_filename == DYNAMIC else code.co_filename
     linecache.checkcache(name)
     if STORED not in name and code.co_name.isidentifier():

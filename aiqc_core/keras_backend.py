@@ -1,7 +1,7 @@
-"""Which backend Keras has: TensorFlow in every process, or training and predicting are refused.
+"""Refuse to train and predict where Keras has another backend than TensorFlow.
 
-Keras takes its backend from whoever imports it first, from `KERAS_BACKEND`, or from its settings
-file, so that one process could train on another backend than the next.
+Keras takes its backend from `KERAS_BACKEND` or its settings file when it is first imported, so two
+processes could train on different backends.
 """
 
 from __future__ import annotations
@@ -16,31 +16,25 @@ from aiqc_core.errors import AlgorithmError
 
 OURS = "tensorflow"
 VARIABLE = "KERAS_BACKEND"
-PARENT_VARIABLE = "AIQC_PARENT_KERAS_BACKEND"  # to a worker: what the process that started it has
+PARENT_VARIABLE = "AIQC_PARENT_KERAS_BACKEND"  # to a worker: that of the process that started it
 
 
 def refuse_other() -> None:
-    """Refuse to work where Keras has, or is to have, another backend than TensorFlow.
-
-    Raises:
-        AlgorithmError: names the backend, who chose it, and what to do.
-    """
+    """Raise AlgorithmError where Keras has, or would have, another backend than TensorFlow."""
     backend, where = chosen()
     if backend != OURS:
-        message = (
+        raise AlgorithmError(
             f"library: 'keras' runs on TensorFlow here, and {where} says {backend!r}: models of "
             "one Queue would be trained and used on different backends. Set "
             f"{VARIABLE}={OURS} before keras is imported, or train PyTorch models with "
             "library='pytorch'."
         )
-        raise AlgorithmError(message)
 
 
 def chosen() -> tuple[str, str]:
     """Return the backend that Keras has or would have in this process, and who chose it."""
-    given = os.environ.get(PARENT_VARIABLE)
-    if given:
-        return given, "the process that started this worker"
+    if parent := os.environ.get(PARENT_VARIABLE):
+        return parent, "the process that started this worker"
     keras: Any = sys.modules.get("keras")
     if keras is not None and hasattr(keras, "backend"):
         return keras.backend.backend(), "keras, as it was imported,"
@@ -48,12 +42,12 @@ def chosen() -> tuple[str, str]:
         return os.environ[VARIABLE], VARIABLE
     file = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "keras.json"
     try:
-        said = json.loads(file.read_text(encoding="utf-8")).get("backend")
+        backend = json.loads(file.read_text(encoding="utf-8")).get("backend")
     except (OSError, ValueError, AttributeError):
-        said = None
-    return said or OURS, str(file)
+        backend = None
+    return backend or OURS, str(file)
 
 
-def of_workers() -> dict[str, str]:
-    """Return the environment by which a worker has the backend of this process, or refuses."""
+def worker_environment() -> dict[str, str]:
+    """Return the variables that give a worker the backend of this process, which it may refuse."""
     return {VARIABLE: OURS, PARENT_VARIABLE: chosen()[0]}

@@ -1,4 +1,4 @@
-"""Seeds that follow from a parent's seed and stable names, never from order or time."""
+"""Derive seeds from a parent's seed and stable names, never from order or time."""
 
 from __future__ import annotations
 

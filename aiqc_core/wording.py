@@ -1,4 +1,4 @@
-"""How messages name places and the likeliest remedy."""
+"""Word error messages: places in a declaration, likely remedies, an Experiment's terms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Place = tuple[str | int, ...]
 
-# What rows call by other names than an Experiment does.
+# Patterns of the words of rows, and the words of an Experiment.
 ROW_WORDS = {
     r"^sklearn_preprocess: ": "",
     r"\bsplitset_id: Feature \d+ has columns": "pipeline.feature_encoders: there are columns",
@@ -46,7 +46,7 @@ def dotted(place: Place) -> str:
 
 
 def did_you_mean(given: object, allowed: Sequence[str]) -> str:
-    """Return the end of a message: the likeliest of what is allowed, else all of it.
+    """Return the end of a message: the closest allowed name, else all of them.
 
     >>> did_you_mean("lable", ["label", "features"])
     "Did you mean 'label'?"
@@ -70,12 +70,8 @@ def in_experiment(message: str) -> str:
 
 
 @contextmanager
-def spoken(place: str = "") -> Generator[None]:
-    """Say an error about rows that passes in the words of an Experiment.
-
-    Args:
-        place: of the field that the rows are made from.
-    """
+def reworded(place: str = "") -> Generator[None]:
+    """Reword an error about rows in the words of an Experiment, with the place of its field."""
     try:
         yield
     except AIQCError as error:

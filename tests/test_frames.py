@@ -251,6 +251,6 @@ def test_code_that_is_not_the_users_is_left_out() -> None:
 
 
 def test_a_prediction_that_fails_in_the_users_code_has_a_note() -> None:
-    with pytest.raises(ValueError, match="not today") as caught, frames.noted():
+    with pytest.raises(ValueError, match="not today") as caught, frames.notes_on_errors():
         fails()
     assert "in fails: `raise ValueError" in caught.value.__notes__[0]

@@ -66,7 +66,11 @@ class WarmPool:
                 )
         self._outstanding: dict[str, None] = {}
         self._slots = PoolSlots(devices.slots())
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2", **os.environ, **keras_backend.of_workers()}
+        variables = {
+            "TF_CPP_MIN_LOG_LEVEL": "2",
+            **os.environ,
+            **keras_backend.worker_environment(),
+        }
         variables |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
         variables |= self._slots.environment | (environment or {})
         self._supervisor = Supervisor(size, variables, self._slots)

@@ -34,7 +34,7 @@ def of_exception(error: BaseException, folder: Path, file: Path) -> Fault:
     """
     found = frames.of_error(error)
     raised = frames.raised_in_users(error)
-    text = frames.said(raised)
+    text = frames.summary(raised)
     if isinstance(raised, SyntaxError) and raised.filename:
         source = f": `{raised.text.strip()}`" if raised.text else ""
         message = f"{type(raised).__name__}: {raised.msg}{source}"

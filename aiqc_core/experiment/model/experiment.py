@@ -183,7 +183,7 @@ class Experiment(Declared):
         except AIQCError:
             raise
         except Exception as error:
-            message = f"source of {self.name!r}: raised {frames.described(error)}"
+            message = f"source of {self.name!r}: raised {frames.summary_with_place(error)}"
             raise IngestError(message) from error
 
     def combinations(self) -> list[dict[str, Any]]:

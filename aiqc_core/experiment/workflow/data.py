@@ -27,7 +27,7 @@ from aiqc_core.orm import (
 from aiqc_core.orm.samples import cache
 from aiqc_core.orm.tables.label import positive_of
 from aiqc_core.stages.ingest.content import NDIM, SEQUENCE
-from aiqc_core.wording import spoken
+from aiqc_core.wording import reworded
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment, Pipeline
@@ -105,15 +105,15 @@ def label(experiment: Experiment, snapshot: str) -> Label:
     fill = pipeline.label_interpolation
 
     def make() -> Label:
-        with spoken("pipeline.label"):
+        with reworded("pipeline.label"):
             row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
         if fill is not None:
-            with spoken("pipeline.label_interpolation"):
+            with reworded("pipeline.label_interpolation"):
                 LabelInterpolater.from_label(
                     row.id, fill.process_separately, fill.interpolate_kwargs
                 )
         if pipeline.label_encoder is not None:
-            with spoken("pipeline.label_encoder"):
+            with reworded("pipeline.label_encoder"):
                 LabelCoder.from_label(row.id, pipeline.label_encoder)
         return row
 
@@ -171,19 +171,19 @@ def refuse_no_class(experiment: Experiment) -> None:
 
 def _attach(row: Feature, pipeline: Pipeline) -> None:
     for i, fill in enumerate(pipeline.interpolations):
-        with spoken(f"pipeline.interpolations[{i}]"):
+        with reworded(f"pipeline.interpolations[{i}]"):
             FeatureInterpolater.from_feature(
                 row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes,
                 fill.columns, verbose=False,
             )  # fmt: skip
     for i, coder in enumerate(pipeline.feature_encoders):
-        with spoken(f"pipeline.feature_encoders[{i}]"):
+        with reworded(f"pipeline.feature_encoders[{i}]"):
             FeatureCoder.from_feature(
                 row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
             )
     if pipeline.window is not None:
-        with spoken("pipeline.window"):
+        with reworded("pipeline.window"):
             Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
     if pipeline.reshape_indices is not None:
-        with spoken("pipeline.reshape_indices"):
+        with reworded("pipeline.reshape_indices"):
             FeatureShaper.from_feature(row.id, pipeline.reshape_indices)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.orm import Declared, Snapshot
-from aiqc_core.wording import spoken
+from aiqc_core.wording import reworded
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
@@ -15,7 +15,7 @@ def find_or_make(
     experiment: Experiment, snapshot: str, table: type[Any], stage: str, inputs: Any, make: Any
 ) -> Any:
     """Return the row of a stage of a snapshot: found by its inputs' digest, or made."""
-    with spoken():
+    with reworded():
         row = Declared.find_or_make(table, experiment.name, stage, inputs, make)
     Snapshot.put(experiment.name, snapshot, stage, row)
     return row

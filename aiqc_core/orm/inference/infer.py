@@ -110,7 +110,7 @@ def predicted(
     parts = batches.checked(stored.shapes)
     encoded = new_data.truth(predictor, batches, label)
     doubts = _doubts(predictor)
-    with frames.noted():
+    with frames.notes_on_errors():
         scores = stored.score(parts, encoded, judge)
     if batches.passed_over is not None:
         scores.notes[UNSEEN] = batches.passed_over

@@ -314,7 +314,7 @@ def _failure(
     elif isinstance(error, TrainingError):
         kind, reason = "bad_result", frames.message_of(error) or "TrainingError"
     else:
-        kind, reason = "exception", frames.said(error)
+        kind, reason = "exception", frames.summary(error)
     if faults.is_spoilt(error):
         faults.note_spoilt()
     where = frames.place(error)
