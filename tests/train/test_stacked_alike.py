@@ -78,3 +78,4 @@ def test_functions_are_compared_by_code_and_by_what_they_close_over() -> None:
     assert same(times(2.0), times(2.0))
     assert not same(times(2.0), times(3.0))
     assert not same(times(2.0), lambda x: x + 2.0)
+    assert not same([times(1.0), times(2.0)], [times(1.0), times(3.0)])

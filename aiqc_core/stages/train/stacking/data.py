@@ -1,4 +1,4 @@
-"""The samples of the trainings of a stack: held once where they are the same for all."""
+"""Hold the samples of the trainings of a stack, once where they are the same for all."""
 
 from __future__ import annotations
 
@@ -24,32 +24,18 @@ class StackedSamples:
     """
 
     def __init__(self, each: Sequence[Samples]) -> None:
-        """Compare, and stack where they differ."""
-        columns = [(*samples.features, samples.label) for samples in each]
+        columns = list(zip(*((*s.features, s.label) for s in each), strict=True))
         self.count = len(each[0])
-        self.shared = all(
-            a is b or torch.equal(a, b)
-            for own in columns[1:]
-            for a, b in zip(columns[0], own, strict=True)
-        )
-        self.parts = (
-            list(columns[0])
-            if self.shared
-            else [torch.stack(same) for same in zip(*columns, strict=True)]
-        )
+        self.shared = all(p is c[0] or torch.equal(c[0], p) for c in columns for p in c[1:])
+        self.parts = [c[0] if self.shared else torch.stack(c) for c in columns]
 
     def keep(self, models: list[int]) -> None:
-        """Go on with the samples of some of the models only."""
+        """Continue with the samples of some of the models."""
         if not self.shared:
             self.parts = [part[models] for part in self.parts]
 
     def batches(self, orders: Tensor, size: int) -> Iterator[list[Tensor]]:
-        """Yield batches `(K, batch, …)`.
-
-        Args:
-            orders: `(K, n)`: in which order each model sees its samples.
-            size: samples a batch.
-        """
+        """Yield batches `(K, size, …)` of the samples `orders` `(K, n)` of each model."""
         models = len(orders)
         if not self.shared:
             orders = orders + torch.arange(models)[:, None] * self.count

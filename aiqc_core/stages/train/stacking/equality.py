@@ -1,7 +1,7 @@
-"""Whether two objects behave alike: same class, same code, same values, whoever made them.
+"""Compare objects by behaviour: same class, same code, same values.
 
-User functions are restored for every Job, so that classes made inside of `fn_build`, lambdas and
-closures are other objects each time though they are the same.
+User functions are restored for every Job, so classes made in `fn_build`, lambdas and closures are
+other objects each time.
 """
 
 from __future__ import annotations
@@ -12,23 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import nn
 
-from aiqc_core.stages.train.stacking.dropout import StackedDropout
+from aiqc_core.stages.train.stacking.model import DROPOUTS, StackedDropout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-DROPOUTS = (nn.Dropout, nn.Dropout2d)
+    from torch import nn
+
 OWN = {"_parameters", "_buffers", "_modules", "training"}
-# Of a class: what does not tell how its objects behave; what `__init__` did is compared.
-OF_CLASSES = {"__init__", "__dict__", "__weakref__", "__doc__", "__module__", "__annotations__"}
+# Members of a class that do not decide how its objects behave; what `__init__` did is compared.
+IGNORED = {"__init__", "__dict__", "__weakref__", "__doc__", "__module__", "__annotations__"}
+
+Seen = dict[tuple[int, int], tuple[Any, Any]]  # pairs by their ids; kept, so that no id returns
 
 
 def difference(one: nn.Module, other: nn.Module) -> str | None:
     """Return in what two models differ beyond the values of parameters, buffers and dropout.
 
-    >>> difference(nn.LeakyReLU(0.1), nn.LeakyReLU(0.2))
+    >>> difference(torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2))
     'negative_slope of the LeakyReLU'
     """
     modules, others = dict(one.named_modules()), dict(other.named_modules())
@@ -50,11 +52,9 @@ def _module_difference(one: nn.Module, other: nn.Module) -> str | None:
         if _sizes(vars(one)[kind]) != _sizes(vars(other)[kind]):
             return "the shapes"
     skipped = OWN | ({"p", "inplace"} if isinstance(one, DROPOUTS) else set())
-    names = sorted((set(vars(one)) | set(vars(other))) - skipped)
-    for name in names:
-        if name not in vars(one) or name not in vars(other):
-            return name
-        if not same(vars(one)[name], vars(other)[name]):
+    mine, theirs = vars(one), vars(other)
+    for name in sorted((set(mine) | set(theirs)) - skipped):
+        if name not in mine or name not in theirs or not same(mine[name], theirs[name]):
             return name
     return None
 
@@ -67,14 +67,14 @@ def _sizes(tensors: dict[str, Any]) -> dict[str, Any]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two objects are certain to behave alike; False where that cannot be told."""
-    return _same(one, other, set())
+    """Say whether two objects are certain to behave alike; False where that is unknown."""
+    return _same(one, other, {})
 
 
-def _same(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+def _same(one: Any, other: Any, seen: Seen) -> bool:
     if one is other or (id(one), id(other)) in seen:
         return True
-    seen.add((id(one), id(other)))  # assumed while it is looked into: a class refers to itself
+    seen[id(one), id(other)] = one, other  # assumed meanwhile: a class refers to itself
     if isinstance(one, type) and isinstance(other, type):
         return _same_class(one, other, seen)
     if type(one) is not type(other) and not _same(type(one), type(other), seen):
@@ -87,63 +87,45 @@ def _same(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
     return bool(one == other)
 
 
-def _same_class(one: type, other: type, seen: set[tuple[int, int]]) -> bool:
-    made_anew = one.__qualname__ == other.__qualname__ and one.__module__ == other.__module__
-    if not made_anew or "<locals>" not in one.__qualname__:
+def _same_class(one: type, other: type, seen: Seen) -> bool:
+    has_same_name = one.__qualname__ == other.__qualname__ and one.__module__ == other.__module__
+    if not has_same_name or "<locals>" not in one.__qualname__:
         return False
-    return _same(one.__bases__, other.__bases__, seen) and _same(
-        _members(one), _members(other), seen
+    mine, theirs = (
+        (kind.__bases__, {name: v for name, v in vars(kind).items() if name not in IGNORED})
+        for kind in (one, other)
     )
+    return _same(mine, theirs, seen)
 
 
-def _members(kind: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(kind).items() if name not in OF_CLASSES}
+def _function_parts(function: types.FunctionType) -> Iterable[Any]:
+    names, known = function.__code__.co_names, function.__globals__
+    yield from (function.__defaults__, function.__kwdefaults__)
+    yield [cell.cell_contents for cell in function.__closure__ or ()]
+    yield {name: known[name] for name in names if name in known}
 
 
-def _same_function(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
-    if one.__code__ != other.__code__:
-        return False
-    return all(
-        _same(a, b, seen)
-        for a, b in (
-            (one.__defaults__, other.__defaults__),
-            (one.__kwdefaults__, other.__kwdefaults__),
-            (_cells(one), _cells(other)),
-            (_globals_read(one), _globals_read(other)),
-        )
-    )
-
-
-def _cells(function: types.FunctionType) -> list[Any]:
-    return [cell.cell_contents for cell in function.__closure__ or ()]
-
-
-def _globals_read(function: types.FunctionType) -> dict[str, Any]:
-    names = function.__code__.co_names
-    return {name: function.__globals__[name] for name in names if name in function.__globals__}
+def _same_function(one: Any, other: Any, seen: Seen) -> bool:
+    return one.__code__ == other.__code__ and _each(_function_parts)(one, other, seen)
 
 
 def _each(parts: Callable[[Any], Iterable[Any]]) -> Callable[..., bool]:
-    """Return a rule: what `parts` gives of both is the same, one by one."""
+    """Return a rule: the parts of both are the same, one by one."""
 
-    def rule(one: Any, other: Any, seen: set[tuple[int, int]]) -> bool:
+    def rule(one: Any, other: Any, seen: Seen) -> bool:
         mine, theirs = list(parts(one)), list(parts(other))
-        return len(mine) == len(theirs) and all(
-            _same(a, b, seen) for a, b in zip(mine, theirs, strict=True)
-        )
+        pairs = zip(mine, theirs, strict=False)
+        return len(mine) == len(theirs) and all(_same(a, b, seen) for a, b in pairs)
 
     return rule
 
 
-def _same_dict(one: dict[Any, Any], other: dict[Any, Any], seen: set[tuple[int, int]]) -> bool:
+def _same_dict(one: dict[Any, Any], other: dict[Any, Any], seen: Seen) -> bool:
     return list(one) == list(other) and all(_same(v, other[k], seen) for k, v in one.items())
 
 
 _RULES: tuple[tuple[Any, Callable[..., bool]], ...] = (
-    (
-        torch.Tensor,
-        lambda a, b, _: a.dtype == b.dtype and torch.equal(a, b),
-    ),
+    (torch.Tensor, lambda a, b, _: a.dtype == b.dtype and torch.equal(a, b)),
     (np.ndarray, lambda a, b, _: a.dtype == b.dtype and np.array_equal(a, b)),
     (dict, _same_dict),
     ((list, tuple), _each(list)),

@@ -1,4 +1,4 @@
-"""Which Jobs may be trained together, as far as their specifications tell."""
+"""Group Jobs that may be trained together, by their specifications."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ALONE = "no other Job here differs from it only in numbers, with samples of the 
 def groups(specs: Sequence[JobSpec]) -> tuple[list[list[int]], dict[int, str]]:
     """Sort Jobs into groups that `run_stacked` may train together.
 
-    Those of a group have the same functions and differ in nothing but numbers (hyperparameters,
-    seed, repeat, fold). Numbers that change the architecture or the batches are told apart later,
-    when the models are there; Jobs that share their whole numbers are put side by side.
+    Those of a group differ in numbers only (hyperparameters, seed, repeat, fold). Numbers that
+    change the architecture or the batches are found later, when the models are there; Jobs that
+    share their whole numbers are put side by side.
 
     Returns:
         Groups of indices, 2 to 32 each; and for every other index why it trains by itself.
@@ -33,31 +33,33 @@ def groups(specs: Sequence[JobSpec]) -> tuple[list[list[int]], dict[int, str]]:
     reasons: dict[int, str] = {}
     shapes: dict[str, Any] = {}
     for index, spec in enumerate(specs):
-        reason = _by_itself(spec)
-        if reason is None:
-            alike.setdefault(_kind(spec, shapes), []).append(index)
-        else:
+        if reason := _why_alone(spec):
             reasons[index] = reason
+        else:
+            alike.setdefault(_common(spec, shapes), []).append(index)
     found: list[list[int]] = []
     for members in alike.values():
         if len(members) == 1:
             reasons[members[0]] = ALONE
         else:
-            found += _in_parts(sorted(members, key=lambda index: _whole_numbers(specs[index])))
+            members.sort(key=lambda index: _whole_numbers(specs[index]))
+            parts = math.ceil(len(members) / MOST_TOGETHER)  # of nearly equal size
+            edges = [len(members) * i // parts for i in range(parts + 1)]
+            found += [members[start:stop] for start, stop in itertools.pairwise(edges)]
     return found, reasons
 
 
-def _by_itself(spec: JobSpec) -> str | None:
+def _why_alone(spec: JobSpec) -> str | None:
     if spec.library != "pytorch":
         return f"library {spec.library!r}: only PyTorch's models can be stacked"
     if spec.checkpoint_seconds is not None:
         return "checkpoint_seconds: a Job that keeps checkpoints trains by itself"
     if spec.checkpoint is not None and Path(spec.checkpoint).exists():
-        return "it goes on from its checkpoint"
+        return "it resumes from its checkpoint"
     return None
 
 
-def _kind(spec: JobSpec, shapes: dict[str, Any]) -> Hashable:
+def _common(spec: JobSpec, shapes: dict[str, Any]) -> Hashable:
     """Return what Jobs of a group have in common."""
     names = ["label", *(f"feature_{i}" for i in range(spec.feature_count))]
     splits = [split for split in (spec.key_train, spec.key_evaluation) if split is not None]
@@ -78,13 +80,6 @@ def _is_number(value: Any) -> bool:
 
 
 def _whole_numbers(spec: JobSpec) -> list[tuple[str, int]]:
-    """Return the numbers that may be sizes (neurons, epochs): likely to tell stacks apart."""
+    """Return the numbers that may be sizes, as neurons and epochs: stacks often differ in them."""
     chosen = spec.hyperparameters.items()
     return sorted((name, v) for name, v in chosen if isinstance(v, int) and _is_number(v))
-
-
-def _in_parts(members: list[int]) -> list[list[int]]:
-    """Cut a group that is too large into parts of nearly equal size, each of several."""
-    count = math.ceil(len(members) / MOST_TOGETHER)
-    edges = [len(members) * i // count for i in range(count + 1)]
-    return [members[start:stop] for start, stop in itertools.pairwise(edges)]

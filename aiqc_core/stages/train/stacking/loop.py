@@ -1,4 +1,4 @@
-"""Several trainings of `utils.pytorch.fit` as one: what `Training.run` does, for all at once."""
+"""Run several trainings of `utils.pytorch.fit` as one, as `Training.run` runs each."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ if TYPE_CHECKING:
 def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> list[Tensor]:
     """Train models of one architecture together, each as it would train by itself.
 
-    Models, optimizers and gradients are written only at the end, when nothing can fail any more;
-    until then only the histories are.
+    Until the end only the histories are written: models, optimizers and gradients change when
+    nothing can fail any more.
 
     Args:
-        trainings: that `stacked_rules.apart` finds alike.
+        trainings: between which `rules.why_apart` finds no difference.
         states: of torch's random generator in each Job.
 
     Returns:
         The states of the generators after it.
 
     Raises:
-        NotAlikeError: the models do not compute when stacked what each does by itself.
+        NotAlikeError: the stacked models compute something else than each does by itself.
         RuntimeError: an operation that cannot be stacked.
     """
     together = _Together(trainings, states)
-    verify.prove(together.stack, trainings, together.data[""])
+    verify.check(together.stack, trainings, together.data[""])
     for _ in range(trainings[0].epochs):
         together.epoch()
         together.note(together.scores())
         if not together.live:
             break
-    verify.no_state_of_its_own(together.stack, trainings[0].model)
+    verify.check_state(together.stack, trainings[0].model)
     return together.finish()
 
 
@@ -55,7 +55,7 @@ class _Together:
 
     def __init__(self, trainings: Sequence[Training], states: Sequence[Tensor]) -> None:
         self.trainings = trainings
-        self.stack = Stack([t.model for t in trainings], [t.optimizer for t in trainings], states)
+        self.stack = Stack([t.model for t in trainings], trainings[0].optimizer, states)
         self.stepper = Stepper([t.optimizer for t in trainings], self.stack.flat)
         self.data = {
             prefix: StackedSamples([t.splits[prefix] for t in trainings])
@@ -70,8 +70,9 @@ class _Together:
         first, data, stack = self.trainings[0], self.data[""], self.stack
         stack.base.train()
         count = first.bounds[-1][1]
-        each = stack.generators.each
-        orders = torch.stack([torch.randperm(data.count, generator=g)[:count] for g in each])
+        orders = torch.stack(
+            [torch.randperm(data.count, generator=g)[:count] for g in stack.generators]
+        )
         for *features, label in data.batches(orders, first.batch_size):
             found = losses(first.loser, stack(*features), label)
             (self.gradient,) = torch.autograd.grad(found.sum(), stack.flat)
@@ -94,16 +95,14 @@ class _Together:
         return scores
 
     def note(self, scores: list[dict[str, float]]) -> None:
-        """Note the scores of an epoch, and let those leave that are to stop."""
-        stops = [
-            self.trainings[index].ends_with(own)
-            for index, own in zip(self.live, scores, strict=True)
-        ]
-        if any(stops):
-            self._end([k for k, stop in enumerate(stops) if stop])
+        """Note the scores of an epoch, and end the trainings that are to stop."""
+        each = enumerate(zip(self.live, scores, strict=True))
+        leaving = [k for k, (index, own) in each if self.trainings[index].ends_with(own)]
+        if leaving:
+            self._end(leaving)
 
     def finish(self) -> list[Tensor]:
-        """Give every model and optimizer what it has become."""
+        """Write every model and optimizer; return the states of the generators."""
         self._end(list(range(len(self.live))))
         for index, training in enumerate(self.trainings):
             row, state = self.ended[index]

@@ -1,4 +1,4 @@
-"""The loss of each model of a stack."""
+"""Compute the loss of each model of a stack."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return `(K,)` losses of outputs `(K, samples, …)`, each as `torch_loss.loss_of` gives it.
+    """Return `(K,)` losses of outputs `(K, samples, …)`, each as `loss_of` gives it.
 
     Raises:
         RuntimeError: the loss decides by values, draws random numbers, or gives several numbers.
@@ -34,7 +34,7 @@ def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     """
     if isinstance(loser, CategoricalLoss) and type(loser) is CategoricalLoss:
         return _categorical(outputs, labels, loser.outputs)
-    if isinstance(loser, nn.BCELoss) and _is_plain(loser):
+    if type(loser) is nn.BCELoss and loser.weight is None and loser.reduction == "mean":
         return _binary(loser, outputs, labels)
     each = torch.func.vmap(lambda o, y: loser(o, paired(o, y, loser)), randomness="error")
     found = each(outputs, labels)
@@ -43,19 +43,17 @@ def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     return found
 
 
-def _is_plain(loser: nn.BCELoss) -> bool:
-    return type(loser) is nn.BCELoss and loser.weight is None and loser.reduction == "mean"
-
-
 def _binary(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
-    """Return BCE, where a model that diverged to NaN does not spoil the others' by an error."""
+    """Return BCE; where a model diverged, its own is NaN and those of the others are not."""
     shape = paired(outputs[0], labels[0], loser).shape
     targets = labels.reshape(len(labels), *shape)
     lost = outputs.isnan()
-    if not lost.any():
-        return _means(functional.binary_cross_entropy(outputs, targets, reduction="none"))
-    filled = outputs.masked_fill(lost, 0.5)
-    found = _means(functional.binary_cross_entropy(filled, targets, reduction="none"))
+    any_lost = bool(lost.any())
+    filled = outputs.masked_fill(lost, 0.5) if any_lost else outputs
+    each = functional.binary_cross_entropy(filled, targets, reduction="none")
+    found = each.flatten(1).mean(dim=1)
+    if not any_lost:
+        return found
     return torch.where(lost.flatten(1).any(1), outputs.flatten(1).sum(1), found)
 
 
@@ -76,24 +74,20 @@ def _categorical(outputs: Tensor, labels: Tensor, known: str | None) -> Tensor:
     def of_logits() -> Tensor:
         return functional.cross_entropy(flat, target, reduction="none")
 
-    said = _are_probabilities(outputs, known)
-    if all(said):
+    probable = _are_probabilities(outputs, known)
+    if all(probable):
         found = of_probabilities()
-    elif not any(said):
+    elif not any(probable):
         found = of_logits()
     else:
-        which = torch.tensor(said, device=flat.device).repeat_interleave(samples)
+        which = torch.tensor(probable, device=flat.device).repeat_interleave(samples)
         found = torch.where(which, of_probabilities(), of_logits())
     return found.view(count, samples).mean(dim=1)
 
 
 def _are_probabilities(outputs: Tensor, known: str | None) -> list[bool]:
-    """Say of each model what `torch_loss.kind_of` says of it alone."""
+    """Say for each model what `kind_of` says of it alone."""
     last = last_activation(outputs)
     if last in {PROBABILITIES, LOGS} or known is not None:
         return [kind_of(outputs, known) == PROBABILITIES] * len(outputs)
     return [kind_by_values(each, last) == PROBABILITIES for each in outputs.detach()]
-
-
-def _means(each: Tensor) -> Tensor:
-    return each.flatten(1).mean(dim=1)

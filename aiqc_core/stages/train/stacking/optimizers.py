@@ -1,8 +1,8 @@
-"""The steps of torch's optimizers over many models at once, each with numbers of its own.
+"""Step the optimizers of many models at once, each with numbers of its own.
 
 The parameters of K models are the rows of one matrix `(K, D)`. The formulas are those of
 `torch.optim`'s single-tensor functions (2.13), where a number is a column `(K, 1)`, or `(K, D)`
-where groups of parameters have numbers of their own.
+for several groups of parameters.
 """
 
 from __future__ import annotations
@@ -19,23 +19,17 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
-KINDS = (
-    torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adamax, torch.optim.RMSprop,
-)  # fmt: skip
 FLAGS = ("nesterov", "amsgrad", "centered", "maximize", "decoupled_weight_decay")
 NUMBERS = ("lr", "weight_decay", "eps", "momentum", "dampening", "alpha", "beta1", "beta2")
 
 
 class Stepper:
-    """The optimizers of K models of one architecture, as one.
+    """The optimizers of K models as one: of one class, with the same flags and sizes of groups.
 
-    Args:
-        optimizers: of one class, with the same flags and groups of the same sizes.
-        parameters: the matrix `(K, D)`, its columns in the order of the groups' parameters.
+    The columns of `parameters` `(K, D)` are in the order of the groups' parameters.
     """
 
     def __init__(self, optimizers: Sequence[Optimizer], parameters: Tensor) -> None:
-        """Take over the numbers and the state that the optimizers have."""
         groups = [optimizer.param_groups for optimizer in optimizers]
         self.parameters = parameters
         self.widths = [sum(p.numel() for p in group["params"]) for group in groups[0]]
@@ -44,7 +38,7 @@ class Stepper:
             name: np.array([[_number(group, name) for group in own] for own in groups])
             for name in NUMBERS
         }
-        self.rule = _RULES[type(optimizers[0])]
+        self.rule = RULES[type(optimizers[0])]
         self.steps = np.array([[_steps(optimizer)] for optimizer in optimizers])
         self.state = _stacked_state(optimizers)
         self._columns: dict[str, Tensor] = {}
@@ -56,7 +50,7 @@ class Stepper:
             self.rule(self, -gradient if self.flags["maximize"] else gradient)
 
     def keep(self, models: list[int], parameters: Tensor) -> None:
-        """Go on with some of the models only; `parameters` are theirs."""
+        """Continue with some of the models and their parameters."""
         self.parameters, self.steps = parameters, self.steps[models]
         self.numbers = {name: values[models] for name, values in self.numbers.items()}
         self.state = {name: values[models] for name, values in self.state.items()}
@@ -67,7 +61,7 @@ class Stepper:
         return bool(self.numbers[name].any())
 
     def column(self, name: str) -> Tensor:
-        """Return a number of each model, made to multiply the matrix."""
+        """Return a number of each model, in a shape that multiplies the matrix."""
         if name not in self._columns:
             self._columns[name] = self.spread(self.numbers[name])
         return self._columns[name]
@@ -100,13 +94,7 @@ class Stepper:
 def write_state(
     optimizer: Optimizer, row: dict[str, Any], views: Callable[[Tensor], list[Tensor]]
 ) -> None:
-    """Give a model's own optimizer the state that it would have.
-
-    Args:
-        optimizer: its own.
-        row: what `Stepper.row` returned.
-        views: cuts a row into tensors of the parameters' shapes.
-    """
+    """Write a row of `Stepper.row`, cut by `views`, into the optimizer of its model."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for name, values in row.items():
         parts = [values] * len(parameters) if name == "step" else views(values)
@@ -127,17 +115,12 @@ def _steps(optimizer: Optimizer) -> int:
 def _stacked_state(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     rows: dict[str, list[Tensor]] = {}
     for optimizer in optimizers:
-        own = [
-            optimizer.state[p]
-            for g in optimizer.param_groups
-            for p in g["params"]
-            if p in optimizer.state
-        ]
-        for name in own[0] if own else ():
-            if name != "step" and own[0][name] is not None:
-                rows.setdefault(name, []).append(
-                    torch.cat([part[name].reshape(-1) for part in own])
-                )
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        own = [optimizer.state[p] for p in parameters if p in optimizer.state]
+        for name, value in own[0].items() if own else ():
+            if name != "step" and value is not None:
+                row = torch.cat([part[name].reshape(-1) for part in own])
+                rows.setdefault(name, []).append(row)
     return {name: torch.stack(parts) for name, parts in rows.items()}
 
 
@@ -180,9 +163,8 @@ def _adamax(s: Stepper, gradient: Tensor) -> None:
     gradient = _decayed(s, gradient)
     average, largest = s.zeros("exp_avg"), s.zeros("exp_inf")
     average.lerp_(gradient, 1 - s.column("beta1"))
-    torch.maximum(
-        largest.mul_(s.column("beta2")), gradient.abs().add_(s.column("eps")), out=largest
-    )
+    size = gradient.abs().add_(s.column("eps"))
+    torch.maximum(largest.mul_(s.column("beta2")), size, out=largest)
     rate = s.spread(-s.numbers["lr"] / s.correction("beta1"))
     s.parameters.addcdiv_(average * rate, largest)
 
@@ -204,7 +186,7 @@ def _rmsprop(s: Stepper, gradient: Tensor) -> None:
         s.parameters.addcdiv_(gradient * -s.column("lr"), root)
 
 
-_RULES: dict[type[Optimizer], Callable[[Stepper, Tensor], None]] = {
+RULES: dict[type[Optimizer], Callable[[Stepper, Tensor], None]] = {
     torch.optim.SGD: _sgd,
     torch.optim.Adam: _adam,
     torch.optim.AdamW: _adam,

@@ -1,4 +1,4 @@
-"""Which trainings can be stacked, seen when their models, optimizers and samples are there."""
+"""Find out which trainings can be stacked, from their models, optimizers and samples."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from aiqc_core.stages.train.stacking.equality import DROPOUTS, difference, same
-from aiqc_core.stages.train.stacking.optimizers import FLAGS, KINDS
+from aiqc_core.stages.train.stacking.equality import difference, same
+from aiqc_core.stages.train.stacking.model import DROPOUTS
+from aiqc_core.stages.train.stacking.optimizers import FLAGS, RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from torch.optim import Optimizer
 
     from aiqc_core.stages.train.backends.torch.loop import Training
 
@@ -23,26 +22,25 @@ OPTIMIZER_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
 LEFT_OUT = ("capturable", "differentiable")
 
 
-def cannot(training: Training) -> str | None:
-    """Say why a training cannot be stacked with any other; None where it can."""
-    reasons = (*_of_surroundings(training), *_of_model(training.model), *_of_optimizer(training))
+def why_alone(training: Training) -> str | None:
+    """Return why a training cannot be stacked with any other; None where it can."""
+    reasons = (*_surroundings(training), *_model(training.model), *_optimizer(training))
     return next((reason for holds, reason in reasons if holds), None)
 
 
-def apart(one: Training, other: Training) -> str | None:
-    """Say why two trainings cannot be in one stack; None where they can."""
+def why_apart(one: Training, other: Training) -> str | None:
+    """Return why two trainings cannot be in one stack; None where they can."""
     for what, part in _COMMON.items():
         if part(one) != part(other):
             return f"other {what}"
-    differs = difference(one.model, other.model)
-    if differs is not None:
+    if differs := difference(one.model, other.model):
         return f"the models differ in {differs}"
     if not same(one.loser, other.loser):
         return "the losses differ, or cannot be compared"
     return None
 
 
-def _of_surroundings(training: Training) -> Iterator[tuple[bool, str]]:
+def _surroundings(training: Training) -> Iterator[tuple[bool, str]]:
     kept, loser = training.kept, training.loser
     yield kept is not None and kept.seconds is not None, "it keeps checkpoints"
     yield not torch.is_grad_enabled(), "gradients are disabled around fit"
@@ -50,7 +48,7 @@ def _of_surroundings(training: Training) -> Iterator[tuple[bool, str]]:
     yield trained, "the loss has parameters of its own"
 
 
-def _of_model(model: nn.Module) -> Iterator[tuple[bool, str]]:
+def _model(model: nn.Module) -> Iterator[tuple[bool, str]]:
     layers = list(model.modules())
     yield any(isinstance(m, nn.RNNBase) for m in layers), "torch.func cannot stack RNN layers"
     scripted = isinstance(model, torch.jit.ScriptModule) or hasattr(model, "_orig_mod")
@@ -60,17 +58,16 @@ def _of_model(model: nn.Module) -> Iterator[tuple[bool, str]]:
     parameters = list(model.parameters())
     yield not parameters, "the model has no parameters"
     yield any(isinstance(p, nn.UninitializedParameter) for p in parameters), "the model is lazy"
-    yield (
-        len({(p.dtype, p.device) for p in parameters}) > 1,
-        "parameters of several types or devices",
-    )
+    kinds = {(p.dtype, p.device) for p in parameters}
+    yield len(kinds) > 1, "parameters of several types or devices"
     elsewhere = any(p.device.type != "cpu" for p in parameters)
     yield elsewhere and any(isinstance(m, DROPOUTS) for m in layers), "dropout on a device"
 
 
-def _of_optimizer(training: Training) -> Iterator[tuple[bool, str]]:
+def _optimizer(training: Training) -> Iterator[tuple[bool, str]]:
     optimizer, name = training.optimizer, type(training.optimizer).__name__
-    yield type(optimizer) not in KINDS, f"the optimizer {name} is none of {_names()}"
+    known = [kind.__name__ for kind in RULES]
+    yield type(optimizer) not in RULES, f"the optimizer {name} is none of {known}"
     yield "step" in vars(optimizer), "its optimizer's step is wrapped, as by a scheduler"
     yield any(getattr(optimizer, h, None) for h in OPTIMIZER_HOOKS), "the optimizer has hooks"
     groups = optimizer.param_groups
@@ -84,10 +81,6 @@ def _of_optimizer(training: Training) -> Iterator[tuple[bool, str]]:
     yield any(stated) and not all(stated), "the optimizer knows some of its parameters only"
 
 
-def _names() -> list[str]:
-    return [kind.__name__ for kind in KINDS]
-
-
 def _samples(training: Training) -> Any:
     return {
         prefix: [(tuple(p.shape), p.dtype, p.device) for p in (*samples.features, samples.label)]
@@ -95,22 +88,18 @@ def _samples(training: Training) -> Any:
     }
 
 
-def _optimizer(training: Training) -> Any:
-    """Return what decides on the optimizer's formula, and on which parameter is where."""
+def _formula(training: Training) -> Any:
+    """Return what decides on the optimizer's formula, and on the order of the parameters."""
     optimizer = training.optimizer
+    state = next(iter(optimizer.state.values()), {})
     positions = {id(p): i for i, p in enumerate(training.model.parameters())}
     return (
         type(optimizer),
         [[positions[id(p)] for p in group["params"]] for group in optimizer.param_groups],
         [optimizer.param_groups[0].get(flag) for flag in FLAGS],
         [bool(g.get("momentum", 0)) for g in optimizer.param_groups],
-        _state_names(optimizer),
+        sorted(name for name, value in state.items() if value is not None),
     )
-
-
-def _state_names(optimizer: Optimizer) -> list[str]:
-    own = next(iter(optimizer.state.values()), {})
-    return sorted(name for name, value in own.items() if value is not None)
 
 
 _COMMON: dict[str, Callable[[Training], Any]] = {
@@ -118,5 +107,5 @@ _COMMON: dict[str, Callable[[Training], Any]] = {
     "batches": lambda t: t.bounds,
     "shapes of samples": _samples,
     "number of parameters": lambda t: [tuple(p.shape) for p in t.model.parameters()],
-    "optimizer": _optimizer,
+    "optimizer": _formula,
 }

@@ -1,8 +1,7 @@
-"""Stacked training: Jobs that differ only in numbers, trained together as one.
+"""Train Jobs that differ only in numbers as one, by stacking their models (`torch.func`).
 
-A small model leaves a processor idle between its operations. Here the models of several Jobs are
-stacked by `torch.func` and moved through every batch together; each keeps its own seed, order of
-samples, dropout, optimizer, history and outcome, which equal those of a run by itself but for
+A small model leaves a processor idle between its operations. Each Job keeps its own seed, order of
+samples, dropout, optimizer, history and outcome, which equal those of a run by itself within
 rounding. What cannot be stacked trains by itself, and the log says why.
 """
 
@@ -17,7 +16,7 @@ import torch
 from aiqc_core.stages.train import run
 from aiqc_core.stages.train.stacking.grouping import groups
 from aiqc_core.stages.train.stacking.loop import train_together
-from aiqc_core.stages.train.stacking.rules import apart, cannot
+from aiqc_core.stages.train.stacking.rules import why_alone, why_apart
 from aiqc_core.stages.train.stacking.turns import Turn
 
 if TYPE_CHECKING:
@@ -32,19 +31,18 @@ logger = logging.getLogger(__name__)
 
 
 def run_stacked(specs: Sequence[JobSpec]) -> list[JobOutcome]:
-    """Train Jobs, those together that can be, and judge each on its own splits.
+    """Train Jobs, together where that is possible, and score each on its own splits.
 
-    Each Job runs as `runner.run` would run it, in turns with the others, up to where its
-    `fn_train` calls `utils.pytorch.fit`. When all have come that far, those alike are trained
-    together, and each goes on by itself. A Job that fails on the way is run once more by itself,
-    so that its failure is its own.
+    The Jobs take turns in `run.run` until their `fn_train` calls `utils.pytorch.fit`. Then those
+    alike are trained together, and each continues by itself. A Job that fails on the way runs once
+    more by itself, so that its failure is its own.
 
     Args:
         specs: best a group that `groups` gives; all of them are held in memory at once.
 
     Returns:
-        The outcomes, in the order of the specs. `seconds["train"]` of a Job is its share of the
-        time that was spent on all; `peak_memory_mb` is that of all.
+        The outcomes, in the order of the specs. `seconds["train"]` is a Job's share of the time
+        of all; `peak_memory_mb` is that of all.
     """
     turns = [Turn(spec) for spec in specs]
     try:
@@ -57,28 +55,31 @@ def run_stacked(specs: Sequence[JobSpec]) -> list[JobOutcome]:
     finally:
         for turn in turns:
             turn.abandon()
-    return [_outcome(turn) for turn in turns]
+    ended = [turn.outcome for turn in turns]
+    return [
+        outcome if outcome is not None and outcome.failure is None else run.run(spec)
+        for spec, outcome in zip(specs, ended, strict=True)
+    ]
 
 
 def _train(waiting: list[Turn]) -> None:
-    """Train those that wait, in stacks of those alike; say of the others why not."""
+    """Train those that wait in stacks of those alike; log why others are not stacked."""
     rest: list[Turn] = []
     for turn in waiting:
-        reason = cannot(_of(turn))
-        if reason is None:
-            rest.append(turn)
+        if reason := why_alone(_training(turn)):
+            _log_alone(turn, reason)
         else:
-            _by_itself(turn, reason)
+            rest.append(turn)
     while rest:
         first, *others = rest
-        reasons = {id(turn): apart(_of(first), _of(turn)) for turn in others}
+        reasons = {id(turn): why_apart(_training(first), _training(turn)) for turn in others}
         alike = [first, *(turn for turn in others if reasons[id(turn)] is None)]
         rest = [turn for turn in others if reasons[id(turn)] is not None]
         if len(alike) > 1:
             _stack(alike)
         else:
-            told = next((f" ({reason})" for reason in reasons.values()), "")
-            _by_itself(first, f"no other is alike{told}")
+            reason = next((f" ({reason})" for reason in reasons.values()), "")
+            _log_alone(first, f"no other is alike{reason}")
 
 
 def _stack(turns: list[Turn]) -> None:
@@ -86,11 +87,11 @@ def _stack(turns: list[Turn]) -> None:
     torch.set_num_threads(turns[0].spec.threads)
     try:
         states = [turn.generators["torch"] for turn in turns]
-        ended = train_together([_of(turn) for turn in turns], states)
-    except Exception as error:  # noqa: BLE001 - each trains by itself, and tells its own error
+        ended = train_together([_training(turn) for turn in turns], states)
+    except Exception as error:  # noqa: BLE001 - each trains by itself, and raises its own error
         for turn in turns:
-            _of(turn).forget()
-            _by_itself(turn, f"stacking failed: {type(error).__name__}: {error}")
+            _training(turn).forget()
+            _log_alone(turn, f"stacking failed: {type(error).__name__}: {error}")
         return
     finally:
         torch.set_num_threads(threads)
@@ -100,18 +101,12 @@ def _stack(turns: list[Turn]) -> None:
         turn.seconds += (time.perf_counter() - began) / len(turns)
 
 
-def _by_itself(turn: Turn, reason: str) -> None:
+def _log_alone(turn: Turn, reason: str) -> None:
     logger.info("%s is trained by itself: %s", turn.spec.name, reason)
 
 
-def _of(turn: Turn) -> Training:
+def _training(turn: Turn) -> Training:
     training = turn.training
     if training is None:
         raise RuntimeError(f"{turn.spec.name} does not wait in fit")
     return training
-
-
-def _outcome(turn: Turn) -> JobOutcome:
-    if turn.outcome is None or turn.outcome.failure is not None:
-        return run.run(turn.spec)
-    return turn.outcome

@@ -1,7 +1,7 @@
-"""Jobs that take turns in one process, each in a thread of its own with its own generators.
+"""Let Jobs take turns in one process, each in a thread and with random generators of its own.
 
-A Job runs until its `fn_train` calls `fit`, where it waits with what it wants trained, and later
-goes on from there. Only one runs at a time, so user code needs to know nothing of threads.
+A Job runs until its `fn_train` calls `fit`, waits there with its training, and continues later.
+Only one runs at a time, so user code needs to know nothing of threads.
 """
 
 from __future__ import annotations
@@ -25,18 +25,17 @@ PATIENCE_SECONDS = 5.0
 
 
 class Turn:
-    """One Job: its thread, what it wants trained, and in the end its outcome.
+    """One Job in its thread, which starts with its first turn.
 
     Attributes:
         training: what it waits for, None while it does not wait.
-        outcome: what came of it; None until it has ended.
+        outcome: None until it has ended.
         generators: the states of its random generators while it waits.
-        trained: its answer to the waiting Job: False where it has to train by itself.
-        seconds: its part of the time that was spent on training for it.
+        trained: whether its training was done while it waited; else it trains by itself.
+        seconds: its share of the time spent on that.
     """
 
     def __init__(self, spec: JobSpec) -> None:
-        """Prepare a Job; it starts with its first turn."""
         self.spec = spec
         self.training: Training | None = None
         self.outcome: JobOutcome | None = None
@@ -48,7 +47,7 @@ class Turn:
         self._abandoned = False
         self._go, self._back = threading.Semaphore(0), threading.Semaphore(0)
         # A daemon, as the runner refuses other threads that outlive a fn_train.
-        self._thread = threading.Thread(target=self._live, name=spec.name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=spec.name, daemon=True)
 
     def take(self) -> None:
         """Let the Job run until it waits in `fit` or has ended."""
@@ -65,7 +64,7 @@ class Turn:
             raise self._error
 
     def abandon(self) -> None:
-        """End the Job wherever it is, as its process was interrupted."""
+        """End the Job, as its process was interrupted."""
         if self._thread.ident is None or not self._thread.is_alive():
             return
         if self.training is None:  # runs: interrupted as the main thread would have been
@@ -77,11 +76,7 @@ class Turn:
         self._thread.join(PATIENCE_SECONDS)
 
     def train(self, training: Training) -> bool:
-        """Wait, in the Job's thread, until it is this Job's turn again.
-
-        Returns:
-            Whether the training was done meanwhile.
-        """
+        """Wait in the Job's thread for its next turn; return whether the training was done."""
         began, threads = time.perf_counter(), torch.get_num_threads()
         self.training, self.trained = training, False
         self.generators = process.generators()
@@ -95,19 +90,16 @@ class Turn:
         self._waited += time.perf_counter() - began
         return self.trained
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         self._go.acquire()
         try:
             with fit_hook.opened(self):
-                self.outcome = self._own_seconds(run.run(self.spec))
+                outcome = run.run(self.spec)
+            if "train" in outcome.seconds:  # less the time in which others trained
+                outcome.seconds["train"] += self.seconds - self._waited
+            self.outcome = outcome
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             self._error = error
         finally:
             self.training = None
             self._back.release()
-
-    def _own_seconds(self, outcome: JobOutcome) -> JobOutcome:
-        """Count of the time spent waiting only what was spent on this Job."""
-        if "train" in outcome.seconds:
-            outcome.seconds["train"] += self.seconds - self._waited
-        return outcome

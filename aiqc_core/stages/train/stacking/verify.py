@@ -1,4 +1,4 @@
-"""Proof that stacked models compute what each computes by itself."""
+"""Check that stacked models compute what each computes by itself."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
 
 class NotAlikeError(Exception):
-    """Stacked, the models would compute something else."""
+    """The stacked models compute something else."""
 
 
-def prove(stack: Stack, trainings: Sequence[Training], data: StackedSamples) -> None:
+def check(stack: Stack, trainings: Sequence[Training], data: StackedSamples) -> None:
     """Run one batch in train and in eval mode, stacked and model by model, and compare.
 
-    The models and the generators are left as they are.
+    The models and the generators stay as they are.
 
     Raises:
         NotAlikeError: outputs, losses, buffers, or the draws of random numbers differ, or a
             parameter gets no gradient.
     """
-    states, buffers = stack.generators.states(), stack.buffers
+    states, buffers = [generator.get_state() for generator in stack.generators], stack.buffers
     first = trainings[0]
     order = torch.arange(data.count)[: first.batch_size].expand(len(stack), -1)
     *features, label = next(data.batches(order, first.batch_size))
@@ -58,24 +58,19 @@ def prove(stack: Stack, trainings: Sequence[Training], data: StackedSamples) -> 
             _compare("losses", found[index], loss_of(training.loser, expected, label[index]))
             for name, value in after.items():
                 _compare(f"buffers {name!r}", stack.buffers[name][index], value)
-        stack.generators.set(states)
+        stack.reset(states)
     stack.buffers = buffers
-    no_state_of_its_own(stack, first.model)
+    check_state(stack, first.model)
 
 
-def no_state_of_its_own(stack: Stack, model: nn.Module) -> None:
-    """Make sure that training changed nothing of the stack's model but parameters and buffers.
-
-    Raises:
-        NotAlikeError: the model keeps numbers of its own as it is called.
-    """
-    changed = difference(model, stack.base)
-    if changed is not None:
+def check_state(stack: Stack, model: nn.Module) -> None:
+    """Raise NotAlikeError if the model keeps other numbers than parameters and buffers."""
+    if changed := difference(model, stack.base):
         raise NotAlikeError(f"the model changes {changed} when it is called")
 
 
 def _refuse_unused(names: Sequence[str], parts: Sequence[Tensor], found: Tensor) -> None:
-    """Refuse parameters without a gradient: torch's optimizers skip them, the stacked one not."""
+    """Refuse parameters without a gradient: torch's optimizers skip them, `Stepper` does not."""
     gradients = torch.autograd.grad(found.sum(), parts, allow_unused=True)
     unused = [name for name, g in zip(names, gradients, strict=True) if g is None]
     if unused:
