@@ -1,20 +1,4 @@
-"""Every error that AIQC raises on purpose, one tree.
-
-    AIQCError
-    ├── IngestError       (ValueError)      data that cannot be registered
-    ├── SelectionError    (ValueError, KeyError)  columns or samples that are not there
-    ├── PreprocessError   (ValueError)      interpolaters, coders, windows, shapes
-    ├── SplitError        (ValueError)      splits and folds that cannot be cut
-    ├── AlgorithmError    (ValueError, TypeError)  functions and hyperparameters
-    ├── DeclarationError  (ValueError)      experiments declared in files
-    ├── TrainingError     (RuntimeError)    Jobs that failed or cannot start
-    ├── ArgumentError     (all the above)   a number, flag or text that is none, or out of range
-    └── MetastoreError    (RuntimeError)    the store itself
-        ├── NotFoundError (LookupError)     an id or a name that no row has
-        ├── UnreachableError (ConnectionError) the database server is down
-        ├── TrustError    (PermissionError) bytes that this store did not sign
-        ├── ArtifactsError (ConnectionError) the object store of its bytes
-        └── UnrecordedError                 a training kept in a file, for the store is full
+"""All errors that AIQC raises on purpose.
 
 Each also subclasses the builtin that a caller would catch. A message names the argument,
 what was given, what is allowed, and what to do.
@@ -26,6 +10,8 @@ from __future__ import annotations
 class AIQCError(Exception):
     """Base of all errors of this project."""
 
+    __str__ = Exception.__str__  # KeyError would quote the message, OSError format its arguments
+
 
 class IngestError(AIQCError, ValueError):
     """Data that cannot be registered as a Dataset."""
@@ -33,8 +19,6 @@ class IngestError(AIQCError, ValueError):
 
 class SelectionError(AIQCError, ValueError, KeyError):
     """Columns or samples that were asked for and are not there."""
-
-    __str__ = Exception.__str__  # KeyError would show the message in quotes
 
 
 class PreprocessError(AIQCError, ValueError):
@@ -74,19 +58,13 @@ class NotFoundError(MetastoreError, LookupError):
 class TrustError(MetastoreError, PermissionError):
     """Bytes that this store's key did not sign are not unpickled."""
 
-    __str__ = Exception.__str__  # PermissionError (OSError) formats its arguments
-
 
 class UnreachableError(MetastoreError, ConnectionError):
     """The database of `AIQC_DATABASE_URL` is down, or went away in the middle."""
 
-    __str__ = Exception.__str__  # ConnectionError (OSError) formats its arguments
-
 
 class ArtifactsError(MetastoreError, ConnectionError):
     """The object store of `AIQC_ARTIFACTS` cannot be reached, or holds other bytes than stored."""
-
-    __str__ = Exception.__str__  # ConnectionError (OSError) formats its arguments
 
 
 class UnrecordedError(MetastoreError):

@@ -25,9 +25,6 @@ def show(path: Path | None, *, deep: bool, as_json: bool = False) -> bool:
         path: a declaration, or a folder of them; the project's own by default.
         deep: also call the sources.
         as_json: print all as one JSON object.
-
-    Raises:
-        NotFoundError: nothing is declared there.
     """
     place = path or defs_folder()
     found = _found(place, deep=deep)

@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def show(left: int, right: int, *, as_json: bool) -> bool:
-    """Print the differences, the first ancestor first; return whether there are none.
-
-    Raises:
-        NotFoundError: no such Predictor.
-    """
+    """Print the differences, the first ancestor first; return whether there are none."""
     found: Diff = Predictor.get_by_id(left).diff(Predictor.get_by_id(right))
     if as_json:
         first = found.first and found.first.ancestor

@@ -10,11 +10,7 @@ from aiqc_core.errors import NotFoundError
 
 
 def defs_folder() -> Path:
-    """Return the folder that `[tool.dg.project]` of the nearest pyproject.toml names.
-
-    Raises:
-        NotFoundError: no such file, or it names none.
-    """
+    """Return the folder that `[tool.dg.project]` of the nearest pyproject.toml names."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         file = folder / "pyproject.toml"

@@ -11,12 +11,7 @@ from aiqc_core.experiment import workflow
 def show(
     experiment: str, snapshot: str | None, predictor: int | None, reason: str, *, as_json: bool
 ) -> None:
-    """Promote it, and print what is in use from now on.
-
-    Raises:
-        NotFoundError: no such snapshot, or no such model in it.
-        TrainingError: no model can be used.
-    """
+    """Promote it, and print what is in use from now on."""
     row = workflow.promote(experiment, snapshot, predictor, reason)
     if as_json:
         output.as_json(

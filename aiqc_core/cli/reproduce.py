@@ -12,12 +12,7 @@ if TYPE_CHECKING:
 
 
 def show(predictor: int, *, tolerance: float, as_json: bool) -> bool:
-    """Print the verdict and each stage; return whether the same came out.
-
-    Raises:
-        NotFoundError: no such Predictor.
-        TrainingError: a tolerance out of range.
-    """
+    """Print the verdict and each stage; return whether the same came out."""
     found: Reproduction = Predictor.get_by_id(predictor).reproduce(tolerance)
     if as_json:
         output.as_json(found, equal=found.equal)

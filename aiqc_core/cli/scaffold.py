@@ -92,10 +92,6 @@ def make(name: str, into: Path | None) -> None:
     Args:
         name: of the experiment and its folder.
         into: where the folder goes; the project's defs by default.
-
-    Raises:
-        DeclarationError: a name that cannot be, or a folder that is there.
-        NotFoundError: there is no project here, and no `into`.
     """
     if not re.match(NAME_PATTERN, name) or name in RESERVED:
         raise DeclarationError(

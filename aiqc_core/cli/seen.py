@@ -21,12 +21,7 @@ ROLES = {
 
 
 def show(dataset: int, row: int, *, as_json: bool) -> bool:
-    """Print the models; return whether one of them trained on the row.
-
-    Raises:
-        NotFoundError: no such Dataset.
-        SelectionError: no such row.
-    """
+    """Print the models; return whether one of them trained on the row."""
     found: Sighting = Dataset.get_by_id(dataset).seen(row)
     if as_json:
         output.as_json(found, trained=[model.predictor for model in found.trained])

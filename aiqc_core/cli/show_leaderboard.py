@@ -31,12 +31,7 @@ def show(
     *,
     as_json: bool,
 ) -> None:
-    """Print the comparison as a table, or as one JSON object.
-
-    Raises:
-        NotFoundError: no such snapshot.
-        SelectionError: no model has the metric.
-    """
+    """Print the comparison as a table, or as one JSON object."""
     row = _snapshot(experiment, snapshot)
     board = Board.of(row.get_row(Queue, "queue"), metric or row.metric)
     if as_json:

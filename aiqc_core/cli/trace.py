@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 def show(
     prediction: int, row: int, split: str | None, *, check_source: bool, as_json: bool
 ) -> None:
-    """Print the ancestors of a sample.
-
-    Raises:
-        NotFoundError: no such Prediction.
-        SelectionError: no such split or sample.
-    """
+    """Print the ancestors of a sample."""
     found = Prediction.get_by_id(prediction).trace(row, split, check_source)
     if as_json:
         output.as_json(found)

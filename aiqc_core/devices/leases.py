@@ -109,10 +109,6 @@ class WaitLog:
             self._logged_at = now
             logger.warning("Waiting for a device slot: %s", holders(slots))
 
-    def reset(self) -> None:
-        """Log at once the next time, as a slot was leased."""
-        self._logged_at = None
-
 
 def lease_for_this_process() -> None:
     """Lease a device for this process until it ends; wait for a free slot, as the log says.

@@ -9,14 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 from dataclasses import dataclass, field
 from multiprocessing import Pipe, connection
 from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from aiqc_core.workers.process import STOP, Answer, describe
+from aiqc_core.workers.process import STOP, Answer, RemoteError
 
 if TYPE_CHECKING:
     from aiqc_core.devices.leases import Lease
@@ -30,15 +29,6 @@ _BOOT = (
 _GRACE_SECONDS = 5.0  # between asking a worker to end and killing it
 GLANCE_SECONDS = 0.2  # a dead worker's grandchildren can hold its socket open
 _MEBIBYTE = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteError:
-    """Why a task gave no value; with `device_lost` it never ran, as no device is left for it."""
-
-    kind: Literal["exception", "died", "cancelled", "time_limit", "device_lost"]
-    message: str
-    traceback: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +145,13 @@ def start(environment: dict[str, str], on: On = "cpu", lease: Lease | None = Non
     return Worker(process, ours, lease, on)
 
 
-def unpack(message: bytes) -> tuple[Answer, RemoteError | None]:
-    """Return what a worker answered, and the error where there is one."""
+def unpack(message: bytes) -> Answer:
+    """Return the answer of a worker; where it cannot be read, one with the error."""
     try:
-        answer: Answer = pickle.loads(message)  # noqa: S301 - written by our own worker
+        return pickle.loads(message)  # noqa: S301 - our own
     except Exception as fault:  # noqa: BLE001 - whatever a foreign class raises
-        text = f"The result of the task cannot be read here: {describe(fault)}"
-        return Answer(), RemoteError("exception", text, traceback.format_exc())
-    if answer.fault is None:
-        return answer, None
-    return answer, RemoteError("exception", answer.fault, answer.traceback)
+        prefix = "The result of the task cannot be read here: "
+        return Answer(error=RemoteError.of(fault, prefix))
 
 
 def exit_reason(code: int, peak_memory_mb: float | None) -> str:

@@ -20,7 +20,8 @@ from aiqc_core import counts, keras_backend
 from aiqc_core.devices import devices
 from aiqc_core.errors import TrainingError
 from aiqc_core.usercode import byvalue
-from aiqc_core.workers.handle import Finished, RemoteError, Task
+from aiqc_core.workers.handle import Finished, Task
+from aiqc_core.workers.process import RemoteError
 from aiqc_core.workers.slots import PoolSlots
 from aiqc_core.workers.supervisor import Supervisor
 
@@ -88,12 +89,7 @@ class WarmPool:
         return list(self._outstanding)
 
     def submit(
-        self,
-        key: str,
-        target: str,
-        *args: object,
-        time_limit: float | None = None,
-        on: On = "cpu",
+        self, key: str, target: str, *args: object, time_limit: float | None = None, on: On = "cpu"
     ) -> None:
         """Queue a task; it starts as soon as a worker is free.
 

@@ -18,7 +18,7 @@ import threading
 import traceback
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Literal, Self
 
 from aiqc_core.config import SLOT_VARIABLE
 
@@ -29,19 +29,28 @@ _WATCH_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteError:
+    """Why a task gave no value; with `device_lost` it never ran, as no device is left for it."""
+
+    kind: Literal["exception", "died", "cancelled", "time_limit", "device_lost"]
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, fault: BaseException, prefix: str = "") -> Self:
+        """Describe what a task raised, with its traceback; call it where `fault` is handled."""
+        text = "".join(traceback.format_exception_only(fault)).strip()
+        return cls("exception", prefix + text, traceback.format_exc())
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The value of a task, or its fault, with what `devices.faults.Note` says of the worker."""
+    """The value of a task, or its error, with what `devices.faults.Note` says of the worker."""
 
     value: object = None
-    fault: str | None = None
-    traceback: str = ""
+    error: RemoteError | None = None
     lost: str | None = None
     spoilt: bool = False
-
-
-def describe(fault: BaseException) -> str:
-    """Return the last line or lines of a traceback: the type and the message."""
-    return "".join(traceback.format_exception_only(fault)).strip()
 
 
 def serve(descriptor: int, parent: int) -> None:
@@ -87,7 +96,7 @@ def _perform(payload: bytes) -> bytes:
         value = getattr(importlib.import_module(module), function)(*arguments)
         message = pickle.dumps(Answer(value, **_note()))
     except BaseException as fault:  # noqa: BLE001 - SystemExit too: a task never ends its worker
-        message = pickle.dumps(Answer(None, describe(fault), traceback.format_exc(), **_note()))
+        message = pickle.dumps(Answer(None, RemoteError.of(fault), **_note()))
     _flush()
     return message
 

@@ -49,7 +49,7 @@ class PoolSlots:
         if lease is None:
             self._waiting.log(self.left)
         else:
-            self._waiting.reset()
+            self._waiting = leases.WaitLog()
             logger.info("A worker has leased %s, slot %d.", lease.device, lease.slot.index)
         return lease
 

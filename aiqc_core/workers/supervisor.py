@@ -11,8 +11,8 @@ from multiprocessing import Pipe, connection
 from typing import TYPE_CHECKING
 
 from aiqc_core.workers import handle
-from aiqc_core.workers.handle import GLANCE_SECONDS, Finished, RemoteError, Task
-from aiqc_core.workers.process import READY, STOP, TAKEN
+from aiqc_core.workers.handle import GLANCE_SECONDS, Finished, Task
+from aiqc_core.workers.process import READY, STOP, TAKEN, RemoteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,7 +196,8 @@ class Supervisor(threading.Thread):
             self._receive_answer(worker, task, message)
 
     def _receive_answer(self, worker: Worker, task: Task, message: bytes) -> None:
-        answer, error = handle.unpack(message)
+        answer = handle.unpack(message)
+        error = answer.error
         if worker.kill_at is not None:  # its SIGTERM may still be under way: not used again
             error = error and RemoteError("cancelled", "Cancelled while it ran.", error.traceback)
             with contextlib.suppress(OSError):

@@ -481,7 +481,7 @@ def test_groups_hold_jobs_that_differ_only_in_numbers(spec: Any, tmp_path: Path)
     assert sorted(reasons) == [1, 3, 4, 5, 6, 7]
     assert "only PyTorch" in reasons[3]
     assert "keeps checkpoints" in reasons[4]
-    assert "goes on from its checkpoint" in reasons[5]
+    assert "resumes from its checkpoint" in reasons[5]
     assert all("no other Job here" in reasons[index] for index in (1, 6, 7))
 
 

@@ -8,16 +8,16 @@ import torch
 
 from aiqc_core.stages.train.backends.torch.loop import SCORING_BATCH
 from aiqc_core.stages.train.stacking import verify
-from aiqc_core.stages.train.stacking.data import StackedSamples
 from aiqc_core.stages.train.stacking.loss import losses
 from aiqc_core.stages.train.stacking.model import Stack
 from aiqc_core.stages.train.stacking.optimizers import Stepper, write_state
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
+    from aiqc_core.stages.train.backends.torch.batches import Samples
     from aiqc_core.stages.train.backends.torch.loop import Training
     from aiqc_core.stages.train.stacking.model import Row
 
@@ -120,3 +120,44 @@ class _Together:
         self.stepper.keep(staying, self.stack.flat)
         for data in self.data.values():
             data.keep(staying)
+
+
+class StackedSamples:
+    """One split of K trainings, all of the same shapes.
+
+    Attributes:
+        shared: whether all have the same samples (another fold has others).
+        parts: features and, last, the label: `(samples, …)` where shared, else
+            `(K, samples, …)`.
+    """
+
+    def __init__(self, each: Sequence[Samples]) -> None:
+        columns = list(zip(*((*s.features, s.label) for s in each), strict=True))
+        self.count = len(each[0])
+        self.shared = all(p is c[0] or torch.equal(c[0], p) for c in columns for p in c[1:])
+        self.parts = [c[0] if self.shared else torch.stack(c) for c in columns]
+
+    def keep(self, models: list[int]) -> None:
+        """Continue with the samples of some of the models."""
+        if not self.shared:
+            self.parts = [part[models] for part in self.parts]
+
+    def batches(self, orders: Tensor, size: int) -> Iterator[list[Tensor]]:
+        """Yield batches `(K, size, …)` of the samples `orders` `(K, n)` of each model."""
+        models = len(orders)
+        if not self.shared:
+            orders = orders + torch.arange(models)[:, None] * self.count
+        flat = [p if self.shared else p.flatten(0, 1) for p in self.parts]
+        for rows in orders.to(flat[0].device).split(size, dim=1):
+            positions = rows.reshape(-1)
+            yield [p.index_select(0, positions).unflatten(0, (models, -1)) for p in flat]
+
+    def in_order(self, size: int) -> Iterator[list[Tensor]]:
+        """Yield runs of the features, `(samples, …)` where shared, else `(K, samples, …)`."""
+        axis = 0 if self.shared else 1
+        yield from map(list, zip(*(p.split(size, axis) for p in self.parts[:-1]), strict=True))
+
+    def labels(self, models: int) -> Tensor:
+        """Return the labels `(K, samples, …)`."""
+        label = self.parts[-1]
+        return label.expand(models, *label.shape) if self.shared else label

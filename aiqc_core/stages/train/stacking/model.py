@@ -37,10 +37,7 @@ class Stack:
     """
 
     def __init__(
-        self,
-        models: Sequence[nn.Module],
-        optimizer: Optimizer,
-        states: Sequence[Tensor],
+        self, models: Sequence[nn.Module], optimizer: Optimizer, states: Sequence[Tensor]
     ) -> None:
         self.generators = [torch.Generator() for _ in states]
         self.reset(states)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from aiqc_core.stages.train.backends.torch.loop import Training
-    from aiqc_core.stages.train.stacking.data import StackedSamples
+    from aiqc_core.stages.train.stacking.loop import StackedSamples
     from aiqc_core.stages.train.stacking.model import Stack
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
