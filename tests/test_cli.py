@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
@@ -64,6 +66,15 @@ def test_an_unknown_experiment_says_what_there_is_and_how_to_train(trained: Expe
     assert "'wine'" in done.output
     assert "['breast_cancer']" in done.output
     assert "dagster job execute" in done.output
+
+
+def test_a_command_has_the_options_of_the_function_that_does_it() -> None:
+    for each in app.registered_commands:
+        assert each.callback is not None
+        name = inspect.getclosurevars(each.callback).nonlocals["module"]
+        module = import_module(f"aiqc_core.cli.{name}")
+        options = inspect.signature(each.callback).parameters
+        assert list(options) == list(inspect.signature(module.show).parameters)
 
 
 def test_the_version_names_the_store(home: Path) -> None:

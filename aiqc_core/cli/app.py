@@ -6,13 +6,12 @@ import functools
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from aiqc_core import __version__
-from aiqc_core.cli import output
 from aiqc_core.errors import AIQCError
 
 NOT_FOUND = 2  # the exit code where 1 means "different", as typer's own for wrong usage
@@ -25,17 +24,18 @@ Snapshot = Annotated[str | None, typer.Option(help="Its snapshot; the newest if 
 Predictor = Annotated[int, typer.Argument(help="Id of a Predictor.")]
 
 
-def command(
-    name: str | None = None, *, error_code: int = 1
-) -> Callable[[Callable[..., bool | None]], None]:
-    """Add a command: an error of ours ends it with one line and a code, False with code 1."""
+def command(module: str, *, error_code: int = 1) -> Callable[[Callable[..., None]], None]:
+    """Add a command: `show` of a module of this folder, with the options that a function declares.
 
-    def add(body: Callable[..., bool | None]) -> None:
-        @app.command(name)
-        @functools.wraps(body)
-        def run(*args: object, **options: object) -> None:
+    An error of ours ends the command with one line and `error_code`; what returns False, with 1.
+    """
+
+    def add(declared: Callable[..., None]) -> None:
+        @app.command()
+        @functools.wraps(declared)
+        def run(**options: object) -> None:
             try:
-                passed = body(*args, **options)
+                passed = import_module(f"aiqc_core.cli.{module}").show(**options)
             except AIQCError as error:
                 typer.echo(f"aiqc: {error}", err=True)
                 raise typer.Exit(error_code) from error
@@ -51,13 +51,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-@command()
+@command("version")
 def version() -> None:
     """Show the version, and where the store is."""
-    typer.echo(f"aiqc {__version__}, store {output.store()}")
 
 
-@command()
+@command("scaffold")
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new experiment, and of its folder.")],
     into: Annotated[
@@ -65,12 +64,9 @@ def init(
     ] = None,
 ) -> None:
     """Make the folder of a new experiment that runs: data, declaration, functions."""
-    from aiqc_core.cli.scaffold import make
-
-    make(name, into)
 
 
-@command()
+@command("check_declarations")
 def check(
     path: Annotated[
         Path | None, typer.Argument(help="A declaration or a folder; the project's defs if none.")
@@ -79,15 +75,12 @@ def check(
         bool, typer.Option(help="Also call the sources, to look for the columns named.")
     ] = True,
     as_json: AsJson = False,
-) -> bool:
+) -> None:
     """Print every fault of the declarations; the exit code is 1 when there is one."""
-    from aiqc_core.cli.check_declarations import show
-
-    return show(path, deep=data, as_json=as_json)
 
 
-@command("leaderboard")
-def show_leaderboard(
+@command("show_leaderboard")
+def leaderboard(
     experiment: Experiment,
     snapshot: Snapshot = None,
     metric: Annotated[
@@ -99,12 +92,9 @@ def show_leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Compare the models of an experiment; name the best combination and the champion in force."""
-    from aiqc_core.cli.show_leaderboard import show
-
-    show(experiment, snapshot, metric, since, as_json=as_json)
 
 
-@command()
+@command("promote")
 def promote(
     experiment: Experiment,
     snapshot: Snapshot = None,
@@ -115,25 +105,19 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Put a model in use although no contest says so, as where the data changed too much."""
-    from aiqc_core.cli.promote import show
-
-    show(experiment, snapshot, predictor, reason, as_json=as_json)
 
 
-@command("gc")
-def collect_garbage(
+@command("collect")
+def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be freed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Free bytes, cached samples and checkpoints that no row of the store uses any more."""
-    from aiqc_core.cli.collect import show
-
-    show(dry_run=dry_run, as_json=as_json)
 
 
-@command()
+@command("migrate")
 def migrate(
     to: Annotated[
         str,
@@ -149,12 +133,9 @@ def migrate(
 
     The source is only read. What breaks off leaves the target empty.
     """
-    from aiqc_core.cli.migrate import show
-
-    show(to, as_json=as_json)
 
 
-@command(error_code=NOT_FOUND)
+@command("trace", error_code=NOT_FOUND)
 def trace(
     prediction: Annotated[int, typer.Argument(help="Id of a Prediction.")],
     row: Annotated[
@@ -167,63 +148,48 @@ def trace(
     as_json: AsJson = False,
 ) -> None:
     """Show all that a predicted sample follows from; exit code 2 when there is no such sample."""
-    from aiqc_core.cli.trace import show
-
-    show(prediction, row, split, check_source=check_source, as_json=as_json)
 
 
-@command(error_code=NOT_FOUND)
+@command("seen", error_code=NOT_FOUND)
 def seen(
     dataset: Annotated[int, typer.Argument(help="Id of a Dataset.")],
     row: Annotated[int, typer.Option(help="The row's position, from 0.")],
     as_json: AsJson = False,
-) -> bool:
+) -> None:
     """Show every model that trained on a row; exit code 1 when none did, 2 without such a row."""
-    from aiqc_core.cli.seen import show
-
-    return show(dataset, row, as_json=as_json)
 
 
-@command(error_code=NOT_FOUND)
+@command("diff", error_code=NOT_FOUND)
 def diff(
     left: Predictor,
     right: Annotated[int, typer.Argument(help="Id of another.")],
     as_json: AsJson = False,
-) -> bool:
+) -> None:
     """Name the first ancestor in which two Predictors differ; exit code 1 when one does."""
-    from aiqc_core.cli.diff import show
-
-    return show(left, right, as_json=as_json)
 
 
-@command(error_code=NOT_FOUND)
+@command("reproduce", error_code=NOT_FOUND)
 def reproduce(
     predictor: Predictor,
     tolerance: Annotated[
         float, typer.Option(help="How far numbers may be apart, times their size or 1.")
     ] = 1e-4,
     as_json: AsJson = False,
-) -> bool:
+) -> None:
     """Train a Predictor again in a new process; exit code 1 when something else comes out."""
-    from aiqc_core.cli.reproduce import show
-
-    return show(predictor, tolerance=tolerance, as_json=as_json)
 
 
-@command()
+@command("doctor")
 def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also hash all bytes and check every signature.")
     ] = False,
     as_json: AsJson = False,
-) -> bool:
+) -> None:
     """Check the store and change nothing; the exit code is 1 when something fails."""
-    from aiqc_core.cli.doctor import show
-
-    return show(deep=deep, as_json=as_json)
 
 
-@command()
+@command("backup")
 def backup(
     file: Annotated[Path, typer.Argument(help="The new file.")],
     with_key: Annotated[
@@ -232,12 +198,9 @@ def backup(
     as_json: AsJson = False,
 ) -> None:
     """Copy the whole store to a file and verify the copy, while others may go on writing."""
-    from aiqc_core.cli.backup import show
-
-    show(file, with_key=with_key, as_json=as_json)
 
 
-@command()
+@command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `aiqc backup` made.")],
     force: Annotated[
@@ -249,6 +212,3 @@ def restore(
     as_json: AsJson = False,
 ) -> None:
     """Put a verified copy where the store is; no other process may have the store open."""
-    from aiqc_core.cli.restore import show
-
-    show(file, force=force, with_key=with_key, as_json=as_json)

@@ -18,16 +18,16 @@ from aiqc_core.experiment.declaration import LOADER, Fault, Found, survey
 from aiqc_core.experiment.declaration.names import UnknownNameError, resolve
 
 
-def show(path: Path | None, *, deep: bool, as_json: bool = False) -> bool:
+def show(path: Path | None, *, data: bool, as_json: bool) -> bool:
     """Print one line an experiment, and one a fault; return whether there is no fault.
 
     Args:
         path: a declaration, or a folder of them; the project's own by default.
-        deep: also call the sources.
+        data: also call the sources.
         as_json: print all as one JSON object.
     """
     place = path or defs_folder()
-    found = _found(place, deep=deep)
+    found = _found(place, deep=data)
     if not found:
         raise NotFoundError(
             f"{relative(place)} declares no experiment (a folder with defs.yaml or "

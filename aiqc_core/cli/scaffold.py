@@ -73,20 +73,13 @@ def fn_train(
     from aiqc_core.utils.pytorch import fit
 
     return fit(
-        model,
-        loser,
-        optimizer,
-        train_features,
-        train_label,
-        eval_features,
-        eval_label,
-        epochs=hp["epochs"],
-        batch_size=16,
+        model, loser, optimizer, train_features, train_label, eval_features, eval_label,
+        epochs=hp["epochs"], batch_size=16,
     )
 '''
 
 
-def make(name: str, into: Path | None) -> None:
+def show(name: str, into: Path | None) -> None:
     """Write the folder, and say what to do next.
 
     Args:
