@@ -144,7 +144,8 @@ class Supervisor(threading.Thread):
                 worker.ask_to_end()
 
     def _grow(self) -> None:
-        for on in dict.fromkeys(task.on for task in self._waiting):
+        kinds: dict[On, None] = {task.on: None for task in self._waiting}
+        for on in kinds:
             if on != "cpu" and not self._slots.left:
                 error = RemoteError("device_lost", self._slots.none_left())
                 self._fail_waiting(lambda task, on=on: task.on == on, error)

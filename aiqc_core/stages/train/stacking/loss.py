@@ -34,13 +34,17 @@ def losses(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
     """
     if isinstance(loser, CategoricalLoss) and type(loser) is CategoricalLoss:
         return _categorical(outputs, labels, loser.outputs)
-    if type(loser) is nn.BCELoss and loser.weight is None and loser.reduction == "mean":
+    if isinstance(loser, nn.BCELoss) and _is_plain(loser):
         return _binary(loser, outputs, labels)
     each = torch.func.vmap(lambda o, y: loser(o, paired(o, y, loser)), randomness="error")
     found = each(outputs, labels)
     if found.ndim != 1:
         raise RuntimeError(f"the loss gives {tuple(found.shape[1:])} numbers a batch, not one")
     return found
+
+
+def _is_plain(loser: nn.BCELoss) -> bool:
+    return type(loser) is nn.BCELoss and loser.weight is None and loser.reduction == "mean"
 
 
 def _binary(loser: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
