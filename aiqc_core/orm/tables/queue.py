@@ -57,7 +57,7 @@ class Queue(BaseModel):
     @property
     def positive_class(self) -> Any:
         """The class that precision, recall and f1 are of; None unless the analysis is binary."""
-        if self.positive is not None:
+        if self.positive is not None or self.algorithm.analysis_type != AnalysisType.BINARY:
             return self.positive
         return positive_of(self.algorithm, self.splitset)  # a Queue of an earlier version
 
