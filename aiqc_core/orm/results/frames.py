@@ -35,7 +35,7 @@ def metrics_df(
 ) -> pd.DataFrame:
     """Return the metrics of each split of each Predictor, a row each.
 
-    Of a binary analysis the column `positive`, and `frame.attrs`, say which class precision,
+    In a binary analysis the column `positive`, and `frame.attrs`, say which class precision,
     recall and f1 are of.
 
     Args:
