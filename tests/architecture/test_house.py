@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import collections
 import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ FILES = {
     for path in sorted((ROOT / package).rglob("*.py"))
 }
 MOST_FILES = 20
+RIDDLES = re.compile(  # words and inversions that readers stumble over
+    r"\b(told|anew|bury|buries|buried|mourned|obituary|epitaph|hears|ails|lies in|lie in)\b"
+    r"|^\s*(\"\"\")?Of (a|an|the|those|what) "
+)
 
 
 @functools.cache
@@ -96,3 +101,13 @@ def test_type_checkers_see_the_module_that_runs() -> None:
                     for part in node.orelse
                 }
                 assert ran <= typed, path
+
+
+def test_the_packages_speak_plainly() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in FILES.values()
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if RIDDLES.search(line)
+    ]
+    assert not found, "say it with a verb and the field's terms"
