@@ -24,7 +24,7 @@ export DAGSTER_HOME AIQC_HOME KERAS_HOME
 export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # What a command starts ends with it, and it ends with make, whatever ends that.
-TIED := $(BIN)/python tests/tied.py
+TIED := $(BIN)/python tests/support/tied.py
 # Else each of the many processes of a run compiles our modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -65,7 +65,7 @@ up-celery: $(STAMP) ## start Redis, PostgreSQL, two Celery workers, webserver an
 down-celery: $(STAMP) ## end what up-celery started
 	@$(BIN)/python deploy/celery/services.py down $(ARGS)
 
-# The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/split -x'
+# The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/stages/split -x'
 test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
 	$(TIED) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -81,7 +81,7 @@ def compare(rounds: int) -> dict[str, float]:
     """Return the least seconds of each way, and how far the final losses are apart.
 
     The differences are rounding in float32, which 30 epochs amplify where a rate is high; in
-    double precision they are below 1e-9 (tests/train/test_stacked.py).
+    double precision they are below 1e-9 (tests/stages/train/test_stacked.py).
     """
     with tempfile.TemporaryDirectory() as folder:
         jobs = specs(Path(folder))

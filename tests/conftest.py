@@ -17,13 +17,13 @@ import hypothesis
 import numpy as np
 import pytest
 import tied
+from places import ROOT
 
 from aiqc_core.config import use_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
 
 hypothesis.settings.register_profile("local", deadline=None, max_examples=30)
 hypothesis.settings.register_profile("ci", deadline=None, max_examples=30, derandomize=True)

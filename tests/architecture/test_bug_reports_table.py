@@ -7,7 +7,8 @@ import re
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from places import ROOT
+
 TESTS = ROOT / "tests"
 PAGE = ROOT / "docs" / "bug_reports.md"
 REPORTS, TRIALS = 72, 60

@@ -6,13 +6,12 @@ import ast
 import re
 import tomllib
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OWN = "aiqc-dagster"
 EXTRAS = ("torch", "tensorflow", "celery", "postgres", "s3", "k8s")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 from typer.main import get_command
 
 from aiqc_core import experiment
 from aiqc_core.cli.app import app
 from aiqc_core.experiment.model.base import Declared
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 README = ROOT / "README.md"
 DECLARATION = ROOT / "docs" / "declaration.md"

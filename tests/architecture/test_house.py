@@ -6,14 +6,13 @@ import ast
 import collections
 import functools
 import re
-from pathlib import Path
 
 import pytest
+from places import ROOT
 
 from aiqc_core.orm import BaseModel
 from aiqc_core.orm.store.operation import Descriptor
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = ("aiqc_core", "aiqc_dagster")
 FILES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

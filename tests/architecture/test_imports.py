@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "tensorflow", "keras", "torchmetrics", "dagster")
 LATE = ("sklearn", "scipy", "statsmodels", "plotly", "matplotlib", "optuna")  # where it is used
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 TARGETS = {"help", "demo", "test", "lint", "ui", "bench", "clean", "lock"}
 
 VAGUE_NAMES = re.compile(r"^_?(helpers?|misc|common|managers?|\w+_(helpers?|manager))\.py$")

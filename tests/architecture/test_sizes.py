@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 
-ROOT = Path(__file__).parents[2]
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MODULES = sorted([*ROOT.glob("aiqc_core/**/*.py"), *ROOT.glob("aiqc_dagster/**/*.py")])
 MODULE_LINES, FUNCTION_LINES, ASSET_LINES = 400, 50, 20
 

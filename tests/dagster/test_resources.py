@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from places import ROOT
 
 from aiqc_core import config
 from aiqc_core.errors import NotFoundError
@@ -15,7 +15,10 @@ from aiqc_core.experiment import workflow
 from aiqc_dagster import definitions
 from aiqc_dagster.resources import CacheResource, MetastoreResource
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "own_asset.py"
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAMPLE = ROOT / "examples" / "own_asset.py"
 
 
 def example() -> dg.Definitions:

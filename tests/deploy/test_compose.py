@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from places import ROOT
 
 from aiqc_core import config
 from aiqc_dagster.executors import choose, gpu
 from aiqc_dagster.executors.celery import app, watch
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "celery"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "docker-compose.yml").read_text("utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]

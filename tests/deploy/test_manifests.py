@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from dagster_postgres.utils import pg_url_from_config
 from kubernetes.client import models
+from places import ROOT
 from sqlalchemy import create_engine
 
-ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "k8s"
 MODELS = {
     "ConfigMap": models.V1ConfigMap,

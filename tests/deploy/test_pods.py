@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -20,6 +19,7 @@ from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
 from kubernetes.client import ApiClient
+from places import ROOT
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster import definitions
@@ -28,8 +28,9 @@ from aiqc_dagster.executors import choose, gpu, kubernetes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-VALUES = yaml.safe_load((Path(__file__).parents[2] / "deploy/k8s/values.yaml").read_text("utf-8"))
+VALUES = yaml.safe_load((ROOT / "deploy/k8s/values.yaml").read_text("utf-8"))
 JOBS = ("retrain_breast_cancer", "run_queue")
 NAMESPACE = "aiqc"
 # What a cluster is spoken to with; rendering a pod speaks to none.

@@ -16,11 +16,12 @@ import psutil
 import psycopg2
 import pytest
 import redis
+from places import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOURCE = Path(__file__).parents[2] / "deploy" / "celery"
+SOURCE = ROOT / "deploy" / "celery"
 SERVERS = ("redis", "postgres")
 
 

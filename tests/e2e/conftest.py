@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 from playwright.sync_api import expect, sync_playwright
 
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Page
 
-ROOT = Path(__file__).parents[2]
 PICTURES_VARIABLE = "AIQC_PICTURES"
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0

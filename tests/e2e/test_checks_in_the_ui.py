@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import LOCATIONS
 from playwright.sync_api import expect
 
 from aiqc_core.orm import Snapshot, Splitset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(240)]
 
-LEAKING = Path(__file__).parents[1] / "dagster" / "leaking.py"
+LEAKING = LOCATIONS / "leaking_location.py"
 UNTRAINED = "*{0}_samples,*{0}_hyperparamcombo"
 
 

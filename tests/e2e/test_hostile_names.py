@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from places import LOCATIONS
 from playwright.sync_api import expect
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ PAGES = {f"/assets/hostile/{name}": BUTTON for name in STAGES} | {
     "/locations/h/asset-groups/hostile": "predictor",
     "/runs/{}": "retrain_hostile",
 }
-LOCATION = Path(__file__).with_name("hostile_location.py")
+LOCATION = LOCATIONS / "hostile_location.py"
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from places import LOCATIONS
 from playwright.sync_api import expect
 from small_experiment import declare
 from ui_steps import launch, wait_for
@@ -16,12 +16,13 @@ from aiqc_core.orm import Attempt, Predictor, Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(280)]
 
-MOODY = Path(__file__).parents[1] / "dagster" / "moody.py"
+MOODY = LOCATIONS / "moody_location.py"
 RUN_SECONDS = 120.0
 PLACE = ("-f", str(MOODY), "-a", "defs")
 CELLS = [key for key in declare().job_keys() if key.startswith("f0_")]  # of the two, one fails

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from places import ROOT, STORES
 from small_experiment import declare, fn_build
 
 from aiqc_core import config
@@ -25,8 +26,6 @@ from aiqc_core.storage import cache
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TESTS = Path(__file__).parents[1]
-STORES = TESTS / "orm" / "stores"
 LOCATION = Path(__file__).with_name("location.py")
 TRAININGS_VARIABLE = "AIQC_TEST_TRAININGS"
 TOTAL = 4  # two folds of two combinations
@@ -149,7 +148,7 @@ def walk_through_dagster() -> None:
     """Walk the chain by Dagster's command, in the folder of this store."""
     home = config.home() / "dagster"
     home.mkdir(parents=True, exist_ok=True)
-    shutil.copy(TESTS.parent / ".dagster_home" / "dagster.yaml", home)
+    shutil.copy(ROOT / ".dagster_home" / "dagster.yaml", home)
     run = config.home() / "run.yaml"
     run.write_text("ops: {updown_open_snapshot: {config: {snapshot: s1}}}\n")
     dagster = Path(sys.executable).with_name("dagster")

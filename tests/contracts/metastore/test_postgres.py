@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import lines
 import pandas as pd
 import psycopg
 import pytest
+from places import STORES
 from services import PASSWORD, PostgresServer, use_database
 
 from aiqc_core.errors import (
@@ -25,7 +25,9 @@ from aiqc_core.orm.store import postgres as driver
 from aiqc_core.orm.tables import migrations
 from aiqc_core.orm.training import run
 
-STORES = Path(__file__).parents[2] / "orm" / "stores"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 FRAME = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0, 1, 0]})
 
 

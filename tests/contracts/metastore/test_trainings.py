@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import lines
 import pytest
+from places import LOCATIONS, ROOT
 from services import use_database
 from small_experiment import declare, source
 from typer.testing import CliRunner
@@ -25,8 +26,7 @@ from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 if TYPE_CHECKING:
     import pandas as pd
 
-ROOT = Path(__file__).parents[3]
-LOCATION = ROOT / "tests" / "dagster" / "small_location.py"
+LOCATION = LOCATIONS / "small_location.py"
 pytestmark = pytest.mark.slow
 
 

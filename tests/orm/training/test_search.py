@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lines
 import numpy as np
 import pytest
+from places import SUPPORT
 from sklearn.metrics import r2_score
 
 from aiqc_core.errors import AlgorithmError
@@ -20,8 +20,10 @@ from aiqc_core.orm import Attempt, Hyperparamcombo, Hyperparamset, Job, Predicto
 from aiqc_core.orm.training import search as searching
 from aiqc_core.stages.train.search import space, tpe
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 WEIGHTS = {"weight": {"low": 0.5, "high": 4.0}}
-TESTS = Path(__file__).parents[1]
 
 
 def tpe_queue(count: int, hyperparameters: dict[str, Any] | None = None, **options: Any) -> Queue:
@@ -193,7 +195,7 @@ def test_a_search_killed_at_any_moment_goes_on_as_if_it_had_not_been(home: Path)
     whole.run_jobs(progress=False)
     done = 0
     for patch in MOMENTS:
-        code = textwrap.dedent(KILLED.format(tests=str(TESTS), patch=patch, queue=killed.id))
+        code = textwrap.dedent(KILLED.format(tests=str(SUPPORT), patch=patch, queue=killed.id))
         ended = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
         assert ended.returncode == -signal.SIGKILL
         assert killed.runs_completed >= done

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 import pytest
+from places import ROOT
 from typer.testing import CliRunner
 
 from aiqc_core import config
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-ROOT = Path(__file__).parents[2]
 GOOD = """\
 type: aiqc_dagster.component.ExperimentComponent
 attributes:

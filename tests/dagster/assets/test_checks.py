@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pytest
+from places import LOCATIONS, ROOT
 from small_experiment import declare, source
 
 from aiqc_core.errors import UnreachableError
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.stages.evaluate.checks import Finding
 
-ROOT = Path(__file__).parents[2]
 NAMES = {
     "dataset": {"source_unchanged"},
     "feature": {"no_drift"},
@@ -159,7 +159,7 @@ def test_a_fit_that_saw_other_rows_turns_red_and_so_does_a_changed_source(
 @pytest.mark.e2e
 def test_the_retrain_job_reports_the_same_checks(home: Path, dagster_home: Path) -> None:
     dagster = str(Path(sys.executable).with_name("dagster"))
-    location = ("-f", str(Path(__file__).with_name("leaking.py")), "-a", "defs")
+    location = ("-f", str(LOCATIONS / "leaking_location.py"), "-a", "defs")
     done = subprocess.run(
         [dagster, "job", "execute", *location, "-j", "retrain_leaking"],
         cwd=ROOT, capture_output=True, text=True, check=False,

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
+from places import ROOT
 
 from aiqc_core.errors import TrainingError
 from aiqc_core.workers import handle
@@ -20,8 +20,7 @@ from aiqc_core.workers.pool import Finished, RemoteError, WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-ROOT = Path(__file__).parents[1]
+    from pathlib import Path
 
 
 @pytest.fixture

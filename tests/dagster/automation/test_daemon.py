@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import LOCATIONS, ROOT
 from small_experiment import source
 
 from aiqc_core import config
@@ -19,8 +20,7 @@ from aiqc_core.orm import Attempt, Predictor, Queue
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[2]
-PLACE = ("-f", str(Path(__file__).with_name("watched_location.py")), "-a", "defs")
+PLACE = ("-f", str(LOCATIONS / "watched_location.py"), "-a", "defs")
 DEADLINE_SECONDS = 150.0
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(400)]
 

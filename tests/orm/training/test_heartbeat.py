@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import lines
 import pytest
+from places import ROOT
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
@@ -25,10 +25,10 @@ from aiqc_core.stages.train import run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from aiqc_core.orm import Job
 
-ROOT = Path(__file__).parents[2]
 ALONE: dict[str, Any] = {"cut": {"fold_count": None}}
 
 

@@ -13,13 +13,13 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import contract_location
 import dagster as dg
 import numpy as np
 import pytest
+from places import LOCATIONS, ROOT, SUPPORT
 
 from aiqc_core.config import use_home
 from aiqc_core.experiment import workflow
@@ -27,8 +27,8 @@ from aiqc_core.orm import Attempt, Job, Predictor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-TESTS = Path(__file__).parent
 SNAPSHOT = "2026-01-01"
 DEADLINE_SECONDS = 240.0  # of one run, on a machine that does other things too
 QUIET_SECONDS = 2.0
@@ -58,12 +58,12 @@ class Place:
         self.notes = self.folder / "notes"
         self.notes.mkdir()
         (self.folder / "dagster").mkdir()
-        shipped = TESTS.parent / ".dagster_home" / "dagster.yaml"
+        shipped = ROOT / ".dagster_home" / "dagster.yaml"
         (self.folder / "dagster" / "dagster.yaml").write_text(shipped.read_text())
 
     def environment(self) -> dict[str, str]:
         """Return what runs and workers share."""
-        paths = os.pathsep.join((str(TESTS.parent), str(TESTS)))
+        paths = os.pathsep.join((str(ROOT), str(SUPPORT), str(LOCATIONS)))
         return {
             "AIQC_HOME": str(self.folder / "aiqc"),
             "DAGSTER_HOME": str(self.folder / "dagster"),
@@ -95,7 +95,7 @@ class Place:
         with (self.folder / "run.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", SCRIPT, str(queue_id)],
-                env=os.environ | environment, cwd=TESTS.parent, stdout=log, stderr=log,
+                env=os.environ | environment, cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
         try:
             yield process

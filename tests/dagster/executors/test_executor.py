@@ -10,22 +10,21 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import psutil
 import pytest
+from places import LOCATIONS, ROOT
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors.warm_pool import worker_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 
 pytestmark = pytest.mark.slow
 
@@ -96,7 +95,7 @@ def gone(pids: set[int]) -> bool:
 def jobs_on_path() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         # Not in front: Dagster takes the first entry for the script's folder and drops it.
-        patch.setattr(sys, "path", [*sys.path, str(HERE)])
+        patch.setattr(sys, "path", [*sys.path, str(LOCATIONS)])
         yield
 
 
@@ -218,7 +217,7 @@ def test_code_that_a_worker_cannot_load_fails_the_step_with_the_reason(
     instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     importlib.import_module("executor_jobs")
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(HERE)])
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(LOCATIONS)])
     run = execute(instance, "deeds_job", run_config(tmp_path, ["ok"], max_concurrent=1))
     assert not run.success
     assert "No module named 'executor_jobs'" in failure_message(run, "plan")
@@ -255,7 +254,8 @@ def test_no_step_inherits_what_the_runs_process_holds(
     run = subprocess.run(
         [sys.executable, "-c", f"import os, torch; print(os.getpid())\n{SCRIPT}", "loaded_job",
          json.dumps(run_config(tmp_path, ["look", "look"]))],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}", "AIQC_EXECUTOR": executor},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{LOCATIONS}",
+             "AIQC_EXECUTOR": executor},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     seen = [line.split() for line in (tmp_path / "look").read_text().splitlines()]
@@ -268,7 +268,7 @@ def sleeping(folder: Path, job: str, deeds: list[str]) -> Iterator[SimpleNamespa
     """Start a run in a process of its own; as many steps as `deeds` are in their work."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, job, json.dumps(run_config(folder, deeds))],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{LOCATIONS}"},
         stderr=subprocess.DEVNULL,
     )
     working = folder / "working"

@@ -11,10 +11,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 
 from aiqc_core.devices import devices, leases
 from aiqc_core.workers import supervisor
@@ -22,10 +22,10 @@ from aiqc_core.workers.pool import WarmPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from aiqc_core.workers.pool import Finished
 
-ROOT = Path(__file__).parents[1]
 SEEN = "__import__('os').environ['CUDA_VISIBLE_DEVICES']"
 SEEN_A_WHILE = f"__import__('time').sleep(.5) or {SEEN}"
 PID = "__import__('os').getpid()"

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from places import ROOT, SUPPORT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HERE = Path(__file__).parent
 SUITE = """\
 import os, pathlib, subprocess, time
 import services
@@ -62,7 +62,7 @@ def test_no_server_outlives_the_suite(tmp_path: Path, number: int, processes: st
     options = ["-q", "-n", processes, "-p", "no:cacheprovider", "-p", "conftest", "-c", os.devnull]
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), str(suite)],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(HERE), "SAID": str(said)},
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(SUPPORT), "SAID": str(said)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
@@ -81,7 +81,7 @@ def test_no_server_outlives_the_suite(tmp_path: Path, number: int, processes: st
 def test_what_a_command_started_ends_with_it_and_it_ends_with_its_starter(tmp_path: Path) -> None:
     said = tmp_path / "said"
     inner = f"sleep 60 & echo $$ $! > {said}; wait"
-    command = [sys.executable, str(HERE / "tied.py"), "bash", "-c", inner]
+    command = [sys.executable, str(SUPPORT / "tied.py"), "bash", "-c", inner]
     code = f"import subprocess; subprocess.run({command!r})"
     starter = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
     try:
@@ -96,7 +96,7 @@ def test_what_a_command_started_ends_with_it_and_it_ends_with_its_starter(tmp_pa
 
 
 def test_each_target_that_starts_servers_is_looked_after() -> None:
-    recipes = (HERE.parent / "Makefile").read_text()
+    recipes = (ROOT / "Makefile").read_text()
     for target in ("ui", "test", "gallery", "faults", "race", "soak", "bench"):
         (recipe,) = re.findall(rf"^{target}:.*\n((?:\t.*\n)+)", recipes, re.MULTILINE)
         assert "$(TIED)" in recipe, target

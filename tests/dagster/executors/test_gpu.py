@@ -10,6 +10,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from places import LOCATIONS, ROOT
 from small_experiment import declare
 
 from aiqc_core.errors import TrainingError
@@ -81,11 +82,11 @@ def test_a_run_trains_on_a_device_slot_and_records_it(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv("AIQC_DEVICES", "cuda:1")
     monkeypatch.setenv("AIQC_WORKERS", "1")
-    location = ["-f", str(Path(__file__).with_name("small_location.py"))]
+    location = ["-f", str(LOCATIONS / "small_location.py")]
     program = str(Path(sys.executable).with_name("dagster"))
     run = subprocess.run(
         [program, "job", "execute", *location, "-j", "retrain_updown"],
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,

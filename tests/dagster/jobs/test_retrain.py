@@ -11,12 +11,12 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from places import ROOT
 
 from aiqc_core import config
 from aiqc_core.orm import Attempt, Predictor
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
-ROOT = Path(__file__).parents[2]
 LOCATION = ("-m", "aiqc_dagster.definitions")
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 

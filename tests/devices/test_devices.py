@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from places import ROOT
 
 from aiqc_core.devices import devices, faults, leases, nvml
 from aiqc_core.devices.devices import CPU, Device, Slot
@@ -17,8 +17,7 @@ from aiqc_core.errors import TrainingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ROOT = Path(__file__).parents[1]
+    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)

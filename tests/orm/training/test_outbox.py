@@ -233,10 +233,10 @@ def test_ctrl_c_while_it_is_recorded_loses_nothing(
 LIMITED = """
 import resource, signal, sys
 sys.path.insert(0, {tests!r})
-import test_spill
+import test_outbox
 from aiqc_core.orm import Queue
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-size = (test_spill.config.home() / "aiqc.sqlite-wal").stat().st_size
+size = (test_outbox.config.home() / "aiqc.sqlite-wal").stat().st_size
 resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1_000_000, resource.RLIM_INFINITY))
 Queue.get_by_id({queue}).run_jobs(progress=False)
 """

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import services_redis
 from celery import Celery
+from places import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from services_redis import Redis
 
-ROOT = Path(__file__).parents[1]
 QUEUES = ("default", "gpu")
 START_SECONDS = 90.0
 TAKEN = re.compile(r"step (\S+) taken from the queue (\S+) by")

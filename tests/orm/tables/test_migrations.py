@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from peewee import CharField
+from places import STORES
 
 from aiqc_core import config
 from aiqc_core.errors import MetastoreError
@@ -24,7 +25,8 @@ from aiqc_core.orm import (
 from aiqc_core.orm.tables import migrations, schema
 from aiqc_core.orm.tables.schema import StoreInfo, tables
 
-STORES = Path(__file__).with_name("stores")
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def restore(home: Path, version: int) -> Path:

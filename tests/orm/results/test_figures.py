@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import plotly.io as pio
 import pytest
+from places import ROOT
 from plotly.graph_objects import Figure
 from plotly.io.base_renderers import ExternalRenderer
 from sklearn.metrics import confusion_matrix, r2_score
@@ -36,10 +36,10 @@ from aiqc_core.orm.results import data_figures, figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from aiqc_core.orm import Prediction
 
-ROOT = Path(__file__).parents[2]
 CLASSES = ["<=50K", ">50K"]
 
 

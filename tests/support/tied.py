@@ -4,7 +4,7 @@ A fixture ends its server, and `atexit` does where a fixture cannot. Neither run
 is killed, as pytest-xdist kills its workers at Ctrl-C. So another process looks on: it remembers
 what the first one starts, and ends what is left when that is gone.
 
-    python tests/tied.py COMMAND …    run a command so, for the targets of `make`
+    python tests/support/tied.py COMMAND …    run a command so, for the targets of `make`
 """
 
 from __future__ import annotations

@@ -12,21 +12,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from places import LOCATIONS, ROOT
 from small_experiment import declare
 
 from aiqc_core.experiment import workflow
 from aiqc_core.orm import Predictor, Queue
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
 
 def execute(job: str, *arguments: str, ops: object = None) -> subprocess.CompletedProcess[str]:
     """Run a job of the small location to its end, in one process: who executes matters not."""
     program = str(Path(sys.executable).with_name("dagster"))
-    location = ["-f", str(HERE / "small_location.py"), "-a", "defs"]
+    location = ["-f", str(LOCATIONS / "small_location.py"), "-a", "defs"]
     config = []
     if ops is not None:
         path = Path(os.environ["AIQC_HOME"]).with_name("run.yaml")
