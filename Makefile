@@ -9,14 +9,14 @@ PYTHON ?= $(shell command -v python3.11 || echo python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# Both stores lie in the checkout unless the caller has chosen another place.
+# Both stores are in the checkout unless the caller has chosen another place.
 ifeq ($(strip $(DAGSTER_HOME)),)
 override DAGSTER_HOME := $(CURDIR)/.dagster_home
 endif
 ifeq ($(strip $(AIQC_HOME)),)
 override AIQC_HOME := $(CURDIR)/.aiqc
 endif
-# Keras writes its settings file on import, to the user's home unless told otherwise.
+# Keras writes its settings file on import, to the user's home by default.
 ifeq ($(strip $(KERAS_HOME)),)
 override KERAS_HOME := $(AIQC_HOME)/keras
 endif
@@ -25,7 +25,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # What a command starts ends with it, and it ends with make, whatever ends that.
 TIED := $(BIN)/python tests/support/tied.py
-# Else each of the many processes of a run compiles our modules anew.
+# Else each of the many processes of a run compiles our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo gallery test faults race soak lint format ui bench install lock clean up-celery down-celery

@@ -199,7 +199,7 @@ def file_sha256(path: str) -> str:
 
 
 def bench_samples(folder: Path, frame: pd.DataFrame, rounds: int) -> dict[str, float]:
-    """Cut and cache samples whose Label lies in another Dataset."""
+    """Cut and cache samples with the Label in another Dataset."""
     classes = pd.DataFrame({"y": np.random.default_rng(1).integers(0, 2, len(frame))})
     by_hand = folder / "by_hand"
     with use_home(folder / "store"):

@@ -4,7 +4,7 @@
 
 `dagster dev` runs with its daemon; every minute the data change, the schedule adds them as
 the day's snapshot and three models are trained. After each minute a line says what the long-lived
-processes hold and how large the stores are. At the end the growth a tick is told, from the
+processes hold and how large the stores are. At the end it reports the growth a tick, from the
 second half of the ticks alone, once caches are warm.
 """
 

@@ -3,7 +3,7 @@
     make up-celery      start what is not running yet, and say what to export
     make down-celery    end what was started here, and nothing else
 
-Data, logs, passwords and process files lie in one folder (`.celery`). PostgreSQL refuses to run as
+Data, logs, passwords and process files are in one folder (`.celery`). PostgreSQL refuses to run as
 root; there it runs as the user that Debian's package made.
 """
 
@@ -307,7 +307,7 @@ def _tell(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Run `up` or `down`; a fault is told in one line."""
+    """Run `up` or `down`; report a fault in one line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("action", choices=["up", "down"])
     parser.add_argument("--folder", type=Path, default=ROOT / ".celery")
