@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import dagster as dg
-from dagster.components.core.decl import build_filesystem_component_decl_from_context
-from dagster.components.core.defs_module import ComponentPath
 
 from aiqc_core.experiment import declaration
 from aiqc_core.experiment.declaration import FOLDER, MODULE, Fault, Found, package_of
 from aiqc_dagster.build import invalid
 from aiqc_dagster.build.experiment import of_experiment, whole
+from aiqc_dagster.executors._dagster_internals import (
+    ComponentPath,
+    build_filesystem_component_decl_from_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -110,3 +110,19 @@ def test_the_packages_speak_plainly() -> None:
         if RIDDLES.search(line)
     ]
     assert not found, "say it with a verb and the field's terms"
+
+
+def test_private_names_of_dagster_stand_in_two_files() -> None:
+    """One for the code, one for the tests: what to check at each release of Dagster."""
+    private = re.compile(r"^\s*(from|import) dagster(\._|\.components\.)", re.MULTILINE)
+    folders = ("aiqc_core", "aiqc_dagster", "tests", "bench", "deploy", "docs", "examples")
+    found = [
+        str(path.relative_to(ROOT))
+        for folder in folders
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if private.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == [
+        "aiqc_dagster/executors/_dagster_internals.py",
+        "tests/support/dagster_internals.py",
+    ]

@@ -6,7 +6,7 @@ import gc
 from typing import TYPE_CHECKING
 
 import pytest
-from dagster._core.storage.defs_state.base import set_defs_state_storage
+from dagster_internals import set_defs_state_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.code_pointer import ModuleCodePointer
-from dagster._core.execution.api import create_execution_plan
-from dagster._core.execution.plan.outputs import StepOutputHandle
-from dagster._core.execution.plan.state import KnownExecutionState
-from dagster._core.execution.plan.step import UnresolvedMappedExecutionStep
-from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
-from dagster._grpc.types import ExecuteStepArgs
+from dagster_internals import (
+    KnownExecutionState,
+    ModuleCodePointer,
+    RepositoryPythonOrigin,
+    StepOutputHandle,
+    create_execution_plan,
+)
 from dagster_k8s import K8sRunLauncher
 from dagster_k8s.container_context import K8sContainerContext
 from dagster_k8s.job import construct_dagster_k8s_job, get_user_defined_k8s_config
@@ -25,6 +25,11 @@ from aiqc_core.errors import TrainingError
 from aiqc_dagster import definitions
 from aiqc_dagster.build import experiment
 from aiqc_dagster.executors import choose, gpu, kubernetes
+from aiqc_dagster.executors._dagster_internals import (
+    ExecuteStepArgs,
+    JobPythonOrigin,
+    UnresolvedMappedExecutionStep,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

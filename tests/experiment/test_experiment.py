@@ -110,7 +110,7 @@ FIELD = [
 @given(st.tuples(*FIELD).map(" ".join))
 def test_a_schedule_of_cron_is_what_dagster_takes(text: str) -> None:
     """Dagster's own check is the oracle, also for what is refused below."""
-    from dagster._utils.schedules import is_valid_cron_schedule
+    from dagster_internals import is_valid_cron_schedule
 
     assert is_valid_cron_schedule(text) or text.split()[2:4] in IMPOSSIBLE_DAYS
     assert checked_cron(text) == text
