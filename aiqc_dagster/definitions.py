@@ -29,8 +29,7 @@ def experiment(name: str) -> Experiment:
     """
     found = {one.name: one for one in experiments()}
     if name not in found:
-        message = f"experiment: {name!r} is not declared; those are {list(found)}."
-        raise NotFoundError(message)
+        raise NotFoundError(f"experiment: {name!r} is not declared; those are {list(found)}.")
     return found[name]
 
 

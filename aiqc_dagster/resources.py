@@ -58,8 +58,7 @@ class MetastoreResource(dg.ConfigurableResource[None]):
         rows: Any = Dataset.select().where(Dataset.name == name)
         found = rows.order_by(Dataset.version.desc()).first()
         if found is None:
-            message = f"Dataset: none is named {name!r}."
-            raise NotFoundError(message)
+            raise NotFoundError(f"Dataset: none is named {name!r}.")
         return found
 
 

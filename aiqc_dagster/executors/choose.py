@@ -27,8 +27,7 @@ def chosen() -> dg.ExecutorDefinition:
     """
     name = os.environ.get(EXECUTOR_VARIABLE) or "warm_pool"
     if name not in EXECUTORS:
-        message = f"{EXECUTOR_VARIABLE}={name!r} is none of {', '.join(EXECUTORS)}."
-        raise TrainingError(message)
+        raise TrainingError(f"{EXECUTOR_VARIABLE}={name!r} is none of {', '.join(EXECUTORS)}.")
     return EXECUTORS[name]()
 
 
@@ -60,11 +59,10 @@ def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition
     try:
         return getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as error:
-        message = (
+        raise TrainingError(
             f"{EXECUTOR_VARIABLE}={extra!r} needs {error.name}, which is not installed. Run: "
             f"pip install 'aiqc-dagster[{extra}]'"
-        )
-        raise TrainingError(message) from error
+        ) from error
 
 
 EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {

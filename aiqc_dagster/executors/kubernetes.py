@@ -71,12 +71,11 @@ def refuse_too_many(jobs: int) -> None:
         TrainingError: there are more than 5,000, and the executor is Kubernetes.
     """
     if jobs > MOST_JOBS and _given("AIQC_EXECUTOR") == "k8s":
-        message = (
+        raise TrainingError(
             f"Jobs: more than {MOST_JOBS:,} lack a Predictor, and one run on Kubernetes trains "
             "no more. Materialise the cells of `predictor` in parts, split the grid into several "
             "experiments, or set AIQC_EXECUTOR=celery."
         )
-        raise TrainingError(message)
 
 
 def executor_config() -> dict[str, Any]:
@@ -106,11 +105,10 @@ def _selector() -> dict[str, str]:
     for part in _parts(NODE_SELECTOR_VARIABLE):
         key, _, value = part.partition("=")
         if not (key and value):
-            message = (
+            raise TrainingError(
                 f"{NODE_SELECTOR_VARIABLE}={part!r}: give a label as key=value; several are "
                 "parted by commas."
             )
-            raise TrainingError(message)
         selector[key] = value
     return selector
 
@@ -122,11 +120,10 @@ def _tolerations() -> list[dict[str, str]]:
         taint, _, effect = part.partition(":")
         key, equals, value = taint.partition("=")
         if not key or (equals and not value):
-            message = (
+            raise TrainingError(
                 f"{TOLERATION_VARIABLE}={part!r}: give a taint as key, key=value or "
                 "key=value:effect; several are parted by commas."
             )
-            raise TrainingError(message)
         matching = {"operator": "Equal", "value": value} if equals else {"operator": "Exists"}
         effect = _one_of(TOLERATION_VARIABLE, effect or "NoSchedule", _EFFECTS)
         found.append({"key": key, **matching, "effect": effect})
@@ -155,9 +152,8 @@ def _count(variable: str, value: str) -> int:
 
 def _name(variable: str, value: str) -> str:
     if not _NAME.fullmatch(value):
-        message = (
+        raise TrainingError(
             f"{variable}={value!r} is no name of Kubernetes: lower-case letters, digits, '-' and "
             "'.', starting and ending with a letter or digit."
         )
-        raise TrainingError(message)
     return value

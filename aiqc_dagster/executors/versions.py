@@ -63,12 +63,11 @@ def refuse_other(sender: dict[str, str], worker: str) -> None:
     here = of_this_process()
     found = differences(sender, here)
     if found:
-        message = (
+        raise TrainingError(
             f"The worker {worker} on {here[HOST]} runs something else than the run on "
             f"{sender[HOST]}: {'; '.join(found)}. Install the same requirements.lock and code on "
             "both, give both the same store, and start the worker again."
         )
-        raise TrainingError(message)
 
 
 def _version(library: str) -> str:

@@ -84,8 +84,7 @@ def survey(path: Path, *, deep: bool = False) -> list[Found]:
     """
     path = path.absolute()
     if not path.exists():
-        message = f"path: {path} is not there; give a declaration, or a folder of them."
-        raise NotFoundError(message)
+        raise NotFoundError(f"path: {path} is not there; give a declaration, or a folder of them.")
     if path.is_file():
         return list(_read(path, deep=deep, asked=True))
     places = list(_folders(path))

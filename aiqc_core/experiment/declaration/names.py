@@ -28,16 +28,14 @@ def resolve(path: str, folder: Path) -> Any:
     """
     module_path, _, name = path.rpartition(":" if ":" in path else ".")
     if not module_path or not name.isidentifier():
-        message = (
+        raise UnknownNameError(
             f"{path!r} is no import path; give 'package.module.Name', or '.functions:name' for a "
             "file functions.py beside this one."
         )
-        raise UnknownNameError(message)
     found = module(module_path, folder)
     if not hasattr(found, name):
         known = [n for n in vars(found) if not n.startswith("_")]
-        message = f"{module_path!r} has no {name!r}. {did_you_mean(name, known)}"
-        raise UnknownNameError(message)
+        raise UnknownNameError(f"{module_path!r} has no {name!r}. {did_you_mean(name, known)}")
     return getattr(found, name)
 
 
@@ -55,8 +53,7 @@ def module(path: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports one that is not
-        message = f"no module {path!r}. {_remedy(path, folder)}"
-        raise UnknownNameError(message) from None
+        raise UnknownNameError(f"no module {path!r}. {_remedy(path, folder)}") from None
 
 
 def package_of(folder: Path) -> str | None:
@@ -99,8 +96,7 @@ def _from_file(name: str, file: Path) -> ModuleType:
         return sys.modules[full]
     spec = importlib.util.spec_from_file_location(full, file)
     if spec is None or spec.loader is None:
-        message = f"{file} cannot be imported."
-        raise UnknownNameError(message)
+        raise UnknownNameError(f"{file} cannot be imported.")
     made = importlib.util.module_from_spec(spec)
     sys.modules[full] = made
     try:

@@ -101,15 +101,13 @@ def step_task(task: Any, step: str, arguments: str, sender: dict[str, str]) -> N
         with _signals_restored():
             run_step(arguments)
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError) as error:
-        message = f"The step {step} was interrupted on {worker}."
-        raise TrainingError(message) from error
+        raise TrainingError(f"The step {step} was interrupted on {worker}.") from error
     except (ImportError, DagsterImportError) as error:
-        message = (
+        raise TrainingError(
             f"The worker {worker} on {_HERE['host']} lacks code of this run: "
             f"{error.__cause__ or error}. Install it there as on {sender['host']}, and start the "
             "worker again."
-        )
-        raise TrainingError(message) from error
+        ) from error
 
 
 @contextmanager

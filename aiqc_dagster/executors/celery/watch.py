@@ -44,8 +44,7 @@ def patience() -> float:
     except ValueError:
         seconds = 0.0
     if not seconds > 0:
-        message = f"{PATIENCE_VARIABLE}={text!r}: give a number of seconds above 0."
-        raise TrainingError(message)
+        raise TrainingError(f"{PATIENCE_VARIABLE}={text!r}: give a number of seconds above 0.")
     return seconds
 
 
