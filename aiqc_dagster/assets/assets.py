@@ -95,7 +95,7 @@ def notebook(training: TrainingOps) -> dg.AssetsDefinition:
 
     @dg.graph_asset(
         key=NotebookWork.asset,
-        partitions_def=partitions.notebook_jobs(),
+        partitions_def=dg.DynamicPartitionsDefinition(name=partitions.NOTEBOOK),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="notebook",
         description=NOTEBOOK_DESCRIPTION,

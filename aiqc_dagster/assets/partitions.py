@@ -103,23 +103,22 @@ def add_snapshot(instance: dg.DagsterInstance, experiment: Experiment, key: str)
     Raises:
         Failure: the experiment is another store's.
     """
-    _add(instance, experiment, snapshots_name(experiment.name), key)
+    add(instance, experiment, snapshots_name(experiment.name), [key])
 
 
-def add_batch(instance: dg.DagsterInstance, experiment: Experiment, key: str) -> None:
-    """Make a batch known to Dagster, as `add_snapshot` does a snapshot."""
-    _add(instance, experiment, f"{experiment.name}_batch", key)
+def add(
+    instance: dg.DagsterInstance, owner: Experiment | str, name: str, keys: Sequence[str]
+) -> None:
+    """Make keys of dynamic partitions known to Dagster, in chunks; those that are known stay.
 
-
-def _add(instance: dg.DagsterInstance, experiment: Experiment, name: str, key: str) -> None:
-    stores.claim(instance, experiment)
-    if not instance.has_dynamic_partition(name, key):
-        instance.add_dynamic_partitions(name, [key])
-
-
-def notebook_jobs() -> dg.DynamicPartitionsDefinition:
-    """Return the Jobs of Queues that notebooks made."""
-    return dg.DynamicPartitionsDefinition(name=NOTEBOOK)
+    Raises:
+        Failure: the owner, an experiment or the notebook's cells, is another store's.
+    """
+    stores.claim(instance, owner)
+    known = set(instance.get_dynamic_partitions(name))
+    new = [key for key in keys if key not in known]
+    for start in range(0, len(new), CHUNK):
+        instance.add_dynamic_partitions(name, new[start : start + CHUNK])
 
 
 def notebook_job(queue_id: int, fold: int | None, combo: int | None) -> str:
@@ -147,16 +146,8 @@ def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
 
 
 def add_notebook_jobs(instance: dg.DagsterInstance, keys: Sequence[str]) -> None:
-    """Make Jobs known to Dagster, in chunks; those that are known stay.
-
-    Raises:
-        Failure: the notebook's cells are another store's.
-    """
-    stores.claim(instance, stores.NOTEBOOK)
-    known = set(instance.get_dynamic_partitions(NOTEBOOK))
-    new = [key for key in keys if key not in known]
-    for start in range(0, len(new), CHUNK):
-        instance.add_dynamic_partitions(NOTEBOOK, new[start : start + CHUNK])
+    """Make Jobs of a notebook's Queue known to Dagster; see `add`."""
+    add(instance, stores.NOTEBOOK, NOTEBOOK, keys)
 
 
 def same_snapshot() -> dg.MultiPartitionMapping:

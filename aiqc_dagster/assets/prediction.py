@@ -40,14 +40,11 @@ class NewBatchConfig(BatchConfig):
 
 def asset(experiment: Experiment) -> dg.AssetsDefinition:
     """Return `<e>/prediction`."""
+    champion = asset_key(experiment, "champion")
 
     @dg.asset(
         key=asset_key(experiment, "prediction"),
-        deps=[
-            dg.AssetDep(
-                asset_key(experiment, "champion"), partition_mapping=dg.LastPartitionMapping()
-            )
-        ],
+        deps=[dg.AssetDep(champion, partition_mapping=dg.LastPartitionMapping())],
         partitions_def=partitions.batches(experiment),
         group_name=experiment.name,
         kinds={"parquet"},
@@ -86,7 +83,8 @@ def job(experiment: Experiment) -> dg.JobDefinition:
         if config.batch:
             partitions.checked_snapshot(config.batch)
         batch, cell = _cell(experiment, config.batch, config)
-        partitions.add_batch(context.instance, experiment, batch)
+        name = partitions.batches(experiment).name
+        partitions.add(context.instance, experiment, str(name), [batch])
         context.log_event(cell.as_event(key, batch))
         context.instance.add_run_tags(context.run_id, {"aiqc/batch": batch})
 

@@ -1,7 +1,7 @@
 """The stages of an experiment, defined once for assets and for the steps of jobs.
 
 A stage turns one cell of an asset into rows and metadata. `assets.py` wraps it as an asset,
-`stage_ops.py` as a step of the job that runs the whole chain; both emit the same events.
+`jobs/retrain.py` as a step of the job that runs the whole chain; both emit the same events.
 """
 
 from __future__ import annotations

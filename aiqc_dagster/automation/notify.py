@@ -30,12 +30,11 @@ class NotifierResource(dg.ConfigurableResource[None]):
         """
         url = self.url or os.environ.get(URL_VARIABLE, "")
         if url and urlsplit(url).scheme not in {"http", "https"}:
-            scheme = urlsplit(url).scheme or "no scheme"
-            message = (  # the address itself may hold a token, and is not shown
+            scheme = urlsplit(url).scheme or "no scheme"  # the rest may hold a token: not shown
+            raise ValueError(
                 f"url of the notifier ({URL_VARIABLE}): {scheme} given; give an address of http "
                 "or https."
             )
-            raise ValueError(message)
         return url
 
     def send(self, event: dict[str, Any]) -> bool:
@@ -75,8 +74,9 @@ def on_failure() -> dg.SensorDefinition:
             "experiment": run.tags.get("aiqc/experiment"),
             "snapshot": run.tags.get("aiqc/snapshot"),
             "failed_steps": [
-                {"step": step.step_key, "reason": _reason(step)}
+                {"step": step.step_key, "reason": error.message.strip() if error else ""}
                 for step in context.get_step_failure_events()
+                for error in (step.step_failure_data.error,)
             ],
         }
         if not notifier.send(report):
@@ -84,8 +84,3 @@ def on_failure() -> dg.SensorDefinition:
         return None
 
     return notify_failure
-
-
-def _reason(step: dg.DagsterEvent) -> str:
-    error = step.step_failure_data.error
-    return "" if error is None else error.message.strip()

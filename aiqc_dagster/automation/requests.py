@@ -12,7 +12,6 @@ from aiqc_core.experiment import workflow
 from aiqc_dagster.assets import partitions
 from aiqc_dagster.build import stores
 from aiqc_dagster.executors import run_cleanup
-from aiqc_dagster.jobs import stage_ops
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -58,9 +57,10 @@ def retrain(
     taken = {run.tags[SNAPSHOT_TAG] for run in runs if SNAPSHOT_TAG in run.tags}
     snapshot = workflow.free_key(experiment, found.digest, when, finest=when is None, taken=taken)
     partitions.add_snapshot(instance, experiment, snapshot)
+    config = {"config": {"snapshot": snapshot}}
     return dg.RunRequest(
         run_key=run_key,
-        run_config=stage_ops.snapshot_config(experiment, snapshot),
+        run_config={"ops": {f"{experiment.name}_open_snapshot": config}},
         tags={SNAPSHOT_TAG: snapshot, REASON_TAG: found.reason, CONTENT_TAG: content},
     )
 

@@ -32,14 +32,11 @@ def key_of(path: Path, root: Path, document: int = 0) -> dg.AssetKey:
     parts = list(path.relative_to(root).parts or [root.name])
     parts[-1] = parts[-1].removesuffix(".py")
     last = "faulty" if document == 0 else f"faulty_{document + 1}"
-    return dg.AssetKey([*map(_as_name, parts), last])
-
-
-def _as_name(text: str) -> str:
-    if PLAIN_NAME.fullmatch(text):
-        return text
-    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-    return f"{OTHER.sub('_', text)[:MOST_LETTERS]}_{digest[:6]}"
+    for i, part in enumerate(parts):
+        if not PLAIN_NAME.fullmatch(part):
+            digest = hashlib.sha256(part.encode(errors="surrogateescape")).hexdigest()
+            parts[i] = f"{OTHER.sub('_', part)[:MOST_LETTERS]}_{digest[:6]}"
+    return dg.AssetKey([*parts, last])
 
 
 def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
@@ -51,6 +48,7 @@ def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
     )
     shown = dg.MetadataValue.md(described)
     files = {str(f.file) for f in faults}
+    check = dg.AssetCheckSpec(CHECK, asset=key, description="The declaration has no fault.")
 
     @dg.asset(
         key=key,
@@ -58,9 +56,7 @@ def build(key: dg.AssetKey, faults: Sequence[Fault]) -> dg.Definitions:
         description=described,
         kinds={"faulty"},
         metadata={"files": dg.MetadataValue.json(sorted(files)), "faults": len(faults)},
-        check_specs=[
-            dg.AssetCheckSpec(CHECK, asset=key, description="The declaration has no fault.")
-        ],
+        check_specs=[check],
     )
     def faulty() -> Iterator[Any]:
         yield dg.AssetCheckResult(

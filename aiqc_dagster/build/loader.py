@@ -128,7 +128,9 @@ class _Place:
         try:
             return _Part(path, make())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
-            cause = _root_of(error)
+            cause = error
+            while cause.__cause__ is not None:  # Dagster wraps what was raised in its whole tree
+                cause = cause.__cause__
             message = f"Dagster cannot load it: {type(cause).__name__}: {cause}"
             return self._faulty(path, [Fault(path, None, message)])
 
@@ -162,10 +164,3 @@ def _beside(kept: Sequence[dg.Definitions], part: _Part) -> dg.Definitions:
     """Return a part that can stand beside those kept."""
     whole(*kept, part.definitions).get_repository_def()
     return part.definitions
-
-
-def _root_of(error: BaseException) -> BaseException:
-    """Return what an error was raised from, at the bottom: Dagster wraps it in its whole tree."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error

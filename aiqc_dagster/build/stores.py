@@ -35,7 +35,15 @@ def claim(instance: dg.DagsterInstance, experiment: Experiment | str) -> None:
     place = Path(other.get("place", ""))
     is_deleted = place.is_absolute() and not place.exists() and own["host"] == other["host"]
     if not (is_deleted or _is_same(own, other)):
-        raise dg.Failure(_refusal(instance, name, own, other), allow_retries=False)
+        home = instance.root_directory if instance.is_persistent else "this one"
+        message = (
+            f"{name}: its snapshots and cells on this Dagster instance belong to another store, "
+            f"{other['place']} on {other['host']}; this process uses {own['place']}. Give each "
+            f"project a DAGSTER_HOME of its own (now {home}), or point AIQC_HOME (or "
+            f"{config.DATABASE_VARIABLE}) at that store, or give the experiment another name. A "
+            "copy takes that store's place when that one is moved away."
+        )
+        raise dg.Failure(message, allow_retries=False)
     if own != other:
         instance.run_storage.set_cursor_values({_NOTED.format(name): json.dumps(own)})
 
@@ -52,9 +60,7 @@ def _noted(instance: dg.DagsterInstance, name: str) -> dict[str, str]:
 
 
 def _this_store() -> dict[str, str]:
-    return {
-        "key": fingerprint(), "place": config.shown_store(), "host": config.host_id(),
-    }  # fmt: skip
+    return {"key": fingerprint(), "place": config.shown_store(), "host": config.host_id()}
 
 
 def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:
@@ -75,16 +81,3 @@ def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:
     if same_host and all(place.is_absolute() for place in places) and places[1].exists():
         return places[0].exists() and places[0].samefile(places[1])
     return same_key
-
-
-def _refusal(
-    instance: dg.DagsterInstance, name: str, own: dict[str, str], other: dict[str, str]
-) -> str:
-    home = instance.root_directory if instance.is_persistent else "this one"
-    return (
-        f"{name}: its snapshots and cells on this Dagster instance belong to another store, "
-        f"{other['place']} on {other['host']}; this process uses {own['place']}. Give each "
-        f"project a DAGSTER_HOME of its own (now {home}), or point AIQC_HOME (or "
-        f"{config.DATABASE_VARIABLE}) at that store, or give the experiment another name. A copy "
-        "takes that store's place when that one is moved away."
-    )

@@ -16,7 +16,10 @@ from aiqc_dagster.executors.warm_pool import warm_pool_executor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# A step's process is a fork of a server that has imported our own packages, and no user's code,
+# instead of an interpreter that imports all of them again.
 _PRELOADED = ["aiqc_dagster.build.experiment", "sklearn.preprocessing"]
+_START = {"start_method": {"forkserver": {"preload_modules": _PRELOADED}}}
 
 
 def chosen() -> dg.ExecutorDefinition:
@@ -31,21 +34,8 @@ def chosen() -> dg.ExecutorDefinition:
     return EXECUTORS[name]()
 
 
-def _k8s() -> dg.ExecutorDefinition:
-    executor = _installed("dagster_k8s", "k8s_job_executor", "k8s")
-    environment = kubernetes.executor_config()
-    return _with_defaults(executor, "k8s", environment) if environment else executor
-
-
-def _multiprocess() -> dg.ExecutorDefinition:
-    # A step's process is a fork of a server that has imported our own packages, and no user's
-    # code, instead of an interpreter that imports all of them again.
-    server = {"forkserver": {"preload_modules": _PRELOADED}}
-    return _with_defaults(dg.multiprocess_executor, "multiprocess", {"start_method": server})
-
-
 def _with_defaults(
-    executor: dg.ExecutorDefinition, name: str, defaults: dict[str, Any]
+    name: str, executor: dg.ExecutorDefinition, defaults: dict[str, Any]
 ) -> dg.ExecutorDefinition:
     # By a function, so that run config can still say what it wants, and wins.
     return executor.configured(
@@ -68,9 +58,13 @@ def _installed(module: str, attribute: str, extra: str) -> dg.ExecutorDefinition
 EXECUTORS: dict[str, Callable[[], dg.ExecutorDefinition]] = {
     "warm_pool": lambda: warm_pool_executor,
     "in_process": lambda: dg.in_process_executor,
-    "multiprocess": _multiprocess,
+    "multiprocess": lambda: _with_defaults("multiprocess", dg.multiprocess_executor, _START),
     "celery": lambda: _installed(
         "aiqc_dagster.executors.celery.executor", "celery_executor", "celery"
     ),
-    "k8s": _k8s,
+    "k8s": lambda: _with_defaults(
+        "k8s",
+        _installed("dagster_k8s", "k8s_job_executor", "k8s"),
+        kubernetes.executor_config(),
+    ),
 }

@@ -48,9 +48,7 @@ def step_of(context: internals.StepHandlerContext) -> tuple[str, Mapping[str, st
 
 def attempt_key(context: internals.StepHandlerContext) -> str:
     """Name one attempt of a step: a retry can start before the attempt before is reported."""
-    arguments = context.execute_step_args
-    step_key = ",".join(arguments.step_keys_to_execute or ())  # always one
-    known = arguments.known_state
+    step_key, known = step_of(context)[0], context.execute_step_args.known_state
     attempts = known.get_retry_state().get_attempt_count(step_key) if known else 0
     return f"{step_key} attempt {attempts + 1}"
 
@@ -71,10 +69,10 @@ class DelegatedSteps(internals.StepHandler):
         """Report an ended step at the second look: by then Dagster has read the whole log."""
         key = attempt_key(step_handler_context)
         reason = self.end_of(key)
-        if reason is not None and key in self._suspects:
-            return internals.CheckStepHealthResult.unhealthy(reason)
         if reason is None:
             self._suspects.discard(key)
+        elif key in self._suspects:
+            return internals.CheckStepHealthResult.unhealthy(reason)
         else:
             self._suspects.add(key)
         return internals.CheckStepHealthResult.healthy()

@@ -25,7 +25,7 @@ from aiqc_dagster.executors import kubernetes
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["GPUS_VARIABLE", "gpus_per_job", "limit_pool", "train_pool", "train_tags"]
+__all__ = ["GPUS_VARIABLE", "limit_pool", "train_pool", "train_tags"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,22 +39,13 @@ QUEUE_TAG = "dagster-celery/queue"  # the name that dagster-celery reads, too
 TIME_LIMIT_TAG = "aiqc/time_limit"
 
 
-def gpus_per_job() -> int:
-    """Return how many accelerators a training asks for: 1 unless the environment says otherwise.
-
-    Raises:
-        TrainingError: the variable holds no whole number from 0.
-    """
-    return devices.per_job()
-
-
 def train_pool() -> str:
     """Return the pool of the step that trains.
 
     Raises:
         TrainingError: a setting of devices is malformed.
     """
-    asks = gpus_per_job() > 0
+    asks = devices.per_job() > 0
     has = os.environ.get(EXECUTOR_VARIABLE) in ELSEWHERE or bool(devices.slots())
     return GPU_POOL if asks and has else CPU_POOL
 
@@ -66,9 +57,8 @@ def limit_pool(instance: dg.DagsterInstance) -> None:
     was set here follows the setting.
     """
     slots, storage = len(devices.slots()), instance.event_log_storage
-    if not slots or not storage.supports_global_concurrency_limits:
-        return
-    if os.environ.get(EXECUTOR_VARIABLE) in ELSEWHERE:
+    is_here = os.environ.get(EXECUTOR_VARIABLE) not in ELSEWHERE
+    if not (slots and is_here and storage.supports_global_concurrency_limits):
         return
     known = next((pool for pool in storage.get_pool_limits() if pool.name == GPU_POOL), None)
     noted = instance.run_storage.get_cursor_values({LIMIT_NOTED}).get(LIMIT_NOTED)
@@ -86,9 +76,8 @@ def train_tags(time_limit: float | None = None) -> dict[str, Any]:
 
     Warm pool, Celery and Kubernetes hold a Job to its time limit, in seconds.
     """
-    count = gpus_per_job()
-    queue = GPU_QUEUE if count else DEFAULT_QUEUE
-    tags: dict[str, Any] = {QUEUE_TAG: queue}
+    count = devices.per_job()
+    tags: dict[str, Any] = {QUEUE_TAG: GPU_QUEUE if count else DEFAULT_QUEUE}
     if count:
         tags[DEVICE_TAG] = "slot"
     if pod := kubernetes.of_training(count, time_limit):

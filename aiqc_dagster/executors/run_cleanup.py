@@ -57,9 +57,8 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
         owner = _process_of(instance, run.run_id)
         if owner is None or is_alive(owner):
             continue
-        reason = (
-            f"Its process {owner['pid']} on {owner['host']} is gone: killed, or out of memory."
-        )
+        process = f"{owner['pid']} on {owner['host']}"
+        reason = f"Its process {process} is gone: killed, or out of memory."
         if run.status == dg.DagsterRunStatus.CANCELING:
             instance.report_run_canceled(run, reason)
         else:
@@ -72,15 +71,11 @@ def end_killed_runs(instance: dg.DagsterInstance, job: str | None = None) -> lis
 
 def _process_of(instance: dg.DagsterInstance, run_id: str) -> dict[str, Any] | None:
     """Return which process executes a run; None where no executor of ours noted it."""
-    found = instance.get_records_for_run(
-        run_id, of_type=dg.DagsterEventType.ENGINE_EVENT, limit=FIRST_EVENTS
-    )
-    for record in found.records:
-        event = record.event_log_entry.dagster_event
-        noted: Any = None if event is None else event.engine_event_data.metadata.get(PROCESS)
-        if noted is not None:
-            return noted.value
-    return None
+    kind = dg.DagsterEventType.ENGINE_EVENT
+    found = instance.get_records_for_run(run_id, of_type=kind, limit=FIRST_EVENTS)
+    events = [record.event_log_entry.dagster_event for record in found.records]
+    noted: Any = (e.engine_event_data.metadata.get(PROCESS) for e in events if e is not None)
+    return next((process.value for process in noted if process is not None), None)
 
 
 def free_slots(instance: dg.DagsterInstance, run_id: str) -> None:

@@ -41,27 +41,21 @@ def of_this_process() -> dict[str, str]:
     }
 
 
-def differences(sender: dict[str, str], worker: dict[str, str]) -> list[str]:
-    """Return in words how two processes differ; nothing when they may work together.
-
-    Stores are compared on one host only: each machine may reach the same store by its own path.
-    """
-    skipped = {HOST} if sender[HOST] == worker[HOST] else {HOST, STORE}
-    return [
-        f"{name} {sender.get(name, ABSENT)} sent, {worker.get(name, ABSENT)} here"
-        for name in dict.fromkeys([*sender, *worker])
-        if name not in skipped and sender.get(name) != worker.get(name)
-    ]
-
-
 def refuse_other(sender: dict[str, str], worker: str) -> None:
     """Refuse to work for a sender that runs something else; `worker` is the name that refuses.
+
+    Stores are compared on one host only: each machine may reach the same store by its own path.
 
     Raises:
         TrainingError: names both hosts, each difference, and the remedy.
     """
     here = of_this_process()
-    found = differences(sender, here)
+    skipped = {HOST} if sender[HOST] == here[HOST] else {HOST, STORE}
+    found = [
+        f"{name} {sender.get(name, ABSENT)} sent, {here.get(name, ABSENT)} here"
+        for name in dict.fromkeys([*sender, *here])
+        if name not in skipped and sender.get(name) != here.get(name)
+    ]
     if found:
         raise TrainingError(
             f"The worker {worker} on {here[HOST]} runs something else than the run on "

@@ -106,7 +106,8 @@ class WarmPoolExecutor(internals.StepDelegatingExecutor):
 
         Dagster reads it in every round of its loop, which takes a third of a core from the steps.
         """
-        self._handler.await_news(_NEWS_SECONDS)
+        with contextlib.suppress(TrainingError):  # the next health check reports a broken pool
+            self._handler.collect(_NEWS_SECONDS)
         return super()._pop_events(instance, run_id, seen_storage_ids)
 
 
@@ -139,35 +140,29 @@ class _WarmStepHandler(delegating.DelegatedSteps):
         )
         yield from ()
 
-    def await_news(self, seconds: float) -> None:
+    def collect(self, seconds: float) -> None:
         """Wait until a task ends, but not longer than that."""
-        with contextlib.suppress(TrainingError):  # the next health check reports a broken pool
-            self._collect(seconds)
-
-    def _collect(self, seconds: float) -> None:
         self._finished |= {finished.key: finished for finished in self.pool.wait(seconds)}
 
     def end_of(self, key: str) -> str | None:
         if key not in self._launched:
             return "Its worker ended with an earlier run worker."
         try:
-            self._collect(0)
+            self.collect(0)
         except TrainingError as fault:  # the pool broke: no step of this run can end any more
             return f"{fault} {type(fault.__cause__).__name__}: {fault.__cause__}"
-        return _reason(self._finished[key]) if key in self._finished else None
+        if key not in self._finished:
+            return None
+        error = self._finished[key].error
+        if error is None:
+            return "The worker ended the step without recording a success or a failure."
+        return f"{error.message}\n{error.traceback}".rstrip()
 
     def terminate_step(
         self, step_handler_context: internals.StepHandlerContext
     ) -> Iterator[dg.DagsterEvent]:
         self.pool.cancel(delegating.attempt_key(step_handler_context))
         yield from ()
-
-
-def _reason(finished: Finished) -> str:
-    error = finished.error
-    if error is None:
-        return "The worker ended the step without recording a success or a failure."
-    return f"{error.message}\n{error.traceback}".rstrip()
 
 
 # What runs in a worker.

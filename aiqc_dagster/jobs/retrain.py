@@ -1,19 +1,34 @@
 """The jobs: an experiment's whole chain in one run, and a Queue that a notebook made."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+# Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 import dagster as dg
+from pydantic import Field
 
-from aiqc_dagster.assets import stages
-from aiqc_dagster.jobs import stage_ops
+from aiqc_core.experiment import Experiment, workflow
+from aiqc_core.orm import Queue
+from aiqc_dagster.assets import checks, partitions, stages
+from aiqc_dagster.assets.stages import Stage
+from aiqc_dagster.jobs.training import TrainingOps
+from aiqc_dagster.resources import REQUIRED
 
-if TYPE_CHECKING:
-    from aiqc_core.experiment import Experiment
-    from aiqc_dagster.jobs.training import TrainingOps
-
+PARTITION_TAG = "dagster/partition"
 AFTER_TRAINING = ("leaderboard", "champion")
+
+
+class SnapshotConfig(dg.Config):
+    """As of which data to train."""
+
+    snapshot: str = Field(
+        default="",
+        description="Key of the snapshot, such as 2026-11-25. If empty, the run's tag "
+        "dagster/partition, else today's date, with the time where that names other content.",
+    )
+
+
+class QueueConfig(dg.Config):
+    """Which Queue to train."""
+
+    queue_id: int = Field(description="Id of the Queue, as queue.id gives it in a notebook.")
 
 
 def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
@@ -22,9 +37,9 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
     It emits the same events as the assets, so that every cell it touches turns green, and shares
     the steps of `training` with them.
     """
-    open_snapshot = stage_ops.snapshot_op(experiment)
+    open_snapshot = _snapshot_op(experiment)
     chain = stages.of(experiment)
-    steps = {name: stage_ops.stage_op(experiment, stage) for name, stage in chain.items()}
+    steps = {name: _stage_op(experiment, stage) for name, stage in chain.items()}
 
     @dg.graph(name=f"{experiment.name}_retrain_walk")
     def walk() -> None:
@@ -48,7 +63,7 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
 
 def run_queue(training: TrainingOps) -> dg.JobDefinition:
     """Return `run_queue`: train what a notebook's Queue lacks; its Jobs appear as cells."""
-    open_queue = stage_ops.queue_op()
+    open_queue = _queue_op()
 
     @dg.job(
         name="run_queue",
@@ -60,3 +75,53 @@ def run_queue(training: TrainingOps) -> dg.JobDefinition:
         training.invoke(target=open_queue())
 
     return walk
+
+
+def _queue_op() -> dg.OpDefinition:
+
+    @dg.op(required_resource_keys=REQUIRED)
+    def open_queue(context: dg.OpExecutionContext, config: QueueConfig) -> str:
+        """Find the Queue; an unknown one fails the run before anything is trained."""
+        queue = Queue.get_by_id(config.queue_id)
+        context.instance.add_run_tags(context.run_id, {"aiqc/queue": str(queue.id)})
+        context.log.info("Queue %d: %d runs in all", queue.id, queue.total_runs)
+        return str(queue.id)
+
+    return open_queue
+
+
+def _snapshot_op(experiment: Experiment) -> dg.OpDefinition:
+
+    @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=REQUIRED)
+    def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
+        """Choose the snapshot, and make it known to Dagster."""
+        tagged = context.run.tags.get(PARTITION_TAG)
+        key = partitions.checked_snapshot(
+            config.snapshot or tagged or workflow.present_snapshot(experiment)
+        )
+        partitions.add_snapshot(context.instance, experiment, key)
+        context.instance.add_run_tags(context.run_id, {"aiqc/snapshot": key})
+        context.log.info("%s: snapshot %s", experiment.name, key)
+        return key
+
+    return open_snapshot
+
+
+def _stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
+    """Return a stage as a step that materialises and checks all its cells of a snapshot."""
+
+    @dg.op(
+        name=f"{experiment.name}_{stage.name}",
+        description=stage.description,
+        ins={"snapshot": dg.In(str), "upstream": dg.In(dg.Nothing)},
+        out=dg.Out(dg.Nothing),
+        required_resource_keys=REQUIRED,
+    )
+    def materialise(context: dg.OpExecutionContext, snapshot: str) -> None:
+        for key in stage.dimension_keys(experiment):
+            cell = stage.materialise(experiment, snapshot, key)
+            event = cell.as_event(stage.key(experiment), stage.cell_key(snapshot, key))
+            context.log_event(event)
+            checks.report(context, experiment, stage, snapshot, key)
+
+    return materialise

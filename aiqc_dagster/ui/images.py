@@ -22,7 +22,7 @@ INCHES = (7.2, 4.2)
 DPI = 90
 MARGINS = {"left": 0.13, "right": 0.97, "top": 0.9, "bottom": 0.14}  # for numbers along the axes
 COLORS = 64  # lines, their soft edges and the steps of a heat map; a quarter of the bytes of all
-ERRORS: dict[str, Any] = {"error_kw": {"ecolor": "#333333", "elinewidth": 1, "capsize": 3}}
+ERRORS: dict[str, Any] = {"ecolor": "#333333", "elinewidth": 1, "capsize": 3}
 DASHES = {"dash": "--", "dot": ":", "dashdot": "-.", "longdash": "--"}
 
 
@@ -41,15 +41,17 @@ def png(figure: go.Figure) -> bytes:
     every: Any = figure.data
     traces = [trace for trace in every if trace.visible is not False]
     drawn = Figure(figsize=INCHES, dpi=DPI)
-    if _names_its_ticks(traces, figure.layout):
-        drawn.set_layout_engine("constrained")
+    layout: Any = figure.layout
+    is_named = any(trace.type in {"bar", "heatmap"} for trace in traces)
+    if is_named or "category" in (layout.xaxis.type, layout.yaxis.type):
+        drawn.set_layout_engine("constrained")  # names along an axis need room for their length
     else:  # half of the time, and a training draws one for each cell
         drawn.subplots_adjust(**MARGINS)
     canvas = FigureCanvasAgg(drawn)
     axes: Any = drawn.add_subplot()
     for trace in traces:
         DRAWERS[trace.type](axes, trace)
-    _label(axes, figure.layout, traces)
+    _label(axes, layout, traces)
     if any(trace.name and trace.showlegend is not False for trace in traces):
         axes.legend(fontsize="small", frameon=False)
     canvas.draw()
@@ -60,29 +62,16 @@ def png(figure: go.Figure) -> bytes:
     return file.getvalue()
 
 
-def _names_its_ticks(traces: list[Any], layout: Any) -> bool:
-    """Say whether there are names along an axis, which take as much room as they are long."""
-    named = any(trace.type in {"bar", "heatmap"} for trace in traces)
-    return named or "category" in (layout.xaxis.type, layout.yaxis.type)
-
-
 def _scatter(axes: Any, trace: Any) -> None:
     mode = trace.mode or "lines"
     style = DASHES.get(getattr(trace.line, "dash", None) or "", "-") if "lines" in mode else "none"
     color = _color(trace.line if "lines" in mode else trace.marker)
+    points = np.asarray(trace.x), np.asarray(trace.y)
     x_spread, y_spread = _spread(trace.error_x), _spread(trace.error_y)
     if x_spread is not None or y_spread is not None:
-        axes.errorbar(
-            np.asarray(trace.x),
-            np.asarray(trace.y),
-            y_spread,
-            x_spread,
-            fmt="none",
-            **ERRORS["error_kw"],
-        )
+        axes.errorbar(*points, y_spread, x_spread, fmt="none", **ERRORS)
     axes.plot(
-        np.asarray(trace.x),
-        np.asarray(trace.y),
+        *points,
         linestyle=style,
         drawstyle="steps-post" if getattr(trace.line, "shape", None) == "hv" else "default",
         marker="o" if "markers" in mode else None,
@@ -93,16 +82,16 @@ def _scatter(axes: Any, trace: Any) -> None:
 
 
 def _bar(axes: Any, trace: Any) -> None:
-    shown: dict[str, Any] = {"label": _text(trace.name), "color": _color(trace.marker), **ERRORS}
+    label, color = _text(trace.name), _color(trace.marker)
+    shown: dict[str, Any] = {"label": label, "color": color, "error_kw": ERRORS}
     if trace.orientation == "h":
-        names = [_text(str(y)) for y in trace.y]
-        bars = axes.barh(names, np.asarray(trace.x), xerr=_spread(trace.error_x), **shown)
+        sizes, spread = np.asarray(trace.x), _spread(trace.error_x)
+        bars = axes.barh(_texts(trace.y), sizes, xerr=spread, **shown)
     else:
-        names = [_text(str(x)) for x in trace.x]
-        bars = axes.bar(names, np.asarray(trace.y), yerr=_spread(trace.error_y), **shown)
+        sizes, spread = np.asarray(trace.y), _spread(trace.error_y)
+        bars = axes.bar(_texts(trace.x), sizes, yerr=spread, **shown)
     if trace.text is not None:
-        labels = [_text(str(text)) for text in trace.text]
-        axes.bar_label(bars, labels, padding=3, fontsize="small")
+        axes.bar_label(bars, _texts(trace.text), padding=3, fontsize="small")
 
 
 def _color(of: Any) -> Any:
@@ -127,8 +116,8 @@ def _heatmap(axes: Any, trace: Any) -> None:
     axes.imshow(values, cmap="Blues", aspect="auto")
     shown = values if trace.text is None else np.asarray(trace.text)
     rows, columns = values.shape
-    axes.set_xticks(range(columns), [_text(str(x)) for x in _or_range(trace.x, columns)])
-    axes.set_yticks(range(rows), [_text(str(y)) for y in _or_range(trace.y, rows)])
+    axes.set_xticks(range(columns), _texts(range(columns) if trace.x is None else trace.x))
+    axes.set_yticks(range(rows), _texts(range(rows) if trace.y is None else trace.y))
     middle = np.nanmean([np.nanmin(values), np.nanmax(values)])
     for row, column in np.ndindex(rows, columns):
         color = "white" if values[row, column] > middle else "black"
@@ -147,8 +136,7 @@ def _label(axes: Any, layout: Any, traces: list[Any]) -> None:
         if axis.type == "log":
             getattr(axes, f"set_{name}scale")("log")
         if axis.type == "category" and axis.ticktext is not None:
-            shown = [_text(text) for text in axis.ticktext]
-            getattr(axes, f"set_{name}ticks")(range(len(shown)), shown)
+            getattr(axes, f"set_{name}ticks")(range(len(axis.ticktext)), _texts(axis.ticktext))
             axes.tick_params(axis=name, rotation=-(axis.tickangle or 0))
         if axis.type not in {"log", "category"} and _is_whole(traces, name):
             axes.locator_params(axis=name, integer=True)  # there is no epoch 1.5
@@ -173,5 +161,5 @@ def _text(text: str | None) -> str:
     return html.unescape(plain).replace("$", r"\$")  # which matplotlib takes for mathematics
 
 
-def _or_range(values: Any, count: int) -> Any:
-    return range(count) if values is None else values
+def _texts(values: Any) -> list[str]:
+    return [_text(str(value)) for value in values]

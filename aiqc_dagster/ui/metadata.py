@@ -48,11 +48,8 @@ def of_dataset(row: Dataset) -> Metadata:
 def of_feature(row: Feature) -> Metadata:
     """Show which columns are learned from, and how they are encoded."""
     coders = [
-        {
-            "coder": type(coder.sklearn_preprocess).__name__,
-            "columns": ", ".join(coder.matching_columns),
-        }
-        for coder in row.ordered_coders()
+        {"coder": type(c.sklearn_preprocess).__name__, "columns": ", ".join(c.matching_columns)}
+        for c in row.ordered_coders()
     ]
     return {
         "feature_id": row.id,
@@ -68,9 +65,7 @@ def of_label(row: Label) -> Metadata:
     return {
         "label_id": row.id,
         "columns": row.columns,
-        "classes": [
-            str(value) for value in row.classes_by_code() or row.classes() or ["continuous"]
-        ],
+        "classes": list(map(str, row.classes_by_code() or row.classes() or ["continuous"])),
         "coder": "none" if step is None else type(step.encoder).__name__,
         **positive(row.positive_class),
     }
@@ -125,12 +120,13 @@ def of_standings(experiment: str, board: Board) -> Metadata:
     for name, found in values.items():
         found.update(json.dumps(s.hyperparameters.get(name), default=str) for s in ranked)
     varied = [name for name, found in values.items() if len(found) > 1]
+    columns = {n: f"{n} (hyperparameter)" if n in OWN_COLUMNS else n for n in varied}
     splits = sorted(ranked[0].scores, key=lambda split: split != queue.splitset.judged_on)
     # What decides comes first: the page shows the first columns, and the rest by scrolling.
     rows = [
         {"rank": rank}
         | {f"{metric} {split}": s.scores[split] for split in splits}
-        | {_column(name): s.hyperparameters.get(name) for name in varied}
+        | {columns[name]: s.hyperparameters.get(name) for name in varied}
         | {"models": s.models}
         | ({"pruned": s.pruned} if short else {})
         | {"combination": s.combo_key}
@@ -154,15 +150,12 @@ def of_standings(experiment: str, board: Board) -> Metadata:
     }
 
 
-def _column(name: str) -> str:
-    """Return the column of a hyperparameter, apart from the table's own."""
-    return f"{name} (hyperparameter)" if name in OWN_COLUMNS else name
-
-
 def of_champion(row: Champion, result: Challenge) -> Metadata:
     """Show which model is in use, and how its challenger did."""
     contest = {} if result.contest is None else asdict(result.contest)
-    measure = Measure.of_queue(row.predictor.job.queue)
+    metric = Measure.of_queue(row.predictor.job.queue).metric
+    metrics = row.predictor.prediction.metrics
+    scores = {split: {metric: m[metric]} for split, m in metrics.items() if metric in m}
     return {
         "predictor_id": row.predictor_id,
         "snapshot_of_champion": row.snapshot,
@@ -170,19 +163,13 @@ def of_champion(row: Champion, result: Challenge) -> Metadata:
         "verdict": result.finding.summary,
         **({} if result.challenger is None else {"challenger_predictor_id": result.challenger.id}),
         "hyperparameters": row.predictor.job.hyperparameters,
-        "metric": measure.metric,
-        **_scores_of(row.predictor, measure.metric),
+        "metric": metric,
+        **numbers(scores),  # the first champion has no contest
         **positive(row.predictor.positive_class),
         **({"contest": table([contest])} if contest else {}),
         **{name: v for name, v in contest.items() if isinstance(v, float) and math.isfinite(v)},
         **figures.of_champion(row.predictor),
     }
-
-
-def _scores_of(predictor: Predictor, metric: str) -> Metadata:
-    """Show a metric of each split, as `accuracy_test: 0.95`: the first champion has no contest."""
-    metrics = predictor.prediction.metrics
-    return numbers({split: {metric: m[metric]} for split, m in metrics.items() if metric in m})
 
 
 def of_prediction(row: Prediction, path: Path | None) -> Metadata:

@@ -91,18 +91,14 @@ class Builder:
             built["label_encoder"] = self._encoder(place, whole)
         coders = built.get("feature_encoders")
         if isinstance(coders, list):
-            built["feature_encoders"] = [
-                self._feature_encoder(("pipeline", "feature_encoders", i), coder)
-                for i, coder in enumerate(coders)
-            ]
+            made = [{"encoder": coder} if isinstance(coder, str) else coder for coder in coders]
+            for i, coder in enumerate(made):
+                if isinstance(coder, dict) and "encoder" in coder:
+                    encoder = self._encoder(("pipeline", "feature_encoders", i), coder)
+                    rest = {key: value for key, value in coder.items() if key != "args"}
+                    made[i] = rest | {"encoder": encoder}
+            built["feature_encoders"] = made
         return built
-
-    def _feature_encoder(self, place: Place, data: Any) -> Any:
-        described = {"encoder": data} if isinstance(data, str) else data
-        if not isinstance(described, dict) or "encoder" not in described:
-            return described
-        rest = {key: value for key, value in described.items() if key != "args"}
-        return rest | {"encoder": self._encoder(place, described)}
 
     def _encoder(self, place: Place, described: dict[str, Any]) -> Any:
         """Return the instance that `encoder` and `args` describe."""
@@ -119,7 +115,13 @@ class Builder:
         if not isinstance(arguments, dict):
             message = f"args: {arguments!r}; give a mapping of names to values."
             return self._instead((*place, "args"), message, None)
-        return self._called(place, named, found, self._arguments(place, arguments))
+        arguments = {
+            key: self._found((*place, "args", key), value[IMPORT])
+            if isinstance(value, dict) and list(value) == [IMPORT]
+            else value
+            for key, value in arguments.items()
+        }
+        return self._called(place, named, found, arguments)
 
     def _called(self, place: Place, named: str, found: Any, arguments: dict[str, Any]) -> Any:
         if not inspect.isclass(found):
@@ -134,15 +136,6 @@ class Builder:
             known = list(inspect.signature(found).parameters)
             message = f"{named} with args {arguments}: {error}. Its arguments: {', '.join(known)}."
             return self._instead((*place, "args"), message, None)
-
-    def _arguments(self, place: Place, data: dict[str, Any]) -> dict[str, Any]:
-        """Return arguments in which `{import: path}` is replaced by what the path names."""
-        return {
-            key: self._found((*place, "args", key), value[IMPORT])
-            if isinstance(value, dict) and list(value) == [IMPORT]
-            else value
-            for key, value in data.items()
-        }
 
     def _training(self, data: dict[str, Any]) -> dict[str, Any]:
         built = {key: value for key, value in data.items() if key != "functions"}

@@ -53,7 +53,10 @@ def module(path: str, folder: Path) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{path}.".startswith(f"{error.name}."):
             raise  # the module is there, and imports one that is not
-        raise UnknownNameError(f"no module {path!r}. {_remedy(path, folder)}") from None
+        remedy = "Check the spelling, and that it is installed or on PYTHONPATH."
+        if folder.joinpath(*path.split(".")).with_suffix(".py").is_file():
+            remedy = f"Did you mean '.{path}', the file beside this one?"
+        raise UnknownNameError(f"no module {path!r}. {remedy}") from None
 
 
 def package_of(folder: Path) -> str | None:
@@ -63,18 +66,14 @@ def package_of(folder: Path) -> str | None:
         if not place.name.isidentifier():
             return None
         names.insert(0, place.name)
-        spec = _spec(place.name)
+        try:
+            spec = importlib.util.find_spec(place.name)
+        except (ValueError, ImportError):  # __main__ and the like have none
+            spec = None
         locations = spec.submodule_search_locations if spec and spec.origin else None
         if locations and str(place) in locations:
             return ".".join(names)
     return None
-
-
-def _spec(name: str) -> Any:
-    try:
-        return importlib.util.find_spec(name)
-    except (ValueError, ImportError):  # __main__ and the like have none
-        return None
 
 
 def _beside(name: str, folder: Path) -> ModuleType:
@@ -105,9 +104,3 @@ def _from_file(name: str, file: Path) -> ModuleType:
         del sys.modules[full]
         raise
     return made
-
-
-def _remedy(path: str, folder: Path) -> str:
-    if folder.joinpath(*path.split(".")).with_suffix(".py").is_file():
-        return f"Did you mean '.{path}', the file beside this one?"
-    return "Check the spelling, and that it is installed or on PYTHONPATH."

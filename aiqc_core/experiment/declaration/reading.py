@@ -97,7 +97,11 @@ def _made(
     _check_columns(data, built, builder, deep=deep and not builder.faults)
     if experiment is not None and deep and not builder.faults:
         _check_functions(experiment, data, builder)
-        _check_positive(experiment, builder)
+        try:
+            refuse_no_class(experiment)
+        except AIQCError as error:
+            message = str(error).removeprefix("positive: ")
+            builder.fault(("pipeline", "positive"), message)
     return experiment, sorted(set(builder.faults), key=lambda f: (str(f.file), f.line or 0))
 
 
@@ -147,24 +151,16 @@ def _declaration(builder: Builder, data: Any) -> dict[str, Any] | None:
 
 def _note(builder: Builder, place: Place, message: str, data: dict[str, Any]) -> None:
     """Note a fault; of a function that a module gives, at the line that names the module."""
-    if (
-        place[:1] == ("training",)
-        and place[-1] in SIGNATURES
-        and place[-1] not in data["training"]
-    ):
-        builder.fault(("training", "functions"), f"{place[-1]}: {message}", at_key=False)
-    else:
-        builder.fault(_in_file(place, data), message)
-
-
-def _in_file(place: Place, data: Any) -> Place:
-    """Return a place of the built values as the file has it."""
-    if place and place[-1] == "encoder":
-        described = data
-        for part in place[:-1]:
+    *above, last = place or ("",)
+    if place[:1] == ("training",) and last in SIGNATURES and last not in data["training"]:
+        builder.fault(("training", "functions"), f"{last}: {message}", at_key=False)
+        return
+    if last == "encoder":  # which a file may write without its key
+        described: Any = data
+        for part in above:
             described = described[part]
-        return place[:-1] if isinstance(described, str) else place
-    return place
+        place = tuple(above) if isinstance(described, str) else place
+    builder.fault(place, message)
 
 
 def _check_columns(
@@ -189,13 +185,6 @@ def _check_columns(
         return
     for place, message in unknown(data.get("pipeline"), features, label):
         builder.fault(place, message)
-
-
-def _check_positive(experiment: Experiment, builder: Builder) -> None:
-    try:
-        refuse_no_class(experiment)
-    except AIQCError as error:
-        builder.fault(("pipeline", "positive"), str(error).removeprefix("positive: "))
 
 
 def _check_functions(experiment: Experiment, data: dict[str, Any], builder: Builder) -> None:

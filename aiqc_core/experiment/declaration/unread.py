@@ -30,6 +30,7 @@ OF_AIQC = re.compile(r"Experiment\b|\baiqc")
 NAME = re.compile(r"\bname\s*=\s*['\"](\w+)")
 FUNCTIONS = re.compile(r"^(async )?def fn_(build|train)\b", re.MULTILINE)
 MOST_BYTES = 1_000_000
+RENAME = "is not read under this name; rename it to {!r}, {}."
 
 
 def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
@@ -43,12 +44,14 @@ def find(folder: Path, declared: Iterable[Path] = ()) -> Iterator[Fault]:
     read = "\n".join(_content(file) for file in declared if file.parent == folder)
     visible = [file for file in children if not file.name.startswith(".") or file.name[1:] in READ]
     files = [file for file in visible if file.is_file() and file.name not in READ]
-    named = [
-        _renamed(file, right, is_beside=bool(read))
-        for file in files
-        for right, is_meant in ((YAML_NAME, _is_yaml), (PYTHON_NAME, _is_python))
-        if is_meant(file, read)
-    ]
+    where = "in a folder of its own" if read else f"in {folder.name}/"
+    named: list[Fault] = []
+    for file in files:
+        if _is_yaml(file, read):
+            named.append(Fault(file, None, RENAME.format(YAML_NAME, where)))
+        if _is_python(file, read):
+            own = " Each EXPERIMENT has its own file."
+            named.append(Fault(file, None, RENAME.format(PYTHON_NAME, where) + own))
     yield from named
     if not (named or read or any(folder.name in _content(file) for file in declared)):
         yield from _undeclared(folder, files)
@@ -119,13 +122,6 @@ def _undeclared(folder: Path, files: list[Path]) -> Iterator[Fault]:
             f"experiment in {folder.name}/{YAML_NAME} (`aiqc init NAME` makes one to start from)."
         )
         yield Fault(functions, None, message)
-
-
-def _renamed(file: Path, right: str, *, is_beside: bool) -> Fault:
-    where = "in a folder of its own" if is_beside else f"in {file.parent.name}/"
-    each = " Each EXPERIMENT has its own file." if right == PYTHON_NAME else ""
-    message = f"is not read under this name; rename it to {right!r}, {where}.{each}"
-    return Fault(file, None, message)
 
 
 def _content(file: Path) -> str:

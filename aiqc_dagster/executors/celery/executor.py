@@ -163,15 +163,13 @@ class _CeleryStepHandler(delegating.DelegatedSteps):
         del step_handler_context
         if not self._terminated:
             self._terminated = True
-            self._end_all(self._watch.running())
+            task_ids = self._watch.running()
+            try:
+                self._app.control.revoke(task_ids)  # those that wait
+                for task_id in task_ids:
+                    self._app.control.broadcast(
+                        app.END_STEP, arguments={"task_id": task_id, "grace": _GRACE_SECONDS}
+                    )
+            except OUTAGES as error:
+                logger.warning("The steps could not be ended. %s", broker_fault(error))
         yield from ()
-
-    def _end_all(self, task_ids: list[str]) -> None:
-        try:
-            self._app.control.revoke(task_ids)  # those that wait
-            for task_id in task_ids:
-                self._app.control.broadcast(
-                    app.END_STEP, arguments={"task_id": task_id, "grace": _GRACE_SECONDS}
-                )
-        except OUTAGES as error:
-            logger.warning("The steps could not be ended. %s", broker_fault(error))

@@ -127,7 +127,12 @@ class Watch:
             return
         self._looked = now
         try:
-            self._read_results()
+            for key, sent in self._open():
+                meta = self._app.backend.get_task_meta(sent.task_id)
+                if meta["status"] in states.READY_STATES:
+                    self._ended[key] = meta
+                elif meta["status"] == states.STARTED and not sent.worker:
+                    sent.worker, sent.sign = meta["result"]["hostname"], time.monotonic()
             self._ask_workers()
             self._ask_idle_queues()
         except OUTAGES as error:
@@ -141,14 +146,6 @@ class Watch:
     def _open(self) -> list[tuple[str, Sent]]:
         return [(key, sent) for key, sent in self._sent.items() if key not in self._ended]
 
-    def _read_results(self) -> None:
-        for key, sent in self._open():
-            meta = self._app.backend.get_task_meta(sent.task_id)
-            if meta["status"] in states.READY_STATES:
-                self._ended[key] = meta
-            elif meta["status"] == states.STARTED and not sent.worker:
-                sent.worker, sent.sign = meta["result"]["hostname"], time.monotonic()
-
     def _ask_workers(self) -> None:
         """Ask workers whether they still have their steps; a restarted one does not."""
         started = [sent for _, sent in self._open() if sent.worker]
@@ -157,16 +154,14 @@ class Watch:
             return
         inspect = self._app.control.inspect(destination=workers, timeout=REPLY_SECONDS)
         replies = inspect.query_task(*[sent.task_id for sent in started]) or {}
-        now = time.monotonic()
+        now, meta_of = time.monotonic(), self._app.backend.get_task_meta
         for sent in started:
             if sent.worker in replies:
                 sent.sign = now
-                sent.lost = sent.task_id not in replies[sent.worker] and not self._is_over(sent)
-
-    def _is_over(self, sent: Sent) -> bool:
-        """Return whether a step has ended since; a worker stores that, then forgets it."""
-        meta = self._app.backend.get_task_meta(sent.task_id)
-        return meta["status"] in states.READY_STATES
+                sent.lost = (  # a worker stores that a step has ended, then forgets it
+                    sent.task_id not in replies[sent.worker]
+                    and meta_of(sent.task_id)["status"] not in states.READY_STATES
+                )
 
     def _ask_idle_queues(self) -> None:
         """Find out why a queue is idle; a queue with running steps is only full."""
@@ -195,17 +190,15 @@ class Watch:
                 "settings of this run: "
                 f"celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
             )
-        if self._depth(queue) == 0:
+        with self._app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            depth = channel.queue_declare(queue=queue, passive=True).message_count
+        if depth == 0:
             return (
                 f"The Celery broker lost a step of the queue {queue!r}; was it restarted? Run "
                 "the job again: what is recorded is not trained twice."
             )
         return ""
-
-    def _depth(self, queue: str) -> int:
-        with self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            return channel.queue_declare(queue=queue, passive=True).message_count
 
 
 def _reason(meta: dict[str, Any], sent: Sent) -> str:
