@@ -83,7 +83,7 @@ def _plan(seconds: dict[str, float]) -> None:
         key = stages.asset_key(EXPERIMENT, "predictor")
         with _timed(seconds, "report every cell as materialised"):
             for job_key in EXPERIMENT.job_keys():
-                cell = partitions.cell("s1", job=job_key)
+                cell = partitions.cell(snapshot="s1", job=job_key)
                 instance.report_runless_asset_event(dg.AssetMaterialization(key, partition=cell))
     with _timed(seconds, "rank an untrained leaderboard"):
         assert not leaderboard.entries(queue, "accuracy")

@@ -50,13 +50,10 @@ def _stage_asset(experiment: Experiment, stage: Stage) -> dg.AssetsDefinition:
     )
     def materialise(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         stores.claim(context.instance, experiment)
-        if stage.dimension == partitions.COMBO:
-            cell = "", context.partition_key
-        elif stage.dimension is None:
-            cell = partitions.checked_snapshot(context.partition_key), ""
-        else:
-            cell = partitions.split_cell(context.partition_key, stage.dimension)
-        return stage.materialise(experiment, *cell).as_result()
+        if stage.dimension is None:
+            partitions.checked_snapshot(context.partition_key)
+        cell = partitions.split_cell(context.partition_key, stage.dimension)
+        return stage.materialise(experiment, **cell).as_result()
 
     return materialise
 

@@ -17,6 +17,7 @@ from aiqc_core.experiment.workflow import FAILED, PASSED, WARNING, Finding
 from aiqc_core.orm import Dataset, Fold, Splitset
 from aiqc_core.orm.results import audit
 from aiqc_dagster.assets import partitions
+from aiqc_dagster.assets.partitions import CellKey
 from aiqc_dagster.assets.stages import STAGES, Stage, asset_key
 from aiqc_dagster.build import stores
 from aiqc_dagster.executors._dagster_internals import (
@@ -34,39 +35,43 @@ class Check:
         stage: the stage whose asset it judges.
         name: what the tab "Checks" calls it.
         description: what it says when it is green.
-        examine: `(experiment, snapshot, key of the other dimension) -> Finding`.
+        examine: `(experiment, snapshot=…, fold=…) -> Finding`, with the dimensions it has.
         blocking: whether red stops what comes after it.
     """
 
     stage: str
     name: str
     description: str
-    examine: Callable[[Experiment, str, str], Finding]
+    examine: Callable[..., Finding]
     blocking: bool = False
 
 
 def build(experiment: Experiment) -> list[dg.AssetChecksDefinition]:
     """Return every check of an experiment."""
     cells = {dim: partitions.cells(experiment, dim) for dim in (None, partitions.FOLD)}
-    return [definition(experiment, c, cells[STAGES[c.stage].dimension]) for c in CHECKS]
+    dimensions = [STAGES[check.stage].dimension for check in CHECKS]
+    return [
+        definition(experiment, check, cells[dim], dim)
+        for check, dim in zip(CHECKS, dimensions, strict=True)
+    ]
 
 
 def report(
-    context: dg.OpExecutionContext, experiment: Experiment, stage: Stage, snapshot: str, key: str
+    context: dg.OpExecutionContext, experiment: Experiment, stage: Stage, cell: CellKey
 ) -> None:
     """Log what the checks say of a cell that a job's step has just logged."""
-    cell = stage.cell_key(snapshot, key)
+    partition = partitions.cell(**cell)
     log: Callable[[dg.AssetCheckEvaluation], None] = context.log_event  # pyright: ignore[reportAssignmentType]
     for check in CHECKS:
         if check.stage == stage.name:
-            found = judged(check, experiment, snapshot, key)
+            found = judged(check, experiment, cell)
             log(
                 dg.AssetCheckEvaluation(
                     asset_key=stage.key(experiment),
                     check_name=check.name,
-                    partition=cell,
-                    target_materialization_data=_target(context, stage.key(experiment), cell),
-                    **shown(found, _cell(snapshot, key)),
+                    partition=partition,
+                    target_materialization_data=_target(context, stage.key(experiment), partition),
+                    **shown(found, cell),
                 )
             )
             if check.blocking and found.verdict == FAILED:
@@ -75,10 +80,9 @@ def report(
 
 
 def definition(
-    experiment: Experiment, check: Check, cells: dg.PartitionsDefinition, named: str = "snapshot"
+    experiment: Experiment, check: Check, cells: dg.PartitionsDefinition, dimension: str | None
 ) -> dg.AssetChecksDefinition:
-    """Return a check of these cells as Dagster has it; `named` names the first key of a cell."""
-    dimension = STAGES[check.stage].dimension if check.stage in STAGES else None
+    """Return a check of these cells as Dagster has it; `dimension` as in `split_cell`."""
 
     @dg.asset_check(
         asset=asset_key(experiment, check.stage),
@@ -90,23 +94,20 @@ def definition(
     )
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stores.claim(context.instance, experiment)
-        first, key = context.partition_key, ""
-        if dimension is not None:
-            first, key = partitions.split_cell(first, dimension)
-        found = judged(check, experiment, first, key)
-        return dg.AssetCheckResult(**shown(found, _cell(first, key, named)))
+        cell = partitions.split_cell(context.partition_key, dimension)
+        return dg.AssetCheckResult(**shown(judged(check, experiment, cell), cell))
 
     return examine
 
 
-def judged(check: Check, experiment: Experiment, snapshot: str, key: str) -> Finding:
+def judged(check: Check, experiment: Experiment, cell: CellKey) -> Finding:
     """Return what a check finds; only a store that cannot be read raises.
 
     Where nothing was materialised, or the check cannot judge the data, the verdict is amber, and
     red for a blocking check.
     """
     try:
-        return check.examine(experiment, snapshot, key)
+        return check.examine(experiment, **cell)
     except Exception as error:
         if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
             raise  # the store is at fault, not the data
@@ -115,7 +116,7 @@ def judged(check: Check, experiment: Experiment, snapshot: str, key: str) -> Fin
         return Finding(verdict, f"{check.name} cannot judge this: {cause}")
 
 
-def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:
+def shown(found: Finding, cell: CellKey) -> dict[str, Any]:
     """Return a finding as Dagster shows it: a warning is amber, a failure red."""
     facts = {
         name: metadata.table(value) if isinstance(value, list) else value
@@ -130,10 +131,6 @@ def shown(found: Finding, cell: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _cell(first: str, key: str, named: str = "snapshot") -> dict[str, str]:
-    return {named: first, "fold": key} if key else {named: first}
-
-
 def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Target | None:
     """Point to the cell's newest materialisation; without it a check counts as outdated."""
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[cell])
@@ -144,7 +141,7 @@ def _target(context: dg.OpExecutionContext, key: dg.AssetKey, cell: str) -> Targ
     return Target(storage_id=event.storage_id, run_id=event.run_id, timestamp=event.timestamp)
 
 
-def _source_unchanged(experiment: Experiment, snapshot: str, _: str) -> Finding:
+def _source_unchanged(experiment: Experiment, snapshot: str) -> Finding:
     rows = [
         workflow.row_of(experiment, snapshot, Dataset, "dataset"),
         workflow.label_dataset(experiment, snapshot),
@@ -156,9 +153,9 @@ def _splitset(experiment: Experiment, snapshot: str) -> Splitset:
     return workflow.row_of(experiment, snapshot, Splitset, "splitset")
 
 
-def _part(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Fold | None]:
+def _part(experiment: Experiment, snapshot: str, fold: str) -> tuple[Splitset, Fold | None]:
     row = _splitset(experiment, snapshot)
-    return row, dict(zip(experiment.fold_keys(), row.parts(), strict=True))[fold_key]
+    return row, dict(zip(experiment.fold_keys(), row.parts(), strict=True))[fold]
 
 
 CHECKS = (
@@ -172,48 +169,48 @@ CHECKS = (
         "feature", "no_drift",
         "The columns are distributed as the rows that the champion learned from: the population "
         "stability index of each is below 0.1 (amber) or 0.25 (red).",
-        lambda experiment, snapshot, _: workflow.drift(experiment, snapshot),
+        workflow.drift,
     ),
     Check(
         "splitset", "no_leak",
         "No sample is in two splits, the windows of train share no row with another split, no "
         "column gives the label away, and no split repeats the samples of train.",
-        lambda experiment, snapshot, _: audit.rows_apart(_splitset(experiment, snapshot)),
+        lambda experiment, snapshot: audit.rows_apart(_splitset(experiment, snapshot)),
         blocking=True,
     ),
     Check(
         "splitset", "every_class", "Each split of each fold has samples of each class.",
-        lambda experiment, snapshot, _: audit.every_class(_splitset(experiment, snapshot)),
+        lambda experiment, snapshot: audit.every_class(_splitset(experiment, snapshot)),
     ),
     Check(
         "samples", "no_leak",
         "Fits and training samples, made again from the training rows alone, equal what is "
         "stored; the windows of train share no row with another split.",
-        lambda *cell: audit.no_leak(*_part(*cell)), blocking=True,
+        lambda experiment, **cell: audit.no_leak(*_part(experiment, **cell)), blocking=True,
     ),
     Check(
         "samples", "no_nan", "Each cached value is a finite number.",
-        lambda *cell: audit.no_nan(*_part(*cell)), blocking=True,
+        lambda experiment, **cell: audit.no_nan(*_part(experiment, **cell)), blocking=True,
     ),
     Check(
         "leaderboard", "all_jobs_present", "Every training of the snapshot is recorded.",
-        lambda experiment, snapshot, _: workflow.jobs_present(experiment, snapshot),
+        workflow.jobs_present,
     ),
     Check(
         "leaderboard", "challenger_not_worse",
         "On the champion's own samples, the snapshot's best model is not surely worse than the "
         "champion: the paired interval of its gain is not below 0.",
-        lambda experiment, snapshot, _: workflow.challenge(experiment, snapshot).finding,
+        lambda experiment, snapshot: workflow.challenge(experiment, snapshot).finding,
     ),
     Check(
         "champion", "not_diverged",
         "No loss and no prediction of the model in use is NaN or infinite.",
-        lambda experiment, *_: workflow.champion_sound(experiment),
+        lambda experiment, **_: workflow.champion_sound(experiment),
     ),
     Check(
         "champion", "fresh",
         "The newest trained data are as new as the declaration asks for, or the source still "
         "holds the same.",
-        lambda experiment, *_: workflow.fresh(experiment),
+        lambda experiment, **_: workflow.fresh(experiment),
     ),
 )  # fmt: skip

@@ -16,6 +16,7 @@ come from content, so that an edited grid keeps the cells that stay the same.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
     from aiqc_core.experiment import Experiment
 
-SNAPSHOT, FOLD, COMBO, JOB = "snapshot", "fold", "combo", "job"
+SNAPSHOT, FOLD, COMBO, JOB, BATCH = "snapshot", "fold", "combo", "job", "batch"
 NOTEBOOK = "notebook_job"
 NOTEBOOK_KEY = re.compile(r"q(\d+)_(f\d+|nofold)_(c\d+|default)")
 CHUNK = 500  # Dagster writes all keys of a call in one statement
 SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+CellKey = Mapping[str, str]  # names a cell by its key in each dimension of its asset, no others
 
 
 def cells(experiment: Experiment, dimension: str | None = None) -> dg.PartitionsDefinition:
@@ -62,24 +65,24 @@ def batches(experiment: Experiment) -> dg.DynamicPartitionsDefinition:
     return dg.DynamicPartitionsDefinition(name=f"{experiment.name}_batch")
 
 
-def cell(snapshot: str, **dimension: str) -> str:
-    """Return the key of one cell: of a snapshot alone, or of a snapshot and one more dimension."""
-    if not dimension:
-        return snapshot
-    return dg.MultiPartitionKey({SNAPSHOT: snapshot, **dimension})
+def cell(**key: str) -> str:
+    """Return the partition key of a cell, as `cell(snapshot="s1", fold="f0")`."""
+    return dg.MultiPartitionKey(key) if len(key) > 1 else next(iter(key.values()))
 
 
-def split_cell(key: str, dimension: str) -> tuple[str, str]:
-    """Return the snapshot and the other dimension's key of a cell.
+def split_cell(key: str, dimension: str | None) -> CellKey:
+    """Return the key of a cell in each dimension; `dimension` is the one beside the snapshot.
 
     Dagster joins the keys in the order of their dimensions' names; it hands some cells over as
     plain text.
     """
+    if dimension is None or dimension in {COMBO, BATCH}:
+        return {dimension or SNAPSHOT: key}
     if isinstance(key, dg.MultiPartitionKey):
         parts = key.keys_by_dimension
-        return parts[SNAPSHOT], parts[dimension]
-    values = dict(zip(sorted((SNAPSHOT, dimension)), key.split("|"), strict=True))
-    return values[SNAPSHOT], values[dimension]
+    else:
+        parts = dict(zip(sorted((SNAPSHOT, dimension)), key.split("|"), strict=True))
+    return {SNAPSHOT: parts[SNAPSHOT], dimension: parts[dimension]}
 
 
 def checked_snapshot(key: str) -> str:

@@ -67,9 +67,11 @@ def check(experiment: Experiment) -> dg.AssetChecksDefinition:
         "prediction",
         "no_drift",
         "The batch's columns are distributed as the rows that its model learned from.",
-        lambda experiment, batch, _: workflow.batch_drift(experiment, batch),
+        workflow.batch_drift,
     )
-    return checks.definition(experiment, no_drift, partitions.batches(experiment), "batch")
+    return checks.definition(
+        experiment, no_drift, partitions.batches(experiment), partitions.BATCH
+    )
 
 
 def job(experiment: Experiment) -> dg.JobDefinition:

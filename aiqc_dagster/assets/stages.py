@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from aiqc_core.experiment import Experiment
+    from aiqc_dagster.assets.partitions import CellKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Stage:
             no snapshot touches, the only one.
         kind: its icon in the UI.
         description: what a partition means.
-        materialise: `(experiment, snapshot, key of the dimension) -> Cell`.
+        materialise: `(experiment, snapshot=…, fold=…) -> Cell`, with the dimensions it has.
     """
 
     name: str
@@ -71,21 +72,19 @@ class Stage:
     dimension: str | None
     kind: str
     description: str
-    materialise: Callable[[Experiment, str, str], Cell]
+    materialise: Callable[..., Cell]
 
     def key(self, experiment: Experiment) -> dg.AssetKey:
         """Return the asset key of this stage in an experiment."""
         return asset_key(experiment, self.name)
 
-    def dimension_keys(self, experiment: Experiment) -> list[str]:
-        """Return the keys of the other dimension; one empty key where there is none."""
-        return [""] if self.dimension is None else partitions.keys(experiment, self.dimension)
-
-    def cell_key(self, snapshot: str, key: str) -> str:
-        """Return the partition key of one of its cells."""
-        if self.dimension == partitions.COMBO:
-            return key
-        return partitions.cell(snapshot, **({self.dimension: key} if self.dimension else {}))
+    def cells(self, experiment: Experiment, snapshot: str) -> list[CellKey]:
+        """Return its cells of a snapshot."""
+        shared = {} if self.dimension == partitions.COMBO else {partitions.SNAPSHOT: snapshot}
+        if self.dimension is None:
+            return [shared]
+        keys = partitions.keys(experiment, self.dimension)
+        return [{**shared, self.dimension: key} for key in keys]
 
 
 def asset_key(experiment: Experiment, name: str) -> dg.AssetKey:
@@ -93,46 +92,46 @@ def asset_key(experiment: Experiment, name: str) -> dg.AssetKey:
     return dg.AssetKey([experiment.name, name])
 
 
-def _dataset(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _dataset(experiment: Experiment, snapshot: str) -> Cell:
     row = workflow.dataset(experiment, snapshot)
     return Cell(metadata.of_dataset(row), row.sha256_hexdigest)
 
 
-def _feature(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _feature(experiment: Experiment, snapshot: str) -> Cell:
     row = workflow.feature(experiment, snapshot)
     return Cell(metadata.of_feature(row), f"feature_{row.id}")
 
 
-def _label(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _label(experiment: Experiment, snapshot: str) -> Cell:
     row = workflow.label(experiment, snapshot)
     return Cell(metadata.of_label(row), f"label_{row.id}")
 
 
-def _splitset(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _splitset(experiment: Experiment, snapshot: str) -> Cell:
     row = workflow.splitset(experiment, snapshot)
     return Cell(metadata.of_splitset(row), str(digest_of(row, "samples")))
 
 
-def _samples(experiment: Experiment, snapshot: str, fold_key: str) -> Cell:
-    splitset, folder = workflow.samples(experiment, snapshot, fold_key)
+def _samples(experiment: Experiment, snapshot: str, fold: str) -> Cell:
+    splitset, folder = workflow.samples(experiment, snapshot, fold)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     shown = {"splitset_id": splitset.id, "path": dg.MetadataValue.path(str(folder)), "bytes": size}
     return Cell(shown, f"{folder.parent.name}_{folder.name}")
 
 
-def _hyperparamcombo(experiment: Experiment, _: str, combo_key: str) -> Cell:
+def _hyperparamcombo(experiment: Experiment, combo: str) -> Cell:
     hyperparamset = workflow.hyperparamset(experiment)
     if hyperparamset is None:
-        return Cell({"hyperparameters": {}}, combo_key)
+        return Cell({"hyperparameters": {}}, combo)
     if experiment.is_adaptive:
         shown = {"search": experiment.training.search, "space": hyperparamset.hyperparameters}
-        return Cell(shown, f"{hyperparamset.id}_{combo_key}")
-    row = hyperparamset.hyperparamcombos.where(Hyperparamcombo.key == combo_key).get()
+        return Cell(shown, f"{hyperparamset.id}_{combo}")
+    row = hyperparamset.hyperparamcombos.where(Hyperparamcombo.key == combo).get()
     shown = {"hyperparamcombo_id": row.id, "hyperparameters": row.hyperparameters}
-    return Cell(shown, combo_key)
+    return Cell(shown, combo)
 
 
-def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _leaderboard(experiment: Experiment, snapshot: str) -> Cell:
     queue = workflow.queue_of(experiment, snapshot)
     board = leaderboard.Board.of(queue, experiment.leading_metric)
     if not board.trained:
@@ -142,7 +141,7 @@ def _leaderboard(experiment: Experiment, snapshot: str, _: str) -> Cell:
     return Cell(metadata.of_standings(experiment.name, board), f"{queue.id}_{newest}")
 
 
-def _champion(experiment: Experiment, snapshot: str, _: str) -> Cell:
+def _champion(experiment: Experiment, snapshot: str) -> Cell:
     row, result = workflow.crown(experiment, snapshot)
     return Cell(metadata.of_champion(row, result), f"champion_{row.predictor_id}")
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.experiment import Experiment
     from aiqc_core.orm import Job
-    from aiqc_dagster.jobs.training import Names
+    from aiqc_dagster.assets.partitions import CellKey
 
 
 ADAPTIVE = (
@@ -29,7 +29,7 @@ ADAPTIVE = (
 
 
 class ExperimentWork:
-    """The Jobs of an experiment's snapshots; a name is `[snapshot, job key]`."""
+    """The Jobs of an experiment's snapshots; a cell is `snapshot × job`."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.experiment = experiment
@@ -39,53 +39,53 @@ class ExperimentWork:
         self.checkpoint_seconds = experiment.training.checkpoint_seconds
         self.time_limit = None if limit is None else limit * repeats
 
-    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
+    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[CellKey]:
         """Return every Job of the snapshot `target`, or the cells of the run."""
         stores.claim(context.instance, self.experiment)
         if target:
-            names = [[target, key] for key in self.experiment.job_keys()]
+            jobs = self.experiment.job_keys()
+            cells: list[CellKey] = [{"snapshot": target, "job": key} for key in jobs]
         else:
-            cells = context.partition_keys
-            names = [list(partitions.split_cell(cell, partitions.JOB)) for cell in cells]
-        for snapshot in dict.fromkeys(name[0] for name in names):
+            cells = [partitions.split_cell(key, partitions.JOB) for key in context.partition_keys]
+        for snapshot, keys in _by_snapshot(cells).items():
             if force and self.experiment.is_adaptive:
                 raise dg.Failure(ADAPTIVE, allow_retries=False)
             if force:
-                chosen = {key for other, key in names if other == snapshot}
-                workflow.renew(self.experiment, snapshot, chosen)
+                workflow.renew(self.experiment, snapshot, set(keys))
             else:
                 workflow.queue(self.experiment, snapshot)
-        return names
+        return cells
 
-    def job(self, names: Names) -> Job:
+    def job(self, cell: CellKey) -> Job:
         """Return one Job; of a search that results steer, its combination is suggested now."""
-        snapshot, key = names
-        return workflow.job(self.experiment, snapshot, key, in_flight=worker_count(None))
+        in_flight = worker_count(None)
+        return workflow.job(self.experiment, cell["snapshot"], cell["job"], in_flight=in_flight)
 
-    def jobs(self, names: Sequence[Names]) -> list[Job | None]:
-        """Return the Jobs with these names, a query for each snapshot."""
+    def jobs(self, cells: Sequence[CellKey]) -> list[Job | None]:
+        """Return the Jobs of these cells, a query for each snapshot."""
         found: dict[tuple[str, str], Job | None] = {}
-        for snapshot in dict.fromkeys(name[0] for name in names):
-            keys = [key for other, key in names if other == snapshot]
+        for snapshot, keys in _by_snapshot(cells).items():
             rows = workflow.jobs(self.experiment, snapshot, keys)
             found |= {(snapshot, key): row for key, row in zip(keys, rows, strict=True)}
-        return [found[snapshot, key] for snapshot, key in names]
+        return [found[cell["snapshot"], cell["job"]] for cell in cells]
 
-    def cell(self, names: Names) -> str:
-        """Return the cell `snapshot × job`."""
-        snapshot, job_key = names
-        return partitions.cell(snapshot, **{partitions.JOB: job_key})
+
+def _by_snapshot(cells: Sequence[CellKey]) -> dict[str, list[str]]:
+    keys: dict[str, list[str]] = {}
+    for cell in cells:
+        keys.setdefault(cell["snapshot"], []).append(cell["job"])
+    return keys
 
 
 class NotebookWork:
-    """The Jobs of Queues that notebooks made; a name is `[partition key]`."""
+    """The Jobs of Queues that notebooks made."""
 
     name = "notebook"
     asset = dg.AssetKey(["notebook", "predictor"])
     time_limit: float | None = None
     checkpoint_seconds: float | None = None
 
-    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
+    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[CellKey]:
         """Return every Job of the Queue `target`, made known to Dagster, or the run's cells."""
         if force:
             raise dg.Failure(
@@ -94,19 +94,20 @@ class NotebookWork:
                 allow_retries=False,
             )
         stores.claim(context.instance, stores.NOTEBOOK)
-        if not target:
-            return [[key] for key in context.partition_keys]
-        keys = [_key(job) for job in jobs_of(Queue.get_by_id(int(target)))]
-        partitions.add_notebook_jobs(context.instance, keys)
-        return [[key] for key in keys]
+        if target:
+            keys: Sequence[str] = [_key(job) for job in jobs_of(Queue.get_by_id(int(target)))]
+            partitions.add_notebook_jobs(context.instance, keys)
+        else:
+            keys = context.partition_keys
+        return [{partitions.NOTEBOOK: key} for key in keys]
 
-    def job(self, names: Names) -> Job:
+    def job(self, cell: CellKey) -> Job:
         """Return one Job."""
-        return self.jobs([names])[0]
+        return self.jobs([cell])[0]
 
-    def jobs(self, names: Sequence[Names]) -> list[Job]:
-        """Return the Jobs with these names, a query for each Queue."""
-        keys = [key for (key,) in names]
+    def jobs(self, cells: Sequence[CellKey]) -> list[Job]:
+        """Return the Jobs of these cells, a query for each Queue."""
+        keys = [cell[partitions.NOTEBOOK] for cell in cells]
         wanted: dict[int, set[int]] = {}
         for queue_id, _, combo in map(partitions.split_notebook_job, keys):
             wanted.setdefault(queue_id, set()).update(() if combo is None else (combo,))
@@ -121,10 +122,6 @@ class NotebookWork:
             )
             raise dg.Failure(message, allow_retries=False)
         return [found[key] for key in keys]
-
-    def cell(self, names: Names) -> str:
-        """Return the partition key."""
-        return names[0]
 
 
 def _key(job: Job) -> str:

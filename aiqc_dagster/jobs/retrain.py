@@ -118,10 +118,9 @@ def _stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:
         required_resource_keys=REQUIRED,
     )
     def materialise(context: dg.OpExecutionContext, snapshot: str) -> None:
-        for key in stage.dimension_keys(experiment):
-            cell = stage.materialise(experiment, snapshot, key)
-            event = cell.as_event(stage.key(experiment), stage.cell_key(snapshot, key))
-            context.log_event(event)
-            checks.report(context, experiment, stage, snapshot, key)
+        for cell in stage.cells(experiment, snapshot):
+            made = stage.materialise(experiment, **cell)
+            context.log_event(made.as_event(stage.key(experiment), partitions.cell(**cell)))
+            checks.report(context, experiment, stage, cell)
 
     return materialise

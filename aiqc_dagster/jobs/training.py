@@ -7,6 +7,7 @@ notebook made. An asset and a job share one set of steps.
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import dagster as dg
@@ -17,6 +18,7 @@ from aiqc_core.orm import Job, Predictor
 from aiqc_core.orm.store import working_for
 from aiqc_core.orm.training import Measure, train_one
 from aiqc_dagster.assets import partitions
+from aiqc_dagster.assets.partitions import CellKey
 from aiqc_dagster.executors import gpu, kubernetes
 from aiqc_dagster.resources import REQUIRED
 from aiqc_dagster.ui import metadata
@@ -25,8 +27,6 @@ from aiqc_dagster.ui.markdown import fenced
 BEFORE, HERE, MEANWHILE = "before this run", "in this run", "by another run"
 HELD_WAIT_SECONDS = 5
 HELD_RETRIES = 720  # an hour, after which the run says that the Job is still missing
-
-Names = list[str]
 
 
 class TrainingConfig(dg.Config):
@@ -39,6 +39,21 @@ class TrainingConfig(dg.Config):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What `plan_jobs` hands on to `finish_queue`.
+
+    Attributes:
+        cells: the selected Jobs.
+        pending: how many of them lack a training.
+        is_walk: whether a job walks all stages; else the cells of an asset are materialised.
+    """
+
+    cells: list[CellKey]
+    pending: int
+    is_walk: bool
+
+
 class Work(Protocol):
     """Which Jobs there are to train, and the cells of the asset that shows them."""
 
@@ -47,20 +62,16 @@ class Work(Protocol):
     time_limit: float | None
     checkpoint_seconds: float | None
 
-    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[Names]:
-        """Return what names each selected Job: of a target, or of the run's partitions."""
+    def select(self, context: dg.OpExecutionContext, target: str, *, force: bool) -> list[CellKey]:
+        """Return the cell of each selected Job: of a target, or of the run's partitions."""
         ...
 
-    def job(self, names: Names) -> Job:
-        """Return the Job with this name, which is about to be trained."""
+    def job(self, cell: CellKey) -> Job:
+        """Return the Job of a cell, which is about to be trained."""
         ...
 
-    def jobs(self, names: Sequence[Names]) -> Sequence[Job | None]:
-        """Return the Jobs with these names; None for what a search has yet to suggest."""
-        ...
-
-    def cell(self, names: Names) -> str:
-        """Return the partition key of a Job."""
+    def jobs(self, cells: Sequence[CellKey]) -> Sequence[Job | None]:
+        """Return the Jobs of cells; None for what a search has yet to suggest."""
         ...
 
 
@@ -87,7 +98,7 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
     @dg.op(
         name=f"{work.name}_plan_jobs",
         ins={"target": dg.In(str, default_value=""), "upstream": dg.In(dg.Nothing)},
-        out={"selection": dg.Out(list), "missing": dg.DynamicOut(list)},
+        out={"selection": dg.Out(Selection), "missing": dg.DynamicOut(dict)},
         required_resource_keys=REQUIRED,
     )
     def plan_jobs(
@@ -95,19 +106,19 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
     ) -> Iterator[Any]:
         """Find which of the selected Jobs lack a Predictor; report those that have one."""
         gpu.limit_pool(context.instance)
-        selection = work.select(context, target, force=config.force)
+        cells = work.select(context, target, force=config.force)
         pending = 0
-        for names, job in zip(selection, work.jobs(selection), strict=True):
+        for cell, job in zip(cells, work.jobs(cells), strict=True):
             if job is None or job.missing():
                 pending += 1
                 kubernetes.refuse_too_many(pending)
-                yield dg.DynamicOutput(names, partitions.mapping_key(names), "missing")
+                yield dg.DynamicOutput(cell, partitions.mapping_key(cell.values()), "missing")
             elif job.predictors.count():
-                _log_cell(context, work, names, job, BEFORE)
+                _log_cell(context, work, cell, job, BEFORE)
             else:
-                context.log.info("%s: %s was pruned; it has no model to show", work.name, names)
-        context.log.info("%s: %d of %d Jobs are to be trained", work.name, pending, len(selection))
-        yield dg.Output([*selection, pending, bool(target)], "selection")
+                context.log.info("%s: %s was pruned; it has no model to show", work.name, cell)
+        context.log.info("%s: %d of %d Jobs are to be trained", work.name, pending, len(cells))
+        yield dg.Output(Selection(cells, pending, bool(target)), "selection")
 
     return plan_jobs
 
@@ -115,21 +126,21 @@ def _plan_jobs(work: Work) -> dg.OpDefinition:
 def _train_job(work: Work) -> dg.OpDefinition:
     @dg.op(
         name=f"{work.name}_train_job",
-        ins={"names": dg.In(list)},
+        ins={"cell": dg.In(dict)},
         out=dg.Out(str),
         pool=gpu.train_pool(),
         tags=gpu.train_tags(work.time_limit),
         required_resource_keys=REQUIRED,
     )
-    def train_job(context: dg.OpExecutionContext, names: list[str]) -> str:
+    def train_job(context: dg.OpExecutionContext, cell: dict[str, str]) -> str:
         """Train one Job and report its cell the moment it is recorded; return who trained it."""
-        job = work.job(names)
+        job = work.job(cell)
         with working_for(context.run_id):
             for repeat_index in job.missing():
                 outcome = train_one(job, repeat_index, checkpoint_seconds=work.checkpoint_seconds)
                 _refuse_failure(context, job, outcome)
         trained = HERE if job.is_trained_in(context.run_id) else MEANWHILE
-        predictor = _log_cell(context, work, names, job, trained)
+        predictor = _log_cell(context, work, cell, job, trained)
         context.log.info(_line(job, predictor))
         return trained
 
@@ -139,23 +150,23 @@ def _train_job(work: Work) -> dg.OpDefinition:
 def _finish_queue(work: Work) -> dg.OpDefinition:
     @dg.op(
         name=f"{work.name}_finish_queue",
-        ins={"selection": dg.In(list), "trained": dg.In(list)},
+        ins={"selection": dg.In(Selection), "trained": dg.In(list)},
         # Inside a partitioned asset each cell was reported by its own step: yielding an output
         # would add a second, empty materialisation to each.
         out=dg.Out(dg.Nothing, is_required=False),
         required_resource_keys=REQUIRED,
     )
     def finish_queue(
-        context: dg.OpExecutionContext, selection: list[Any], trained: list[str]
+        context: dg.OpExecutionContext, selection: Selection, trained: list[str]
     ) -> Iterator[Any]:
         """Count what is recorded, and fail when anything that was selected is missing."""
-        *cells, planned, is_walk = selection
+        cells = selection.cells
         pairs = zip(cells, work.jobs(cells), strict=True)
-        missing = [names for names, job in pairs if job is None or job.missing()]
-        if missing or len(trained) != planned:
+        missing = [cell for cell, job in pairs if job is None or job.missing()]
+        if missing or len(trained) != selection.pending:
             raise dg.Failure(_missing(work, missing, len(cells)), allow_retries=False)
         context.log.info(_finished(work, trained, len(cells)))
-        if is_walk:
+        if selection.is_walk:
             yield dg.Output(None)
 
     return finish_queue
@@ -182,14 +193,14 @@ def _refuse_failure(context: dg.OpExecutionContext, job: Job, outcome: Any) -> N
 
 
 def _log_cell(
-    context: dg.OpExecutionContext, work: Work, names: Names, job: Job, trained: str
+    context: dg.OpExecutionContext, work: Work, cell: CellKey, job: Job, trained: str
 ) -> Predictor:
     """Report the cell of a trained Job, with the numbers of its first Predictor."""
     predictor = min(job.predictors, key=lambda row: row.repeat_index)
     context.log_event(
         dg.AssetMaterialization(
             asset_key=work.asset,
-            partition=work.cell(names),
+            partition=partitions.cell(**cell),
             metadata=metadata.of_predictor(job, predictor, trained),
             tags={"dagster/data_version": f"predictor_{predictor.id}"},
         )
@@ -204,8 +215,8 @@ def _line(job: Job, predictor: Predictor) -> str:
     return f"{job.key} {job.hyperparameters}: {metric} {shown}"
 
 
-def _missing(work: Work, missing: list[Names], selected: int) -> str:
-    keys = ", ".join(names[-1] for names in missing[:10]) or "their number differs"
+def _missing(work: Work, missing: list[CellKey], selected: int) -> str:
+    keys = ", ".join([*cell.values()][-1] for cell in missing[:10]) or "their number differs"
     return (
         f"{work.name}: {len(missing)} of {selected} selected Jobs have no Predictor "
         f"({keys}). Materialise them again: what is recorded is not trained twice."

@@ -43,7 +43,7 @@ AFTER_TRAINING = {
 }
 CELLS = {
     "dataset": "s1", "feature": "s1", "label": "s1", "splitset": "s1",
-    "samples": partitions.cell("s1", fold="f1"),
+    "samples": partitions.cell(snapshot="s1", fold="f1"),
 }  # fmt: skip
 PASSED = (True, dg.AssetCheckSeverity.ERROR)
 
@@ -192,19 +192,20 @@ def test_the_retrain_job_reports_the_same_checks(home: Path, dagster_home: Path)
 
 
 def test_a_check_that_cannot_judge_says_so_and_raises_only_for_the_store() -> None:
-    def complains(*_: object) -> Finding:
+    def complains(*_: object, **__: str) -> Finding:
         raise ValueError("'<' not supported between 'str' and 'int'")
 
-    def is_down(*_: object) -> Finding:
+    def is_down(*_: object, **__: str) -> Finding:
         raise UnreachableError("the database is down")
 
     for blocking, verdict in ((True, "failed"), (False, "warning")):
         check = Check("samples", "no_nan", "", complains, blocking=blocking)
-        found = checks.judged(check, EXPERIMENT, "s1", "f0")
+        found = checks.judged(check, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
         assert found.verdict == verdict
         assert found.summary.startswith("no_nan cannot judge this: ValueError: '<'")
+    down = Check("samples", "no_nan", "", is_down)
     with pytest.raises(UnreachableError):
-        checks.judged(Check("samples", "no_nan", "", is_down), EXPERIMENT, "s1", "f0")
+        checks.judged(down, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
 
 
 @pytest.mark.slow

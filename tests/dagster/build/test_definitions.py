@@ -77,8 +77,8 @@ def test_cells_are_known_before_anything_is_trained() -> None:
         keys = predictor.get_partition_keys(dynamic_partitions_store=instance)
         assert instance.get_dynamic_partitions("breast_cancer_snapshot") == ["s1"]
     assert len(keys) == len(set(keys)) == 12
-    cells = {partitions.split_cell(key, partitions.JOB) for key in keys}
-    assert cells == {("s1", job) for job in EXPERIMENT.job_keys()}
+    cells = {tuple(partitions.split_cell(key, partitions.JOB).items()) for key in keys}
+    assert cells == {(("snapshot", "s1"), ("job", job)) for job in EXPERIMENT.job_keys()}
 
 
 @given(
@@ -86,9 +86,10 @@ def test_cells_are_known_before_anything_is_trained() -> None:
     job=st.from_regex(r"f[0-9]_[0-9a-f]{8}", fullmatch=True),
 )
 def test_a_cell_is_read_as_it_was_made(snapshot: str, job: str) -> None:
-    key = partitions.cell(snapshot, job=job)
-    assert partitions.split_cell(key, partitions.JOB) == (snapshot, job)
-    assert partitions.split_cell(str(key), partitions.JOB) == (snapshot, job)
+    cell = {"snapshot": snapshot, "job": job}
+    key = partitions.cell(**cell)
+    assert partitions.split_cell(key, partitions.JOB) == cell
+    assert partitions.split_cell(str(key), partitions.JOB) == cell
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=3))
@@ -112,11 +113,11 @@ def test_the_data_chain_of_every_experiment_materialises(
     for stage in stages.of(experiment).values():
         if stage.name in {"leaderboard", "champion"}:
             continue
-        for key in stage.dimension_keys(experiment):
-            cell = stage.materialise(experiment, "s1", key)
-            event = cell.as_event(stage.key(experiment), stage.cell_key("s1", key))
+        for cell in stage.cells(experiment, "s1"):
+            made = stage.materialise(experiment, **cell)
+            event = made.as_event(stage.key(experiment), partitions.cell(**cell))
             assert event.partition
-            assert cell.data_version
+            assert made.data_version
 
 
 @pytest.mark.filterwarnings("ignore:fold_count")
@@ -141,8 +142,8 @@ def test_assets_materialise_one_by_one_as_a_person_clicks(home: object) -> None:
         partitions.add_snapshot(instance, small, "s1")
         cells = {
             "dataset": "s1", "feature": "s1", "label": "s1", "splitset": "s1",
-            "samples": partitions.cell("s1", fold="f1"), "hyperparamcombo": combo,
-            "predictor": partitions.cell("s1", job=f"f1_{combo}"), "leaderboard": "s1",
+            "samples": partitions.cell(snapshot="s1", fold="f1"), "hyperparamcombo": combo,
+            "predictor": partitions.cell(snapshot="s1", job=f"f1_{combo}"), "leaderboard": "s1",
             "champion": "s1",
         }  # fmt: skip
         for stage, cell in cells.items():
