@@ -11,7 +11,7 @@ from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results import intervals
 from aiqc_core.orm.results.figures import REGRESSION, about_predictor, named
 from aiqc_core.orm.samples import cache as samples_cache
-from aiqc_core.stages.evaluate import units
+from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.plots import forecast, interpolation, predicted_true, split_sizes, windows
 from aiqc_core.stages.preprocess import samples
 from aiqc_core.storage import cache
@@ -159,7 +159,7 @@ def _truth(
         raise SelectionError(message)
     fitted = intervals.spec_of(prediction.predictor).label
     true = {
-        split: units.decoded(fitted, np.asarray(values, dtype=np.float64))
+        split: decode.to_units(fitted, np.asarray(values, dtype=np.float64))
         for split, values in _encoded_truth(prediction).items()
     }
     columns = list((queue.splitset.label or queue.splitset.features[0]).columns)

@@ -15,7 +15,7 @@ from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples.split_inputs import grouped_by
 from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.seeds import derive
-from aiqc_core.stages.evaluate import bootstrap, rescoring
+from aiqc_core.stages.evaluate import bootstrap, metrics
 from aiqc_core.stages.evaluate.importance import ranked
 from aiqc_core.stages.train import importance as permuting
 from aiqc_core.storage import cache
@@ -185,7 +185,7 @@ def metrics_interval(
         folder = spec.samples[split] if new is None else samples_cache.ensure(new, None) / split
         order, units = _order_and_units(prediction, split)
         share = probabilities.get(split)
-        score = rescoring.metrics_of(
+        score = metrics.record_scorer(
             spec.analysis_type,
             spec.label,
             np.asarray(cache.load(folder, "label"))[order],

@@ -14,7 +14,7 @@ from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results.intervals import spec_of
 from aiqc_core.orm.tables.splitset import Splitset
-from aiqc_core.stages.evaluate import decode, rescoring, units, weighted
+from aiqc_core.stages.evaluate import decode, metrics
 from aiqc_core.stages.evaluate.contest import Contest, contest
 from aiqc_core.stages.evaluate.ranking import DECODED
 from aiqc_core.storage import cache
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.prediction import Prediction
     from aiqc_core.orm.tables.predictor import Predictor
-    from aiqc_core.stages.evaluate.weighted import Metrics
+    from aiqc_core.stages.evaluate.metrics import Scorer
     from aiqc_core.stages.train.spec import JobSpec
 
 TWO = 2
@@ -175,7 +175,7 @@ def _truth(spec: JobSpec, split: str) -> NDArray[Any]:
     """Return the label of a split in its own units: classes, or numbers."""
     encoded: Any = cache.load(Path(spec.samples[split]), "label")
     if spec.analysis_type == AnalysisType.REGRESSION:
-        return units.decoded(spec.label, np.asarray(encoded, dtype=np.float64))
+        return decode.to_units(spec.label, np.asarray(encoded, dtype=np.float64))
     return decode.to_classes(decode.to_ordinal(np.asarray(encoded)), _classes(spec))
 
 
@@ -208,19 +208,19 @@ def _inferred(
 
 def _scorer(
     specs: tuple[JobSpec, JobSpec], truth: NDArray[Any], predicted: Predicted, spec: JobSpec
-) -> Metrics:
+) -> Scorer:
     analysis_type, (predictions, probabilities) = specs[0].analysis_type, predicted
     if analysis_type == AnalysisType.REGRESSION:
-        return weighted.regression(truth, np.asarray(predictions).reshape(truth.shape))
+        return metrics.regression_scorer(truth, np.asarray(predictions).reshape(truth.shape))
     known = [_classes(each) for each in specs]
     # The champion's order, then what only the challenger knows.
     classes = list(dict.fromkeys([*known[0], *known[1]]))
     is_same = len(classes) == len(known[0]) == len(known[1])
-    ordinals = rescoring.from_classes(truth, classes)
+    ordinals = decode.from_classes(truth, classes)
     shares = _in_order(probabilities, _classes(spec), classes) if is_same else None
-    scored = weighted.classification(
+    scored = metrics.classification_scorer(
         ordinals,
-        rescoring.from_classes(np.asarray(predictions), classes),
+        decode.from_classes(np.asarray(predictions), classes),
         shares,
         len(classes),
         binary=analysis_type == AnalysisType.BINARY and len(classes) == TWO,
@@ -228,7 +228,7 @@ def _scorer(
     )
     if shares is None:
         return scored
-    entropy = weighted.log_loss(ordinals, shares)
+    entropy = metrics.log_loss_scorer(ordinals, shares)
     return lambda drawn: scored(drawn) | entropy(drawn)
 
 

@@ -16,9 +16,8 @@ from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.feature import Feature
 from aiqc_core.orm.tables.label import Label
 from aiqc_core.orm.tables.selection import matched
-from aiqc_core.stages.preprocess import classes as class_order
 from aiqc_core.stages.preprocess import columns as column_filter
-from aiqc_core.stages.preprocess import encode, unknown
+from aiqc_core.stages.preprocess import encode, pipeline, unknown
 from aiqc_core.stages.preprocess.encoders import label_fault
 from aiqc_core.stages.preprocess.pipeline import EncoderStep
 from aiqc_core.stages.preprocess.samples import trial_rows
@@ -179,7 +178,7 @@ def _refuse_mixed_classes(label: Label, rows: pd.DataFrame, fitted: encode.Fitte
     """Refuse an encoder that gives two classes of text one code."""
     is_text = not all(types.is_numeric_dtype(dtype) for dtype in rows.dtypes)
     known = label.classes()
-    if is_text and known is not None and class_order.by_code(fitted, rows, known) is None:
+    if is_text and known is not None and pipeline.classes_by_code(fitted, rows, known) is None:
         message = (
             f"sklearn_preprocess: {fitted.encoders[0]!r} {label_check.not_distinguished(known)}"
         )

@@ -16,8 +16,7 @@ from aiqc_core.orm.tables.dataset import Dataset
 from aiqc_core.orm.tables.selection import DatasetColumns
 from aiqc_core.stages.ingest.content import TABULAR
 from aiqc_core.stages.ingest.selection import checked_columns
-from aiqc_core.stages.preprocess import classes as class_order
-from aiqc_core.stages.preprocess import encode
+from aiqc_core.stages.preprocess import encode, pipeline
 from aiqc_core.stages.preprocess.samples import trial_rows
 
 if TYPE_CHECKING:
@@ -110,9 +109,9 @@ class Label(DatasetColumns, BaseModel):
         """
         known, step = self.classes(), self.step()
         if known is None or step is None:
-            return class_order.by_code(None, pd.DataFrame(), known)
+            return pipeline.classes_by_code(None, pd.DataFrame(), known)
         frame = trial_rows(self.to_df(), self.columns, self.fills())
-        return class_order.by_code(encode.fit(frame, step.encoder), frame, known)
+        return pipeline.classes_by_code(encode.fit(frame, step.encoder), frame, known)
 
     @property
     def fitted_labelcoder(self) -> object:

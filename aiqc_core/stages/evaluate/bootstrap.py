@@ -13,7 +13,7 @@ from aiqc_core import counts
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from aiqc_core.stages.evaluate.weighted import Metrics
+    from aiqc_core.stages.evaluate.metrics import Scorer
     from aiqc_core.stages.preprocess.values import Array, Floats, Ints
 
 NAN = math.nan
@@ -79,7 +79,7 @@ def runs(samples: int, overlap: int = 1) -> Units:
 
 
 def intervals(
-    score: Metrics,
+    score: Scorer,
     samples: int,
     values: Mapping[str, float],
     *,
@@ -136,7 +136,7 @@ def _reason(
 
 
 def _drawn(
-    score: Metrics, samples: int, units: Units, resamples: int, seed: int
+    score: Scorer, samples: int, units: Units, resamples: int, seed: int
 ) -> dict[str, Floats]:
     """Return each metric of each resample, computed in blocks to bound the memory."""
     generator = np.random.default_rng(seed)

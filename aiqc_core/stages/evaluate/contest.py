@@ -14,7 +14,7 @@ from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 from aiqc_core.stages.evaluate.ranking import lower_is_better, metric_name
 
 if TYPE_CHECKING:
-    from aiqc_core.stages.evaluate.weighted import Metrics
+    from aiqc_core.stages.evaluate.metrics import Scorer
 
 LEAST_SAMPLES = 10  # of fewer, an interval says nothing
 
@@ -71,8 +71,8 @@ class Contest:
 
 
 def contest(
-    champion: Metrics,
-    challenger: Metrics,
+    champion: Scorer,
+    challenger: Scorer,
     samples: int,
     metric: str,
     *,

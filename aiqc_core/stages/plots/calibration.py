@@ -10,7 +10,7 @@ LEAST_PIXELS, MOST_PIXELS = 6, 22
 
 
 def data(plot_data: theme.BySplit) -> list[dict[str, Any]]:
-    """Return `split` and what `evaluate.calibration.calibration` returned, for two classes."""
+    """Return `split` and what `evaluate.curves.calibration` returned, for two classes."""
     return [
         {"split": split} | dict(of_split["calibration"])
         for split, of_split in plot_data.items()

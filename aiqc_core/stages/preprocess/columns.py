@@ -47,11 +47,8 @@ def select(
     ['b']
     """
     free = {name: dtype for name, dtype in available.items() if name not in taken}
-    by_dtype = [] if dtypes is None else _by_dtype(available, free, dtypes)
-    by_name = [] if columns is None else _by_name(available, free, columns, by_dtype)
-    named = {*by_dtype, *by_name}
-    everything = dtypes is None and columns is None
-    matching = [name for name in free if everything or (name in named) == include]
+    named = _named(available, free, dtypes, columns)
+    matching = [name for name in free if named is None or (name in named) == include]
     if not matching:
         gone = [name for name in available if name in taken]
         raise SelectionError(
@@ -64,22 +61,10 @@ def select(
 
 def dtype_names(dtypes: Sequence[Any] | str | type | None) -> list[str] | None:
     """Return the names of dtypes, given as names or as types; None for no filter."""
-    if dtypes is None:
+    names = listed(dtypes)
+    if names is None:
         return None
-    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in listed(dtypes) or []]
-
-
-def _by_dtype(
-    available: Mapping[str, str], free: Mapping[str, str], dtypes: Sequence[str] | str
-) -> list[str]:
-    wanted = dtype_names(dtypes)
-    if not wanted or repeated(wanted):
-        raise SelectionError(f"dtypes: {wanted}; name at least one, and each once.")
-    unknown = [dtype for dtype in wanted if dtype not in available.values()]
-    if unknown:
-        there = list(dict.fromkeys(available.values()))
-        raise SelectionError(f"dtypes: no column is of {unknown}; there are {there}.")
-    return [name for name, dtype in free.items() if dtype in wanted]
+    return [n if isinstance(n, str) else dtype_written(n) or repr(n) for n in names]
 
 
 def dtype_written(dtype: Any) -> str | None:
@@ -90,17 +75,25 @@ def dtype_written(dtype: Any) -> str | None:
         return None
 
 
-def _by_name(
+def _named(
     available: Mapping[str, str],
     free: Mapping[str, str],
-    columns: Sequence[str] | str,
-    by_dtype: list[str],
-) -> list[str]:
+    dtypes: Sequence[str] | str | None,
+    columns: Sequence[str] | str | None,
+) -> set[str] | None:
+    """Return the free columns that a filter names; None where there is no filter."""
+    wanted = dtype_names(dtypes)
+    if wanted is not None and (not wanted or repeated(wanted)):
+        raise SelectionError(f"dtypes: {wanted}; name at least one, and each once.")
+    if unknown := [dtype for dtype in wanted or [] if dtype not in available.values()]:
+        there = list(dict.fromkeys(available.values()))
+        raise SelectionError(f"dtypes: no column is of {unknown}; there are {there}.")
+    by_dtype = {name for name, dtype in free.items() if dtype in (wanted or [])}
+    if columns is None:
+        return None if wanted is None else by_dtype
     names = checked_columns("columns", columns, list(available))
-    again = [name for name in names if name not in free]
-    if again:
+    if again := [name for name in names if name not in free]:
         raise SelectionError(f"columns: an earlier coder took {again}; a column is encoded once.")
-    doubled = [name for name in names if name in by_dtype]
-    if doubled:
+    if doubled := [name for name in names if name in by_dtype]:
         raise SelectionError(f"columns: {doubled} are matched by dtypes already; name them once.")
-    return names
+    return {*by_dtype, *names}

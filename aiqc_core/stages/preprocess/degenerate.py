@@ -36,7 +36,14 @@ def settle(encoder: Any, columns: Sequence[str], values: Array) -> None:
     if is_a(encoder, "KBinsDiscretizer"):
         _settle_bins(encoder, columns, rows)
         return
-    _warn_many(encoder, columns)
+    if is_a(encoder, *ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
+        for name, known in zip(columns, known_categories(encoder) or [], strict=True):
+            if len(known) > MANY:
+                warnings.warn(
+                    f"column {name!r} has {len(known)} categories, each of which {encoder!r} "
+                    "makes a column. Leave it a number if it measures; else merge rare ones.",
+                    stacklevel=5,
+                )
     if len(rows) > 1 and not is_categorical(encoder) and rows.dtype.kind in "iuf":
         # Most columns vary within the first rows already.
         likely = np.flatnonzero((rows[:HEAD_ROWS] == rows[0]).all(axis=0)).tolist()
@@ -47,17 +54,6 @@ def settle(encoder: Any, columns: Sequence[str], values: Array) -> None:
                 "encoded they teach nothing. Leave them out with exclude_columns.",
                 stacklevel=5,
             )
-
-
-def _warn_many(encoder: Any, columns: Sequence[str]) -> None:
-    if is_a(encoder, *ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
-        for name, known in zip(columns, known_categories(encoder) or [], strict=True):
-            if len(known) > MANY:
-                warnings.warn(
-                    f"column {name!r} has {len(known)} categories, each of which {encoder!r} "
-                    "makes a column. Leave it a number if it measures; else merge rare ones.",
-                    stacklevel=6,
-                )
 
 
 def _settle_bins(encoder: Any, columns: Sequence[str], rows: Array) -> None:

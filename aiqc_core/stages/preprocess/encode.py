@@ -21,6 +21,7 @@ from aiqc_core.stages.preprocess.encoders import (
     SINGLE_COLUMN,
     TARGET_ENCODERS,
     checked,
+    code_counts,
     has_inverse,
     is_a,
     is_categorical,
@@ -36,13 +37,13 @@ from aiqc_core.stages.preprocess.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from aiqc_core.stages.preprocess.values import Array
 
+
 __all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", "is_categorical"]
 
-NOT_FINITE = {MISSING: "NaN", INFINITE: "infinity"}  # as scikit-learn calls them
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
 TABLE_AXES = 2
 
@@ -148,8 +149,35 @@ def invert(fitted: FittedEncoder, values: Array) -> pd.DataFrame:
             f"{frames.place(error)}."
         ) from error
     frame = pd.DataFrame(np.hstack(parts), columns=list(fitted.columns)).infer_objects()
-    _warn_undefined(fitted, values, frame)
+    sound = np.isfinite(values.astype(float)).all(axis=1)
+    for name, column in frame.items():
+        is_float = types.is_float_dtype(column.dtype)
+        undefined = int((~np.isfinite(column.to_numpy()) & sound).sum()) if is_float else 0
+        if undefined:
+            warnings.warn(
+                f"column {name!r}: {undefined} of {len(frame)} values lie where the inverse "
+                f"of {fitted.encoders[0]!r} is not defined; they are decoded to NaN or inf. "
+                "Use StandardScaler() or MinMaxScaler() to decode any value.",
+                stacklevel=2,
+            )
     return frame
+
+
+def nearest_codes(steps: Sequence[FittedEncoder], values: Array) -> Array:
+    """Return a copy of encoded rows with each ordinal code set to the nearest known one.
+
+    A model may give 1.9 for 2, or 3.1 where 2 is the last code. The inverses of scikit-learn cut
+    the first to 1 and raise for the second. Columns beyond those of `steps` stay as they are.
+    """
+    rounded = np.array(values)
+    start = 0
+    for step in steps:
+        for encoder, width in zip(step.encoders, step.widths, strict=True):
+            if (counts := code_counts(encoder)) is not None:
+                block = rounded[:, start : start + width]
+                np.clip(np.rint(block), 0, np.asarray(counts) - 1, out=block)
+            start += width
+    return rounded
 
 
 def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
@@ -168,26 +196,18 @@ def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
     arrays = [v for v in learned if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
     if any(np.isinf(array).any() for array in arrays):
         raise OverflowError("what it learns overflows to infinity")
-    names, groups = _named(draft, widths)
-    named = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
-    for fitted, inputs, part in zip(encoders, named, parts, strict=True):
-        degenerate.settle(fitted, inputs, part)
-    return FittedEncoder(
-        draft.encoders, dimension, columns, tuple(naming.unique(names)), widths, tuple(groups)
-    )
-
-
-def _named(
-    draft: FittedEncoder, widths: tuple[int, ...]
-) -> tuple[list[str], list[tuple[int, ...]]]:
-    if draft.dimension == MULTI_COLUMN:
-        return naming.of_columns(draft.columns, draft.encoders[0], widths[0])
+    inputs = [columns] if dimension == MULTI_COLUMN else [(name,) for name in columns]
     names: list[str] = []
     groups: list[tuple[int, ...]] = []
-    for column, encoder, width in zip(draft.columns, draft.encoders, widths, strict=True):
-        groups.append(tuple(range(len(names), len(names) + width)))
-        names += naming.of_column(column, encoder, width)
-    return names, groups
+    for fitted, own, part, width in zip(encoders, inputs, parts, widths, strict=True):
+        degenerate.settle(fitted, own, part)
+        if dimension == MULTI_COLUMN:
+            names, groups = naming.of_columns(columns, fitted, width)
+        else:
+            groups.append(tuple(range(len(names), len(names) + width)))
+            names += naming.of_column(own[0], fitted, width)
+    output = tuple(naming.unique(names))
+    return FittedEncoder(draft.encoders, dimension, columns, output, widths, tuple(groups))
 
 
 def _blocks(fitted: FittedEncoder, rows: pd.DataFrame) -> Iterator[Array]:
@@ -219,26 +239,11 @@ def _inverted(encoder: Any, part: Array, dimension: str) -> Array:
     return np.asarray(encoder.inverse_transform(codes)).reshape(len(part), -1)
 
 
-def _warn_undefined(fitted: FittedEncoder, values: Array, frame: pd.DataFrame) -> None:
-    sound = np.isfinite(values.astype(float)).all(axis=1)
-    for name, column in frame.items():
-        if types.is_float_dtype(column.dtype):
-            undefined = int((~np.isfinite(column.to_numpy()) & sound).sum())
-            if undefined:
-                warnings.warn(
-                    f"column {name!r}: {undefined} of {len(frame)} values lie where the inverse "
-                    f"of {fitted.encoders[0]!r} is not defined; they are decoded to NaN or inf. "
-                    "Use StandardScaler() or MinMaxScaler() to decode any value.",
-                    stacklevel=3,
-                )
-
-
 def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str]) -> None:
     """Refuse missing or infinite values by column, where an encoder names them as its reason."""
     reason = " ".join(reasons)
-    refused = [kind for kind, sign in NOT_FINITE.items() if sign in reason]
-    if "NaN" in reason:  # what takes no NaN takes no infinite value either
-        refused = list(NOT_FINITE)
+    # What takes no NaN takes no infinite value either.
+    refused = [MISSING, INFINITE] if "NaN" in reason else [INFINITE] * ("infinity" in reason)
     found = not_finite(rows) if refused else {}
     called = {MISSING: f"{MISSING} (NaN)", INFINITE: INFINITE}
     refuse_not_finite(repr(encoder), [(called[kind], found[kind]) for kind in refused])

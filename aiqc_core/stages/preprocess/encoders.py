@@ -152,6 +152,14 @@ def known_categories(fitted: Any) -> list[Array] | None:
     return list(fitted.categories_) if is_a(fitted, *COLUMN_CATEGORIES) else None
 
 
+def code_counts(fitted: Any) -> list[int] | None:
+    """Return how many codes each output column has; None where they are no ordinal codes."""
+    if is_a(fitted, "OrdinalEncoder", "LabelEncoder"):
+        return [len(categories) for categories in known_categories(fitted) or []]
+    is_ordinal = is_a(fitted, "KBinsDiscretizer") and fitted.encode == "ordinal"
+    return fitted.n_bins_.tolist() if is_ordinal else None
+
+
 def _dense(encoder: Any) -> Any:
     from sklearn.base import clone
 

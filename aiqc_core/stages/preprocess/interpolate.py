@@ -6,30 +6,130 @@ not go through the known points. `linear` goes through them.
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
+from collections.abc import Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pandas as pd
 
 from aiqc_core.errors import PreprocessError
 from aiqc_core.stages.preprocess.columns import Selection, select
-from aiqc_core.stages.preprocess.interpolate_kwargs import DEFAULTS, checked_kwargs, least_points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 
     from aiqc_core.stages.preprocess.values import Array, Floats, Ints
-
-__all__ = ["DEFAULTS", "checked_kwargs", "fill_splits", "fill_tables", "matching"]
 
 logger = logging.getLogger(__name__)
 
 FLOATING = ("float16", "float32", "float64", "Float32", "Float64")
 UNSETTLED = "There is an approximation"  # the end of FITPACK's warning of a smoothing spline
 TABLE_DIMENSIONS = 3  # samples, rows, columns
+DEFAULTS: Final[dict[str, Any]] = {
+    "method": "spline",
+    "limit_direction": "both",
+    "limit_area": None,
+    "axis": 0,
+    "order": 1,
+}
+COMMON = ("method", "limit_direction", "limit_area", "limit", "axis", "order")
+ORDERED = ("spline", "polynomial")
+TRIAL_POINTS = 16
+# How many known points a method needs, and its options beside the common ones, for scipy. Options
+# are left out that depend on the data (weights, bounds), are no JSON, or fill with derivatives.
+METHODS: Final[dict[str, tuple[int, tuple[str, ...]]]] = {
+    "linear": (1, ()),
+    "index": (1, ()),
+    "values": (1, ()),
+    "nearest": (2, ("fill_value",)),
+    "zero": (2, ("fill_value",)),
+    "slinear": (2, ("fill_value",)),
+    "quadratic": (3, ("fill_value",)),
+    "cubic": (4, ("fill_value",)),
+    "polynomial": (1, ("fill_value",)),  # and `order` more; spline too
+    "spline": (1, ("s", "ext")),
+    "barycentric": (2, ()),
+    "krogh": (1, ()),
+    "from_derivatives": (2, ("extrapolate",)),
+    "piecewise_polynomial": (2, ("extrapolate",)),
+    "pchip": (2, ()),
+    "akima": (2, ()),
+    "cubicspline": (2, ("bc_type", "extrapolate")),
+}
+
+
+def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
+    """Return arguments for `DataFrame.interpolate`, or the defaults when there are none.
+
+    What is absent is not from `DEFAULTS`, but the default of pandas: `linear`, forward.
+
+    Raises:
+        PreprocessError: an unknown method or argument, another axis than 0, a value that JSON
+            would change or that pandas refuses.
+    """
+    if interpolate_kwargs is None:
+        return dict(DEFAULTS)
+    if not isinstance(interpolate_kwargs, Mapping):
+        raise PreprocessError(f"interpolate_kwargs: {interpolate_kwargs!r}; give a dict or None.")
+    kwargs = dict(interpolate_kwargs)
+    method = kwargs.get("method", "linear")
+    if not isinstance(method, str) or method not in METHODS:
+        raise PreprocessError(
+            f"interpolate_kwargs: method={method!r}; it is one of {list(METHODS)}. Rows lie at "
+            "their positions: 'time' and filling by the last value do not apply."
+        )
+    allowed = (*COMMON, *METHODS[method][1])
+    unknown = [name for name in kwargs if name not in allowed]
+    if unknown:
+        raise PreprocessError(
+            f"interpolate_kwargs: {unknown}; method {method!r} takes {list(allowed)}."
+        )
+    if kwargs.get("axis", 0) not in {0, "index"}:
+        raise PreprocessError(
+            f"interpolate_kwargs: axis={kwargs['axis']!r}; it is 0: a column is filled along "
+            "its rows, never across columns."
+        )
+    order = kwargs.get("order")
+    if method in ORDERED and (type(order) is not int or order < 1):
+        raise PreprocessError(
+            f"interpolate_kwargs: order={order!r}; method {method!r} needs a whole number of at "
+            "least 1, for example order=1."
+        )
+    try:
+        is_stored = json.loads(json.dumps(kwargs, allow_nan=False)) == kwargs
+    except (TypeError, ValueError):
+        is_stored = False
+    if not is_stored:
+        raise PreprocessError(
+            f"interpolate_kwargs: {kwargs}; values are stored as JSON, which keeps text, finite "
+            "numbers, True, False, None and lists of them."
+        )
+    _try_out(kwargs)
+    return kwargs
+
+
+def least_points(kwargs: Mapping[str, Any]) -> int:
+    """Return how many known points the method of checked arguments needs."""
+    method = kwargs.get("method", "linear")
+    return METHODS[method][0] + (kwargs["order"] if method in ORDERED else 0)
+
+
+def _try_out(kwargs: dict[str, Any]) -> None:
+    """Let pandas check the values on a curve that ends where it began, as 'periodic' needs."""
+    curve = np.sin(np.linspace(0, 2 * np.pi, TRIAL_POINTS))
+    curve[[0, -1]] = 0
+    curve[TRIAL_POINTS // 2] = np.nan
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            pd.DataFrame({"curve": curve}).interpolate(**kwargs)
+    except Exception as error:
+        raise PreprocessError(
+            f"interpolate_kwargs: {kwargs}; DataFrame.interpolate refuses it: {error}"
+        ) from error
 
 
 def matching(
@@ -96,12 +196,19 @@ def fill_splits(
     ([4.0, 1.0, 0.0], [9.0, 6.5])
     """
     _refuse_other_dtypes({name: str(frame[name].dtype) for name in columns})
-    rows = {split: _positions(split, given, len(frame)) for split, given in splits.items()}
+    rows: dict[str, Ints] = {}
+    for split, positions in splits.items():
+        rows[split] = np.asarray(positions, dtype=np.int64)
+        outside = rows[split][(rows[split] < 0) | (rows[split] >= len(frame))]
+        if outside.size:
+            raise PreprocessError(
+                f"splits: {split!r} has position {outside[0]}; there are {len(frame)} rows, "
+                "from 0."
+            )
     pieces = {split: frame.iloc[taken].reset_index(drop=True) for split, taken in rows.items()}
-    fill = _each_separately if process_separately else _all_at_once
     for name in columns:
         values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        for split, whole in fill(name, values, rows, kwargs):
+        for split, whole in _filled(name, values, rows, kwargs, separately=process_separately):
             filled = whole[rows[split]]
             _refuse_left(name, filled, kwargs, lambda _, split=split: f"split {split!r}")
             pieces[split][name] = pd.Series(filled).astype(frame[name].dtype)
@@ -148,10 +255,19 @@ def fill_tables(
     return result
 
 
-def _each_separately(
-    name: str, values: Floats, rows: Mapping[str, Ints], kwargs: Mapping[str, Any]
+def _filled(
+    name: str,
+    values: Floats,
+    rows: Mapping[str, Ints],
+    kwargs: Mapping[str, Any],
+    *,
+    separately: bool,
 ) -> Iterator[tuple[str, Floats]]:
     """Yield the whole column for each split, with the rows of this split filled."""
+    if not separately:
+        filled = _fill_rows(name, values, np.arange(len(values)), kwargs, "all rows")
+        yield from ((split, filled) for split in rows)
+        return
     first, *others = rows
     train = np.unique(rows[first])
     taught = _fill_rows(name, values, train, kwargs, f"split {first!r}")
@@ -160,13 +276,6 @@ def _each_separately(
         both = np.union1d(train, rows[split])
         place = f"split {split!r}, train rows beside it"
         yield split, _fill_rows(name, taught, both, kwargs, place)
-
-
-def _all_at_once(
-    name: str, values: Floats, rows: Mapping[str, Ints], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[str, Floats]]:
-    filled = _fill_rows(name, values, np.arange(len(values)), kwargs, "all rows")
-    yield from ((split, filled) for split in rows)
 
 
 def _fill_rows(
@@ -244,16 +353,6 @@ def _refuse_left(
             f"{dict(kwargs)}. Fill both ends with limit_direction='both', lift limit and "
             "limit_area, or use 'linear' or 'spline', which go past the known points."
         )
-
-
-def _positions(split: str, given: Sequence[int] | Ints, count: int) -> Ints:
-    positions = np.asarray(given, dtype=np.int64)
-    outside = positions[(positions < 0) | (positions >= count)]
-    if outside.size:
-        raise PreprocessError(
-            f"splits: {split!r} has position {outside[0]}; there are {count} rows, from 0."
-        )
-    return positions
 
 
 def _refuse_other_dtypes(dtypes: Mapping[str, str]) -> None:

@@ -81,14 +81,15 @@ class NewSamples:
         windows, rows = self.prepared.recipe.windows, self.prepared.rows[split]
         needed = chosen if windows is None else windows.rows(chosen, shifted=shifted)
         order = np.argsort(rows, kind="stable")
-        places = order[np.searchsorted(rows, needed, sorter=order)]
-        part = replace(
-            self.prepared,
-            splits={split: chosen},
-            rows={split: needed},
-            filled={split: _at(self.prepared.filled[split], places)},
+        places: Any = order[np.searchsorted(rows, needed, sorter=order)]
+        if len(places) and (np.diff(places) == 1).all():  # a view of consecutive ones
+            places = slice(int(places[0]), int(places[-1]) + 1)
+        filled = self.prepared.filled[split]
+        part = (filled.iloc if isinstance(filled, pd.DataFrame) else filled)[places]
+        chosen_alone = replace(
+            self.prepared, splits={split: chosen}, rows={split: needed}, filled={split: part}
         )
-        return part.samples(split, shifted=shifted)
+        return chosen_alone.samples(split, shifted=shifted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,11 +232,3 @@ def _fillable(values: Any, recipe: FeatureRecipe) -> Any:
     names = [name for fill in recipe.fills for name in fill.columns]
     whole = [name for name in names if not types.is_float_dtype(values[name].dtype)]
     return values.astype(dict.fromkeys(whole, "float64")) if whole else values
-
-
-def _at(values: Any, places: Ints) -> Any:
-    """Return rows by position; a view where positions are consecutive."""
-    taken = values.iloc if isinstance(values, pd.DataFrame) else values
-    if len(places) and (np.diff(places) == 1).all():
-        return taken[int(places[0]) : int(places[-1]) + 1]
-    return taken[places]

@@ -10,8 +10,8 @@ import pandas as pd
 
 from aiqc_core.errors import PreprocessError
 from aiqc_core.stages.ingest.selection import SHOWN, checked_columns
-from aiqc_core.stages.preprocess import classes as class_order
 from aiqc_core.stages.preprocess import encode, naming
+from aiqc_core.stages.preprocess.encoders import known_categories
 from aiqc_core.stages.preprocess.values import LARGEST, not_finite, refuse_not_finite, table
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def fit_label(
         )
     encoder = None if step is None else _fit_step(frame, step, train)
     named = None if classes is None else tuple(classes)
-    ordered = class_order.by_code(encoder, frame, named)
+    ordered = classes_by_code(encoder, frame, named)
     return FittedLabel(tuple(frame.columns), encoder, ordered or named)
 
 
@@ -168,11 +168,10 @@ def apply_label(fitted: FittedLabel, frame: pd.DataFrame) -> Array:
     """Return a label's rows as numbers, `(samples, width)`; errors as `apply_feature`."""
     rows = frame.loc[:, checked_columns("columns", list(fitted.columns), list(frame.columns))]
     _refuse_missing_label(rows)
-    encoder = fitted.encoder
-    if encoder is None:
-        whole = FittedFeature(fitted.columns, (), fitted.columns, fitted.columns)
-    else:
-        whole = FittedFeature(fitted.columns, (encoder,), (), encoder.output_columns)
+    columns, encoder = fitted.columns, fitted.encoder
+    whole = FittedFeature(columns, (), columns, columns)
+    if encoder is not None:
+        whole = FittedFeature(columns, (encoder,), (), encoder.output_columns)
     return apply_feature(whole, rows)
 
 
@@ -225,3 +224,54 @@ def _not_finite(
             sound = ~np.hstack(list(before.values())).any(axis=1)
             made = f"NaN or infinity that {step.encoders[0]!r} makes of other values"
             yield made, left.iloc[np.flatnonzero(invalid)[sound]]
+
+
+def classes_by_code(
+    encoder: FittedEncoder | None, frame: pd.DataFrame, classes: Sequence[Any] | None
+) -> tuple[Any, ...] | None:
+    """Return the classes of a label in the order of their codes.
+
+    Each class is encoded, so that any encoder gives the true order, as
+    `OrdinalEncoder(categories=…)` does, with the classes that only it knows. Without an encoder
+    the order is that of `classes`: sorted, or one-hot columns; None for a continuous label.
+    `frame` holds all classes.
+
+    It is None, too, where codes are neither `0…k-1` in one column nor one-hot in k columns, a
+    code stands for several classes, or a class has no code.
+    """
+    if encoder is None or classes is None:
+        return None if classes is None else tuple(classes)
+    rows, names = _one_of_each(encoder, frame, classes)
+    try:
+        encoded = np.asarray(encode.apply(encoder, rows))
+    except PreprocessError:  # a class that the encoder does not know
+        return None
+    codes = encoded.ravel()
+    if encoded.shape[1] > 1:
+        is_hot = np.isin(encoded, (0, 1)).all(axis=1) & (encoded.sum(axis=1) == 1)
+        if not is_hot.all() or encoded.shape[1] != len(encoded):
+            return None
+        codes = encoded.argmax(axis=1)
+    if not np.array_equal(np.sort(codes), np.arange(len(names))):
+        return None
+    return tuple(names[place] for place in np.argsort(codes))
+
+
+def _one_of_each(
+    encoder: FittedEncoder, frame: pd.DataFrame, classes: Sequence[Any]
+) -> tuple[pd.DataFrame, list[Any]]:
+    """Return a row for each class, and the classes in the order of these rows."""
+    if len(frame.columns) > 1:
+        hot = pd.DataFrame(np.eye(len(frame.columns)), columns=frame.columns)
+        return hot.astype(dict(frame.dtypes)), list(classes)
+    distinct = frame.dropna().drop_duplicates()
+    known = known_categories(encoder.encoders[0])
+    if known is None or len(known) != 1:
+        return distinct, distinct.iloc[:, 0].tolist()
+    missed = distinct[~distinct.iloc[:, 0].isin(list(known[0]))]
+    rows = pd.DataFrame({frame.columns[0]: known[0]})
+    names = known[0].tolist()
+    if len(missed):  # the encoder says what it makes of them
+        names += missed.iloc[:, 0].tolist()
+        rows = pd.DataFrame({frame.columns[0]: pd.Series(names, dtype=object)})
+    return rows, names

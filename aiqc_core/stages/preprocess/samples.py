@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from aiqc_core.stages.preprocess import interpolate, pipeline, reshape
-from aiqc_core.stages.preprocess.nearest import nearest_codes
+from aiqc_core.stages.preprocess import encode, interpolate, pipeline, reshape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +52,9 @@ class Prepared:
 
     def samples(self, split: str, *, shifted: bool = False) -> Array:
         """Return the samples of a split, numeric; `shifted` windows are targets of a forecast."""
-        encoded = _encoded(self.fitted, self.filled[split])
+        part = self.filled[split]
+        encoded = pipeline.apply_feature(self.fitted, as_rows(part, self.fitted.columns))
+        encoded = encoded.reshape(*part.shape[:-1], encoded.shape[-1])
         windows = self.recipe.windows
         if windows is not None:
             starts = windows.start(0, shifted=shifted) + self.splits[split] * windows.size_shift
@@ -82,7 +83,7 @@ class Target:
         finite = np.isfinite(rows).all(axis=1)
         back = np.full((len(rows), len(self.fitted.columns)), np.nan)
         if finite.any():
-            meant = nearest_codes(self.fitted.encoders, rows[finite])
+            meant = encode.nearest_codes(self.fitted.encoders, rows[finite])
             found = pipeline.invert_feature(self.fitted, meant)
             back = back if found.dtype.kind in "biuf" else back.astype(object)
             back[finite] = found
@@ -111,8 +112,9 @@ def prepare(values: Any, recipe: FeatureRecipe, splits: Splits) -> Prepared:
     elif isinstance(whole, pd.DataFrame):
         whole = with_filled(whole, rows, filled) if recipe.fills else whole
         train = rows[first]
-    else:
-        train = _flat_positions(rows[first], whole.shape)
+    else:  # each sample has as many rows as its inner axes, flattened, hold
+        inner = int(np.prod(whole.shape[1:-1]))
+        train = (rows[first][:, None] * inner + np.arange(inner)).ravel()
     fitted = pipeline.fit_feature(as_rows(whole, recipe.plan.columns), recipe.plan, train)
     return Prepared(fitted, recipe, dict(splits), rows, filled)
 
@@ -198,19 +200,8 @@ def _filled_tables(array: Array, recipe: FeatureRecipe) -> Array:
     return array
 
 
-def _encoded(fitted: pipeline.FittedFeature, part: Any) -> Array:
-    rows = pipeline.apply_feature(fitted, as_rows(part, fitted.columns))
-    return rows.reshape(*part.shape[:-1], rows.shape[-1])
-
-
 def as_rows(values: Any, columns: Sequence[str]) -> pd.DataFrame:
     """Return a DataFrame, or an array `(…, columns)`, as rows of these columns."""
     if isinstance(values, pd.DataFrame):
         return values
     return pd.DataFrame(values.reshape(-1, values.shape[-1]), columns=list(columns), copy=False)
-
-
-def _flat_positions(positions: Ints, shape: tuple[int, ...]) -> Ints:
-    """Return the positions of samples' rows when all axes but the last are flattened."""
-    inner = int(np.prod(shape[1:-1]))
-    return (positions[:, None] * inner + np.arange(inner)).ravel()

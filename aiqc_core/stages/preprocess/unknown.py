@@ -28,14 +28,8 @@ def found(
     """Say which values encoders pass over: as no category, as an unknown or a rare one.
 
     Values that an encoder refuses do not count, nor numbers beyond the bins or the range of a fit.
-
-    Args:
-        encoders: as fitted.
-        rows: what they are to encode, `(samples × …, columns)`.
-        filled: columns with blanks that are filled before that.
-
-    Returns:
-        For each column how many values, of how many, and some of them; None where there are none.
+    `rows`, `(samples × …, columns)`, are to be encoded, the blanks of the columns `filled` filled
+    before. The text has for each column how many values, of how many, and some of them.
 
     >>> from sklearn import preprocessing
     >>> from aiqc_core.stages.preprocess import encode

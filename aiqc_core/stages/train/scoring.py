@@ -10,7 +10,7 @@ import numpy as np
 
 from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import TrainingError
-from aiqc_core.stages.evaluate import curves, decode, metrics, units
+from aiqc_core.stages.evaluate import curves, decode, metrics
 from aiqc_core.stages.preprocess.samples import Target
 from aiqc_core.stages.train import outputs as meaning
 from aiqc_core.stages.train.backends.arrays import as_array
@@ -81,8 +81,8 @@ def unscored(
 ) -> SplitScores:
     """Return the predictions of unlabelled samples; arguments and errors as `score`."""
     if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target):
-        predicted = units.decoded(label, _shaped(raw[0], (len(raw[0]), *label_shape)))
-        unknown = units.unknown(predicted)
+        predicted = decode.to_units(label, _shaped(raw[0], (len(raw[0]), *label_shape)))
+        unknown = decode.count_not_finite(predicted)
         note = f"{unknown} of {predicted.size} values are not finite"
         notes = {"predictions": note} if unknown else {}
         return SplitScores(_shown(predicted), None, {}, notes, None)
@@ -170,9 +170,9 @@ def _regression(
     predicted = _shaped(raw[0], truth.shape)
     scores = metrics.regression(truth, predicted)
     values, notes, decoded = dict(scores.values), dict(scores.notes), predicted
-    if units.is_encoded(label):
-        decoded, original = units.decoded(label, predicted), units.decoded(label, truth)
-        original, numbers = units.numeric(original, decoded)
+    if decode.is_encoded(label):
+        decoded, original = decode.to_units(label, predicted), decode.to_units(label, truth)
+        original, numbers = decode.numeric(original, decoded)
         if original.size:
             in_units = metrics.regression(original, numbers)
             values |= {f"{name}_decoded": value for name, value in in_units.values.items()}

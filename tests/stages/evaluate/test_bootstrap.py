@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.stages.evaluate import bootstrap, metrics, weighted
+from aiqc_core.stages.evaluate import bootstrap, metrics
 from aiqc_core.stages.evaluate.bootstrap import Units, grouped, intervals, runs
 
 
@@ -29,7 +29,7 @@ def accuracy_of(right: int, samples: int) -> Any:
     """Return the scores of a classification with so many right answers."""
     truth = np.arange(samples) % 2
     predicted = np.where(np.arange(samples) < right, truth, 1 - truth)
-    return weighted.classification(truth, predicted, None, 2, binary=True)
+    return metrics.classification_scorer(truth, predicted, None, 2, binary=True)
 
 
 @pytest.mark.parametrize(("right", "level"), [(80, 0.95), (50, 0.9), (97, 0.5)])
@@ -47,7 +47,7 @@ def test_of_an_accuracy_it_runs_between_quantiles_of_the_binomial(
 
 def test_of_a_mean_error_it_is_what_scipy_draws() -> None:
     errors = np.random.default_rng(3).gamma(2.0, size=60)
-    score = weighted.regression(np.zeros(60), errors)
+    score = metrics.regression_scorer(np.zeros(60), errors)
     interval = found(score, 60, {"mae": float(errors.mean())}, resamples=9999)["mae"]
     draws: Any = stats.bootstrap(
         (errors,), np.mean, method="percentile", n_resamples=9999,
@@ -63,7 +63,7 @@ def test_it_holds_the_truth_as_often_as_its_level_says() -> None:
     held = 0
     for index in range(200):
         errors = generator.normal(5.0, 1.0, 50)
-        score = weighted.regression(np.zeros(50), errors)
+        score = metrics.regression_scorer(np.zeros(50), errors)
         values = {"mae": float(errors.mean())}
         interval = found(score, 50, values, level=0.9, resamples=400, seed=index)["mae"]
         held += interval.low <= 5.0 <= interval.high
@@ -78,7 +78,7 @@ def test_groups_are_drawn_whole_and_widen_the_interval() -> None:
         (drawn[:, patients == p] == drawn[:, patients == p][:, :1]).all() for p in range(10)
     )
     assert (drawn.sum(axis=1) == 100).all()
-    score = weighted.regression(np.zeros(100), np.repeat(np.arange(10.0), 10))
+    score = metrics.regression_scorer(np.zeros(100), np.repeat(np.arange(10.0), 10))
     alone = found(score, 100, {"mae": 4.5})["mae"]
     together = found(score, 100, {"mae": 4.5}, units=grouped(patients, "patient"))["mae"]
     # The error of a mean grows by the square root of the rows in a group.
@@ -100,7 +100,7 @@ def test_runs_are_neighbours_that_wrap_around(samples: int, length: int) -> None
 
 def test_runs_of_a_slow_wave_widen_the_interval() -> None:
     errors = np.sin(np.arange(1000) / 50) + 2
-    score = weighted.regression(np.zeros(1000), errors)
+    score = metrics.regression_scorer(np.zeros(1000), errors)
     values = {"mae": float(errors.mean())}
     alone = found(score, 1000, values)["mae"]
     together = found(score, 1000, values, units=runs(1000, overlap=20))["mae"]
@@ -120,7 +120,7 @@ def test_resamples_without_a_class_are_left_out_and_counted() -> None:
     """One positive in ten is missing from (9/10)^10 = 35 % of the resamples."""
     truth = np.array([1] + [0] * 9)
     share = np.linspace(0.9, 0.1, 10)
-    score = weighted.classification(truth, truth, share, 2, binary=True)
+    score = metrics.classification_scorer(truth, truth, share, 2, binary=True)
     area = found(score, 10, {"roc_auc": 1.0})["roc_auc"]
     assert area.undefined / 1000 == pytest.approx(0.9**10, abs=0.05)
     assert area.resamples == 1000 - area.undefined
@@ -131,7 +131,7 @@ def test_resamples_without_a_class_are_left_out_and_counted() -> None:
 def test_what_has_no_interval_says_why() -> None:
     truth = np.arange(6.0)
     predicted = truth + np.array([1, 0, 1, 0, 1, 1])
-    score = weighted.regression(truth, predicted)
+    score = metrics.regression_scorer(truth, predicted)
     values = metrics.regression(truth, predicted).values
     odd = found(score, 6, values | {"loss": 0.3, "r2": 0.2, "mse": math.nan})
     for name, told in {
@@ -150,14 +150,14 @@ def test_what_has_no_interval_says_why() -> None:
 )
 def test_one_unit_alone_has_no_interval(samples: int, units: Units) -> None:
     """A resample of it is itself again, which would look like certainty."""
-    score = weighted.regression(np.zeros(samples), np.ones(samples))
+    score = metrics.regression_scorer(np.zeros(samples), np.ones(samples))
     interval = found(score, samples, {"mae": 1.0}, units=units)["mae"]
     assert math.isnan(interval.low)
     assert "nothing to draw from" in str(interval.note)
 
 
 def test_predictions_that_are_not_finite_have_no_interval() -> None:
-    score = weighted.regression(np.zeros(3), np.array([1.0, math.inf, math.nan]))
+    score = metrics.regression_scorer(np.zeros(3), np.array([1.0, math.inf, math.nan]))
     assert math.isnan(found(score, 3, {"mae": math.nan})["mae"].high)
 
 
@@ -165,7 +165,7 @@ def test_a_seed_gives_the_same_interval_however_memory_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     errors = np.random.default_rng(0).gamma(2.0, size=40)
-    score, values = weighted.regression(np.zeros(40), errors), {"mae": float(errors.mean())}
+    score, values = metrics.regression_scorer(np.zeros(40), errors), {"mae": float(errors.mean())}
     whole = found(score, 40, values)
     assert found(score, 40, values) == whole
     assert found(score, 40, values, seed=2) != whole

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.calibration import calibration_curve
 
-from aiqc_core.stages.evaluate.calibration import calibration, thresholds
-from aiqc_core.stages.evaluate.curves import plot_data
+from aiqc_core.stages.evaluate.curves import calibration, plot_data, thresholds
 from aiqc_core.stages.evaluate.metrics import classification
 
 PAIRS = st.lists(st.tuples(st.integers(0, 1), st.floats(0, 1)), min_size=1, max_size=15)

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, mean_squared_error
 
 from aiqc_core.errors import SelectionError
-from aiqc_core.stages.evaluate import weighted
+from aiqc_core.stages.evaluate import metrics
 from aiqc_core.stages.evaluate.contest import contest
 
 RNG = np.random.default_rng(1)
@@ -22,9 +22,9 @@ def said(right: float) -> np.ndarray:
     return np.where(wrong, 1 - TRUTH, TRUTH)
 
 
-def score(predicted: np.ndarray) -> weighted.Metrics:
+def score(predicted: np.ndarray) -> metrics.Scorer:
     """Return the scorer of binary answers."""
-    return weighted.classification(TRUTH, predicted, None, 2, binary=True)
+    return metrics.classification_scorer(TRUTH, predicted, None, 2, binary=True)
 
 
 def test_the_interval_is_that_of_a_written_loop_over_pairs() -> None:
@@ -61,7 +61,7 @@ def test_equal_models_have_no_gain_and_pass() -> None:
 def test_of_errors_less_is_better() -> None:
     truth = RNG.normal(size=(100, 1))
     near, far = truth + 0.1, truth + 1.0
-    scores = [weighted.regression(truth, p) for p in (far, near)]
+    scores = [metrics.regression_scorer(truth, p) for p in (far, near)]
     found = contest(scores[0], scores[1], 100, "mse")
     assert found.gain == pytest.approx(
         mean_squared_error(truth, far) - mean_squared_error(truth, near)
@@ -71,7 +71,7 @@ def test_of_errors_less_is_better() -> None:
 
 def test_too_few_samples_cannot_tell() -> None:
     truth = np.array([0, 1, 1])
-    few = weighted.classification(truth, truth, None, 2, binary=True)
+    few = metrics.classification_scorer(truth, truth, None, 2, binary=True)
     found = contest(few, few, 3, "accuracy")
     assert math.isnan(found.low)
     assert found.finding().verdict == "warning"

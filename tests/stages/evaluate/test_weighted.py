@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from aiqc_core.stages.evaluate import metrics, weighted
+from aiqc_core.stages.evaluate import metrics
 
 
 def repeated(weights: np.ndarray, *arrays: Any) -> list[Any]:
@@ -43,7 +43,7 @@ def test_of_classes_they_are_the_metrics_of_the_samples_written_out(
     tenths = st.lists(st.integers(0, 10), min_size=samples * count, max_size=samples * count)
     probabilities = np.array(data.draw(tenths)).reshape(samples, count) / 10
     given_ = probabilities[:, 1] if binary else probabilities
-    found = weighted.classification(truth, predicted, given_, count, binary=binary)(weights)
+    found = metrics.classification_scorer(truth, predicted, given_, count, binary=binary)(weights)
     for index, row in enumerate(weights):
         told, said, shares = repeated(row, truth, predicted, given_)
         expected = metrics.classification(told, said, shares, count, binary=binary).values
@@ -60,7 +60,7 @@ def test_of_numbers_they_are_the_metrics_of_the_samples_written_out(
     generator = np.random.default_rng(seed)
     truth: Any = generator.integers(0, 3, (weights.shape[1], columns)) + offset
     predicted = truth + generator.normal(size=truth.shape)
-    found = weighted.regression(truth, predicted)(weights)
+    found = metrics.regression_scorer(truth, predicted)(weights)
     for index, row in enumerate(weights):
         expected = metrics.regression(*repeated(row, truth, predicted)).values
         assert {name: values[index] for name, values in found.items()} == pytest.approx(
@@ -71,7 +71,7 @@ def test_of_numbers_they_are_the_metrics_of_the_samples_written_out(
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), min_size=2, max_size=30))
 def test_an_area_counts_the_pairs_that_are_in_order(pairs: list[tuple[bool, int]]) -> None:
     positive, score = np.array([p for p, _ in pairs]), np.array([s for _, s in pairs])
-    found = weighted.area(np.ones((1, len(pairs))), positive, score)[0]
+    found = metrics.area(np.ones((1, len(pairs))), positive, score)[0]
     if positive.all() or not positive.any():
         assert math.isnan(found)
         return

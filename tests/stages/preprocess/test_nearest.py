@@ -17,7 +17,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from aiqc_core.stages.preprocess.nearest import nearest_codes
+from aiqc_core.stages.preprocess.encode import nearest_codes
 from aiqc_core.stages.preprocess.pipeline import (
     EncoderStep,
     FeaturePlan,

@@ -20,7 +20,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from aiqc_core.stages.evaluate import rescoring
+from aiqc_core.stages.evaluate import metrics
 from aiqc_core.stages.preprocess import encode
 from aiqc_core.stages.preprocess.pipeline import FittedLabel
 from aiqc_core.stages.train import scoring
@@ -90,7 +90,7 @@ def test_classes_are_scored_as_scikit_learn_scores_the_labels_themselves(
               for t in range(count)]  # fmt: skip
     assert found.plot_data["confusion_matrix"] == matrix
     # What is recorded gives the same scores again.
-    again = rescoring.metrics_of(
+    again = metrics.record_scorer(
         "classification_binary" if binary else "classification_multi",
         label, encoded, found.predictions, found.probabilities,
     )(np.ones((1, len(truth))))  # fmt: skip
@@ -147,7 +147,7 @@ def test_numbers_are_scored_by_hand_in_both_units(
         undefined = math.isnan(expected["r2"])
         assert math.isnan(found.values["explained_variance" + suffix]) == undefined
         assert ("r2" + suffix in found.notes) == undefined
-    again = rescoring.metrics_of("regression", label, encoded, found.predictions, None)
+    again = metrics.record_scorer("regression", label, encoded, found.predictions, None)
     told = {name: float(values[0]) for name, values in again(np.ones((1, len(pairs)))).items()}
     assert told == pytest.approx(
         {n: v for n, v in found.values.items() if n != "loss"}, nan_ok=True, rel=1e-5, abs=1e-7
