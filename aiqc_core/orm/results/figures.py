@@ -15,12 +15,11 @@ from aiqc_core.stages.plots import (
     calibration,
     confidence,
     confusion_matrix,
+    curves,
     display,
     feature_importance,
     learning_curve,
     performance,
-    precision_recall,
-    roc_curve,
     theme,
     thresholds,
 )
@@ -157,7 +156,7 @@ def plot_roc_curve(prediction: Prediction, call_display: bool = True) -> go.Figu
     Raises:
         SelectionError: a regression, or no split has a curve.
     """
-    return _present(_curves(prediction, roc_curve, "a ROC curve"), call_display)
+    return _present(_curves(prediction, curves.ROC, "a ROC curve"), call_display)
 
 
 def plot_precision_recall(prediction: Prediction, call_display: bool = True) -> go.Figure | None:
@@ -169,7 +168,7 @@ def plot_precision_recall(prediction: Prediction, call_display: bool = True) -> 
     Raises:
         SelectionError: a regression, or no split has a curve.
     """
-    drawn = _curves(prediction, precision_recall, "a precision-recall curve")
+    drawn = _curves(prediction, curves.PRECISION_RECALL, "a precision-recall curve")
     return _present(drawn, call_display)
 
 
@@ -238,10 +237,10 @@ def plot_confidence(
 
 def calibrations(prediction: Prediction) -> go.Figure:
     """Return predicted beside observed probabilities of every split, of two classes."""
-    curves = calibration.data(_binary_plot_data(prediction, "calibration"))
-    _refuse_no_curve(prediction, curves)
+    found = calibration.data(_binary_plot_data(prediction, "calibration"))
+    _refuse_no_curve(prediction, found)
     positive = str(prediction.predictor.positive_class)
-    return calibration.figure(curves, _about_curves(prediction), positive=positive)
+    return calibration.figure(found, _about_curves(prediction), positive=positive)
 
 
 def threshold_curves(prediction: Prediction, split_name: str | None = None) -> go.Figure:
@@ -283,11 +282,11 @@ def _present(drawn: Any, call_display: bool) -> Any:
     return None
 
 
-def _curves(prediction: Prediction, kind: Any, figure: str) -> go.Figure:
-    """Draw the curves of every split and class by the module `kind`."""
-    curves = kind.data(_labelled_plot_data(prediction, figure), class_names(prediction))
-    _refuse_no_curve(prediction, curves)
-    return kind.figure(curves, _about_curves(prediction), shown=_splitset(prediction).judged_on)
+def _curves(prediction: Prediction, kind: curves.Kind, figure: str) -> go.Figure:
+    """Draw the curves of every split and class."""
+    found = kind.data(_labelled_plot_data(prediction, figure), class_names(prediction))
+    _refuse_no_curve(prediction, found)
+    return kind.figure(found, _about_curves(prediction), shown=_splitset(prediction).judged_on)
 
 
 def _known_split(asked: str | None, known: list[str], default: str) -> str:

@@ -1,4 +1,4 @@
-"""Figures, one file each: `data(…)` gives plain lists, `figure(found, about)` draws them.
+"""Figures, a file each: `data(…)` gives plain lists, `figure(found, about)` draws them.
 
 Nothing here reads a row, trains or computes a metric; `aiqc_core.orm.results.figures` brings the
 values. The same arguments mean the same in every file:

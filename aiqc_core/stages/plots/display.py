@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+SCREENS = ("DISPLAY", "WAYLAND_DISPLAY")
+
 
 def show(figures: Sequence[go.Figure]) -> None:
     """Display figures: in the notebook, else by plotly's renderer, else say that there is none.
@@ -24,11 +26,13 @@ def show(figures: Sequence[go.Figure]) -> None:
     A process without a notebook, a screen and a renderer of the user's choice only logs a
     warning: plotly would wait there for a browser that never comes.
     """
-    if _in_notebook():
+    ipython = sys.modules.get("IPython")  # an IPython session has it loaded
+    has_screen = sys.platform in {"win32", "darwin"} or any(map(os.environ.get, SCREENS))
+    if ipython is not None and ipython.get_ipython() is not None:
         display: Any = importlib.import_module("IPython.display").display
         for figure in figures:
             display(figure)
-    elif pio.renderers.default and (pio.renderers.default != "browser" or _has_screen()):
+    elif pio.renderers.default and (pio.renderers.default != "browser" or has_screen):
         for figure in figures:
             figure.show()
     else:
@@ -37,14 +41,3 @@ def show(figures: Sequence[go.Figure]) -> None:
             "call_display=False and write what it returns with figure.write_html(path).",
             len(figures),
         )
-
-
-def _in_notebook() -> bool:
-    """Say whether this process is an IPython session; that has IPython loaded."""
-    ipython = sys.modules.get("IPython")
-    return ipython is not None and ipython.get_ipython() is not None
-
-
-def _has_screen() -> bool:
-    by_variable = sys.platform not in {"win32", "darwin"}
-    return not by_variable or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))

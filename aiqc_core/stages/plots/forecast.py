@@ -23,13 +23,9 @@ def data(
 ) -> list[dict[str, Any]]:
     """Join the windows of each split in the order of their rows.
 
-    A window gives the rows that its model has not seen: the last `size_shift`.
-
-    Args:
-        starts: `{split: first row of each window's target}`.
-        true: `{split: (windows, size_window)}` in the series' own units.
-        predicted: as `true`.
-        size_shift: rows from a window to its target.
+    A window gives the rows that its model has not seen: the last `size_shift`. `starts` has the
+    first row of each window's target; `true` and `predicted` are `(windows, size_window)`, in the
+    series' own units.
 
     Returns:
         `split, row, true, predicted`; None separates runs of rows that do not follow each other.
@@ -54,18 +50,12 @@ def figure(
         y=theme.titled(column, unit),
     )
     for idx, part in enumerate(series):
-        drawn.add_scatter(
-            x=part["row"],
-            name="truth",
-            legendgroup="truth",
-            showlegend=idx == 0,
-            **theme.series(part["true"], theme.DARK, 1.5),
-        )
-        drawn.add_scatter(
-            x=part["row"],
-            name=f"forecast: {theme.escaped(part['split'])}",
-            **theme.series(part["predicted"], theme.split_color(part["split"]), 1.5),
-        )
+        line = theme.series(part["true"], theme.DARK, 1.5)
+        once = {"legendgroup": "truth", "showlegend": idx == 0}
+        drawn.add_scatter(x=part["row"], name="truth", **once, **line)
+        line = theme.series(part["predicted"], theme.split_color(part["split"]), 1.5)
+        name = f"forecast: {theme.escaped(part['split'])}"
+        drawn.add_scatter(x=part["row"], name=name, **line)
     drawn.update_layout(hovermode="x unified", showlegend=True)
     return drawn
 

@@ -32,12 +32,9 @@ def data(
     Without limits only points that are NaN are left out. Where the score of every model is NaN,
     as r2 of a constant target, the points are the losses, and `undefined` says why.
 
-    Args:
-        models: `predictor_id`, `about` (for people), `metrics`, `{split: {metric: value}}` with
-            `loss` and the score, and maybe `reasons`, `{split: {metric: why it is undefined}}`.
-        score_type: which metric is the score.
-        max_loss: no split may have a higher loss.
-        min_score: no split may have a worse score: a higher one if the score is an error.
+    Each model has `predictor_id`, `about` (for people), `metrics`, `{split: {metric: value}}` with
+    `loss` and the metric `score_type`, and maybe `reasons`, `{split: {metric: why undefined}}`. No
+    split may have a loss above `max_loss`, or a score worse than `min_score`: higher if an error.
 
     Returns:
         `points`, `predictor_id, about, split, loss, score` of each split of each model; `notes`,
@@ -46,25 +43,15 @@ def data(
     Raises:
         SelectionError: an unknown metric, or no model keeps to the limits.
     """
-    if not models:
-        raise SelectionError("models: none are given; train some first.")
-    _refuse_unknown(models, score_type)
-    for name, limit in (("max_loss", max_loss), ("min_score", min_score)):
-        if limit is not None:
-            counts.real(name, limit, lambda _: True, "a number, or None for no limit")
+    _refuse(models, score_type, {"max_loss": max_loss, "min_score": min_score})
     falls = lower_is_better(score_type)
     kept: list[dict[str, Any]] = []
     without_score: list[dict[str, Any]] = []
     beyond, undefined, not_drawn = 0, [], []
     for model in models:
+        named = {"predictor_id": model["predictor_id"], "about": model["about"]}
         points = [
-            {
-                "predictor_id": model["predictor_id"],
-                "about": model["about"],
-                "split": split,
-                "loss": values["loss"],
-                "score": values[score_type],
-            }
+            named | {"split": split, "loss": values["loss"], "score": values[score_type]}
             for split, values in model["metrics"].items()
         ]
         finite = [p for p in points if math.isfinite(p["loss"]) and math.isfinite(p["score"])]
@@ -82,7 +69,11 @@ def data(
         raise SelectionError(_none_left(models, score_type, max_loss, min_score))
     reason = None if kept else _why_undefined(models, score_type)
     shown = kept or [p for p in without_score if math.isfinite(p["loss"])]
-    notes = _notes(beyond, undefined, not_drawn if kept else [])
+    notes = [f"{beyond} beyond the limits"] if beyond else []
+    if undefined:
+        notes.append(f"left out for NaN: {_named(undefined)}")
+    if kept and not_drawn:
+        notes.append(f"splits without a finite loss and score: {_named(not_drawn)}")
     found = {"score_type": score_type, "points": shown, "undefined": reason}
     return found | {"notes": notes if reason is None else [reason, *notes]}
 
@@ -113,7 +104,12 @@ def figure(
     losses = [p["loss"] for p in points]
     if min(losses) > 0 and max(losses) > LOG_RATIO * min(losses):
         drawn.update_xaxes(type="log")
-    height_of = _heights(found)
+
+    def height_of(point: theme.Row) -> Any:
+        """Place a point on the y axis: by its score, else by its model."""
+        by_model = found["undefined"] is not None
+        return f"Predictor {point['predictor_id']}" if by_model else point["score"]
+
     scores = {p["score"] for p in points}
     if len(scores) == 1 and found["undefined"] is None:
         (only,) = scores  # plotly would show a whole unit above and below
@@ -134,11 +130,18 @@ def figure(
     return drawn
 
 
-def _heights(found: theme.Row) -> Callable[[theme.Row], Any]:
-    """Return the function that places a point on the y axis: by its score, else by its model."""
-    if found["undefined"] is None:
-        return lambda point: point["score"]
-    return lambda point: f"Predictor {point['predictor_id']}"
+def _refuse(models: theme.Rows, score_type: str, limits: Mapping[str, float | None]) -> None:
+    """Refuse no models, an unknown metric, and limits that are no numbers."""
+    if not models:
+        raise SelectionError("models: none are given; train some first.")
+    known = {name for model in models for values in model["metrics"].values() for name in values}
+    if score_type not in known:
+        scores = sorted(known - {"loss"})
+        message = f"score_type: {score_type!r}; choose among {scores}.{hint(score_type, scores)}"
+        raise SelectionError(message)
+    for name, limit in limits.items():
+        if limit is not None:
+            counts.real(name, limit, lambda _: True, "a number, or None for no limit")
 
 
 def _why_undefined(models: theme.Rows, score_type: str) -> str:
@@ -152,14 +155,6 @@ def _why_undefined(models: theme.Rows, score_type: str) -> str:
     return f"{score_type} is undefined for every model{why}"
 
 
-def _refuse_unknown(models: theme.Rows, score_type: str) -> None:
-    known = {name for model in models for values in model["metrics"].values() for name in values}
-    scores = sorted(known - {"loss"})
-    if score_type not in known:
-        message = f"score_type: {score_type!r}; choose among {scores}.{hint(score_type, scores)}"
-        raise SelectionError(message)
-
-
 def _limits(
     points: theme.Rows, max_loss: float | None, min_score: float | None, *, falls: bool
 ) -> list[tuple[float, bool]]:
@@ -169,15 +164,6 @@ def _limits(
         return losses
     keeps = operator.le if falls else operator.ge
     return losses + [(p["score"], keeps(p["score"], min_score)) for p in points]
-
-
-def _notes(beyond: int, undefined: list[int], not_drawn: list[int]) -> list[str]:
-    notes = [f"{beyond} beyond the limits"] if beyond else []
-    if undefined:
-        notes.append(f"left out for NaN: {_named(undefined)}")
-    if not_drawn:
-        notes.append(f"splits without a finite loss and score: {_named(not_drawn)}")
-    return notes
 
 
 def _named(ids: list[int]) -> str:

@@ -23,7 +23,16 @@ def data(
 
     Values are `(samples,)` or one column; at most 4000 pairs are kept, evenly chosen.
     """
-    return [_pairs(split, true[split], predicted[split]) for split in true]
+    pairs: list[dict[str, Any]] = []
+    for split in true:
+        both = np.stack([np.ravel(true[split]), np.ravel(predicted[split])]).astype(np.float64)
+        both = both[:, np.isfinite(both).all(axis=0)]
+        count = both.shape[1]
+        if count > MOST_POINTS:
+            both = both[:, np.linspace(0, count - 1, MOST_POINTS).round().astype(int)]
+        x, y = both.tolist()
+        pairs.append({"split": split, "true": x, "predicted": y, "count": count})
+    return pairs
 
 
 def figure(
@@ -56,13 +65,3 @@ def figure(
         )
     drawn.update_layout(showlegend=True)
     return drawn
-
-
-def _pairs(split: str, true: ArrayLike, predicted: ArrayLike) -> dict[str, Any]:
-    both = np.stack([np.ravel(true), np.ravel(predicted)]).astype(np.float64)
-    both = both[:, np.isfinite(both).all(axis=0)]
-    count = both.shape[1]
-    if count > MOST_POINTS:
-        both = both[:, np.linspace(0, count - 1, MOST_POINTS).round().astype(int)]
-    true_kept, predicted_kept = both.tolist()
-    return {"split": split, "true": true_kept, "predicted": predicted_kept, "count": count}

@@ -20,14 +20,9 @@ def data(plot_data: theme.BySplit) -> dict[str, dict[str, list[float]]]:
 def figure(
     found: theme.Row, about: str = "", *, split: str, positive: str, inclusive: bool = False
 ) -> theme.Figure:
-    """Draw the metrics over the threshold; a step holds until the next.
+    """Draw the metrics of a split over the threshold; a step holds until the next.
 
-    Args:
-        found: what `data` returned for the split.
-        about: see `plots`.
-        split: its name.
-        positive: the name of the positive class.
-        inclusive: whether a sample at the threshold is called positive too.
+    `positive` is the name of the positive class; `inclusive` calls a sample at the threshold so.
     """
     drawn = theme.blank(
         f"Thresholds: {theme.escaped(split)}",

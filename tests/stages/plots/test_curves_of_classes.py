@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from sklearn import metrics
 
-from aiqc_core.stages.evaluate import curves
-from aiqc_core.stages.plots import calibration, precision_recall, roc_curve, thresholds
+from aiqc_core.stages.evaluate.curves import plot_data
+from aiqc_core.stages.plots import calibration, curves, thresholds
 
 TRUTH = np.array([0, 0, 1, 1, 1, 0, 1, 0])
 SURE = np.array([0.1, 0.4, 0.35, 0.8, 0.9, 0.2, 0.6, 0.55])
@@ -20,7 +20,7 @@ CLASSES = ["<=50K", ">50K"]
 
 def binary(truth: Any = TRUTH, sure: Any = SURE) -> dict[str, Any]:
     """Plot data of two classes, as a training records it."""
-    return curves.plot_data(truth, (sure > 0.5).astype(int), sure, 2)
+    return plot_data(truth, (sure > 0.5).astype(int), sure, 2)
 
 
 def several() -> dict[str, Any]:
@@ -29,7 +29,7 @@ def several() -> dict[str, Any]:
     truth = np.arange(60) % 3
     sure = generator.dirichlet([1, 1, 1], size=60) + np.eye(3)[truth]
     sure /= sure.sum(axis=1, keepdims=True)
-    return curves.plot_data(truth, sure.argmax(axis=1), sure, 3)
+    return plot_data(truth, sure.argmax(axis=1), sure, 3)
 
 
 def named(figure: Any, start: str) -> Any:
@@ -44,8 +44,8 @@ def test_the_area_and_average_precision_are_those_of_sklearn(seed: int, samples:
     truth = np.arange(samples) % 2
     sure = generator.random(samples).round(1)
     data = {"test": binary(truth, sure)}
-    (roc,) = roc_curve.data(data, CLASSES)
-    (pr,) = precision_recall.data(data, CLASSES)
+    (roc,) = curves.ROC.data(data, CLASSES)
+    (pr,) = curves.PRECISION_RECALL.data(data, CLASSES)
     assert roc["auc"] == pytest.approx(metrics.roc_auc_score(truth, sure))
     assert pr["ap"] == pytest.approx(metrics.average_precision_score(truth, sure))
     assert pr["chance"] == pytest.approx(truth.mean())
@@ -53,7 +53,7 @@ def test_the_area_and_average_precision_are_those_of_sklearn(seed: int, samples:
 
 def test_a_line_a_split_with_its_area_in_the_legend() -> None:
     data = {"train": binary(), "test": binary(TRUTH[:6], SURE[:6])}
-    figure = roc_curve.figure(roc_curve.data(data, CLASSES), "Predictor 1")
+    figure = curves.ROC.figure(curves.ROC.data(data, CLASSES), "Predictor 1")
     fpr, tpr, _ = metrics.roc_curve(TRUTH, SURE)
     train = named(figure, "train")
     assert train.name == f"train (AUC {metrics.roc_auc_score(TRUTH, SURE):.4g})"
@@ -66,8 +66,8 @@ def test_a_line_a_split_with_its_area_in_the_legend() -> None:
 
 def test_several_classes_show_one_split_at_once_and_a_menu_of_splits() -> None:
     names = ["setosa", "versicolor", "virginica"]
-    found = roc_curve.data({"train": several(), "test": several()}, names)
-    figure = roc_curve.figure(found, shown="train")
+    found = curves.ROC.data({"train": several(), "test": several()}, names)
+    figure = curves.ROC.figure(found, shown="train")
     shown = [t.name.split(" (")[0] for t in figure.data if t.visible is not False]
     assert shown == ["chance", *names]
     menu = figure.layout.updatemenus[0]
@@ -79,14 +79,16 @@ def test_several_classes_show_one_split_at_once_and_a_menu_of_splits() -> None:
 
 
 def test_an_unknown_split_shows_the_last_and_one_split_needs_no_menu() -> None:
-    found = precision_recall.data({"test": several()}, ["a", "b", "c"])
-    figure = precision_recall.figure(found, shown="validation")
+    found = curves.PRECISION_RECALL.data({"test": several()}, ["a", "b", "c"])
+    figure = curves.PRECISION_RECALL.figure(found, shown="validation")
     assert figure.layout.legend.title.text == "split: test"
     assert not figure.layout.updatemenus
 
 
 def test_precision_is_drawn_as_steps_above_the_share_of_the_class() -> None:
-    figure = precision_recall.figure(precision_recall.data({"test": binary()}, CLASSES))
+    figure = curves.PRECISION_RECALL.figure(
+        curves.PRECISION_RECALL.data({"test": binary()}, CLASSES)
+    )
     precision, recall, _ = metrics.precision_recall_curve(TRUTH, SURE)
     line = named(figure, "test")
     np.testing.assert_allclose(line.x, recall)
@@ -97,15 +99,15 @@ def test_precision_is_drawn_as_steps_above_the_share_of_the_class() -> None:
 
 
 def test_chance_is_in_the_legend_once_for_every_split_that_the_menu_shows() -> None:
-    found = precision_recall.data({"train": several(), "test": several()}, ["a", "b", "c"])
-    figure = precision_recall.figure(found)
+    found = curves.PRECISION_RECALL.data({"train": several(), "test": several()}, ["a", "b", "c"])
+    figure = curves.PRECISION_RECALL.figure(found)
     told = [t.meta for t in figure.data if t.name.startswith("chance") and t.showlegend]
     assert told == ["train", "test"]
 
 
 def test_a_class_that_is_absent_has_no_curve() -> None:
     data = {"train": binary(), "test": binary(np.zeros(8, dtype=int))}
-    assert [curve["split"] for curve in roc_curve.data(data, CLASSES)] == ["train"]
+    assert [curve["split"] for curve in curves.ROC.data(data, CLASSES)] == ["train"]
     assert list(thresholds.data(data)) == ["train"]
 
 
