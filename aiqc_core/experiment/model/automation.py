@@ -26,10 +26,7 @@ HINT = "'30 6 * * 1-5' is 6:30 on working days"
 
 
 def checked_cron(value: str) -> str:
-    """Return a schedule that cron can read: minute, hour, day of month, month, day of week.
-
-    Raises:
-        ValueError: another number of fields, or a value out of its field's range.
+    """Return a schedule that cron can read; raise ValueError for another.
 
     >>> checked_cron("0 6 * * mon-fri")
     '0 6 * * mon-fri'
@@ -54,11 +51,7 @@ def checked_cron(value: str) -> str:
 
 
 def checked_timezone(value: str) -> str:
-    """Return a timezone that this machine knows.
-
-    Raises:
-        ValueError: it does not.
-    """
+    """Return a timezone that this machine knows; raise ValueError for another."""
     try:
         zoneinfo.ZoneInfo(value)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -71,15 +64,13 @@ def _is_cron(part: str, name: str, low: int, high: int) -> bool:
     found = PART.fullmatch(part.lower())
     if found is None or (found["step"] is not None and int(found["step"]) == 0):
         return False
-    ends = [_number(found[end], name) for end in ("low", "high") if found[end] is not None]
-    return all(low <= end <= high for end in ends) and ends == sorted(ends)
-
-
-def _number(text: str, name: str) -> int:
     names = NAMES.get(name, ())
-    if text in names:
-        return names.index(text) + (name == "month")
-    return int(text) if text.isdecimal() else -1
+    ends = [
+        names.index(text) + (name == "month") if text in names
+        else int(text) if text.isdecimal() else -1
+        for text in (found["low"], found["high"]) if text is not None
+    ]  # fmt: skip
+    return all(low <= end <= high for end in ends) and ends == sorted(ends)
 
 
 def _hours(value: Any) -> Any:

@@ -37,11 +37,7 @@ class _Reporting(type(BaseModel)):
     """Report in a line each what is wrong with a declaration that is made in Python."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        """Make the value.
-
-        Raises:
-            DeclarationError: a line for each wrong field, by its path in an Experiment.
-        """
+        """Make the value; raise DeclarationError with a line for each wrong field, by its path."""
         owner: Any = cls
         try:
             return super().__call__(*args, **kwargs)
@@ -149,18 +145,12 @@ def shown(value: Any) -> str:
 def _narrowed(place: Place, message: str, data: Any) -> tuple[Place, str]:
     """Move the argument with which an error of ours begins from the message to the place."""
     named, _, rest = message.partition(": ")
-    if place and named == place[-1]:
-        return _quoted(place, rest, data), rest
+    if place and named == place[-1]:  # and the key of a mapping that the message quotes, if any
+        quoted = re.match(r"[^{]*?'([^']+)'", rest)
+        return _written((*place, quoted[1]) if quoted else place, data, VALUE), rest
     below = (*place, *(int(part) if part.isdigit() else part for part in named.split(".")))
     known = _written(below[: len(place) + 1], data, VALUE)
     return (below, rest) if rest and len(known) > len(place) else (place, message)
-
-
-def _quoted(place: Place, message: str, data: Any) -> Place:
-    """Return the key of a mapping that a message quotes, where it quotes one."""
-    quoted = re.match(r"[^{]*?'([^']+)'", message)
-    below = (*place, quoted[1]) if quoted else place
-    return _written(below, data, VALUE)
 
 
 def _written(loc: tuple[Any, ...], data: Any, kind: str) -> Place:

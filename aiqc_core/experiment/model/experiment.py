@@ -57,20 +57,16 @@ def _as_function(value: Any) -> Any:
             "an array, or the path of a csv, tsv or parquet file."
         )
         raise ValueError(message)  # noqa: TRY004 - pydantic passes a TypeError on
-    if callable(value) and not _needs_nothing(value):
-        message = f"takes {inspect.signature(value)}; it is called without arguments."
-        raise ValueError(message)
-    return value if callable(value) else os.path.expanduser(value)  # noqa: PTH111 - keeps `~x.csv`
-
-
-def _needs_nothing(function: Callable[..., Any]) -> bool:
+    if not callable(value):
+        return os.path.expanduser(value)  # noqa: PTH111 - keeps `~x.csv`
     try:
-        inspect.signature(function).bind()
-    except ValueError:  # one of compiled code that does not say
-        return True
+        inspect.signature(value).bind()
     except TypeError:
-        return False
-    return True
+        message = f"takes {inspect.signature(value)}; it is called without arguments."
+        raise ValueError(message) from None
+    except ValueError:  # compiled code does not say what it takes
+        pass
+    return value
 
 
 class Experiment(Declared):
@@ -132,13 +128,15 @@ class Experiment(Declared):
             )
         if fault := analysis_fault(pipeline.label_encoder, analysis):
             yield f"pipeline.label_encoder: {fault}"
+        if pipeline.positive is None:
+            return
         positive = f"pipeline.positive: {pipeline.positive!r}"
-        if pipeline.positive is not None and analysis != "classification_binary":
+        if analysis != "classification_binary":
             yield (
                 f"{positive}; a {analysis} has no positive class. Leave it out, or use "
                 "classification_binary."
             )
-        if pipeline.positive is not None and len(pipeline.label_columns) != 1:
+        if len(pipeline.label_columns) != 1:
             yield (
                 f"{positive}; the label is {pipeline.label!r}. Only one column of two classes has "
                 "a positive one."
@@ -165,7 +163,16 @@ class Experiment(Declared):
         Raises:
             IngestError: it gives something else.
         """
-        found: Any = self._called() if callable(self.source) else read_table(self.source)[0]
+        source: Any = self.source
+        try:
+            found: Any = source() if callable(source) else read_table(source)[0]
+        except AIQCError:
+            raise
+        except Exception as error:
+            if not callable(source):
+                raise
+            message = f"source of {self.name!r}: raised {frames.summary_with_place(error)}"
+            raise IngestError(message) from error
         whole = found if isinstance(found, Labelled) else Labelled(found)
         values = whole.values
         is_stack = isinstance(values, np.ndarray) and values.ndim in NDIM.values()
@@ -175,16 +182,6 @@ class Experiment(Declared):
             f"source of {self.name!r}: gave {type(whole.values).__name__}; return a pandas "
             "DataFrame, an array of 3 or 4 axes, or Labelled(array, labels)."
         )
-
-    def _called(self) -> Any:
-        source: Any = self.source
-        try:
-            return source()
-        except AIQCError:
-            raise
-        except Exception as error:
-            message = f"source of {self.name!r}: raised {frames.summary_with_place(error)}"
-            raise IngestError(message) from error
 
     def combinations(self) -> list[dict[str, Any]]:
         """Return the combinations of hyperparameters that will be tried, in their order.

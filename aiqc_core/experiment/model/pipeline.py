@@ -9,15 +9,16 @@ import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from aiqc_core.experiment.model.base import Declared, shown
-from aiqc_core.experiment.model.possible import impossible
 from aiqc_core.stages.preprocess import reshape
 from aiqc_core.stages.preprocess.columns import dtype_written
-from aiqc_core.stages.preprocess.encoders import checked
+from aiqc_core.stages.preprocess.encoders import checked, has_inverse, label_fault
 from aiqc_core.stages.preprocess.interpolate import FLOATING, checked_kwargs
+from aiqc_core.stages.split import answers
+from aiqc_core.stages.split.cut import refuse_arguments
 from aiqc_core.wording import did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "str", "string", "category", "bool")
@@ -162,7 +163,45 @@ class Pipeline(Declared):
 
     def faults(self) -> Iterator[str]:
         """Yield what no data can make work."""
-        return impossible(self)
+        for name in ("label", "features"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                yield from _of_names(name, value)
+        if self.groups in self.label_columns:
+            yield f"groups: {self.groups!r} {answers.NO_GROUPS}"
+        yield from self._of_target()
+        for name in ("feature_encoders", "interpolations"):
+            yield from _of_steps(name, getattr(self, name), self.features)
+        if (self.size_test or 0.0) + (self.size_validation or 0.0) >= 1.0:
+            yield (
+                f"size_validation: {self.size_validation} beside size_test={self.size_test} "
+                "leaves nothing to train. Give shares that are below 1 together."
+            )
+        refuse_arguments(
+            bin_count=self.bin_count,
+            groups=self.groups,
+            time_ordered=self.time_ordered,
+            gap=self.gap,
+            has_basis=bool(self.label_columns) or self.unsupervised_stratify_col is not None,
+        )
+
+    def _of_target(self) -> Iterator[str]:
+        if self.label_columns:
+            if self.unsupervised_stratify_col is not None:
+                yield "unsupervised_stratify_col: the label stratifies; leave it out."
+            coder = self.label_encoder
+            if coder is not None and (fault := label_fault(checked(coder))):
+                yield f"label_encoder: {fault}"
+            return
+        for name in ("label_encoder", "label_interpolation"):
+            if getattr(self, name) is not None:
+                yield f"{name}: there is no label; name its column in label, or leave this out."
+        for i, coder in enumerate(self.feature_encoders):
+            if coder.encoder is not None and not has_inverse(checked(coder.encoder)):
+                yield (
+                    f"feature_encoders.{i}: without a label the features are what is learned, and "
+                    f"{coder.encoder!r} has no inverse to decode predictions with. Use another."
+                )
 
     @property
     def label_columns(self) -> list[str]:
@@ -177,3 +216,34 @@ class Pipeline(Declared):
         return self.label_encoder is not None or (
             self.label is None and bool(self.feature_encoders)
         )
+
+
+def _of_names(field: str, value: Sequence[str]) -> Iterator[str]:
+    if not value:
+        yield f"{field}: is empty; name one, or leave it out."
+    if twice := sorted({name for name in value if list(value).count(name) > 1}):
+        yield f"{field}: names {twice} twice; name each once."
+
+
+def _of_steps(
+    field: str, steps: Sequence[FeatureEncoder | Interpolation], features: Sequence[str] | None
+) -> Iterator[str]:
+    """Yield steps that can match no column: each takes those that earlier ones left."""
+    taken: set[str] = set()
+    for i, step in enumerate(steps):
+        columns = step.columns
+        if step.dtypes is not None:
+            yield from _of_names(f"{field}.{i}.dtypes", step.dtypes)
+        if columns is not None:
+            yield from _of_names(f"{field}.{i}.columns", columns)
+            if getattr(step, "include", True):
+                if again := sorted(taken & set(columns)):
+                    yield f"{field}.{i}.columns: an earlier one takes {again}; name each once."
+                taken |= set(columns)
+        if features is not None and (unknown := [c for c in columns or () if c not in features]):
+            yield f"{field}.{i}.columns: {unknown} are not among the features {list(features)}."
+        if columns is None and step.dtypes is None and i + 1 < len(steps):
+            yield (
+                f"{field}.{i + 1}: the one before has no filter and takes all columns, so none is "
+                "left. Give each its columns or dtypes."
+            )

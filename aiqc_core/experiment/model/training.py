@@ -77,14 +77,18 @@ class Training(Declared):
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together; functions and search refuse by themselves."""
-        user = {role: getattr(self, role) for role in capture.SIGNATURES}
-        arguments.refuse_unfit(user, self.hyperparameters)
+        arguments.refuse_unfit(self.functions, self.hyperparameters)
         if self.hyperparameters:
             self.plan(seed=0)
         elif counted := [name for name, value in self.counts.items() if value is not None]:
             yield f"{counted[0]}: there are no hyperparameters to search; leave it out."
         if self.outputs is not None and self.analysis_type == "regression":
             yield f"outputs: {self.outputs!r} is for classifications; leave it out."
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        """The functions by their roles; None for one that is left out."""
+        return {role: getattr(self, role) for role in capture.SIGNATURES}
 
     @property
     def counts(self) -> dict[str, Any]:

@@ -51,10 +51,8 @@ def predict(
     if not path:
         message = f"path: a new batch of {experiment.name} needs the path of its data."
         raise IngestError(message)
-    if predictor_id is None:
-        predictor = champion(experiment).predictor
-    else:
-        predictor = Predictor.get_by_id(predictor_id)
+    chosen = None if predictor_id is None else Predictor.get_by_id(predictor_id)
+    predictor = champion(experiment).predictor if chosen is None else chosen
     row = predictor.predict(path, _label_in(predictor, path), store=True)
     batch = batch or free_batch(experiment)
     Snapshot.put(batches_of(experiment), batch, "prediction", row)
@@ -62,11 +60,7 @@ def predict(
 
 
 def of_batch(experiment: Experiment, batch: str) -> Prediction:
-    """Return the Prediction of a batch.
-
-    Raises:
-        IngestError: it was not predicted yet.
-    """
+    """Return the Prediction of a batch; raise IngestError where it was not predicted yet."""
     noted = Snapshot.get_or_none(experiment=batches_of(experiment), key=batch)
     if noted is None or "prediction" not in noted.rows:
         message = (

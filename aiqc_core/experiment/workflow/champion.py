@@ -107,7 +107,14 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
     except Exception as error:
         if isinstance(error, MetastoreError) and not isinstance(error, NotFoundError):
             raise  # the store is at fault, not the data
-        finding = _incomparable(experiment, snapshot, champion, challenger, error)
+        cause = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
+        summary = (
+            f"The best model of snapshot {snapshot} (Predictor {challenger.id}) cannot be "
+            f"compared with the champion of snapshot {champion.snapshot} (Predictor "
+            f"{champion.predictor_id}): {cause.rstrip('.')}. {_by_hand(experiment.name, snapshot)}"
+        )
+        models = {"champion": champion.predictor_id, "challenger": challenger.id}
+        finding = Finding(WARNING, summary, {**models, "reason": cause})
         return Challenge(champion, challenger, finding)
     is_by_chance = rule.max_p is not None and not found.p_value <= rule.max_p
     is_promoted = found.gain >= rule.min_improvement and not is_by_chance
@@ -155,9 +162,10 @@ def promote(
         TrainingError: no model can be used.
     """
     of_it = Snapshot.select().where(Snapshot.experiment == experiment)
-    rows = [row for row in of_it if "queue" in row.rows and snapshot in {None, row.key}]
+    trained = [row for row in of_it if "queue" in row.rows]
+    rows = [row for row in trained if snapshot in {None, row.key}]
     if not rows:
-        known = [row.key for row in of_it if "queue" in row.rows]
+        known = [row.key for row in trained]
         message = f"snapshot: {snapshot!r} is not trained; of {experiment!r} there are {known}."
         raise NotFoundError(message)
     newest = max(rows, key=lambda row: row.time_updated)
@@ -166,16 +174,12 @@ def promote(
         none = f"{experiment}: no model of snapshot {newest.key!r}"
         chosen = _best(queue, none, newest.metric)
     else:
-        chosen = _named(queue, predictor_id, newest.key)
+        known = {row.id: row for row in job_queries.predictors_of(queue)}
+        if predictor_id not in known:
+            message = f"predictor: {predictor_id} is none of snapshot {newest.key!r}: {[*known]}."
+            raise NotFoundError(message)
+        chosen = known[predictor_id]
     return _promoted(experiment, newest.key, chosen, f"Promoted by hand. {reason}".strip(), {})
-
-
-def _named(queue: Queue, predictor_id: int, snapshot: str) -> Predictor:
-    of_it = {row.id: row for row in job_queries.predictors_of(queue)}
-    if predictor_id not in of_it:
-        message = f"predictor: {predictor_id} is none of snapshot {snapshot!r}: {list(of_it)}."
-        raise NotFoundError(message)
-    return of_it[predictor_id]
 
 
 def _promoted(
@@ -186,20 +190,6 @@ def _promoted(
             experiment=experiment, snapshot=snapshot, reason=reason, contest=fought,
             predictor=predictor,
         )  # fmt: skip
-
-
-def _incomparable(
-    experiment: Experiment, snapshot: str, champion: Champion, challenger: Predictor, error: Any
-) -> Finding:
-    """Report why two models cannot be compared, and how to promote one all the same."""
-    cause = str(error) if isinstance(error, AIQCError) else f"{type(error).__name__}: {error}"
-    summary = (
-        f"The best model of snapshot {snapshot} (Predictor {challenger.id}) cannot be compared "
-        f"with the champion of snapshot {champion.snapshot} (Predictor {champion.predictor_id}): "
-        f"{cause.rstrip('.')}. {_by_hand(experiment.name, snapshot)}"
-    )
-    facts = {"champion": champion.predictor_id, "challenger": challenger.id, "reason": cause}
-    return Finding(WARNING, summary, facts)
 
 
 def _by_hand(experiment: str, snapshot: str) -> str:

@@ -17,11 +17,7 @@ if TYPE_CHECKING:
 def refuse_unknown(
     pipeline: Pipeline, of_features: list[str] | None, of_label: list[str] | None
 ) -> None:
-    """Refuse a pipeline that names columns which are not there; None stands for no names.
-
-    Raises:
-        SelectionError: a line for each, with its place in the Experiment and the likeliest name.
-    """
+    """Raise SelectionError with a line for each column that is not there; None for no names."""
     found = list(unknown(pipeline.model_dump(), of_features, of_label))
     if found:
         raise SelectionError("\n".join(f"{dotted(place)}: {message}" for place, message in found))
@@ -33,19 +29,16 @@ def unknown(
     """Yield each place of a pipeline, as written, that names a column which is not there."""
     if not isinstance(pipeline, dict):
         return
-    for place, named, known in _named(pipeline, of_features, of_label):
-        for name in named if isinstance(named, list) else [named]:
-            if known is not None and isinstance(name, str) and name not in known:
-                yield ("pipeline", *place), f"no column {name!r}. {did_you_mean(name, known)}"
-
-
-def _named(
-    pipeline: dict[str, Any], of_features: list[str] | None, of_label: list[str] | None
-) -> Iterator[tuple[Place, Any, list[str] | None]]:
-    for key in ("label", "groups", "unsupervised_stratify_col", "features"):
-        yield (key,), pipeline.get(key), of_label if key == "label" else of_features
+    places: list[tuple[Place, Any, list[str] | None]] = [
+        ((key,), pipeline.get(key), of_label if key == "label" else of_features)
+        for key in ("label", "groups", "unsupervised_stratify_col", "features")
+    ]
     for key in ("feature_encoders", "interpolations"):
         steps = pipeline.get(key)
         for i, step in enumerate(steps if isinstance(steps, list) else []):
             if isinstance(step, dict):
-                yield (key, i, "columns"), step.get("columns"), of_features
+                places.append(((key, i, "columns"), step.get("columns"), of_features))
+    for place, named, known in places:
+        for name in named if isinstance(named, list) else [named]:
+            if known is not None and isinstance(name, str) and name not in known:
+                yield ("pipeline", *place), f"no column {name!r}. {did_you_mean(name, known)}"

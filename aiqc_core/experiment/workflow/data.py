@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from aiqc_core.experiment.workflow import inputs
+from aiqc_core.experiment.workflow import versions
 from aiqc_core.experiment.workflow.columns import refuse_unknown
 from aiqc_core.experiment.workflow.stage import find_or_make, row_of
 from aiqc_core.orm import (
@@ -30,7 +30,7 @@ from aiqc_core.stages.ingest.content import NDIM, SEQUENCE
 from aiqc_core.wording import reworded
 
 if TYPE_CHECKING:
-    from aiqc_core.experiment import Experiment, Pipeline
+    from aiqc_core.experiment import Experiment
 
 logger = logging.getLogger(__name__)
 
@@ -43,27 +43,18 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     about: dict[str, Any] = {"name": experiment.name, "description": experiment.description}
     refuse_no_class(experiment)
     if isinstance(experiment.source, Path):
-        row, labels = Dataset.Tabular.from_path(experiment.source, **about), None
+        row = target = Dataset.Tabular.from_path(experiment.source, **about)
+        refuse_unknown(experiment.pipeline, row.columns, row.columns)
     else:
         found = experiment.load()
         named = _names_of(found.values)
         refuse_unknown(
             experiment.pipeline, named, named if found.labels is None else _names_of(found.labels)
         )
-        row, labels = _registered(found.values, about), found.labels
-    target = row
-    if isinstance(experiment.source, Path):
-        refuse_unknown(experiment.pipeline, row.columns, row.columns)
-    if labels is not None:
-        about["name"] = f"{experiment.name}/label"
-        target = Dataset.Tabular.from_df(labels, **about)
-    _warn_of_other_content(experiment, snapshot, row)
-    Snapshot.put(experiment.name, snapshot, "dataset", row)
-    Snapshot.put(experiment.name, snapshot, "label_dataset", target)
-    return row
-
-
-def _warn_of_other_content(experiment: Experiment, snapshot: str, row: Dataset) -> None:
+        row = target = _registered(found.values, about)
+        if found.labels is not None:
+            about["name"] = f"{experiment.name}/label"
+            target = Dataset.Tabular.from_df(found.labels, **about)
     known = Snapshot.get_or_none(experiment=experiment.name, key=snapshot)
     before = None if known is None else known.rows.get("dataset")
     if before not in {None, row.id}:
@@ -72,6 +63,9 @@ def _warn_of_other_content(experiment: Experiment, snapshot: str, row: Dataset) 
             "has changed; give changed content a snapshot of its own to keep both.",
             snapshot, experiment.name, before, row.id,
         )  # fmt: skip
+    Snapshot.put(experiment.name, snapshot, "dataset", row)
+    Snapshot.put(experiment.name, snapshot, "label_dataset", target)
+    return row
 
 
 def label_dataset(experiment: Experiment, snapshot: str) -> Dataset:
@@ -90,10 +84,25 @@ def feature(experiment: Experiment, snapshot: str) -> Feature:
     def make() -> Feature:
         excluded = None if pipeline.features is not None else held_out or None
         row = Feature.from_dataset(source.id, pipeline.features, excluded)
-        _attach(row, pipeline)
+        for i, fill in enumerate(pipeline.interpolations):
+            with reworded(f"pipeline.interpolations[{i}]"):
+                FeatureInterpolater.from_feature(
+                    row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes,
+                    fill.columns, verbose=False,
+                )  # fmt: skip
+        for i, coder in enumerate(pipeline.feature_encoders):
+            with reworded(f"pipeline.feature_encoders[{i}]"):
+                filters = coder.include, coder.dtypes, coder.columns
+                FeatureCoder.from_feature(row.id, coder.encoder, *filters, verbose=False)
+        if (window := pipeline.window) is not None:
+            with reworded("pipeline.window"):
+                Window.from_feature(row.id, window.size_window, window.size_shift)
+        if pipeline.reshape_indices is not None:
+            with reworded("pipeline.reshape_indices"):
+                FeatureShaper.from_feature(row.id, pipeline.reshape_indices)
         return row
 
-    coders, fills, shape = inputs.of_feature(pipeline, "key")
+    coders, fills, shape = versions.of_feature(pipeline, "key")
     parts = [source.id, pipeline.features, held_out, coders, fills, *shape]
     return find_or_make(experiment, snapshot, Feature, "feature", parts, make)
 
@@ -117,7 +126,7 @@ def label(experiment: Experiment, snapshot: str) -> Label:
                 LabelCoder.from_label(row.id, pipeline.label_encoder)
         return row
 
-    coder, filled, positive = inputs.of_label(pipeline, "key")
+    coder, filled, positive = versions.of_label(pipeline, "key")
     parts = [source.id, pipeline.label_columns, coder, filled, *positive]
     return find_or_make(experiment, snapshot, Label, "label", parts, make)
 
@@ -127,13 +136,11 @@ def splitset(experiment: Experiment, snapshot: str) -> Splitset:
     features = row_of(experiment, snapshot, Feature, "feature")
     has_label = bool(experiment.pipeline.label_columns)
     label_id = row_of(experiment, snapshot, Label, "label").id if has_label else None
-    cut = inputs.of_splitset(experiment)
-
-    def make() -> Splitset:
-        return Splitset.make([features.id], label_id=label_id, **cut)
-
-    parts = [features.id, label_id, cut]
-    return find_or_make(experiment, snapshot, Splitset, "splitset", parts, make)
+    cut = versions.of_splitset(experiment)
+    return find_or_make(
+        experiment, snapshot, Splitset, "splitset", [features.id, label_id, cut],
+        lambda: Splitset.make([features.id], label_id=label_id, **cut),
+    )  # fmt: skip
 
 
 def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Splitset, Path]:
@@ -155,11 +162,7 @@ def _registered(values: Any, about: dict[str, Any]) -> Dataset:
 
 
 def refuse_no_class(experiment: Experiment) -> None:
-    """Refuse a positive class that the label does not have, before anything is written.
-
-    Raises:
-        SelectionError: see `Label.from_dataset`.
-    """
+    """Refuse a positive class that the label does not have, as `Label.from_dataset` does."""
     pipeline = experiment.pipeline
     if pipeline.positive is None:
         return
@@ -167,23 +170,3 @@ def refuse_no_class(experiment: Experiment) -> None:
     table = found.values if found.labels is None else found.labels
     if isinstance(table, pd.DataFrame) and set(pipeline.label_columns) <= {*table.columns}:
         positive_of(table.loc[:, pipeline.label_columns], pipeline.positive)
-
-
-def _attach(row: Feature, pipeline: Pipeline) -> None:
-    for i, fill in enumerate(pipeline.interpolations):
-        with reworded(f"pipeline.interpolations[{i}]"):
-            FeatureInterpolater.from_feature(
-                row.id, fill.process_separately, fill.interpolate_kwargs, fill.dtypes,
-                fill.columns, verbose=False,
-            )  # fmt: skip
-    for i, coder in enumerate(pipeline.feature_encoders):
-        with reworded(f"pipeline.feature_encoders[{i}]"):
-            FeatureCoder.from_feature(
-                row.id, coder.encoder, coder.include, coder.dtypes, coder.columns, verbose=False
-            )
-    if pipeline.window is not None:
-        with reworded("pipeline.window"):
-            Window.from_feature(row.id, pipeline.window.size_window, pipeline.window.size_shift)
-    if pipeline.reshape_indices is not None:
-        with reworded("pipeline.reshape_indices"):
-            FeatureShaper.from_feature(row.id, pipeline.reshape_indices)

@@ -32,11 +32,15 @@ def free_key(
     with date and time; `taken` are keys that other content is about to get.
     """
     newest = newest_snapshot(experiment)
-    return next(
-        key
-        for key in _names(when or timezone_now(), finest=finest)
-        if key not in taken and _is_free(key, experiment, digest, newest)
-    )
+
+    def is_free(key: str) -> bool:
+        """Say whether a key has no content yet, or this one, and no other has come since."""
+        known = Snapshot.get_or_none(experiment=experiment.name, key=key)
+        content = None if known is None else content_of(known)
+        return content is None or (known == newest and content == digest)
+
+    keys = _names(when or timezone_now(), finest=finest)
+    return next(key for key in keys if key not in taken and is_free(key))
 
 
 def today() -> str:
@@ -65,14 +69,6 @@ def newest_snapshot(experiment: Experiment) -> Snapshot | None:
     of_it = Snapshot.select().where(Snapshot.experiment == experiment.name)
     rows = of_it.order_by(Snapshot.id.desc())
     return next((row for row in rows if "label_dataset" in row.rows), None)
-
-
-def _is_free(key: str, experiment: Experiment, digest: str, newest: Snapshot | None) -> bool:
-    """Say whether a key has no content yet, or this one, and no other has come since."""
-    known = Snapshot.get_or_none(experiment=experiment.name, key=key)
-    if known is None or content_of(known) is None:
-        return True
-    return known == newest and content_of(known) == digest
 
 
 def _names(when: datetime, *, finest: bool) -> Iterator[str]:

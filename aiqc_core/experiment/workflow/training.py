@@ -6,10 +6,9 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import TrainingError
-from aiqc_core.experiment.workflow import data, inputs
+from aiqc_core.experiment.workflow import data, versions
 from aiqc_core.experiment.workflow.due import present_snapshot
 from aiqc_core.experiment.workflow.stage import find_or_make, row_of
-from aiqc_core.experiment.workflow.versions import note_declaration
 from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.training import search as searching
@@ -17,7 +16,6 @@ from aiqc_core.orm.training.job_queries import jobs_of, jobs_with_keys
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.orm.training.options import Options
 from aiqc_core.orm.training.reuse import adopt
-from aiqc_core.stages.train.functions.capture import SIGNATURES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -44,12 +42,11 @@ def hyperparamset(
     }
     if training.search is not None:  # else it is the input of before, which finds its rows
         search["search"] = training.search
-
-    def make() -> Hyperparamset:
-        return Hyperparamset.from_algorithm(algorithm.id, **search)
-
     parts = [algorithm.id, list(training.hyperparameters), search]
-    return Declared.find_or_make(Hyperparamset, experiment.name, "hyperparamset", parts, make)
+    return Declared.find_or_make(
+        Hyperparamset, experiment.name, "hyperparamset", parts,
+        lambda: Hyperparamset.from_algorithm(algorithm.id, **search),
+    )  # fmt: skip
 
 
 def queue(experiment: Experiment, snapshot: str) -> Queue:
@@ -59,7 +56,7 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
     """
     make, parts = _queue(experiment, snapshot, adopt_all_but=())
     row = find_or_make(experiment, snapshot, Queue, "queue", parts, make)
-    note_declaration(experiment, row)
+    versions.note_declaration(experiment, row)
     return _ranked_as_declared(experiment, snapshot, row)
 
 
@@ -80,7 +77,13 @@ def jobs(experiment: Experiment, snapshot: str, job_keys: Sequence[str]) -> list
     """
     row = row_of(experiment, snapshot, Queue, "queue")
     if experiment.is_adaptive:
-        return _suggested(row, job_keys)
+        trials = searching.trial_ids(row)
+        found = {f"{job.fold_key}_{job.hyperparamcombo_id}": job for job in jobs_of(row)}
+        places = [(key.partition("_")[0], int(key.rpartition("_t")[2])) for key in job_keys]
+        return [
+            found.get(f"{fold}_{trials[number]}") if number < len(trials) else None
+            for fold, number in places
+        ]
     found = jobs_with_keys(row, job_keys)
     unknown = [key for key in job_keys if key not in found]
     if unknown:
@@ -105,20 +108,6 @@ def job(experiment: Experiment, snapshot: str, job_key: str, *, in_flight: int =
     return found
 
 
-def _suggested(row: Queue, job_keys: Sequence[str]) -> list[Job | None]:
-    """Return the Jobs of suggestions by their numbers, such as `f0_t003`."""
-    trials = searching.trial_ids(row)
-    by_place = {
-        (job.hyperparamcombo_id, "nofold" if job.fold is None else f"f{job.fold.idx}"): job
-        for job in jobs_of(row)
-    }
-    places = [(int(key.rpartition("_t")[2]), key.partition("_")[0]) for key in job_keys]
-    return [
-        by_place.get((trials[number], fold)) if number < len(trials) else None
-        for number, fold in places
-    ]
-
-
 def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Queue:
     """Replace a snapshot's Queue by one in which these Jobs are untrained.
 
@@ -128,7 +117,7 @@ def renew(experiment: Experiment, snapshot: str, job_keys: Collection[str]) -> Q
     make, parts = _queue(experiment, snapshot, adopt_all_but=job_keys)
     row = Declared.replace_row(experiment.name, "queue", parts, make)
     Snapshot.put(experiment.name, snapshot, "queue", row)
-    note_declaration(experiment, row)
+    versions.note_declaration(experiment, row)
     return row
 
 
@@ -164,13 +153,12 @@ def run(  # noqa: PLR0913 - a method of Experiment, with the arguments of run_jo
         TrainingError: an argument is out of range, before anything is written; or Jobs failed, and
             the others are recorded.
     """
-    training = experiment.training
     options: dict[str, Any] = {
-        "workers": training.workers if workers is None else workers,
-        "time_limit": training.time_limit if time_limit is None else time_limit,
-        "checkpoint_seconds": (
-            training.checkpoint_seconds if checkpoint_seconds is None else checkpoint_seconds
-        ),
+        "workers": workers, "time_limit": time_limit, "checkpoint_seconds": checkpoint_seconds,
+    }  # fmt: skip
+    declared = experiment.training
+    options = {name: getattr(declared, name) if v is None else v for name, v in options.items()}
+    options |= {
         "raise_on_error": raise_on_error, "progress": progress, "stack": stack, "pruner": pruner,
     }  # fmt: skip
     Options.checked(**options)
@@ -215,13 +203,11 @@ def _queue(
     }
 
     def make() -> Queue:
-        row = Queue.from_algorithm(
-            algorithm.id,
-            cut.id,
-            description=experiment.description,
-            metric=experiment.metric,
-            **counts,
-        )
+        about: dict[str, Any] = {
+            "description": experiment.description,
+            "metric": experiment.metric,
+        }
+        row = Queue.from_algorithm(algorithm.id, cut.id, **about, **counts)
         adopt(row, but=adopt_all_but)
         return row
 
@@ -230,15 +216,9 @@ def _queue(
 
 def _algorithm(experiment: Experiment) -> Algorithm:
     training = experiment.training
-    functions = {role: getattr(training, role) for role in SIGNATURES}
-
-    def make() -> Algorithm:
-        return Algorithm.make(
-            training.library, training.analysis_type, outputs=training.outputs, **functions
-        )
-
-    parts = [
-        training.library, training.analysis_type, inputs.of_functions(training, "key"),
-        *inputs.of_outputs(training),
-    ]  # fmt: skip
-    return Declared.find_or_make(Algorithm, experiment.name, "algorithm", parts, make)
+    kind = training.library, training.analysis_type
+    parts = [*kind, versions.of_functions(training, "key"), *versions.of_outputs(training)]
+    return Declared.find_or_make(
+        Algorithm, experiment.name, "algorithm", parts,
+        lambda: Algorithm.make(*kind, outputs=training.outputs, **training.functions),
+    )  # fmt: skip

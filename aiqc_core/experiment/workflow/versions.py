@@ -1,7 +1,8 @@
-"""The version of the code behind each stage: a digest of what its declaration says.
+"""What a declaration gives each stage: the inputs of its row, and the version of its code.
 
-It moves when the declaration's part does and not otherwise, so that a changed encoder makes stale
-what it touches and a comment nothing.
+A version moves when the declaration's part does and not otherwise, so that a changed encoder makes
+stale what it touches and a comment nothing. An encoder or a function counts by its identity: the
+`key` finds rows again, and the `digest` is in code versions, see `usercode.identity`.
 """
 
 from __future__ import annotations
@@ -9,20 +10,66 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from aiqc_core.experiment.workflow import inputs
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.tables.snapshot import digest_of_inputs
-from aiqc_core.usercode.identity import fingerprint
+from aiqc_core.stages.preprocess import encode
+from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiqc_core.experiment import Experiment
+    from aiqc_core.experiment import Experiment, Pipeline, Training
 
+CUT = {
+    "size_test", "size_validation", "fold_count", "bin_count", "unsupervised_stratify_col",
+    "groups", "time_ordered", "gap",
+}  # fmt: skip
 TRAINED_FROM = ("feature", "label", "splitset", "predictor")
 NOTED = "declaration"  # the stage under which a Queue's declaration is noted
+By = Literal["key", "digest"]
+
+
+def of_feature(pipeline: Pipeline, by: By) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return the encoders, the interpolations, and window and shape of the features."""
+    coders = [
+        [_encoder(coder.encoder, by), coder.include, coder.dtypes, coder.columns]
+        for coder in pipeline.feature_encoders
+    ]
+    window = None if pipeline.window is None else pipeline.window.model_dump()
+    fills = [fill.model_dump() for fill in pipeline.interpolations]
+    return coders, fills, [window, pipeline.reshape_indices]
+
+
+def of_label(pipeline: Pipeline, by: By) -> tuple[Any, Any, list[Any]]:
+    """Return encoder, interpolation and positive class of the label; nothing for no class."""
+    fill = pipeline.label_interpolation
+    positive = [] if pipeline.positive is None else ["positive", pipeline.positive]
+    filled = None if fill is None else fill.model_dump()
+    return _encoder(pipeline.label_encoder, by), filled, positive
+
+
+def of_splitset(experiment: Experiment) -> dict[str, Any]:
+    """Return the arguments of `Splitset.make`."""
+    return experiment.pipeline.model_dump(include=CUT) | {"seed": experiment.seed}
+
+
+def of_functions(training: Training, by: By) -> dict[str, Any]:
+    """Return the identity of each function by its role; None for one that is not declared."""
+    return {
+        role: None if fn is None else getattr(identity_of(fn), by)
+        for role, fn in training.functions.items()
+    }
+
+
+def of_outputs(training: Training) -> list[str]:
+    """Return what a model's outputs are declared to be; nothing where they are not."""
+    return [] if training.outputs is None else [training.outputs]
+
+
+def _encoder(encoder: object, by: By) -> str | None:
+    return None if encoder is None else getattr(identity_of(encode.checked(encoder)), by)
 
 
 def code_version(experiment: Experiment, stage: str) -> str:
@@ -60,26 +107,25 @@ def _dataset(experiment: Experiment) -> Any:
 
 def _feature(experiment: Experiment) -> Any:
     pipeline = experiment.pipeline
-    coders, fills, shape = inputs.of_feature(pipeline, "digest")
+    coders, fills, shape = of_feature(pipeline, "digest")
     return [pipeline.features, pipeline.label_columns, fills, coders, *shape]
 
 
 def _label(experiment: Experiment) -> Any:
-    coder, filled, positive = inputs.of_label(experiment.pipeline, "digest")
+    coder, filled, positive = of_label(experiment.pipeline, "digest")
     return [experiment.pipeline.label_columns, filled, coder, *positive]
 
 
 def _splitset(experiment: Experiment) -> Any:
-    cut = inputs.of_splitset(experiment)
-    return [{name: cut[name] for name in inputs.CUT}, experiment.seed]
+    cut = of_splitset(experiment)
+    return [{name: cut[name] for name in CUT}, experiment.seed]
 
 
 def _predictor(experiment: Experiment) -> Any:
     training = experiment.training
-    functions = inputs.of_functions(training, "digest")
     return [
         training.library, training.analysis_type, training.repeat_count, training.permute_count,
-        experiment.seed, list(functions.values()), *inputs.of_outputs(training),
+        experiment.seed, list(of_functions(training, "digest").values()), *of_outputs(training),
     ]  # fmt: skip
 
 

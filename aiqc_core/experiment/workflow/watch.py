@@ -53,11 +53,9 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
         return Finding(PASSED, "There is no champion yet to compare with.")
     feature, rows = learned(champion.predictor)
     now = row_of(experiment, snapshot, Feature, "feature")
-    kinds = feature.dataset.typ, now.dataset.typ
-    if kinds[0] != kinds[1]:
-        return Finding(
-            WARNING, f"The champion learned from {kinds[0]} data; these are {kinds[1]}."
-        )
+    kind, kind_now = feature.dataset.typ, now.dataset.typ
+    if kind != kind_now:
+        return Finding(WARNING, f"The champion learned from {kind} data; these are {kind_now}.")
     before, table = table_of(feature, rows), table_of(now, None)
     gone = [name for name in before.columns if name not in table.columns]
     found = Finding(PASSED, "")
@@ -65,11 +63,9 @@ def drift(experiment: Experiment, snapshot: str) -> Finding:
         summary = f"The champion learned from columns {gone}, which snapshot {snapshot} has not."
         found = Finding(WARNING, summary, {"missing_columns": ", ".join(map(str, gone))})
     left = before.drop(columns=gone)
-    return (
-        joined(found, drifting.verdict(drifting.compare(left, table)))
-        if len(left.columns)
-        else found
-    )
+    if not len(left.columns):
+        return found
+    return joined(found, drifting.verdict(drifting.compare(left, table)))
 
 
 def fresh(experiment: Experiment) -> Finding:

@@ -46,8 +46,12 @@ class Job(BaseModel):
     @property
     def key(self) -> str:
         """A name from content: the Fold's index and the combination's hash."""
-        fold = "nofold" if self.fold is None else f"f{self.fold.idx}"
-        return f"{fold}_{self.combo_key}"
+        return f"{self.fold_key}_{self.combo_key}"
+
+    @property
+    def fold_key(self) -> str:
+        """The Fold's index, such as `f0`; `nofold` without one."""
+        return "nofold" if self.fold is None else f"f{self.fold.idx}"
 
     @property
     def combo_key(self) -> str:
