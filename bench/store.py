@@ -84,15 +84,16 @@ def listing_and_recording(rounds: int) -> dict[str, float]:
 def recording(queue: Any, outcome: Any, rounds: int) -> float:
     """Record what one training gave for other Jobs, claims and all; its bytes are deduplicated."""
     from aiqc_core.orm import Predictor
+    from aiqc_core.orm.training.record import record
 
     jobs = iter(queue.jobs[1 : 2 * rounds + 1])
 
-    def record() -> None:
+    def record_next() -> None:
         job = next(jobs)
         record(job, job.claim(0), outcome)
 
-    record()
-    seconds = typical(record, rounds)
+    record_next()
+    seconds = typical(record_next, rounds)
     first = Predictor.select().first()
     for row in Predictor.select().where(Predictor.id != first.id):
         row.delete_instance(cascade=True)
