@@ -25,10 +25,11 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # What a command starts ends with it, and it ends with make, whatever ends that.
 TIED := $(BIN)/python tests/support/tied.py
+PYTEST := $(TIED) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Else each of the many processes of a run compiles our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo gallery test faults race soak lint format ui bench install lock clean up-celery down-celery
+.PHONY: help demo gallery test test-fast test-stories faults race soak lint format ui bench install lock clean up-celery down-celery
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -66,8 +67,14 @@ down-celery: $(STAMP) ## end what up-celery started
 	@$(BIN)/python deploy/celery/services.py down $(ARGS)
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/stages/split -x'
-test: $(STAMP) ## run all tests (ARGS='-m "not slow"' for the fast ones, ARGS='-n 0' in one process)
-	$(TIED) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP) | .programs ## run the tests, but for the long stories (ARGS='-n 0' in one process)
+	@$(PYTEST) -m 'not story' $(ARGS)
+
+test-fast: $(STAMP) ## run the tests that need no process, server or browser, in two minutes
+	@$(PYTEST) -m 'not slow and not e2e and not story' $(ARGS)
+
+test-stories: $(STAMP) | .programs ## run the long stories: clicks, kills, every executor whole
+	@$(PYTEST) -m story $(ARGS)
 
 faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS='--kills 20 --seed 7')
 	$(TIED) $(BIN)/python tests/faults/harness.py $(ARGS)
@@ -111,7 +118,11 @@ clean: ## remove the environment, the stores in the checkout and what tools left
 	find .dagster_home -mindepth 1 ! -name dagster.yaml -delete
 	find aiqc_core aiqc_dagster tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: .stores
+.PHONY: .stores .programs
+# Debian's chromium, redis-server and postgresql: installed where this user may.
+.programs: $(STAMP)
+	@$(BIN)/python tests/support/programs.py
+
 .stores:
 	@mkdir -p "$$DAGSTER_HOME" "$$AIQC_HOME"
 	@test -e "$$DAGSTER_HOME/dagster.yaml" || cp .dagster_home/dagster.yaml "$$DAGSTER_HOME/"

@@ -17,6 +17,7 @@ import psycopg2
 import pytest
 import redis
 from places import ROOT
+from programs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +66,8 @@ def test_servers_are_started_once_and_ended_with_all_that_they_started(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for package in ("redis-server", "postgresql"):
+        needed(package)
     everything = services.services
     monkeypatch.setattr(services, "services", lambda settings: everything(settings)[:2])
     services.up(folder)

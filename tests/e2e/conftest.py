@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from places import ROOT
 from playwright.sync_api import expect, sync_playwright
+from programs import needed
 
 from aiqc_dagster.executors.choose import EXECUTOR_VARIABLE
 
@@ -29,7 +30,6 @@ PICTURES_VARIABLE = "AIQC_PICTURES"
 START_SECONDS = 90.0
 STOP_SECONDS = 20.0
 WAIT_MILLISECONDS = 60_000  # a page on a machine whose cores train models beside it
-CHROMIUM = shutil.which("chromium")
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -104,10 +104,8 @@ def ui(stores: Path, workspace: Path) -> Iterator[str]:
 @pytest.fixture
 def page(ui: str) -> Iterator[Page]:
     """Open a browser on the UI; what is not there after a minute fails the test."""
-    if CHROMIUM is None:
-        pytest.fail("chromium is not installed: apt-get install chromium (.ci/run does it)")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=needed("chromium"), args=FLAGS)
         page = browser.new_page(base_url=ui, viewport={"width": 1500, "height": 1000})
         page.set_default_timeout(WAIT_MILLISECONDS)
         expect.set_options(timeout=WAIT_MILLISECONDS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from places import ROOT
 from playwright.sync_api import sync_playwright
+from programs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-CHROMIUM = shutil.which("chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu"]
 KINDS = [".xtick text", ".ytick text", ".legendtext", ".gtitle, .gtitle-subtitle"]
 OVERLAPS = """kinds => {
@@ -58,11 +57,9 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(gallery: Path) -> Iterator[tuple[Page, list[str]]]:
     """Open the page without a network; returns it and what it complained of."""
-    if CHROMIUM is None:
-        pytest.fail("chromium is not installed: apt-get install chromium (.ci/run does it)")
     told: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=needed("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 960, "height": 900})
         page.context.set_offline(True)
         page.on("console", lambda m: told.append(m.text) if m.type != "log" else None)

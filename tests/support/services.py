@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psycopg
+from programs import needed
 
 from aiqc_core.config import DATABASE_VARIABLE
 from aiqc_core.orm import metastore
@@ -51,7 +52,7 @@ class PostgresServer:
     """
 
     def __init__(self) -> None:
-        self._programs = _programs()
+        self._programs = needed("postgresql").parent
         self._account = _account()
         self._folder = Path(tempfile.mkdtemp(prefix="aiqc-postgres-"))
         self._process: subprocess.Popen[Any] | None = None
@@ -195,24 +196,6 @@ def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
-
-
-def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs: the newest of Debian's, or that of the path."""
-    folders = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: int(folder.parent.name)
-    )
-    on_path = shutil.which("postgres")
-    if folders:
-        return folders[-1]
-    if on_path is None:
-        message = (
-            "tests/contracts need PostgreSQL's server, and it is not installed. On Debian: "
-            "apt-get install --no-install-recommends postgresql. Nothing needs to run: the tests "
-            "start a server of their own."
-        )
-        raise RuntimeError(message)
-    return Path(on_path).resolve().parent
 
 
 def _account() -> dict[str, Any]:

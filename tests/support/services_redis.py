@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import subprocess
 import time
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import redis
+from programs import needed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class Redis:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self.process = subprocess.Popen(
-            [program(), "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
+            [needed("redis-server"), "--bind", "127.0.0.1", "--port", str(self.port), "--save", "",
              "--appendonly", "no", "--dir", str(self.folder)],
             stdout=subprocess.DEVNULL,
         )  # fmt: skip
@@ -69,13 +69,6 @@ class Redis:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-
-def program() -> str:
-    """Return the path of redis-server; tests that need it fail without, and say what to do."""
-    found = shutil.which("redis-server")
-    assert found, "redis-server is missing; on Debian: apt-get install redis-server"
-    return found
 
 
 @contextmanager
