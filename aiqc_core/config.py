@@ -12,10 +12,13 @@ import tempfile
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from urllib.parse import SplitResult, urlsplit
 
-from aiqc_core.errors import MetastoreError, TrainingError
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from aiqc_core.errors import MetastoreError, SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,59 +29,10 @@ ARTIFACTS_VARIABLE = "AIQC_ARTIFACTS"
 DATABASE_VARIABLE = "AIQC_DATABASE_URL"
 KEY_VARIABLE = "AIQC_STORE_KEY"
 KEY_BYTES = 32
-LOCAL_SCHEMES = ("file", "local")
-POSTGRESQL = ("postgresql", "postgres")
-LEASE_VARIABLE = "AIQC_LEASE_SECONDS"
-SLOT_VARIABLE = "AIQC_LEASE"  # to a worker process: the open files that hold its device slot
-HOST_VARIABLE = "AIQC_HOST_ID"
-OOM_RETRY_VARIABLE = "AIQC_OOM_RETRY"
-LEASE_SECONDS = 300
-_expanded: set[str] = set()  # folders of settings
-
-
-def home() -> Path:
-    """Return the folder of the store: `$AIQC_HOME`, else `.aiqc` in the working directory.
-
-    Nothing is created here; the first write to the store makes the folder.
-
-    Raises:
-        MetastoreError: see `given_folder`.
-    """
-    return given_folder(HOME_VARIABLE) or Path(".aiqc").absolute()
-
-
-def given_folder(variable: str) -> Path | None:
-    """Return the folder that a variable names, absolute; None where it is unset or blank.
-
-    `~` and `$NAME` are expanded. A relative path is below the working directory of the first use:
-    the variable is made absolute then, for this process and those that it starts.
-
-    Raises:
-        MetastoreError: it names a variable or a user that is not there.
-    """
-    folder = os.environ.get(variable, "")
-    if not folder.strip():
-        return None
-    if folder not in _expanded:  # asked at each statement
-        os.environ[variable] = folder = expanded(folder, variable)
-        _expanded.add(folder)
-    return Path(folder)
-
-
-def expanded(given: str, variable: str) -> str:
-    """Return an absolute path without `~` and `$NAME`, for the setting of that name.
-
-    Raises:
-        MetastoreError: it names a variable or a user that is not there, or is no path.
-    """
-    text = given.strip()
-    if os.path.lexists(text) and not text.startswith("~"):  # a name that holds a $
-        return str(Path(text).absolute())
-    text = os.path.expanduser(os.path.expandvars(text))  # noqa: PTH111 - Path's raises its own error
-    fault = _fault(given.strip(), text)
-    if fault is not None:
-        raise MetastoreError(f"{variable}={given!r}: {fault}. Give the path of a folder in full.")
-    return str(Path(text).absolute())
+# Between processes of ours; no settings.
+SLOT_VARIABLE = "AIQC_LEASE"  # to a worker: the open files that hold its device slot
+OWN_VARIABLE = "AIQC_DEVICE"  # in a process that trains: the device that it was given
+PARENT_VARIABLE = "AIQC_PARENT_KERAS_BACKEND"  # to a worker: that of the process that started it
 
 
 def _fault(given: str, text: str) -> str | None:
@@ -96,6 +50,188 @@ def _fault(given: str, text: str) -> str | None:
     except OSError as error:
         return "it is too long" if error.errno == errno.ENAMETOOLONG else None
     return None
+
+
+@functools.lru_cache
+def parsed_database_url(url: str, source: str) -> SplitResult:
+    """Return the parts of `postgresql://user:password@host:port/database`.
+
+    Raises:
+        MetastoreError: it is no such URL. The text names `source`, the variable or option that
+            holds the URL, and not the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        # More than one @, as in a password that is not encoded, would be split elsewhere.
+        is_whole = parts.port is None or parts.port > 0
+        if (
+            parts.scheme in {"postgresql", "postgres"}
+            and is_whole
+            and parts.netloc.count("@") <= 1
+        ):
+            return parts
+    except ValueError:  # of the port, or of brackets
+        parts = None
+    found = f"the scheme {parts.scheme!r}" if parts and parts.scheme else "something else"
+    raise SettingError(
+        f"{source}: expected postgresql://user:password@host:5432/database, with special "
+        f"characters of the password percent-encoded (@ is %40), but found {found} (not shown "
+        f"here). For SQLite unset {DATABASE_VARIABLE}: the file is then in {HOME_VARIABLE}."
+    )
+
+
+def _folder(given: str) -> Path:
+    """Return an absolute path without `~` and `$NAME`, or raise ValueError."""
+    if os.path.lexists(given) and not given.startswith("~"):  # a name that holds a $
+        return Path(given).absolute()
+    text = os.path.expanduser(os.path.expandvars(given))  # noqa: PTH111 - Path's raises its own error
+    if fault := _fault(given, text):
+        message = f"{fault}. Give the path of a folder in full."
+        raise ValueError(message)
+    return Path(text).absolute()
+
+
+def _objects(text: str) -> str:
+    scheme, mark, place = text.partition("://")
+    if mark and scheme in {"file", "local"} and place.strip("/"):
+        return f"{scheme}://{_folder(place)}"
+    return text
+
+
+def _database(url: str) -> str:
+    parsed_database_url(url, DATABASE_VARIABLE)
+    return url
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SettingError(
+            f"{KEY_VARIABLE}: expected {2 * KEY_BYTES} hexadecimal digits, but found {len(text)} "
+            "characters (not shown here). Print those of an existing store by: "
+            f"python -c \"print(open('{key_path()}', 'rb').read().hex())\"; make a new one by: "
+            'python -c "import secrets; print(secrets.token_hex(32))".'
+        )
+    return key
+
+
+Folder = Annotated[Path, BeforeValidator(_folder)]
+
+
+class Settings(BaseSettings):
+    """Each setting is a variable of the environment, read whenever the field is asked for.
+
+    Its title says what to give, with the unit. Blanks around a text are no part of it, and a
+    blank text counts as none. A folder, also that of a `file://` URL, may hold `~` and `$NAME`;
+    a relative one is below the working directory of its first use, as the variable is made
+    absolute then for this process and those that it starts.
+
+    Raises:
+        SettingError: the text of the field's variable is malformed; the message names it.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AIQC_", env_ignore_empty=True, validate_assignment=True, validate_default=False
+    )
+    blank_counts: ClassVar[frozenset[str]] = frozenset()  # fields that a blank text is a value of
+
+    home: Folder = Field(
+        Path(".aiqc"), title="folder", description="Metastore, its key, checkpoints, predictions."
+    )
+    cache: Folder | None = Field(
+        None, title="folder", description="Preprocessed samples; `cache` in AIQC_HOME by default."
+    )
+    artifacts: Annotated[str, BeforeValidator(_objects)] | None = Field(
+        None, title="URL, s3://bucket/prefix",
+        description="Object store of data, models and copies of samples; else the metastore.",
+    )  # fmt: skip
+    database_url: Annotated[str, BeforeValidator(_database)] | None = Field(
+        None, repr=False, title="postgresql://user:password@host:5432/database",
+        description="The metastore on PostgreSQL; else a SQLite file in AIQC_HOME.",
+    )  # fmt: skip
+    store_key: Annotated[bytes, BeforeValidator(_key)] | None = Field(
+        None, repr=False, title="64 hexadecimal digits",
+        description="Key that signs what is pickled, where machines share no AIQC_HOME.",
+    )  # fmt: skip
+    lease_seconds: float = Field(
+        300, ge=1, allow_inf_nan=False, title="seconds, at least 1",
+        description="How long a claim of another host lives without a heartbeat; equal on all.",
+    )  # fmt: skip
+    host_id: str = Field(
+        default_factory=socket.gethostname, title="name",
+        description="This host in claims; hosts of equal names each need one of their own.",
+    )  # fmt: skip
+    oom_retry: Annotated[bool, BeforeValidator({"0": False, "1": True}.get)] = Field(
+        default=False, title="1 or 0",
+        description="1 trains a Job that ran out of device memory once more, on a whole device.",
+    )  # fmt: skip
+    devices: str = Field(
+        "auto", title="auto, cpu, mps, or a list such as cuda:0,cuda:1",
+        description="Devices that train; auto means all of NVIDIA's driver, numbered as there.",
+    )  # fmt: skip
+    slots_per_device: int = Field(
+        1, ge=1, title="a whole number from 1", description="How many trainings share a device."
+    )
+    gpus_per_job: int = Field(
+        1, ge=0, title="a whole number from 0",
+        description="Devices that a training asks for; 0 leases none and hides all.",
+    )  # fmt: skip
+    keras_home: Folder | None = Field(
+        None, validation_alias="KERAS_HOME", title="folder",
+        description="Settings and downloads of Keras; `keras` in AIQC_HOME by default.",
+    )  # fmt: skip
+    dagster_home: Folder | None = Field(
+        None, validation_alias="DAGSTER_HOME", title="folder",
+        description="Runs, events and dagster.yaml of Dagster; no records are kept without it.",
+    )  # fmt: skip
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return the present value of a field; any other attribute as it is."""
+        variable = variables(type(self)).get(name)
+        given = None if variable is None else os.environ.get(variable)
+        text = (given or "").strip()
+        if variable is None or given is None or not (text or name in type(self).blank_counts):
+            return super().__getattribute__(name)
+        known, value = _read.get(variable, (None, None))
+        if text != known:  # the home is asked for at each statement
+            value = _validated(type(self), name, text)
+            if isinstance(value, str | Path) and str(value) != text:  # a folder, now absolute
+                text = os.environ[variable] = str(value)
+            _read[variable] = (text, value)
+        return value
+
+
+def _validated(kind: type[Settings], name: str, text: str) -> Any:
+    one, field = kind.model_construct(), kind.model_fields[name]
+    try:
+        setattr(one, name, text)
+    except ValidationError as error:
+        if (reason := error.errors()[0].get("ctx", {}).get("error")) is None:
+            default = "" if field.default is None else f" for {field.default:g}"
+            reason = f"give {field.title}, or leave it out{default}."
+        raise SettingError(f"{variables(kind)[name]}={text!r}: {reason}") from error
+    return one.__dict__[name]
+
+
+@functools.cache
+def variables(kind: type[Settings]) -> dict[str, str]:
+    """Return the variable of each field."""
+    return {
+        name: str(field.validation_alias or f"AIQC_{name.upper()}")
+        for name, field in kind.model_fields.items()
+    }
+
+
+settings = Settings.model_construct()
+_read: dict[str, tuple[str, Any]] = {}  # by variable: the text that was validated, and its value
+
+
+def home() -> Path:
+    """Return the folder of the store, which its first write makes."""
+    return settings.home.absolute()
 
 
 def make_folder(folder: Path, variable: str) -> None:
@@ -122,42 +258,6 @@ def database_path() -> Path:
     return home() / "aiqc.sqlite"
 
 
-def database_url() -> str | None:
-    """Return `$AIQC_DATABASE_URL`, the metastore on PostgreSQL; None means SQLite.
-
-    Raises:
-        MetastoreError: it is no URL of a PostgreSQL database.
-    """
-    url = os.environ.get(DATABASE_VARIABLE, "").strip()
-    if url:
-        parsed_database_url(url, DATABASE_VARIABLE)
-    return url or None
-
-
-@functools.lru_cache
-def parsed_database_url(url: str, source: str) -> SplitResult:
-    """Return the parts of `postgresql://user:password@host:port/database`.
-
-    Raises:
-        MetastoreError: it is no such URL. The text names `source`, the variable or option that
-            holds the URL, and not the URL, which may hold a password.
-    """
-    try:
-        parts = urlsplit(url)
-        # More than one @, as in a password that is not encoded, would be split elsewhere.
-        is_whole = parts.port is None or parts.port > 0
-        if parts.scheme in POSTGRESQL and is_whole and parts.netloc.count("@") <= 1:
-            return parts
-    except ValueError:  # of the port, or of brackets
-        parts = None
-    found = f"the scheme {parts.scheme!r}" if parts and parts.scheme else "something else"
-    raise MetastoreError(
-        f"{source}: expected postgresql://user:password@host:5432/database, with special "
-        f"characters of the password percent-encoded (@ is %40), but found {found} (not shown "
-        f"here). For SQLite unset {DATABASE_VARIABLE}: the file is then in {HOME_VARIABLE}."
-    )
-
-
 def shown_database(url: str) -> str:
     """Return host, port and name of a database's URL, without user and password.
 
@@ -172,7 +272,7 @@ def shown_database(url: str) -> str:
 
 def shown_store() -> str:
     """Return where the metastore is, for people: a file, or a database without its password."""
-    url = database_url()
+    url = settings.database_url
     return str(database_path()) if url is None else f"PostgreSQL at {shown_database(url)}"
 
 
@@ -181,27 +281,13 @@ def samples_path() -> Path:
 
     It is in `$AIQC_CACHE`, else beside the store.
     """
-    return (given_folder(CACHE_VARIABLE) or home() / "cache") / "samples"
+    return (settings.cache or home() / "cache") / "samples"
 
 
 def make_samples_folder() -> None:
     """Make the folder of the cache; errors as `make_folder`."""
-    is_at_home = given_folder(CACHE_VARIABLE) is None
+    is_at_home = settings.cache is None
     make_folder(samples_path(), HOME_VARIABLE if is_at_home else CACHE_VARIABLE)
-
-
-def artifacts_url() -> str | None:
-    """Return the fsspec URL of the object store, `$AIQC_ARTIFACTS`; None where it is not set.
-
-    The path of a `file://` URL is expanded as in `given_folder`; errors as `expanded`.
-    """
-    url = os.environ.get(ARTIFACTS_VARIABLE, "").strip()
-    scheme, mark, place = url.partition("://")
-    if mark and scheme in LOCAL_SCHEMES and place.strip("/"):
-        url = f"{scheme}://{expanded(place, ARTIFACTS_VARIABLE)}"
-        if url != os.environ[ARTIFACTS_VARIABLE]:
-            os.environ[ARTIFACTS_VARIABLE] = url
-    return url or None
 
 
 def checkpoint_path(training: str) -> Path:
@@ -220,90 +306,21 @@ def key_path() -> Path:
     return home() / "store.key"
 
 
-def given_key() -> bytes | None:
-    """Return the key of `$AIQC_STORE_KEY`, for machines that share no file; None if it is not set.
-
-    Raises:
-        MetastoreError: it is not 64 hexadecimal digits.
-    """
-    text = os.environ.get(KEY_VARIABLE, "").strip()
-    if not text:
-        return None
-    try:
-        key = bytes.fromhex(text)
-    except ValueError:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise MetastoreError(
-            f"{KEY_VARIABLE}: expected {2 * KEY_BYTES} hexadecimal digits, but found {len(text)} "
-            "characters (not shown here). Print those of an existing store by: "
-            f"python -c \"print(open('{key_path()}', 'rb').read().hex())\"; make a new one by: "
-            'python -c "import secrets; print(secrets.token_hex(32))".'
-        )
-    return key
-
-
 @contextmanager
 def use_home(path: str | Path) -> Generator[Path]:
-    """Use another store inside a `with` block, for this process and those it starts."""
-    with use_folder(HOME_VARIABLE, path):
-        yield home()
+    """Use another store inside a `with` block, for this process and those it starts.
 
-
-@contextmanager
-def use_folder(variable: str, path: str | Path) -> Generator[None]:
-    """Set a folder inside a `with` block; an empty path leaves it as it is."""
-    before = os.environ.get(variable)
+    An empty path leaves the store as it is.
+    """
+    before = os.environ.get(HOME_VARIABLE)
     if str(path):
-        os.environ[variable] = expanded(str(path), variable)
+        os.environ[HOME_VARIABLE] = str(path)
     try:
-        yield
+        yield home()
     finally:
-        os.environ.pop(variable, None)
+        os.environ.pop(HOME_VARIABLE, None)
         if before is not None:
-            os.environ[variable] = before
-
-
-def lease_seconds() -> float:
-    """Return how long a claim of another host lives without a heartbeat: `$AIQC_LEASE_SECONDS`.
-
-    300 by default; the same on all hosts of a store.
-
-    Raises:
-        MetastoreError: the variable holds no number of at least 1.
-    """
-    text = os.environ.get(LEASE_VARIABLE) or str(LEASE_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds < float("inf"):
-        raise MetastoreError(
-            f"{LEASE_VARIABLE}={text!r}: give seconds, at least 1, or leave it out for "
-            f"{LEASE_SECONDS}."
-        )
-    return seconds
-
-
-def host_id() -> str:
-    """Return the name of this host in claims: `$AIQC_HOST_ID`, else the host's own.
-
-    Hosts with the same name each need one of their own here: only processes of one host compare
-    process ids.
-    """
-    return os.environ.get(HOST_VARIABLE) or socket.gethostname()
-
-
-def oom_retry() -> bool:
-    """Return `$AIQC_OOM_RETRY`: with 1, a Job out of device memory gets a whole device once.
-
-    Raises:
-        TrainingError: the variable is neither.
-    """
-    text = os.environ.get(OOM_RETRY_VARIABLE) or "0"
-    if text not in {"0", "1"}:
-        raise TrainingError(f"{OOM_RETRY_VARIABLE}={text!r}: give 1 or 0.")
-    return text == "1"
+            os.environ[HOME_VARIABLE] = before
 
 
 def timezone_now() -> datetime:

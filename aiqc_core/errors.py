@@ -51,6 +51,10 @@ class MetastoreError(AIQCError, RuntimeError):
     """The store is damaged, too new, locked, or would be left inconsistent."""
 
 
+class SettingError(MetastoreError, TrainingError):
+    """A malformed variable of the environment; caught as what the verb raises else."""
+
+
 class NotFoundError(MetastoreError, LookupError):
     """No row has this id or name."""
 

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from aiqc_core.config import PARENT_VARIABLE
 from aiqc_core.errors import AlgorithmError
 
 OURS = "tensorflow"
 VARIABLE = "KERAS_BACKEND"
-PARENT_VARIABLE = "AIQC_PARENT_KERAS_BACKEND"  # to a worker: that of the process that started it
 
 
 def refuse_other() -> None:

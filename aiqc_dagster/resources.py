@@ -95,7 +95,7 @@ def handed_on() -> dict[str, dg.FilesystemIOManager]:
 
     Steps on several machines share no folder. Outputs are small: names of Jobs and ids of rows.
     """
-    artifacts = config.artifacts_url()
+    artifacts = config.settings.artifacts
     if artifacts is None:
         return {}
     return {"io_manager": dg.FilesystemIOManager(base_dir=f"{artifacts.rstrip('/')}/steps")}

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
+from places import ROOT
 
 from aiqc_core import config
 from aiqc_core.errors import AIQCError, MetastoreError
 from aiqc_core.orm import Dataset, Feature, Splitset, metastore
 from aiqc_core.orm.store import blobs
 from aiqc_core.utils.config import timezone_now
+from aiqc_dagster.settings import Settings, settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +79,7 @@ def test_the_cache_and_the_objects_are_expanded_too(
     monkeypatch.setenv("AIQC_CACHE", "~/cache")
     monkeypatch.setenv("AIQC_ARTIFACTS", "file://$DISK/objects ")
     assert cached().startswith(str(place / "cache"))
-    assert config.artifacts_url() == f"file://{place}/disk/objects"
+    assert config.settings.artifacts == f"file://{place}/disk/objects"
     assert (place / "disk" / "objects").is_dir()
     assert not (place / "~").exists()
 
@@ -131,10 +134,46 @@ def test_blanks_around_a_setting_are_no_part_of_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIQC_DATABASE_URL", "  ")
-    assert config.database_url() is None
+    assert config.settings.database_url is None
     monkeypatch.setenv("AIQC_DATABASE_URL", "sqlite:///x")
     with pytest.raises(MetastoreError, match="AIQC_DATABASE_URL"):
-        config.database_url()
+        assert config.settings.database_url
+
+
+def test_each_variable_is_a_field_that_says_what_to_give_and_what_it_does() -> None:
+    named = {
+        name
+        for package in ("aiqc_core", "aiqc_dagster")
+        for path in (ROOT / package).rglob("*.py")
+        for name in re.findall(r"\bAIQC_[A-Z0-9_]+", path.read_text("utf-8"))
+    }
+    internal = {config.SLOT_VARIABLE, config.OWN_VARIABLE, config.PARENT_VARIABLE}
+    internal.add("AIQC_MIGRATE_TO")  # an option of `aiqc migrate`, whose help says it
+    fields = config.variables(Settings)
+    assert named - internal <= set(fields.values())
+    for name, field in Settings.model_fields.items():
+        assert field.title, name
+        assert field.description, name
+
+
+def test_the_settings_as_a_whole_are_those_read_one_by_one(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"AIQC_HOME": "~/store", "AIQC_LEASE_SECONDS": " 7.5", "AIQC_OOM_RETRY": "1"}
+    for name, text in (given | {"AIQC_WORKERS": "3", "KERAS_HOME": "/k"}).items():
+        monkeypatch.setenv(name, text)
+    whole = Settings().__dict__
+    assert whole == {name: getattr(settings, name) for name in Settings.model_fields}
+    assert (settings.workers, settings.lease_seconds, settings.oom_retry) == (3, 7.5, True)
+    monkeypatch.setenv("AIQC_WORKERS", "")
+    assert settings.workers is None
+
+
+def test_a_blank_toleration_tolerates_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AIQC_GPU_TOLERATION", raising=False)
+    assert settings.gpu_toleration == "nvidia.com/gpu"
+    monkeypatch.setenv("AIQC_GPU_TOLERATION", " ")
+    assert settings.gpu_toleration == ""
 
 
 def test_the_time_of_the_reference_is_that_of_the_rows(home: Path) -> None:

@@ -19,7 +19,7 @@ def show(*, dry_run: bool, as_json: bool) -> None:
     objects = f"{found.objects} objects ({output.megabytes(found.object_bytes)}), "
     typer.echo(
         f"{verb} {found.blobs} contents ({output.megabytes(found.blob_bytes)}), "
-        f"{objects if config.artifacts_url() else ''}"
+        f"{objects if config.settings.artifacts else ''}"
         f"{len(found.cache_folders)} cached Splitsets and {len(found.checkpoint_folders)} "
         f"checkpoints ({output.megabytes(found.folder_bytes)})"
     )

@@ -60,7 +60,7 @@ def megabytes(size: float) -> str:
 
 def store() -> str:
     """Return the folder of the store, or the database without its password."""
-    return str(config.home()) if config.database_url() is None else config.shown_store()
+    return str(config.home()) if config.settings.database_url is None else config.shown_store()
 
 
 def _finite(value: Any) -> Any:

@@ -100,7 +100,7 @@ def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     if newest is None:
         known = sorted({row.experiment for row in Snapshot.select(Snapshot.experiment)})
         raise NotFoundError(
-            f"no snapshot {snapshot or ''} of experiment {experiment!r} in "
+            f"no snapshot{f' {snapshot}' if snapshot else ''} of experiment {experiment!r} in "
             f"{config.shown_store()}; it holds {known}. Train it: {train}"
         )
     if queues[newest.id] is None and "queue" in newest.rows:

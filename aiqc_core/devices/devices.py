@@ -1,11 +1,5 @@
 """Find the devices that models train on, once, and the slots that workers lease of them.
 
-    AIQC_DEVICES           `auto` (the default: what NVIDIA's driver lists), `cpu`, or a list such
-                           as `cuda:0,cuda:1`, numbered as nvidia-smi does; `mps` on a Mac
-    AIQC_SLOTS_PER_DEVICE  how many workers share a device, 1 by default: more for small models
-    AIQC_GPUS_PER_JOB      0: no training needs a device, none is leased and none is visible
-    CUDA_VISIBLE_DEVICES   is heeded: what it does not name is not used
-
 A process that trains sees its one device, or none: the variables that `environment` gives are set
 before a framework is imported, which is the only moment at which frameworks heed them.
 """
@@ -20,14 +14,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import takewhile
 
+from aiqc_core.config import OWN_VARIABLE, settings
 from aiqc_core.devices import nvml
 from aiqc_core.errors import TrainingError
 
 DEVICES_VARIABLE = "AIQC_DEVICES"
-SLOTS_VARIABLE = "AIQC_SLOTS_PER_DEVICE"
-GPUS_VARIABLE = "AIQC_GPUS_PER_JOB"
-OWN_VARIABLE = "AIQC_DEVICE"  # in a process that trains: the device that it was given
-VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"
+VISIBLE_VARIABLE = "CUDA_VISIBLE_DEVICES"  # heeded: what it does not name is not used
 _CUDA = re.compile(r"cuda:(\d+|(?:GPU|MIG)-[\w/-]+)")
 _VISIBLE = re.compile(r"\d+|(?:GPU|MIG)-[\w/-]+")
 
@@ -75,7 +67,7 @@ def found() -> tuple[Device, ...]:
         TrainingError: `AIQC_DEVICES` is malformed, or names a device that is not there or that
             `CUDA_VISIBLE_DEVICES` hides.
     """
-    return _found(_setting(), os.environ.get(VISIBLE_VARIABLE))
+    return _found(settings.devices, os.environ.get(VISIBLE_VARIABLE))
 
 
 def slots() -> tuple[Slot, ...]:
@@ -88,20 +80,12 @@ def slots() -> tuple[Slot, ...]:
     Raises:
         TrainingError: a setting is malformed.
     """
-    if OWN_VARIABLE in os.environ or per_job() == 0:
+    if OWN_VARIABLE in os.environ or settings.gpus_per_job == 0:
         return ()
-    leased = [d for d in found() if d.visible or (_setting() != "auto" and d is MPS)]
-    return tuple(Slot(device, index) for index in range(per_device()) for device in leased)
-
-
-def per_device() -> int:
-    """Return how many workers may share a device, 1 or more; errors as `slots`."""
-    return _whole(SLOTS_VARIABLE, 1)
-
-
-def per_job() -> int:
-    """Return how many devices a training asks for, 1 by default; errors as `slots`."""
-    return _whole(GPUS_VARIABLE, 0)
+    leased = [d for d in found() if d.visible or (settings.devices != "auto" and d is MPS)]
+    return tuple(
+        Slot(device, index) for index in range(settings.slots_per_device) for device in leased
+    )
 
 
 def environment(slot: Slot | None) -> dict[str, str]:
@@ -124,7 +108,7 @@ def environment_without_slots() -> dict[str, str]:
     """Return the variables of workers where there are no slots; as a rule none."""
     if OWN_VARIABLE in os.environ:
         return {}
-    if per_job() == 0 or _setting() == "cpu":
+    if settings.gpus_per_job == 0 or settings.devices == "cpu":
         return environment(None)
     return {"PYTORCH_ENABLE_MPS_FALLBACK": "1"} if found() == (MPS,) else {}
 
@@ -140,10 +124,6 @@ def own() -> Device:
 def is_mac_with_device() -> bool:
     """Say whether this is a Mac of Apple's own processors; torch is not asked, nor imported."""
     return sys.platform == "darwin" and platform.machine() == "arm64"
-
-
-def _setting() -> str:
-    return (os.environ.get(DEVICES_VARIABLE) or "auto").strip()
 
 
 @lru_cache(maxsize=64)
@@ -178,7 +158,7 @@ def _named(setting: str, visible: str | None) -> tuple[Device, ...]:
     if len(set(devices)) < len(devices):
         raise TrainingError(
             f"{DEVICES_VARIABLE}={setting!r} names a device twice. For several workers on one "
-            f"set {SLOTS_VARIABLE}."
+            "set AIQC_SLOTS_PER_DEVICE."
         )
     return tuple(devices)
 
@@ -222,10 +202,3 @@ def _device(entry: str) -> Device:
             number = str(listed.index)
             return Device(f"cuda:{number}", number, listed.name, listed.uuid, listed.memory_mb)
     return Device(f"cuda:{entry}", entry)
-
-
-def _whole(variable: str, least: int) -> int:
-    value = os.environ.get(variable) or "1"
-    if not value.isdecimal() or int(value) < least:
-        raise TrainingError(f"{variable}={value!r}: give a whole number from {least}.")
-    return int(value)

@@ -21,7 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiqc_core.config import SLOT_VARIABLE
+from aiqc_core.config import SLOT_VARIABLE, settings
 from aiqc_core.devices import devices
 from aiqc_core.errors import TrainingError
 
@@ -68,7 +68,7 @@ def take(slot: Slot, *, whole: bool = False) -> Lease | None:
     Raises:
         TrainingError: the folder of the locks is another user's.
     """
-    shared = devices.per_device() > 1 and not whole
+    shared = settings.slots_per_device > 1 and not whole
     device = _locked(_path(slot.device), fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
     if device is None:
         return None

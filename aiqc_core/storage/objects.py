@@ -58,7 +58,7 @@ class Entry(NamedTuple):
 
 def configured() -> ObjectStore | None:
     """Return the store of `AIQC_ARTIFACTS`, None where it is not set; errors as `ObjectStore`."""
-    url = config.artifacts_url()
+    url = config.settings.artifacts
     return None if url is None else _opened(url, os.getpid())
 
 

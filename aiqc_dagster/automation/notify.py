@@ -2,13 +2,14 @@
 
 # Dagster compares the annotation of `context` itself, so annotations are not postponed here.
 import json
-import os
 import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
+
+from aiqc_dagster.settings import settings
 
 URL_VARIABLE = "AIQC_NOTIFY_URL"
 TIMEOUT_SECONDS = 10
@@ -28,7 +29,7 @@ class NotifierResource(dg.ConfigurableResource[None]):
         Raises:
             ValueError: the address is not one of http or https.
         """
-        url = self.url or os.environ.get(URL_VARIABLE, "")
+        url = self.url or settings.notify_url
         if url and urlsplit(url).scheme not in {"http", "https"}:
             scheme = urlsplit(url).scheme or "no scheme"  # the rest may hold a token: not shown
             raise ValueError(

@@ -60,7 +60,8 @@ def _noted(instance: dg.DagsterInstance, name: str) -> dict[str, str]:
 
 
 def _this_store() -> dict[str, str]:
-    return {"key": fingerprint(), "place": config.shown_store(), "host": config.host_id()}
+    host = config.settings.host_id
+    return {"key": fingerprint(), "place": config.shown_store(), "host": host}
 
 
 def _is_same(own: dict[str, str], other: dict[str, str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -12,6 +11,7 @@ from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors import kubernetes
 from aiqc_dagster.executors.gpu import EXECUTOR_VARIABLE
 from aiqc_dagster.executors.warm_pool import warm_pool_executor
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def chosen() -> dg.ExecutorDefinition:
     Raises:
         TrainingError: an unknown name, or an executor whose package is not installed.
     """
-    name = os.environ.get(EXECUTOR_VARIABLE) or "warm_pool"
+    name = settings.executor
     if name not in EXECUTORS:
         raise TrainingError(f"{EXECUTOR_VARIABLE}={name!r} is none of {', '.join(EXECUTORS)}.")
     return EXECUTORS[name]()

@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.devices import devices
-from aiqc_core.devices.devices import GPUS_VARIABLE
 from aiqc_dagster.executors import kubernetes
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     import dagster as dg
 
-__all__ = ["GPUS_VARIABLE", "limit_pool", "train_pool", "train_tags"]
+__all__ = ["limit_pool", "train_pool", "train_tags"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +44,8 @@ def train_pool() -> str:
     Raises:
         TrainingError: a setting of devices is malformed.
     """
-    asks = devices.per_job() > 0
-    has = os.environ.get(EXECUTOR_VARIABLE) in ELSEWHERE or bool(devices.slots())
+    asks = settings.gpus_per_job > 0
+    has = settings.executor in ELSEWHERE or bool(devices.slots())
     return GPU_POOL if asks and has else CPU_POOL
 
 
@@ -57,7 +56,7 @@ def limit_pool(instance: dg.DagsterInstance) -> None:
     was set here follows the setting.
     """
     slots, storage = len(devices.slots()), instance.event_log_storage
-    is_here = os.environ.get(EXECUTOR_VARIABLE) not in ELSEWHERE
+    is_here = settings.executor not in ELSEWHERE
     if not (slots and is_here and storage.supports_global_concurrency_limits):
         return
     known = next((pool for pool in storage.get_pool_limits() if pool.name == GPU_POOL), None)
@@ -76,7 +75,7 @@ def train_tags(time_limit: float | None = None) -> dict[str, Any]:
 
     Warm pool, Celery and Kubernetes hold a Job to its time limit, in seconds.
     """
-    count = devices.per_job()
+    count = settings.gpus_per_job
     tags: dict[str, Any] = {QUEUE_TAG: GPU_QUEUE if count else DEFAULT_QUEUE}
     if count:
         tags[DEVICE_TAG] = "slot"

@@ -1,27 +1,18 @@
 """Configure Kubernetes: the pod of a training, and the executor.
 
 Dagster's K8sRunLauncher and its Helm chart pass image, namespace, secrets and environment of the
-run to the pods of its steps. These variables add to that, and to the pod that trains:
-
-    AIQC_GPU_NODE_SELECTOR    labels of the nodes with a device: `key=value`, several by commas
-    AIQC_GPU_TOLERATION       taints of those nodes: `key[=value][:effect]`, several by commas
-    AIQC_K8S_NAMESPACE        where the pods of steps are made
-    AIQC_K8S_IMAGE            their image, instead of the run's
-    AIQC_K8S_PULL_POLICY      `Always`, `IfNotPresent` or `Never`
-    AIQC_K8S_SERVICE_ACCOUNT  the account they run under
-    AIQC_K8S_ENV_SECRETS      Secrets whose keys become variables, several by commas
-    AIQC_K8S_ENV_CONFIG_MAPS  ConfigMaps likewise
-    AIQC_K8S_MAX_CONCURRENT   how many pods of one run there may be at a time; no bound without
+run to the pods of its steps. Variables (`aiqc_dagster.settings`) add to that, and to the pod that
+trains.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import re
 from typing import Any
 
 from aiqc_core.errors import TrainingError
+from aiqc_dagster.settings import settings
 
 NODE_SELECTOR_VARIABLE = "AIQC_GPU_NODE_SELECTOR"
 TOLERATION_VARIABLE = "AIQC_GPU_TOLERATION"
@@ -32,14 +23,6 @@ START_SECONDS = 600  # to pull an image of several GB and import a framework, be
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_NAMES_OF_ONE = {
-    "AIQC_K8S_NAMESPACE": "job_namespace",
-    "AIQC_K8S_SERVICE_ACCOUNT": "service_account_name",
-}
-_NAMES_OF_SEVERAL = {
-    "AIQC_K8S_ENV_SECRETS": "env_secrets",
-    "AIQC_K8S_ENV_CONFIG_MAPS": "env_config_maps",
-}
 
 
 def of_training(gpus: int, time_limit: float | None = None) -> dict[str, Any]:
@@ -70,7 +53,7 @@ def refuse_too_many(jobs: int) -> None:
     Raises:
         TrainingError: there are more than 5,000, and the executor is Kubernetes.
     """
-    if jobs > MOST_JOBS and _given("AIQC_EXECUTOR") == "k8s":
+    if jobs > MOST_JOBS and settings.executor == "k8s":
         raise TrainingError(
             f"Jobs: more than {MOST_JOBS:,} lack a Predictor, and one run on Kubernetes trains "
             "no more. Materialise the cells of `predictor` in parts, split the grid into several "
@@ -85,24 +68,26 @@ def executor_config() -> dict[str, Any]:
         TrainingError: a variable is not written as it should be.
     """
     config: dict[str, Any] = {}
-    if image := _given("AIQC_K8S_IMAGE"):
+    if image := settings.k8s_image:
         config["job_image"] = image
-    if policy := _given("AIQC_K8S_PULL_POLICY"):
+    if policy := settings.k8s_pull_policy:
         config["image_pull_policy"] = _one_of("AIQC_K8S_PULL_POLICY", policy, _PULL_POLICIES)
-    if most := _given("AIQC_K8S_MAX_CONCURRENT"):
-        config["max_concurrent"] = _count("AIQC_K8S_MAX_CONCURRENT", most)
-    for variable, field in _NAMES_OF_ONE.items():
-        if name := _given(variable):
-            config[field] = _name(variable, name)
-    for variable, field in _NAMES_OF_SEVERAL.items():
-        if names := _parts(variable):
-            config[field] = [_name(variable, name) for name in names]
+    if most := settings.k8s_max_concurrent:
+        config["max_concurrent"] = most
+    if name := settings.k8s_namespace:
+        config["job_namespace"] = _name("AIQC_K8S_NAMESPACE", name)
+    if name := settings.k8s_service_account:
+        config["service_account_name"] = _name("AIQC_K8S_SERVICE_ACCOUNT", name)
+    if names := _parts(settings.k8s_env_secrets):
+        config["env_secrets"] = [_name("AIQC_K8S_ENV_SECRETS", name) for name in names]
+    if names := _parts(settings.k8s_env_config_maps):
+        config["env_config_maps"] = [_name("AIQC_K8S_ENV_CONFIG_MAPS", name) for name in names]
     return config
 
 
 def _selector() -> dict[str, str]:
     selector: dict[str, str] = {}
-    for part in _parts(NODE_SELECTOR_VARIABLE):
+    for part in _parts(settings.gpu_node_selector):
         key, _, value = part.partition("=")
         if not (key and value):
             raise TrainingError(
@@ -116,7 +101,7 @@ def _selector() -> dict[str, str]:
 def _tolerations() -> list[dict[str, str]]:
     """Return a toleration for each taint; an unset variable means the taint of NVIDIA's plugin."""
     found: list[dict[str, str]] = []
-    for part in _parts(TOLERATION_VARIABLE, GPU_RESOURCE):
+    for part in _parts(settings.gpu_toleration):
         taint, _, effect = part.partition(":")
         key, equals, value = taint.partition("=")
         if not key or (equals and not value):
@@ -130,24 +115,14 @@ def _tolerations() -> list[dict[str, str]]:
     return found
 
 
-def _given(variable: str, default: str = "") -> str:
-    return os.environ.get(variable, default).strip()
-
-
-def _parts(variable: str, default: str = "") -> list[str]:
-    return [part.strip() for part in _given(variable, default).split(",") if part.strip()]
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _one_of(variable: str, value: str, allowed: tuple[str, ...]) -> str:
     if value not in allowed:
         raise TrainingError(f"{variable}: {value!r} is none of {', '.join(allowed)}.")
     return value
-
-
-def _count(variable: str, value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise TrainingError(f"{variable}={value!r}: give a whole number from 1, or leave it out.")
-    return int(value)
 
 
 def _name(variable: str, value: str) -> str:

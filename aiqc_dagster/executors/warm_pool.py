@@ -23,11 +23,11 @@ from aiqc_core.workers.pool import Finished, WarmPool
 from aiqc_dagster.executors import delegating
 from aiqc_dagster.executors.gpu import DEVICE_TAG, limit_pool
 from aiqc_dagster.executors.run_cleanup import slots_given_back
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-WORKERS_VARIABLE = "AIQC_WORKERS"
 _SLEEP_SECONDS = 0.02  # between two rounds of Dagster's loop
 _NEWS_SECONDS = 0.5  # the event log is read that often while no step ends, and when one does
 _PREPARED = 4  # workers started at once when steps are mapped; idle ones cost memory
@@ -39,7 +39,7 @@ _RUN_STEP = "aiqc_dagster.executors.warm_pool:run_step"
     name="warm_pool",
     config_schema=delegating.config_schema(
         "The most worker processes, and so steps, at a time. By default the environment"
-        f" variable {WORKERS_VARIABLE}, else the number of cores."
+        " variable AIQC_WORKERS, else the number of cores."
     ),
     requirements=dg.multiple_process_executor_requirements(),
 )
@@ -55,19 +55,12 @@ def worker_count(configured: int | None) -> int:
     Raises:
         TrainingError: The number is below 1, or the variable holds no whole number.
     """
-    name = "max_concurrent" if configured is not None else WORKERS_VARIABLE
-    value = configured if configured is not None else os.environ.get(WORKERS_VARIABLE)
-    if value is None or value == "":
-        return os.cpu_count() or 1
-    try:
-        count = int(value)
-    except ValueError:
-        count = 0
-    if count < 1:
+    count = settings.workers if configured is None else configured
+    if count is not None and count < 1:
         raise TrainingError(
-            f"{name}={value!r}: give a whole number of at least 1, or leave it out."
+            f"max_concurrent={count!r}: give a whole number of at least 1, or leave it out."
         )
-    return count
+    return count or os.cpu_count() or 1
 
 
 class WarmPoolExecutor(internals.StepDelegatingExecutor):

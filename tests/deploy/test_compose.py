@@ -11,7 +11,8 @@ from places import ROOT
 
 from aiqc_core import config
 from aiqc_dagster.executors import choose, gpu
-from aiqc_dagster.executors.celery import app, watch
+from aiqc_dagster.executors.celery import app
+from aiqc_dagster.settings import settings
 
 FOLDER = ROOT / "deploy" / "celery"
 COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "docker-compose.yml").read_text("utf-8"))
@@ -110,5 +111,5 @@ def test_passwords_have_to_be_set_and_every_variable_is_in_the_example() -> None
 
 def test_the_page_tells_the_patience() -> None:
     page = (FOLDER / "README.md").read_text("utf-8")
-    told = f"`{watch.PATIENCE_VARIABLE}` seconds ({watch.PATIENCE_SECONDS:g})"
+    told = f"`AIQC_CELERY_PATIENCE` seconds ({settings.celery_patience:g})"
     assert told in page

@@ -206,7 +206,7 @@ def test_every_pod_has_the_secrets_settings_and_scratch_space(
 def test_several_gpus_and_a_time_limit_reach_the_pod(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(gpu.GPUS_VARIABLE, "2")
+    monkeypatch.setenv("AIQC_GPUS_PER_JOB", "2")
     job = render(gpu.train_tags(90.5), tmp_path)
     assert container(job)["resources"]["limits"]["nvidia.com/gpu"] == "2"
     assert pod(job)["activeDeadlineSeconds"] == 91 + kubernetes.START_SECONDS

@@ -95,7 +95,7 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
 
 def refuse_postgresql(command: str) -> None:
     """Raise MetastoreError for a store on a server, which has copies of its own."""
-    if config.database_url() is not None:
+    if config.settings.database_url is not None:
         raise MetastoreError(
             f"{command}: the metastore is {config.shown_store()}, which has its own copies: "
             f"pg_dump --format=custom and pg_restore. To bring it to a SQLite file and back: "
@@ -139,7 +139,7 @@ def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
         version = refuse_unusable(database, shown)
         damaged, outside, outside_bytes = readonly.damaged_blobs(database, deep=True, seen=report)
         (count,) = database.execute_sql("SELECT COUNT(*) FROM blob").fetchone()
-    if outside and config.artifacts_url() is None:
+    if outside and config.settings.artifacts is None:
         raise MetastoreError(
             f"{shown}: {outside} contents are not in it: they are on an object store, or "
             "lost. Set AIQC_ARTIFACTS as it was when they were stored."
@@ -185,7 +185,7 @@ def draft_beside(target: Path) -> Generator[Path]:
 
     Drafts of processes that have ended are removed first.
     """
-    host = config.host_id().replace("/", "_")
+    host = config.settings.host_id.replace("/", "_")
     for left in target.parent.glob(f".{glob.escape(target.name)}.{glob.escape(host)}.*{DRAFT}"):
         pid = left.name.split(".")[-3]
         if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
@@ -242,10 +242,10 @@ def _refuse_target(target: Path, path: Path) -> None:
 
 def _note(draft: Path, path: Path) -> None:
     """Write into a copy where it is from."""
-    is_signed = config.given_key() is not None or config.key_path().exists()
+    is_signed = config.settings.store_key is not None or config.key_path().exists()
     origin = {
         "of": str(path),
-        "host": config.host_id(),
+        "host": config.settings.host_id,
         "time": config.timezone_now().isoformat(),
         "key": signing.fingerprint() if is_signed else None,
     }
@@ -256,7 +256,7 @@ def _note(draft: Path, path: Path) -> None:
 
 def _own_key() -> bytes:
     try:
-        return config.given_key() or config.key_path().read_bytes()
+        return config.settings.store_key or config.key_path().read_bytes()
     except OSError as error:
         raise MetastoreError(
             f"backup: --with-key, but {config.key_path()} cannot be read: {error.strerror}."

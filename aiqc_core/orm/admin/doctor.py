@@ -57,13 +57,13 @@ def examine(*, deep: bool = False) -> Health:
 
 
 def _check_store(*, deep: bool) -> list[Diagnostic]:
-    if config.database_url() is None and not config.database_path().exists():
+    if config.settings.database_url is None and not config.database_path().exists():
         return [Diagnostic("store", OK, "there is no store yet: the first use makes it")]
     try:
         with readonly.opened() as database:
             return _check_database(database, deep=deep)
     except (AIQCError, *readonly.DATABASE_ERRORS, ValueError) as error:
-        remedy = RESTORE if config.database_url() is None else "see that the server runs"
+        remedy = RESTORE if config.settings.database_url is None else "see that the server runs"
         return [Diagnostic("store", FAIL, _brief(error), remedy)]
 
 
@@ -130,7 +130,7 @@ def _blobs(database: Any, *, deep: bool) -> Diagnostic:
         faults.append(f"{len(damaged)} of {count} are damaged: {_named(damaged)}")
     if missing:
         faults.append(f"{len(missing)} that rows need have no bytes: {_named(missing)}")
-    if outside and config.artifacts_url() is None:
+    if outside and config.settings.artifacts is None:
         faults.append(f"{outside} are on an object store or lost: set AIQC_ARTIFACTS")
     if faults:
         return Diagnostic("blobs", FAIL, "; ".join(faults), RESTORE)

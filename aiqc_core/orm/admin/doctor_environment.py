@@ -27,12 +27,14 @@ FEW = 3
 def checks() -> dict[str, Callable[[], Diagnostic]]:
     """Return the check of each part by its name."""
     found = {"key": key, "access": access, "waiting": waiting, "cache": samples, "disk": disk}
-    return found if config.database_url() is not None else found | {"file system": file_system}
+    return (
+        found if config.settings.database_url is not None else found | {"file system": file_system}
+    )
 
 
 def key() -> Diagnostic:
     """Check the key that signs pickles: whoever reads it can make this store run any code."""
-    if config.given_key() is not None:
+    if config.settings.store_key is not None:
         return Diagnostic("key", OK, f"{config.KEY_VARIABLE} is set")
     path = config.key_path()
     try:
@@ -56,7 +58,7 @@ def key() -> Diagnostic:
 def access() -> Diagnostic:
     """Check who else may write to the store and the cache."""
     places = [config.home(), config.samples_path(), *config.spill_paths()]
-    if config.database_url() is None:
+    if config.settings.database_url is None:
         places.append(config.database_path())
     there = [place for place in places if place.exists()]
     if links := [place for place in there if place.is_symlink()]:
@@ -85,7 +87,9 @@ def waiting() -> Diagnostic:
 def _is_of_no_queue(name: str) -> bool:
     """Return whether a file belongs to a Queue that the store does not hold any more."""
     named = re.match(r"q(\d+)_", name)
-    if named is None or (config.database_url() is None and not config.database_path().exists()):
+    if named is None or (
+        config.settings.database_url is None and not config.database_path().exists()
+    ):
         return False
     with readonly.opened() as database:
         sql = f"SELECT 1 FROM queue WHERE id = {int(named[1])}"  # noqa: S608 - a number
@@ -119,7 +123,7 @@ def disk() -> Diagnostic:
     place = file_systems.nearest(config.home())
     free = shutil.disk_usage(place).free
     path = config.database_path()
-    size = path.stat().st_size if config.database_url() is None and path.exists() else 0
+    size = path.stat().st_size if config.settings.database_url is None and path.exists() else 0
     text = f"{free / GIBIBYTE:.1f} GB are free, the store has {size / GIBIBYTE:.2f} GB"
     if free < LITTLE_BYTES:
         return Diagnostic("disk", FAIL, text, "make room; trainings are kept in files meanwhile")
@@ -131,7 +135,7 @@ def disk() -> Diagnostic:
 
 def file_system() -> Diagnostic:
     """Check that the file system is local: SQLite's log cannot be shared on a network's."""
-    dagster = config.given_folder(DAGSTER_VARIABLE)
+    dagster = config.settings.dagster_home
     kinds = {
         place: file_systems.kind_of(file_systems.nearest(place).resolve())
         for place in (config.home(), dagster)

@@ -42,9 +42,9 @@ def opened(path: Path | None = None) -> Generator[Any]:
     Raises:
         MetastoreError: there is no such file, it is no SQLite file, or the server is down.
     """
-    url = config.database_url()
+    url = config.settings.database_url
     if path is None and url is not None:
-        database: Any = open_postgres(config.database_url)
+        database: Any = open_postgres(lambda: config.settings.database_url)
     else:
         database = _opened_file(path or config.database_path())
     database.connect(reuse_if_open=True)

@@ -233,7 +233,7 @@ def _key_beside(source: Path, *, force: bool) -> bytes:
     if len(key) != config.KEY_BYTES:
         raise MetastoreError(f"restore: {path} has {len(key)} bytes; a key has 32.")
     own = config.key_path()
-    if config.given_key() is not None:
+    if config.settings.store_key is not None:
         message = f"restore: --with-key, but {config.KEY_VARIABLE} gives the key; unset it first."
         raise MetastoreError(message)
     if own.exists() and not hmac.compare_digest(own.read_bytes(), key) and not force:

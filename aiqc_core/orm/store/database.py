@@ -42,7 +42,7 @@ class Metastore:
         Raises:
             MetastoreError: `AIQC_DATABASE_URL` is none, or its driver is not installed.
         """
-        store = self._sqlite if config.database_url() is None else self._postgres
+        store = self._sqlite if config.settings.database_url is None else self._postgres
         before: Store | None = getattr(self._used, "store", None)
         if before is not store:
             if before is not None and not before.is_closed() and not before.in_transaction():
@@ -68,7 +68,7 @@ class Metastore:
 
     @cached_property
     def _postgres(self) -> PostgresStore:
-        return open_postgres(config.database_url, self.when_opened)
+        return open_postgres(lambda: config.settings.database_url, self.when_opened)
 
 
 def open_postgres(
@@ -94,4 +94,4 @@ metastore = Metastore()
 
 def is_there() -> bool:
     """Return whether there is a store: looking for rows would make one."""
-    return config.database_url() is not None or config.database_path().is_file()
+    return config.settings.database_url is not None or config.database_path().is_file()

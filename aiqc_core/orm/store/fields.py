@@ -120,7 +120,7 @@ class BlobField(_ReadsAsValue, peewee.CharField):
 
     def send_ahead(self, value: Any) -> None:
         """Send the bytes to the object store, if any, before the transaction of `store`."""
-        if config.artifacts_url() is not None:
+        if config.settings.artifacts is not None:
             blobs.send_ahead(self.encode(value))
 
     def encode(self, value: bytes) -> bytes:

@@ -112,15 +112,15 @@ def is_overdue(beat: int | None, claimed: datetime) -> bool:
         claimed: when it was made.
     """
     last = claimed.timestamp() if beat is None else beat
-    return now() - last > config.lease_seconds()
+    return now() - last > config.settings.lease_seconds
 
 
 def _interval() -> float:
     try:
-        return config.lease_seconds() / BEATS_IN_A_LEASE
+        return config.settings.lease_seconds / BEATS_IN_A_LEASE
     except MetastoreError:  # raised where it is asked for; nobody would see it here
-        return config.LEASE_SECONDS / BEATS_IN_A_LEASE
+        return config.Settings.model_fields["lease_seconds"].default / BEATS_IN_A_LEASE
 
 
 def _place() -> str:
-    return config.database_url() or str(config.database_path())
+    return config.settings.database_url or str(config.database_path())

@@ -26,7 +26,7 @@ def this_process() -> dict[str, Any]:
     pid = os.getpid()
     run = _run.get()
     return ({} if run is None else {"run": run}) | {
-        "host": config.host_id(),
+        "host": config.settings.host_id,
         "pid": pid,
         "started": _started(pid),
         "boot": _boot(),
@@ -56,7 +56,7 @@ def is_visible(owner: dict[str, Any]) -> bool:
     It can on the same host, except for a container with its own process ids: containers of one
     machine may share its name and its boot.
     """
-    if owner["host"] != config.host_id():
+    if owner["host"] != config.settings.host_id:
         return False
     elsewhere = owner.get("boot") == _boot() and owner.get("pids") != _pid_namespace()
     return not (elsewhere and "pids" in owner)

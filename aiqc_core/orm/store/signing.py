@@ -90,7 +90,7 @@ def unseal(data: bytes) -> bytes:
         message = "metastore: these bytes are no signed pickle; the store is damaged or foreign."
         raise MetastoreError(message)
     if standing_of == "foreign" and not _trusted.get():
-        shown = config.KEY_VARIABLE if config.given_key() else config.key_path()
+        shown = config.KEY_VARIABLE if config.settings.store_key else config.key_path()
         raise TrustError(
             f"metastore: a pickle is not signed by this store's key ({shown}), so it "
             "is not loaded: it could run any code. Machines that share a store share its key too "
@@ -190,7 +190,7 @@ def _mac(body: bytes, key: bytes) -> bytes:
 def key() -> bytes | None:
     """Return the store's key; None where nothing was signed yet."""
     try:
-        return config.given_key() or config.key_path().read_bytes()
+        return config.settings.store_key or config.key_path().read_bytes()
     except FileNotFoundError:
         return None
 

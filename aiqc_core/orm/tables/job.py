@@ -156,7 +156,7 @@ class Attempt(BaseModel):
             return "its process ended before it was recorded"
         return (
             f"its process {self.owner['pid']} on {self.owner['host']} gave no sign of life for "
-            f"{config.lease_seconds():g} s"
+            f"{config.settings.lease_seconds:g} s"
         )
 
     def succeed(self, outcome: JobOutcome) -> bool:
@@ -198,7 +198,7 @@ class Attempt(BaseModel):
         self.status = LOST
         logger.warning(
             "Job %d: its claim was taken over after no sign of life for %g s, so this process "
-            "records nothing of it (%s).", self.job_id, config.lease_seconds(), status,
+            "records nothing of it (%s).", self.job_id, config.settings.lease_seconds, status,
         )  # fmt: skip
         return False
 

@@ -56,7 +56,7 @@ class Options:
         return cls(
             workers=min(workers or slots, slots) if slots else workers or 1,
             on_devices=slots > 0,
-            retries_memory=config.oom_retry(),
+            retries_memory=config.settings.oom_retry,
             pruner=pruner,
             captured_pruner=None if pruner is None else pruning.captured(pruner),
             **given,

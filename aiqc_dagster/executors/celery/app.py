@@ -25,12 +25,12 @@ from aiqc_dagster.executors import versions
 from aiqc_dagster.executors._dagster_internals import DagsterImportError
 from aiqc_dagster.executors.gpu import DEFAULT_QUEUE
 from aiqc_dagster.executors.warm_pool import run_step
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-BROKER_VARIABLE, BACKEND_VARIABLE = "AIQC_CELERY_BROKER", "AIQC_CELERY_BACKEND"
-LOCAL_BROKER = "redis://localhost:6379/0"
+BROKER_VARIABLE = "AIQC_CELERY_BROKER"
 RUN_STEP, END_STEP = "aiqc.run_step", "aiqc_end_step"
 CONNECT_SECONDS = 4
 ANSWER_SECONDS = 10  # the longest that a run waits for one answer of the broker
@@ -56,11 +56,6 @@ SETTINGS: dict[str, Any] = {
 logger = logging.getLogger(__name__)
 
 
-def broker_url() -> str:
-    """Return `$AIQC_CELERY_BROKER`, else Redis on this machine."""
-    return os.environ.get(BROKER_VARIABLE) or LOCAL_BROKER
-
-
 def shown(url: str) -> str:
     """Return a broker's address without its password."""
     parts = urlsplit(url)
@@ -70,11 +65,10 @@ def shown(url: str) -> str:
 
 def make_app() -> Celery:
     """Return an application that speaks to the broker which the environment names now."""
-    broker = broker_url()
     made = Celery(
         "aiqc",
-        broker=broker,
-        backend=os.environ.get(BACKEND_VARIABLE) or broker,
+        broker=settings.celery_broker,
+        backend=settings.celery_backend or settings.celery_broker,
         set_as_current=False,
     )
     made.conf.update(SETTINGS)

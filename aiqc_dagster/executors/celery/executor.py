@@ -18,9 +18,10 @@ import aiqc_dagster.executors._dagster_internals as internals
 from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors import delegating, versions
 from aiqc_dagster.executors.celery import app
-from aiqc_dagster.executors.celery.watch import OUTAGES, Watch, broker_fault, patience
+from aiqc_dagster.executors.celery.watch import OUTAGES, Watch, broker_fault
 from aiqc_dagster.executors.gpu import DEFAULT_QUEUE, QUEUE_TAG
 from aiqc_dagster.executors.run_cleanup import slots_given_back
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -99,7 +100,7 @@ class _CeleryStepHandler(delegating.DelegatedSteps):
                 "socket_timeout": app.ANSWER_SECONDS,
             },
         )
-        self._watch = Watch(self._app, patience())
+        self._watch = Watch(self._app, settings.celery_patience)
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, timeout=app.CONNECT_SECONDS)
@@ -133,7 +134,7 @@ class _CeleryStepHandler(delegating.DelegatedSteps):
 
     def _send(self, payload: list[Any], queue: str, time_limit: float | None) -> str:
         """Send a step, waiting a while for a broker that went away."""
-        deadline = time.monotonic() + patience()
+        deadline = time.monotonic() + settings.celery_patience
         while True:
             try:
                 task: Any = self._app.send_task(

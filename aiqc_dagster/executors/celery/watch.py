@@ -7,7 +7,6 @@ steps that waited in it, or that nobody listens to a queue: the result stays pen
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,41 +16,24 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from aiqc_core.errors import TrainingError
-from aiqc_dagster.executors.celery.app import BROKER_VARIABLE, broker_url, shown
+from aiqc_dagster.executors.celery.app import BROKER_VARIABLE, shown
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from celery import Celery
 
-PATIENCE_VARIABLE = "AIQC_CELERY_PATIENCE"
-PATIENCE_SECONDS = 60.0
 LOOK_SECONDS = 2.0  # between two looks at what is running
 PEEK_SECONDS = 5.0  # how long nothing moves in a queue before broker and workers are asked why
 REPLY_SECONDS = 2.0  # how long the workers have to answer
 OUTAGES = (OperationalError, RedisError, OSError)
 
 
-def patience() -> float:
-    """Return how many seconds a run waits for a broker, a worker or a queue that is silent.
-
-    Raises:
-        TrainingError: the variable holds no number above 0.
-    """
-    text = os.environ.get(PATIENCE_VARIABLE) or str(PATIENCE_SECONDS)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise TrainingError(f"{PATIENCE_VARIABLE}={text!r}: give a number of seconds above 0.")
-    return seconds
-
-
 def broker_fault(error: BaseException) -> str:
     """Return the message that the broker does not answer, and what to do."""
     return (
-        f"The Celery broker at {shown(broker_url())} "
+        f"The Celery broker at {shown(settings.celery_broker)} "
         f"({BROKER_VARIABLE}) does not answer: {str(error).rstrip('.')}. Start Redis "
         "there (`make up-celery` starts one on this machine) or correct the variable, then run "
         "the same command again: what is recorded is not trained twice."
@@ -186,7 +168,7 @@ class Watch:
         if queue not in listeners:
             return (
                 f"No Celery worker listens to the queue {queue!r} of "
-                f"{shown(broker_url())}. Start one, with the code and the "
+                f"{shown(settings.celery_broker)}. Start one, with the code and the "
                 "settings of this run: "
                 f"celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
             )

@@ -13,8 +13,8 @@ from executor_contract import DEADLINE_SECONDS, Place, make_queue
 
 from aiqc_core.errors import TrainingError
 from aiqc_dagster.executors import versions
-from aiqc_dagster.executors.celery import watch
 from aiqc_dagster.executors.celery.app import RUN_STEP
+from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services_celery import Farm
 
 DEEDS = ["calm", "kill", "raise", "tidy"]
-HASTY = {watch.PATIENCE_VARIABLE: "4"}
+HASTY = {"AIQC_CELERY_PATIENCE": "4"}
 
 # Processes that each import a framework, on a machine that does other things too.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -147,9 +147,9 @@ def test_a_queue_that_nobody_listens_to_fails_the_step_in_the_end(
 
 
 def test_patience_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert watch.patience() == 60
-    monkeypatch.setenv(watch.PATIENCE_VARIABLE, "7.5")
-    assert watch.patience() == 7.5
-    monkeypatch.setenv(watch.PATIENCE_VARIABLE, "for ever")
+    assert settings.celery_patience == 60
+    monkeypatch.setenv("AIQC_CELERY_PATIENCE", "7.5")
+    assert settings.celery_patience == 7.5
+    monkeypatch.setenv("AIQC_CELERY_PATIENCE", "for ever")
     with pytest.raises(TrainingError, match="'for ever': give a number of seconds above 0"):
-        watch.patience()
+        assert settings.celery_patience

@@ -32,9 +32,9 @@ def test_only_the_step_that_trains_asks_for_an_accelerator() -> None:
 
 
 def test_a_training_without_accelerator_asks_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(gpu.GPUS_VARIABLE, "0")
+    monkeypatch.setenv("AIQC_GPUS_PER_JOB", "0")
     assert gpu.train_tags() == {"dagster-celery/queue": "default"}
-    monkeypatch.setenv(gpu.GPUS_VARIABLE, "two")
+    monkeypatch.setenv("AIQC_GPUS_PER_JOB", "two")
     with pytest.raises(TrainingError, match="AIQC_GPUS_PER_JOB='two': give a whole number"):
         gpu.train_tags()
 
@@ -48,9 +48,9 @@ def test_the_pool_says_whether_trainings_ask_for_a_device(monkeypatch: pytest.Mo
     nodes = defs.resolve_job_def("retrain_updown").nodes
     (train,) = [node for node in nodes if node.name == "updown_train_job"]
     assert train.definition.pool == "gpu"  # type: ignore[attr-defined]
-    monkeypatch.setenv(gpu.GPUS_VARIABLE, "0")
+    monkeypatch.setenv("AIQC_GPUS_PER_JOB", "0")
     assert gpu.train_pool() == "cpu"
-    monkeypatch.delenv(gpu.GPUS_VARIABLE)
+    monkeypatch.delenv("AIQC_GPUS_PER_JOB")
     monkeypatch.setenv("AIQC_DEVICES", "cpu")
     monkeypatch.setenv(choose.EXECUTOR_VARIABLE, "celery")  # its workers have the devices
     assert gpu.train_pool() == "gpu"

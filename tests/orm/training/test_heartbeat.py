@@ -79,7 +79,7 @@ def test_how_long_a_claim_lives_is_a_setting(home: Path, monkeypatch: pytest.Mon
     for wrong in ("soon", "0", "nan", "inf"):
         monkeypatch.setenv("AIQC_LEASE_SECONDS", wrong)
         with pytest.raises(MetastoreError, match=f"AIQC_LEASE_SECONDS='{wrong}': give seconds"):
-            config.lease_seconds()
+            assert config.settings.lease_seconds
 
 
 def test_a_claim_that_knows_no_heartbeat_counts_from_when_it_was_made(home: Path) -> None:

@@ -16,7 +16,7 @@ from aiqc_core import config
 from aiqc_core.errors import TrainingError
 
 # Keras writes its settings on import: into the store, not into the user's home.
-os.environ["KERAS_HOME"] = str(config.given_folder("KERAS_HOME") or config.home() / "keras")
+os.environ["KERAS_HOME"] = str(config.settings.keras_home or config.home() / "keras")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
