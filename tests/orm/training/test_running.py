@@ -6,6 +6,7 @@ import logging
 import math
 import signal
 import sqlite3
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -321,6 +322,16 @@ def test_what_fails_together_is_trained_one_by_one(
     assert [a.status for a in Attempt.select().order_by(Attempt.id)] == [
         "lost", "lost", "succeeded", "succeeded",
     ]  # fmt: skip
+
+
+def test_all_else_works_without_stacking(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stacking = "aiqc_core.stages.train.stacking"
+    for name in [stacking, *(name for name in sys.modules if name.startswith(f"{stacking}."))]:
+        monkeypatch.setitem(sys.modules, name, None)
+    row = lines.queue({"weight": [1, 2]}, train=fitting, **ALONE)
+    assert row.run_jobs(progress=False).trained == 2
+    with pytest.raises(ImportError, match="stacking"):
+        lines.queue({"weight": [3, 4]}, train=fitting, **ALONE).run_jobs(stack=True)
 
 
 def test_a_finished_queue_calls_no_function_again(home: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from torch import nn
 
 from aiqc_core.stages.train.backends.torch import fit as torch_fit
 from aiqc_core.stages.train.backends.torch.backend import CategoricalLoss
-from aiqc_core.stages.train.backends.torch.batches import batch_bounds
+from aiqc_core.stages.train.backends.torch.loop import batch_bounds
 from aiqc_core.utils.pytorch import fit
 
 

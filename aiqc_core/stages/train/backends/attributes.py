@@ -46,11 +46,6 @@ def equal(one: Any, other: Any) -> bool:
     return _same_numbers(one, other)
 
 
-def _same_value(one: Any, other: Any) -> bool:
-    missing = one != one and other != other  # noqa: PLR0124 - NaN
-    return bool(one == other or missing)
-
-
 def _same_numbers(one: Any, other: Any) -> bool:
     if not (isinstance(one, np.ndarray) or hasattr(one, "numpy")):
         return True
@@ -61,7 +56,7 @@ def _same_numbers(one: Any, other: Any) -> bool:
 
 
 _RULES: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
-    (PLAIN | set | frozenset, _same_value),
+    (PLAIN | set | frozenset, lambda a, b: bool(a == b or (a != a and b != b))),  # noqa: PLR0124
     (Mapping, lambda a, b: list(a) == list(b) and all(equal(v, b[k]) for k, v in a.items())),
     (list | tuple, lambda a, b: len(a) == len(b) and all(map(equal, a, b))),
     (types.FunctionType, lambda one, other: one.__code__ == other.__code__),

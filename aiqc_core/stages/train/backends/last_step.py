@@ -9,13 +9,13 @@ from aiqc_core.stages.train.outputs import LOGITS, LOGS, PROBABILITIES, SHARES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-SAYING = {
+ACTIVATIONS = {
     "softmax": PROBABILITIES, "sigmoid": PROBABILITIES, "hard_sigmoid": PROBABILITIES,
     "hardsigmoid": PROBABILITIES, "log_softmax": LOGS, "logsoftmax": LOGS, "log_sigmoid": LOGS,
     "logsigmoid": LOGS,
 }  # fmt: skip
 # Layers without an activation.
-BARE = {
+LINEAR = {
     "addmm", "biasadd", "conv1d", "conv2d", "conv3d", "convolution", "dense", "einsumdense",
     "linear", "mkldnnlinear",
 }  # fmt: skip
@@ -35,8 +35,8 @@ CHANGING = {
     "add", "addv2", "average", "div", "divide", "mean", "mul", "multiply", "neg", "realdiv",
     "rescaling", "round", "rsub", "sub", "subtract", "truedivide",
 }  # fmt: skip
-TURNS = {"exp": -1, "log": 1}
-TURNED = {(PROBABILITIES, 1): LOGS, (LOGS, -1): PROBABILITIES}
+LOGARITHMS = {"exp": -1, "log": 1}
+CONVERTED = {(PROBABILITIES, 1): LOGS, (LOGS, -1): PROBABILITIES}
 
 
 def meaning_of(last: Any, of: Callable[[Any], tuple[str, Sequence[Any]]]) -> str | None:
@@ -58,12 +58,12 @@ def meaning_of(last: Any, of: Callable[[Any], tuple[str, Sequence[Any]]]) -> str
             continue
         seen[id(step), logs, changed] = step  # held, so that no other gets its id
         name, before = of(step)
-        if before and (name in MOVING or name in CHANGING or name in TURNS):
-            logs += TURNS.get(name, 0)
+        if before and (name in MOVING or name in CHANGING or name in LOGARITHMS):
+            logs += LOGARITHMS.get(name, 0)
             waiting += [(each, logs, changed or name in CHANGING) for each in before]
             continue
-        kind = SAYING.get(name, LOGITS if name in BARE else None)
-        kind = TURNED.get((kind or "", logs)) if logs else kind
+        kind = ACTIVATIONS.get(name, LOGITS if name in LINEAR else None)
+        kind = CONVERTED.get((kind or "", logs)) if logs else kind
         if kind is None or (changed and kind != PROBABILITIES):
             return None
         found.add(SHARES if changed else kind)

@@ -38,9 +38,10 @@ class ProcessState:
 
     def changed(self) -> list[str]:
         """Describe what differs by now in the environment and the modules."""
-        names = [f"os.environ[{name!r}]" for name in self._variables()]
-        names += [f"{module}.{name}" for module, name in self._attributes()]
-        return [f"{name} (set in training)" for name in names]
+        variables = [f"os.environ[{name!r}] (set in training)" for name in self._variables()]
+        return variables + [
+            f"{module}.{name} (set in training)" for module, name in self._attributes()
+        ]
 
     def put_back(self) -> None:
         """Restore this state."""

@@ -98,15 +98,14 @@ def _same_class(one: type, other: type, seen: Seen) -> bool:
     return _same(mine, theirs, seen)
 
 
-def _function_parts(function: types.FunctionType) -> Iterable[Any]:
-    names, known = function.__code__.co_names, function.__globals__
-    yield from (function.__defaults__, function.__kwdefaults__)
-    yield [cell.cell_contents for cell in function.__closure__ or ()]
-    yield {name: known[name] for name in names if name in known}
-
-
 def _same_function(one: Any, other: Any, seen: Seen) -> bool:
-    return one.__code__ == other.__code__ and _each(_function_parts)(one, other, seen)
+    def parts(function: types.FunctionType) -> Iterable[Any]:
+        names, known = function.__code__.co_names, function.__globals__
+        yield from (function.__defaults__, function.__kwdefaults__)
+        yield [cell.cell_contents for cell in function.__closure__ or ()]
+        yield {name: known[name] for name in names if name in known}
+
+    return one.__code__ == other.__code__ and _each(parts)(one, other, seen)
 
 
 def _each(parts: Callable[[Any], Iterable[Any]]) -> Callable[..., bool]:

@@ -1,13 +1,19 @@
-"""Run several trainings of `utils.pytorch.fit` as one, as `Training.run` runs each."""
+"""Run several trainings of `utils.pytorch.fit` as one, as `Training.run` runs each.
+
+What the stacked models compute is compared with what each computes by itself.
+"""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from aiqc_core.stages.train.backends.torch import process
 from aiqc_core.stages.train.backends.torch.loop import SCORING_BATCH
-from aiqc_core.stages.train.stacking import verify
+from aiqc_core.stages.train.backends.torch.loss import loss_of
+from aiqc_core.stages.train.stacking.equality import difference, same
 from aiqc_core.stages.train.stacking.loss import losses
 from aiqc_core.stages.train.stacking.model import Stack
 from aiqc_core.stages.train.stacking.optimizers import Stepper, write_state
@@ -15,11 +21,17 @@ from aiqc_core.stages.train.stacking.optimizers import Stepper, write_state
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from aiqc_core.stages.train.backends.torch.batches import Samples
-    from aiqc_core.stages.train.backends.torch.loop import Training
+    from aiqc_core.stages.train.backends.torch.loop import Samples, Training
     from aiqc_core.stages.train.stacking.model import Row
+
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+
+
+class NotAlikeError(Exception):
+    """The stacked models compute something else."""
 
 
 def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> list[Tensor]:
@@ -40,13 +52,13 @@ def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> l
         RuntimeError: an operation that cannot be stacked.
     """
     together = _Together(trainings, states)
-    verify.check(together.stack, trainings, together.data[""])
+    check(together.stack, trainings, together.data[""])
     for _ in range(trainings[0].epochs):
         together.epoch()
         together.note(together.scores())
         if not together.live:
             break
-    verify.check_state(together.stack, trainings[0].model)
+    check_state(together.stack, trainings[0].model)
     return together.finish()
 
 
@@ -161,3 +173,66 @@ class StackedSamples:
         """Return the labels `(K, samples, …)`."""
         label = self.parts[-1]
         return label.expand(models, *label.shape) if self.shared else label
+
+
+def check(stack: Stack, trainings: Sequence[Training], data: StackedSamples) -> None:
+    """Run one batch in train and in eval mode, stacked and model by model, and compare.
+
+    The models and the generators stay as they are.
+
+    Raises:
+        NotAlikeError: outputs, losses, buffers, or the draws of random numbers differ, or a
+            parameter gets no gradient.
+    """
+    states, buffers = [generator.get_state() for generator in stack.generators], stack.buffers
+    first = trainings[0]
+    order = torch.arange(data.count)[: first.batch_size].expand(len(stack), -1)
+    *features, label = next(data.batches(order, first.batch_size))
+    for mode in (True, False):
+        stack.buffers = {name: values.clone() for name, values in buffers.items()}
+        stack.base.train(mode)
+        before, parts = process.generators(), stack.parts()
+        outputs = stack(*features, parts=parts)
+        found = losses(first.loser, outputs, label)
+        if not same(process.generators(), before):
+            raise NotAlikeError("the model or the loss draws random numbers outside of torch")
+        if mode:
+            # torch's optimizers skip parameters without a gradient, `Stepper` does not.
+            gradients = torch.autograd.grad(found.sum(), parts, allow_unused=True)
+            unused = [name for name, g in zip(stack.names, gradients, strict=True) if g is None]
+            if unused:
+                raise NotAlikeError(f"the parameters {unused} get no gradient")
+        for index, training in enumerate(trainings):
+            own = [part[index] for part in features]
+            expected, after = _alone(training.model, own, states[index], mode=mode)
+            _compare("outputs", outputs[index], expected)
+            _compare("losses", found[index], loss_of(training.loser, expected, label[index]))
+            for name, value in after.items():
+                _compare(f"buffers {name!r}", stack.buffers[name][index], value)
+        stack.reset(states)
+    stack.buffers = buffers
+    check_state(stack, first.model)
+
+
+def check_state(stack: Stack, model: nn.Module) -> None:
+    """Raise NotAlikeError if the model keeps other numbers than parameters and buffers."""
+    if changed := difference(model, stack.base):
+        raise NotAlikeError(f"the model changes {changed} when it is called")
+
+
+def _alone(
+    model: nn.Module, features: list[Tensor], state: Tensor, *, mode: bool
+) -> tuple[Tensor, dict[str, Tensor]]:
+    twin = copy.deepcopy(model).train(mode)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.random.set_rng_state(state)
+        return twin(*features), dict(twin.named_buffers())
+
+
+def _compare(what: str, stacked: Tensor, alone: Tensor) -> None:
+    size = float(alone.detach().abs().nan_to_num().max()) if alone.numel() else 0.0
+    near = stacked.shape == alone.shape and torch.allclose(
+        stacked.detach(), alone.detach(), RELATIVE, ABSOLUTE * max(size, 1.0), equal_nan=True
+    )
+    if not near:
+        raise NotAlikeError(f"the {what} of the models differ when they are stacked")

@@ -78,7 +78,11 @@ def _categorical(outputs: Tensor, labels: Tensor, known: str | None) -> Tensor:
     def of_logits() -> Tensor:
         return functional.cross_entropy(flat, target, reduction="none")
 
-    probable = _are_probabilities(outputs, known)
+    last = last_activation(outputs)
+    if last in {PROBABILITIES, LOGS} or known is not None:
+        probable = [kind_of(outputs, known) == PROBABILITIES] * count
+    else:
+        probable = [kind_by_values(each, last) == PROBABILITIES for each in outputs.detach()]
     if all(probable):
         found = of_probabilities()
     elif not any(probable):
@@ -87,11 +91,3 @@ def _categorical(outputs: Tensor, labels: Tensor, known: str | None) -> Tensor:
         which = torch.tensor(probable, device=flat.device).repeat_interleave(samples)
         found = torch.where(which, of_probabilities(), of_logits())
     return found.view(count, samples).mean(dim=1)
-
-
-def _are_probabilities(outputs: Tensor, known: str | None) -> list[bool]:
-    """Say for each model what `kind_of` says of it alone."""
-    last = last_activation(outputs)
-    if last in {PROBABILITIES, LOGS} or known is not None:
-        return [kind_of(outputs, known) == PROBABILITIES] * len(outputs)
-    return [kind_by_values(each, last) == PROBABILITIES for each in outputs.detach()]

@@ -39,8 +39,16 @@ class Stepper:
             for name in NUMBERS
         }
         self.rule = RULES[type(optimizers[0])]
-        self.steps = np.array([[_steps(optimizer)] for optimizer in optimizers])
-        self.state = _stacked_state(optimizers)
+        counts = [[int(own.get("step", 0)) for own in o.state.values()] for o in optimizers]
+        self.steps = np.array([[max(own, default=0)] for own in counts])
+        rows: dict[str, list[Tensor]] = {}
+        for optimizer in optimizers:
+            own = [optimizer.state[p] for p in _parameters(optimizer) if p in optimizer.state]
+            for name, value in own[0].items() if own else ():
+                if name != "step" and value is not None:
+                    row = torch.cat([part[name].reshape(-1) for part in own])
+                    rows.setdefault(name, []).append(row)
+        self.state = {name: torch.stack(parts) for name, parts in rows.items()}
         self._columns: dict[str, Tensor] = {}
 
     def step(self, gradient: Tensor) -> None:
@@ -95,7 +103,7 @@ def write_state(
     optimizer: Optimizer, row: dict[str, Any], views: Callable[[Tensor], list[Tensor]]
 ) -> None:
     """Write a row of `Stepper.row`, cut by `views`, into the optimizer of its model."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = _parameters(optimizer)
     for name, values in row.items():
         parts = [values] * len(parameters) if name == "step" else views(values)
         for parameter, part in zip(parameters, parts, strict=True):
@@ -108,20 +116,8 @@ def _number(group: dict[str, Any], name: str) -> float:
     return float(group.get(name, 0.0))
 
 
-def _steps(optimizer: Optimizer) -> int:
-    return max((int(own.get("step", 0)) for own in optimizer.state.values()), default=0)
-
-
-def _stacked_state(optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
-    rows: dict[str, list[Tensor]] = {}
-    for optimizer in optimizers:
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        own = [optimizer.state[p] for p in parameters if p in optimizer.state]
-        for name, value in own[0].items() if own else ():
-            if name != "step" and value is not None:
-                row = torch.cat([part[name].reshape(-1) for part in own])
-                rows.setdefault(name, []).append(row)
-    return {name: torch.stack(parts) for name, parts in rows.items()}
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _decayed(s: Stepper, gradient: Tensor) -> Tensor:

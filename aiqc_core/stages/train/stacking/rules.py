@@ -44,8 +44,13 @@ def groups(specs: Sequence[JobSpec]) -> tuple[list[list[int]], dict[int, str]]:
     reasons: dict[int, str] = {}
     shapes: dict[str, Any] = {}
     for index, spec in enumerate(specs):
-        if reason := _spec_alone(spec):
-            reasons[index] = reason
+        keeps, kept = spec.checkpoint_seconds is not None, spec.checkpoint
+        if spec.library != "pytorch":
+            reasons[index] = f"library {spec.library!r}: only PyTorch's models can be stacked"
+        elif keeps:
+            reasons[index] = "checkpoint_seconds: a Job that keeps checkpoints trains by itself"
+        elif kept is not None and Path(kept).exists():
+            reasons[index] = "it resumes from its checkpoint"
         else:
             alike.setdefault(_spec_common(spec, shapes), []).append(index)
     found: list[list[int]] = []
@@ -53,21 +58,18 @@ def groups(specs: Sequence[JobSpec]) -> tuple[list[list[int]], dict[int, str]]:
         if len(members) == 1:
             reasons[members[0]] = ALONE
         else:
-            members.sort(key=lambda index: _whole_numbers(specs[index]))
+            # Numbers that may be sizes, as neurons and epochs: stacks often differ in them.
+            members.sort(
+                key=lambda index: sorted(
+                    (name, value)
+                    for name, value in specs[index].hyperparameters.items()
+                    if isinstance(value, int) and _is_number(value)
+                )
+            )
             parts = math.ceil(len(members) / MOST_TOGETHER)  # of nearly equal size
             edges = [len(members) * i // parts for i in range(parts + 1)]
             found += [members[start:stop] for start, stop in itertools.pairwise(edges)]
     return found, reasons
-
-
-def _spec_alone(spec: JobSpec) -> str | None:
-    if spec.library != "pytorch":
-        return f"library {spec.library!r}: only PyTorch's models can be stacked"
-    if spec.checkpoint_seconds is not None:
-        return "checkpoint_seconds: a Job that keeps checkpoints trains by itself"
-    if spec.checkpoint is not None and Path(spec.checkpoint).exists():
-        return "it resumes from its checkpoint"
-    return None
 
 
 def _spec_common(spec: JobSpec, shapes: dict[str, Any]) -> Hashable:
@@ -90,15 +92,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _whole_numbers(spec: JobSpec) -> list[tuple[str, int]]:
-    """Return the numbers that may be sizes, as neurons and epochs: stacks often differ in them."""
-    chosen = spec.hyperparameters.items()
-    return sorted((name, v) for name, v in chosen if isinstance(v, int) and _is_number(v))
-
-
 def why_alone(training: Training) -> str | None:
     """Return why a training cannot be stacked with any other; None where it can."""
-    reasons = (*_surroundings(training), *_model(training.model), *_optimizer(training))
+    kept, loser = training.kept, training.loser
+    trained = isinstance(loser, nn.Module) and any(p.requires_grad for p in loser.parameters())
+    reasons = (
+        (kept is not None and kept.seconds is not None, "it keeps checkpoints"),
+        (not torch.is_grad_enabled(), "gradients are disabled around fit"),
+        (trained, "the loss has parameters of its own"),
+        *_model(training.model),
+        *_optimizer(training),
+    )
     return next((reason for holds, reason in reasons if holds), None)
 
 
@@ -112,14 +116,6 @@ def why_apart(one: Training, other: Training) -> str | None:
     if not same(one.loser, other.loser):
         return "the losses differ, or cannot be compared"
     return None
-
-
-def _surroundings(training: Training) -> Iterator[tuple[bool, str]]:
-    kept, loser = training.kept, training.loser
-    yield kept is not None and kept.seconds is not None, "it keeps checkpoints"
-    yield not torch.is_grad_enabled(), "gradients are disabled around fit"
-    trained = isinstance(loser, nn.Module) and any(p.requires_grad for p in loser.parameters())
-    yield trained, "the loss has parameters of its own"
 
 
 def _model(model: nn.Module) -> Iterator[tuple[bool, str]]:

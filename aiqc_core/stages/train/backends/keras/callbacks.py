@@ -59,9 +59,9 @@ class Progress(keras.callbacks.Callback):
         """Stop where the pruner says so."""
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
-        onlooker = observer.active()
+        watching = observer.active()
         is_last = epoch + 1 >= (self.params or {}).get("epochs", math.inf)
-        if onlooker is not None and onlooker.epoch(self._history, is_last=is_last):
+        if watching is not None and watching.epoch(self._history, is_last=is_last):
             self.model.stop_training = True
 
 

@@ -22,7 +22,6 @@ from aiqc_core.stages.train.backends.base import DEFAULT_RATE, Backend
 from aiqc_core.stages.train.backends.torch import loop, process, saving
 from aiqc_core.stages.train.backends.torch import loss as torch_loss
 from aiqc_core.stages.train.backends.torch import outputs as torch_outputs
-from aiqc_core.stages.train.backends.torch.batches import Samples
 from aiqc_core.stages.train.backends.torch.loss import CategoricalLoss
 from aiqc_core.stages.train.functions.capture import takes_model_first
 from aiqc_core.stages.train.outputs import LOGITS, LOGS, PROBABILITIES
@@ -180,7 +179,7 @@ class TorchBackend(Backend):
             loser.outputs = outputs
 
     def loss(self, model: nn.Module, loser: Any, features: Any, label: Tensor) -> float:
-        samples = Samples(tuple(self.beside(model, features)), label.to(_device(model)))
+        samples = loop.Samples(tuple(self.beside(model, features)), label.to(_device(model)))
         return loop.split_loss(loser, loop.whole_output(model, samples), samples).item()
 
     def loss_of(self, model: nn.Module, loser: Any, output: NDArray[Any], label: Tensor) -> float:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from aiqc_core import counts
-from aiqc_core.stages.train.backends.torch.batches import batch_bounds, on_device
-from aiqc_core.stages.train.backends.torch.loop import Training
+from aiqc_core.stages.train.backends.torch.loop import Training, batch_bounds, on_device
 from aiqc_core.stages.train.hooks import fit_hook
 
 if TYPE_CHECKING:
@@ -84,12 +83,12 @@ def fit(  # noqa: PLR0913, PLR0917 - the reference's signature
     bounds = batch_bounds(
         len(splits[""]), batch_size, same_size=enforce_sameSize, single_sample=allow_singleSample
     )
-    measured = _named(metrics or (), device)
+    named = _named(metrics or (), device)
     training = Training(
-        model, loser, optimizer, splits, epochs, bounds, measured, tuple(callbacks or ())
+        model, loser, optimizer, splits, epochs, bounds, named, tuple(callbacks or ())
     )
-    door = fit_hook.active()
-    if door is None or not door.train(training):
+    hook = fit_hook.active()
+    if hook is None or not hook.train(training):
         training.run()
     return training.history, model
 

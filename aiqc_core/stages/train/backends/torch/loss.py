@@ -106,19 +106,19 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
             probabilities where the loss takes such.
         TrainingError: the loss takes more than these two, or gives no tensor.
     """
-    paired_label = paired(output, label, loser)
-    if isinstance(loser, NUMERIC_LOSSES) and paired_label.shape == output.shape:
-        paired_label = paired_label.to(torch.promote_types(output.dtype, paired_label.dtype))
-    if output.dtype != paired_label.dtype and paired_label.is_floating_point():
-        wide = torch.promote_types(output.dtype, paired_label.dtype)
-        output, paired_label = output.to(wide), paired_label.to(wide)
+    target, name = paired(output, label, loser), getattr(loser, "__name__", type(loser).__name__)
+    wide = torch.promote_types(output.dtype, target.dtype)
+    if isinstance(loser, NUMERIC_LOSSES) and target.shape == output.shape:
+        target = target.to(wide)
+    if output.dtype != target.dtype and target.is_floating_point():
+        output, target = output.to(wide), target.to(wide)
     try:
-        found = loser(output, paired_label)
+        found = loser(output, target)
     except TypeError as error:
         if "positional argument" not in str(error):
             raise
         raise TrainingError(
-            f"the loss ({_name(loser)}) is called with (output, label): {error}. Let fn_lose "
+            f"the loss ({name}) is called with (output, label): {error}. Let fn_lose "
             "return a function of these two."
         ) from error
     except RuntimeError as error:
@@ -133,14 +133,10 @@ def loss_of(loser: Loss, output: Tensor, label: Tensor) -> Tensor:
         ) from error
     if not isinstance(found, torch.Tensor):
         raise TrainingError(
-            f"the loss ({_name(loser)}) gives {type(found).__name__}. Let it return a tensor of "
+            f"the loss ({name}) gives {type(found).__name__}. Let it return a tensor of "
             "one number, through which gradients flow: no float, tuple or array."
         )
     return found
-
-
-def _name(loser: object) -> str:
-    return getattr(loser, "__name__", type(loser).__name__)
 
 
 def measure(metrics: dict[str, Metric], output: Tensor, label: Tensor) -> dict[str, float]:

@@ -152,18 +152,15 @@ def last_activation(output: Tensor) -> str | None:
 
 def _step(step: Any) -> tuple[str, list[Any]]:
     name = re.sub(r"Backward\d*$", "", step.name()).lower()
-    if name in {"softmax", "logsoftmax"} and _over_samples(step):
-        name += " over samples"
+    if name in {"softmax", "logsoftmax"}:
+        dim, shape = int(step._saved_dim), step._saved_result.shape  # noqa: SLF001 - torch shows it
+        dim -= 2 * SIGNED if dim >= SIGNED else 0
+        if max(shape[dim % len(shape) + 1 :], default=1) > 1:
+            name += " over samples"
     parents = [before for before, _ in step.next_functions if before is not None]
     if name in last_step.CHANGING:  # by a weight
         parents = [each for each in parents if not hasattr(each, "variable")]
     return name, parents
-
-
-def _over_samples(step: Any) -> bool:
-    dim, shape = int(step._saved_dim), step._saved_result.shape  # noqa: SLF001 - as torch shows it
-    dim -= 2 * SIGNED if dim >= SIGNED else 0
-    return max(shape[dim % len(shape) + 1 :], default=1) > 1
 
 
 def _other(output: Any) -> str:

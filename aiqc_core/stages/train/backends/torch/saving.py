@@ -189,34 +189,27 @@ def misfit(model: nn.Module, wanted: dict[str, Any]) -> str:
 
 def lost(trained: nn.Module, loaded: nn.Module) -> list[str]:
     """Return the state of a trained model that is not in its state_dict, for people."""
-    others = dict(loaded.named_modules())
+    modules, others = dict(trained.named_modules()), dict(loaded.named_modules())
     found = [
         f"layer {name!r} ({type(module).__name__}, put there in training)"
-        for name, module in trained.named_modules()
+        for name, module in modules.items()
         if name and type(module) is not type(others.get(name))
     ]
     if found:
         return found
-    for name, module in trained.named_modules():
-        twin = others.get(name)
-        if twin is None:
-            continue
+    for name, module in modules.items():
+        twin = others[name]
         place = f" of {name!r}" if name else ""
-        own, its = (_aside(each) for each in (module, twin))
+        own, its = (
+            {k: v for k, v in vars(each).items() if k not in OWN and not k.startswith(HOOKS)}
+            for each in (module, twin)
+        )
         found += [f"attribute {each}{place}" for each in attributes.changed(own, its)]
         for buffer in sorted(module._non_persistent_buffers_set):  # noqa: SLF001 - no other way
             pair = module._buffers.get(buffer), twin._buffers.get(buffer)  # noqa: SLF001
             if not attributes.equal(*pair):
                 found.append(f"buffer {buffer!r}{place}, registered with persistent=False,")
     return found
-
-
-def _aside(module: nn.Module) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name not in OWN and not name.startswith(HOOKS)
-    }
 
 
 def materialised(model: nn.Module, shapes: list[tuple[int, ...]]) -> nn.Module:
