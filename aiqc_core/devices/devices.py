@@ -143,7 +143,8 @@ def _found(setting: str, visible: str | None) -> tuple[Device, ...]:
 
 
 def _named(setting: str, visible: str | None) -> tuple[Device, ...]:
-    devices: list[Device] = []
+    chosen, devices = _visible(visible), list[Device]()
+    seen = None if chosen is None else [_device(each) for each in chosen]
     for entry in (part.strip() for part in setting.split(",")):
         if entry == "mps" and is_mac_with_device():
             devices.append(MPS)
@@ -153,29 +154,25 @@ def _named(setting: str, visible: str | None) -> tuple[Device, ...]:
                 f"{DEVICES_VARIABLE}={setting!r}: {entry!r} is no device here. Give auto, cpu, or "
                 "devices such as cuda:0,cuda:1 (mps on a Mac)."
             )
-        _refuse_absent(setting, match[1], visible)
-        devices.append(_device(match[1]))
+        device = _device(match[1])
+        if nvml.listed() and not _is_there(match[1]):
+            there = ", ".join(f"cuda:{listed.index}" for listed in nvml.listed())
+            raise TrainingError(
+                f"{DEVICES_VARIABLE}={setting!r}: there is no {entry} on this machine, which has "
+                f"{there}. Name those, or leave the variable out for all."
+            )
+        if seen is not None and device not in seen:
+            raise TrainingError(
+                f"{DEVICES_VARIABLE}={setting!r}: {VISIBLE_VARIABLE}={visible!r} hides {entry}. "
+                "Name it there too, or leave one of the two variables out."
+            )
+        devices.append(device)
     if len(set(devices)) < len(devices):
         raise TrainingError(
             f"{DEVICES_VARIABLE}={setting!r} names a device twice. For several workers on one "
             "set AIQC_SLOTS_PER_DEVICE."
         )
     return tuple(devices)
-
-
-def _refuse_absent(setting: str, entry: str, visible: str | None) -> None:
-    if nvml.listed() and not _is_there(entry):
-        there = ", ".join(f"cuda:{listed.index}" for listed in nvml.listed())
-        raise TrainingError(
-            f"{DEVICES_VARIABLE}={setting!r}: there is no cuda:{entry} on this machine, which has "
-            f"{there}. Name those, or leave the variable out for all."
-        )
-    chosen = _visible(visible)
-    if chosen is not None and _device(entry) not in [_device(each) for each in chosen]:
-        raise TrainingError(
-            f"{DEVICES_VARIABLE}={setting!r}: {VISIBLE_VARIABLE}={visible!r} hides cuda:{entry}. "
-            "Name it there too, or leave one of the two variables out."
-        )
 
 
 def _visible(value: str | None) -> list[str] | None:

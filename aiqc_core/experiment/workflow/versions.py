@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aiqc_core.orm import Declared, Queue
 from aiqc_core.orm.tables.snapshot import digest_of_inputs
 from aiqc_core.stages.preprocess import encode
+from aiqc_core.stages.split.cut import OPTIONS
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.experiment import Experiment, Pipeline, Training
 
-CUT = {
-    "size_test", "size_validation", "fold_count", "bin_count", "unsupervised_stratify_col",
-    "groups", "time_ordered", "gap",
-}  # fmt: skip
 TRAINED_FROM = ("feature", "label", "splitset", "predictor")
 NOTED = "declaration"  # the stage under which a Queue's declaration is noted
 By = Literal["key", "digest"]
@@ -52,7 +49,7 @@ def of_label(pipeline: Pipeline, by: By) -> tuple[Any, Any, list[Any]]:
 
 def of_splitset(experiment: Experiment) -> dict[str, Any]:
     """Return the arguments of `Splitset.make`."""
-    return experiment.pipeline.model_dump(include=CUT) | {"seed": experiment.seed}
+    return experiment.pipeline.model_dump(include=set(OPTIONS)) | {"seed": experiment.seed}
 
 
 def of_functions(training: Training, by: By) -> dict[str, Any]:
@@ -118,7 +115,8 @@ def _label(experiment: Experiment) -> Any:
 
 def _splitset(experiment: Experiment) -> Any:
     cut = of_splitset(experiment)
-    return [{name: cut[name] for name in CUT}, experiment.seed]
+    seed = cut.pop("seed")
+    return [cut, seed]
 
 
 def _predictor(experiment: Experiment) -> Any:

@@ -11,6 +11,7 @@ from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.fields import digest_of, raw
 from aiqc_core.orm.tables.algorithm import ROLES
 from aiqc_core.orm.tables.predictor import Predictor
+from aiqc_core.stages.split.cut import OPTIONS
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train.backends.weights import weights_of
 from aiqc_core.stages.train.functions import capture
@@ -140,9 +141,7 @@ def _columns(predictor: Predictor) -> dict[str, Any]:
 
 def _split(predictor: Predictor) -> dict[str, Any]:
     splitset = predictor.job.queue.splitset
-    names = ("size_test", "size_validation", "fold_count", "bin_count", "groups", "time_ordered",
-            "gap", "unsupervised_stratify_col", "seed")  # fmt: skip
-    return {name: getattr(splitset, name) for name in names} | {
+    return {name: getattr(splitset, name) for name in (*OPTIONS, "seed")} | {
         "samples": _Fact(digest_of(splitset, "samples"), _sizes(splitset.positions()))
     }
 

@@ -8,11 +8,11 @@ import warnings
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiqc_core.errors import AIQCError
 from aiqc_core.orm.samples.split_inputs import grouped_by, stratified_by
-from aiqc_core.stages.split.cut import cut
+from aiqc_core.stages.split.cut import OPTIONS, cut
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.functions.source import is_text_of
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 def cut_apart(splitset: Splitset) -> Generator[str]:
     """Yield what differs when a Splitset is cut again."""
     features, label = splitset.features, splitset.label
-    by: str | None = splitset.groups
-    names = ("size_test", "size_validation", "bin_count", "fold_count", "gap", "seed")
+    options: dict[str, Any] = {name: getattr(splitset, name) for name in (*OPTIONS, "seed")}
+    by: str | None = options.pop("groups")
+    column: str | None = options.pop("unsupervised_stratify_col")
     try:
         with quiet():
             made = cut(
                 features[0].sample_count(),
-                stratify_by=stratified_by(features, label, splitset.unsupervised_stratify_col),
+                stratify_by=stratified_by(features, label, column),
                 groups=None if by is None else grouped_by(features, label, by),
-                time_ordered=bool(splitset.time_ordered),
-                **{name: getattr(splitset, name) for name in names},
+                **options | {"time_ordered": bool(options["time_ordered"])},
             )
     except AIQCError as error:
         yield f"Splitset {splitset.id} cannot be cut again: {error}"

@@ -123,30 +123,28 @@ def to_frames(array: NDArray[Any], columns: Sequence[str]) -> list[Any]:
 
 
 def _refuse_array(array: Any, argument: str, ndim: int) -> None:
+    fault = None
     if not isinstance(array, np.ndarray):
-        raise IngestError(f"{argument}: {type(array).__name__} given; give a numpy array.")
-    if isinstance(array, np.ma.MaskedArray):
-        raise IngestError(
-            f"{argument}: a masked array, whose mask would be lost. Give array.filled(numpy.nan)."
-        )
-    if array.ndim != ndim:
+        fault = f"{type(array).__name__} given; give a numpy array"
+    elif isinstance(array, np.ma.MaskedArray):
+        fault = "a masked array, whose mask would be lost. Give array.filled(numpy.nan)"
+    elif array.ndim != ndim:
         axes = next(names for names in AXES.values() if len(names) == ndim)
-        raise IngestError(
-            f"{argument}: its shape is {array.shape}; give {ndim} axes: {', '.join(axes)}."
+        fault = f"its shape is {array.shape}; give {ndim} axes: {', '.join(axes)}"
+    elif 0 in array.shape:
+        fault = f"its shape is {array.shape}; give no axis of length 0"
+    elif array.dtype.names:
+        fault = (
+            f"it has the fields {list(array.dtype.names)}. Give plain numbers, e.g. with "
+            "numpy.lib.recfunctions.structured_to_unstructured"
         )
-    if 0 in array.shape:
-        raise IngestError(f"{argument}: its shape is {array.shape}; give no axis of length 0.")
-    dtype = array.dtype
-    if dtype.names:
-        raise IngestError(
-            f"{argument}: it has the fields {list(dtype.names)}. Give plain numbers, e.g. with "
-            "numpy.lib.recfunctions.structured_to_unstructured."
+    elif not (is_plain_number(array.dtype) or array.dtype.kind == "U"):
+        fault = (
+            f"dtype {array.dtype} cannot be stored exactly. Give numbers of at most 64 bits, "
+            "truth values or text, e.g. array.astype('float64')"
         )
-    if not (is_plain_number(dtype) or dtype.kind == "U"):
-        raise IngestError(
-            f"{argument}: dtype {dtype} cannot be stored exactly. Give numbers of at most 64 "
-            "bits, truth values or text, e.g. array.astype('float64')."
-        )
+    if fault:
+        raise IngestError(f"{argument}: {fault}.")
 
 
 def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[Any]:
@@ -163,7 +161,9 @@ def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[An
         raise IngestError(
             f"retype: an array cannot become {shown}; give numbers of at most 64 bits or bool."
         )
-    if _keeps_all(array.dtype, target):
+    before = array.dtype  # numpy's 'safe' also rounds 64 bits to float
+    is_rounded = before.kind in "iu" and target.kind == "f" and before.itemsize >= target.itemsize
+    if np.can_cast(before, target, "safe") and not is_rounded:
         return array.astype(target, copy=False)
     try:
         table = pd.DataFrame(array.reshape(-1, len(columns)), columns=columns)
@@ -175,12 +175,6 @@ def _retyped(array: NDArray[Any], columns: list[str], retype: Any) -> NDArray[An
         return retyped(table, target).to_numpy().reshape(array.shape)
     except IngestError as error:
         raise IngestError(f"{error} Rows are counted on from sample to sample.") from error
-
-
-def _keeps_all(before: np.dtype[Any], after: np.dtype[Any]) -> bool:
-    """Say whether a cast keeps each value; numpy's 'safe' also rounds 64 bits to float."""
-    is_rounded = before.kind in "iu" and after.kind == "f" and before.itemsize >= after.itemsize
-    return np.can_cast(before, after, "safe") and not is_rounded
 
 
 def contains_nan(array: NDArray[Any]) -> bool:

@@ -164,7 +164,12 @@ def read(
     """
     changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
     if source.kind != TABULAR:
-        array, source_format = _read_array(source)
+        if source.urls is not None:
+            array, source_format = images.from_urls(source.urls)
+        elif source.kind == IMAGE and not str(source.place).lower().endswith(arrays.NPY_ENDING):
+            array, source_format = images.from_folder(str(source.place))
+        else:
+            array, source_format = arrays.read_npy(str(source.place))
         return of_array(array, source.kind, source_format, **changes)
     hints = Hints(rename_columns, retype if known is None else known, quiet, keeps_words)
     place = str(source.place)
@@ -201,15 +206,6 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
         return frame_digest(values)
     names = np.array(list(columns))
     return array_digest(np.array([array_digest(names), array_digest(values)]))
-
-
-def _read_array(source: Source) -> tuple[NDArray[Any], str]:
-    if source.urls is not None:
-        return images.from_urls(source.urls)
-    place = str(source.place)
-    if source.kind == IMAGE and not place.lower().endswith(arrays.NPY_ENDING):
-        return images.from_folder(place)
-    return arrays.read_npy(place)
 
 
 def refuse_remote_memory(argument: str, *, ingest: bool | None) -> None:

@@ -47,7 +47,16 @@ def storable(name: str, column: pd.Series, called: str = "dataframe") -> pd.Seri
     column = plain(column)
     dtype = column.dtype
     if types.is_object_dtype(dtype):
-        return _from_objects(name, column, called)
+        try:
+            found = inferred(column)
+        except (OverflowError, TypeError, ValueError) as error:
+            raise IngestError(
+                f"{called}: column {name!r} holds values that {target_of(column)} cannot: "
+                f"{error}. {_remedy(name, column)}"
+            ) from error
+        if found is None:
+            raise _mixed(name, column, called)
+        return storable(name, found, called)
     if isinstance(dtype, pd.StringDtype):
         return column.astype(str(dtype))  # type: ignore[call-overload] # one storage
     if isinstance(dtype, pd.CategoricalDtype):
@@ -58,19 +67,6 @@ def storable(name: str, column: pd.Series, called: str = "dataframe") -> pd.Seri
             f"{_remedy(name, column)}"
         )
     return column
-
-
-def _from_objects(name: str, column: pd.Series, called: str) -> pd.Series:
-    try:
-        found = inferred(column)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise IngestError(
-            f"{called}: column {name!r} holds values that {target_of(column)} cannot: {error}. "
-            f"{_remedy(name, column)}"
-        ) from error
-    if found is None:
-        raise _mixed(name, column, called)
-    return storable(name, found, called)
 
 
 def _mixed(name: str, column: pd.Series, called: str) -> IngestError:

@@ -9,7 +9,6 @@ import unicodedata
 import warnings
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
     from typing import IO
 
     from numpy.typing import NDArray
+
+    ImageSource = bytes | str | Path | Image.Image
 
 KEPT_MODES = frozenset({"L", "RGB", "RGBA", "I;16", "I", "F"})
 CONVERTED_MODES = {"P": "RGB", "CMYK": "RGB", "LA": "RGBA", "PA": "RGBA", "1": "L"}
@@ -50,17 +51,11 @@ class _Found(NamedTuple):
     source_format: str
 
 
-@dataclass(slots=True)
-class _Stack:
-    """The images read so far; `array` is None before the first."""
-
-    array: NDArray[Any] | None = None
-    found: list[_Found] = field(default_factory=list["_Found"])
-    faults: list[str] = field(default_factory=list[str])
-
-
 def read_images(
-    sources: Sequence[tuple[str, bytes | str | Path | Image.Image]],
+    sources: Sequence[tuple[str, ImageSource]],
+    *,
+    argument: str = "images",
+    unread: Sequence[str] = (),
 ) -> tuple[NDArray[Any], str]:
     """Read images of one mode and size into one array.
 
@@ -71,6 +66,8 @@ def read_images(
 
     Args:
         sources: a name for messages, and an image of Pillow, its bytes or its path, for each.
+        argument: of the user, for messages.
+        unread: what is wrong with further images, which could not be fetched.
 
     Returns:
         An array `(samples, channels, rows, columns)`, its last axis the width; and Pillow's name
@@ -80,7 +77,29 @@ def read_images(
         IngestError: with every file that is damaged, too large, of several frames or of another
             mode, or else every one that differs from most in mode or size.
     """
-    return _in_one_array("images", sources, [])
+    array, found, faults = _stack(sources)
+    faults = [*unread, *faults]
+    if faults:
+        count = len(sources) + len(unread)
+        raise IngestError(
+            f"{argument}: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
+            + "\n  ".join(faults)
+        )
+    if array is None:
+        raise IngestError("images: none given; give at least one.")
+    (mode, size), _ = Counter((item.mode, item.size) for item in found).most_common(1)[0]
+    others = [
+        f"{item.name}: {item.mode}, {item.size[0]}×{item.size[1]}"
+        for item in found
+        if (item.mode, item.size) != (mode, size)
+    ]
+    if others:
+        raise IngestError(
+            f"images: all must agree in mode and size (width×height). Most are {mode}, "
+            f"{size[0]}×{size[1]}; convert, crop or remove:\n  " + "\n  ".join(others)
+        )
+    formats = {item.source_format for item in found}
+    return array, formats.pop() if len(formats) == 1 else "mixed"
 
 
 def from_folder(path: str | Path) -> tuple[NDArray[Any], str]:
@@ -92,7 +111,8 @@ def from_urls(urls: Sequence[str] | str) -> tuple[NDArray[Any], str]:
     """Read images behind urls, in their order; see `read_images` and `remote.fetch_each`."""
     fetched = remote.fetch_each(urls)
     sources = [(name, body) for name, body, fault in fetched if not fault]
-    return _in_one_array("urls", sources, [f"{n}: {fault}" for n, _, fault in fetched if fault])
+    unread = [f"{name}: {fault}" for name, _, fault in fetched if fault]
+    return read_images(sources, argument="urls", unread=unread)
 
 
 def folder_sources(path: str | Path) -> list[tuple[str, str]]:
@@ -139,65 +159,37 @@ def _natural(name: str) -> tuple[list[tuple[str, int]], str]:
     return [(text, int(digits) if digits else -1) for text, digits in parts], plain
 
 
-def _in_one_array(
-    argument: str,
-    sources: Sequence[tuple[str, bytes | str | Path | Image.Image]],
-    faults: list[str],
-) -> tuple[NDArray[Any], str]:
-    """Read images, and refuse them if some could not be read before or now, or if they differ."""
-    count = len(sources) + len(faults)
-    stack = _stack(sources)
-    faults = [*faults, *stack.faults]
-    if faults:
-        raise IngestError(
-            f"{argument}: {len(faults)} of {count} cannot be read, and nothing was registered:\n  "
-            + "\n  ".join(faults)
-        )
-    if stack.array is None:
-        raise IngestError("images: none given; give at least one.")
-    kinds = Counter((item.mode, item.size) for item in stack.found)
-    (mode, size), _ = kinds.most_common(1)[0]
-    others = [
-        f"{item.name}: {item.mode}, {item.size[0]}×{item.size[1]}"
-        for item in stack.found
-        if (item.mode, item.size) != (mode, size)
-    ]
-    if others:
-        raise IngestError(
-            f"images: all must agree in mode and size (width×height). Most are {mode}, "
-            f"{size[0]}×{size[1]}; convert, crop or remove:\n  " + "\n  ".join(others)
-        )
-    formats = {item.source_format for item in stack.found}
-    return stack.array, formats.pop() if len(formats) == 1 else "mixed"
-
-
-def _stack(sources: Sequence[tuple[str, bytes | str | Path | Image.Image]]) -> _Stack:
-    stack, large = _Stack(), list[str]()
+def _stack(
+    sources: Sequence[tuple[str, ImageSource]],
+) -> tuple[NDArray[Any] | None, list[_Found], list[str]]:
+    """Return the images of the shape of the first, what each is, and the faults of others."""
+    array: NDArray[Any] | None = None
+    found, faults, large = list[_Found](), list[str](), list[str]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # see below
         for name, source in sources:
             try:
-                found, pixels = _read(name, source)
+                item, pixels = _read(name, source)
             except DAMAGE as error:
-                stack.faults.append(f"{name}: {error or type(error).__name__}")
+                faults.append(f"{name}: {error or type(error).__name__}")
                 continue
-            stack.found.append(found)
+            found.append(item)
             if pixels[0].size > (Image.MAX_IMAGE_PIXELS or np.inf):
                 large.append(f"{name} ({pixels[0].size} pixels)")
-            if stack.array is None:
-                stack.array = np.empty((len(sources), *pixels.shape), pixels.dtype)
-            if stack.array.shape[1:] == pixels.shape and stack.array.dtype == pixels.dtype:
-                stack.array[len(stack.found) - 1] = pixels
+            if array is None:
+                array = np.empty((len(sources), *pixels.shape), pixels.dtype)
+            if array.shape[1:] == pixels.shape and array.dtype == pixels.dtype:
+                array[len(found) - 1] = pixels
     if large:
         warnings.warn(
             f"images: larger than Pillow deems safe: {', '.join(large)}.",
             Image.DecompressionBombWarning,
-            stacklevel=4,
+            stacklevel=3,
         )
-    return stack
+    return array, found, faults
 
 
-def _read(name: str, source: bytes | str | Path | Image.Image) -> tuple[_Found, NDArray[Any]]:
+def _read(name: str, source: ImageSource) -> tuple[_Found, NDArray[Any]]:
     if isinstance(source, Image.Image):
         return _pixels(name, source.copy(), source.format)
     stream = io.BytesIO(source) if isinstance(source, bytes) else open_source(source)
@@ -216,10 +208,15 @@ def _pixels(
 ) -> tuple[_Found, NDArray[Any]]:
     """Return the pixels of an image, upright, channels first; this changes the image."""
     ImageOps.exif_transpose(image, in_place=True)  # else it copies upright images too
-    pixels = np.asarray(_in_kept_mode(image))
+    mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
+    if image.mode in CONVERTED_MODES:
+        image.info.pop("transparency", None)  # Pillow would warn that RGB has none
+        image = image.convert(mode)
+    elif image.mode not in KEPT_MODES and not image.mode.startswith(GREY_16_BIT):
+        raise IngestError(f"mode {image.mode}; save it as RGB, RGBA or greyscale")
+    pixels = np.asarray(image)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     channels_first = np.atleast_3d(pixels).transpose(2, 0, 1)  # grey has no axis of channels yet
-    mode = CONVERTED_MODES.get(image.mode, image.mode[:4])
     size = (pixels.shape[1], pixels.shape[0])
     return _Found(name, mode, size, (source_format or "").lower()), channels_first
 
@@ -259,15 +256,6 @@ def _subfile_type(image: Any, frame: int) -> int:
     image.seek(frame)
     old = TIFF_REDUCED if image.tag_v2.get(TIFF_OLD_SUBFILE_TYPE) == TIFF_OLD_REDUCED else 0
     return image.tag_v2.get(TIFF_SUBFILE_TYPE, 0) | old
-
-
-def _in_kept_mode(image: Image.Image) -> Image.Image:
-    if image.mode in KEPT_MODES or image.mode.startswith(GREY_16_BIT):
-        return image
-    if image.mode not in CONVERTED_MODES:
-        raise IngestError(f"mode {image.mode}; save it as RGB, RGBA or greyscale")
-    image.info.pop("transparency", None)  # Pillow would warn that RGB has none
-    return image.convert(CONVERTED_MODES[image.mode])
 
 
 def _as_pixels(array: NDArray[Any], *, is_grey: bool) -> NDArray[Any]:

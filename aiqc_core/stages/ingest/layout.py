@@ -73,7 +73,14 @@ def refuse_other_separator(layout: Layout) -> None:
     or scores; it only gets a warning.
     """
     lines = _lines(layout)
-    _refuse_quoted_lines(layout, lines)
+    cuts = [fields(line, layout.delimiter) for line in lines if line[:1] == line[-1:] == '"']
+    widths = {len(fields(cut[0], layout.delimiter)) if len(cut) == 1 else 1 for cut in cuts}
+    is_quoted = len(cuts) == len(lines) and len(widths) == 1 and widths != {1}
+    if is_quoted and layout.names is not None:
+        raise IngestError(
+            f"file_path: {layout.path} has quotes around each whole line, such as "
+            f"{lines[0][:60]!r}, so that it is one column. Remove them."
+        )
     found = found_separator(lines, layout.delimiter, has_header=layout.names is not None)
     if found is None:
         return
@@ -94,18 +101,6 @@ def refuse_other_separator(layout: Layout) -> None:
     if found in SEPARATORS:
         raise IngestError(message)
     warnings.warn(message, stacklevel=2)
-
-
-def _refuse_quoted_lines(layout: Layout, lines: list[str]) -> None:
-    """Refuse a text with quotes around each whole line, so that it is one column."""
-    cuts = [fields(line, layout.delimiter) for line in lines if line[:1] == line[-1:] == '"']
-    widths = {len(fields(cut[0], layout.delimiter)) if len(cut) == 1 else 1 for cut in cuts}
-    is_quoted = len(cuts) == len(lines) and len(widths) == 1 and widths != {1}
-    if is_quoted and layout.names is not None:
-        raise IngestError(
-            f"file_path: {layout.path} has quotes around each whole line, such as "
-            f"{lines[0][:60]!r}, so that it is one column. Remove them."
-        )
 
 
 def found_separator(lines: list[str], delimiter: str, *, has_header: bool) -> str | None:

@@ -56,7 +56,11 @@ def fetch_each(
     Raises:
         IngestError: urls that cannot be requested, or limits out of range.
     """
-    asked = _checked_urls(urls)
+    asked: list[Any] = [urls] if isinstance(urls, str) else list(urls)
+    faults = [f"urls[{i}]: {fault}" for i, url in enumerate(asked) if (fault := _url_fault(url))]
+    faults = faults or [f"given twice: {url}" for url in repeated(asked)]
+    if not asked or faults:
+        raise IngestError("\n  ".join(["urls: give at least one http(s) url, each once", *faults]))
     if timeout_seconds <= 0 or max_bytes < 1 or retries < 0:
         raise IngestError(
             f"timeout_seconds={timeout_seconds}, max_bytes={max_bytes}, retries={retries}: give "
@@ -88,7 +92,15 @@ def _attempt(url: str, *, timeout_seconds: float, max_bytes: int) -> bytes:
     asked = request.Request(url, headers=HEADERS)  # noqa: S310 # its scheme has been checked
     late = f"no full answer within {timeout_seconds:g} s"
     try:
-        opener = _opener(time.monotonic() + timeout_seconds)
+        opener = request.OpenerDirector()  # knows http(s) only and ends each hop by the deadline
+        for handler in (
+            request.ProxyHandler(),
+            _DeadlineHandler(time.monotonic() + timeout_seconds),
+            request.HTTPDefaultErrorHandler(),
+            request.HTTPErrorProcessor(),
+            _WebOnlyRedirects(),
+        ):
+            opener.add_handler(handler)
         with opener.open(asked, timeout=timeout_seconds) as response:
             return _body(response, max_bytes)
     except urllib_error.HTTPError as error:
@@ -134,33 +146,6 @@ class _WebOnlyRedirects(request.HTTPRedirectHandler):
             fault = f"status {code}, a redirect to another scheme than http(s)"
             raise _FetchError(fault, is_passing=False)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _opener(deadline: float) -> request.OpenerDirector:
-    """Return an opener that knows http(s) only and ends each hop by a deadline."""
-    opener = request.OpenerDirector()
-    for handler in (
-        request.ProxyHandler(),
-        _DeadlineHandler(deadline),
-        request.HTTPDefaultErrorHandler(),
-        request.HTTPErrorProcessor(),
-        _WebOnlyRedirects(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-def _checked_urls(urls: Sequence[str] | str) -> list[str]:
-    asked: list[Any] = [urls] if isinstance(urls, str) else list(urls)
-    faults = [f"urls[{i}]: {fault}" for i, url in enumerate(asked) if (fault := _url_fault(url))]
-    if not faults:
-        faults = [f"given twice: {url}" for url in repeated(asked)]
-    if asked and not faults:
-        return asked
-    raise IngestError(
-        "urls: give at least one http(s) url, each once"
-        + "".join(f"\n  {fault}" for fault in faults)
-    )
 
 
 def _url_fault(url: object) -> str | None:

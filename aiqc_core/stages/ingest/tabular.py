@@ -85,7 +85,22 @@ def conform(
     >>> conform(pd.DataFrame({0: [1, 2]}), retype={"0": "float32"}).dtypes.to_dict()
     {'0': dtype('float32')}
     """
-    _refuse_shape(frame, called)
+    fault = None
+    if not isinstance(frame, pd.DataFrame):  # pyright: ignore[reportUnnecessaryIsInstance]
+        fault = f"{type(frame).__name__} given; give a pandas DataFrame"
+    elif isinstance(frame.columns, pd.MultiIndex):
+        fault = "its columns have several levels; give one name a column"
+    elif isinstance(frame.index, pd.MultiIndex) or not frame.index.equals(
+        pd.RangeIndex(len(frame))
+    ):
+        fault = (
+            "its index is not the default 0, 1, 2…, so that rows cannot be found by position. "
+            "Give dataframe.reset_index(drop=True)"
+        )
+    elif 0 in frame.shape:
+        fault = f"its shape is {frame.shape}; give at least one row and one column"
+    if fault:
+        raise IngestError(f"{called}: {fault}.")
     named = frame.set_axis(column_names(list(frame.columns), rename_columns, called), axis=1)
     typed = named if retype is None else retyped(named, retype)
     columns = {name: storable(str(name), column, called) for name, column in typed.items()}
@@ -119,19 +134,3 @@ def _existing(path: str | Path) -> Generator[Path]:
         if not file.is_file():
             raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
         yield file
-
-
-def _refuse_shape(frame: object, called: str) -> None:
-    if not isinstance(frame, pd.DataFrame):
-        raise IngestError(f"{called}: {type(frame).__name__} given; give a pandas DataFrame.")
-    if isinstance(frame.columns, pd.MultiIndex):
-        raise IngestError(f"{called}: its columns have several levels; give one name a column.")
-    if isinstance(frame.index, pd.MultiIndex) or not frame.index.equals(pd.RangeIndex(len(frame))):
-        raise IngestError(
-            f"{called}: its index is not the default 0, 1, 2…, so that rows cannot be found by "
-            "position. Give dataframe.reset_index(drop=True)."
-        )
-    if 0 in frame.shape:
-        raise IngestError(
-            f"{called}: its shape is {frame.shape}; give at least one row and one column."
-        )

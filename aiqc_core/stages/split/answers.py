@@ -90,7 +90,11 @@ def places(values: NDArray[Any], label: pd.DataFrame) -> list[int]:
         if len(starts) * 2 <= len(some):
             likely |= _is_decided(block, starts) | _is_decided(1.0 * np.isnan(block), starts)
         if is_number and len(some):
-            likely |= _rises_or_falls(block[rising])
+            ordered = block[rising]
+            with np.errstate(invalid="ignore"):  # of infinite ones
+                noise = EXACT * (np.fmax.reduce(ordered) - np.fmin.reduce(ordered))
+                steps = np.diff(ordered, axis=0)
+            likely |= (steps < -noise).any(axis=0) != (steps > noise).any(axis=0)
         found += (start + np.flatnonzero(likely)).tolist()
     return found[:MOST_PLACES]
 
@@ -101,13 +105,6 @@ def _is_decided(block: NDArray[np.float64], starts: Codes) -> NDArray[np.bool_]:
     return ~(low != high).any(axis=0, where=~np.isnan(low)) & (
         np.fmin.reduce(low) < np.fmax.reduce(high)
     )
-
-
-def _rises_or_falls(block: NDArray[np.float64]) -> NDArray[np.bool_]:
-    with np.errstate(invalid="ignore"):  # of infinite ones
-        noise = EXACT * (np.fmax.reduce(block) - np.fmin.reduce(block))
-        steps = np.diff(block, axis=0)
-    return (steps < -noise).any(axis=0) != (steps > noise).any(axis=0)
 
 
 def _one_column(label: pd.DataFrame) -> pd.DataFrame:
@@ -220,9 +217,12 @@ def _by_numbers(
     mine, truth = mine[both], label[both]
     if rows * 2 < len(both) or rows < FEW_ROWS or not np.ptp(mine) or not np.ptp(truth):
         return None, rows
-    if len(np.unique(truth)) >= FEW_ROWS and _is_line(mine, truth):
-        is_equal = np.allclose(mine, truth, rtol=EXACT, atol=EXACT * float(np.ptp(truth)))
-        return (EQUAL if is_equal else LINE), rows
+    if len(np.unique(truth)) >= FEW_ROWS:
+        centred, other = mine - mine.mean(), truth - truth.mean()
+        slope = (centred @ other) / (other @ other)
+        if np.abs(centred - slope * other).max() <= EXACT * np.ptp(mine):
+            is_equal = np.allclose(mine, truth, rtol=EXACT, atol=EXACT * float(np.ptp(truth)))
+            return (EQUAL if is_equal else LINE), rows
     if rows < ROWS_IN_ORDER or _is_sorted(mine):  # both may only follow the time
         return None, rows
     order = np.argsort(truth, kind="stable")
@@ -230,12 +230,6 @@ def _by_numbers(
     varies = np.diff(ranks[order])[np.diff(truth[order]) == 0].any()  # among equal labels
     keeps_order = not varies and _is_sorted(ranks[order])
     return (ORDER if keeps_order and _arrangements(ranks) >= least else None), rows
-
-
-def _is_line(mine: NDArray[Any], truth: NDArray[Any]) -> bool:
-    centred, other = mine - mine.mean(), truth - truth.mean()
-    slope = (centred @ other) / (other @ other)
-    return bool(np.abs(centred - slope * other).max() <= EXACT * np.ptp(mine))
 
 
 def _is_sorted(values: NDArray[Any]) -> bool:

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     Positions = NDArray[np.int64]
 
+# The options of Splitset.make that decide which samples are where, besides the seed.
+OPTIONS = (
+    "size_test", "size_validation", "fold_count", "bin_count", "groups", "time_ordered", "gap",
+    "unsupervised_stratify_col",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -71,8 +77,14 @@ def cut(  # noqa: PLR0913 - the options of Splitset.make
         bin_count=bin_count, groups=groups, time_ordered=time_ordered, gap=gap,
         has_basis=bool(stratify_by),
     )  # fmt: skip
-    is_stratified = not time_ordered and groups is None
-    strata = _strata(stratify_by, bin_count, is_stratified=is_stratified)
+    strata = None
+    if stratify_by is not None:
+        has_classes = stratify_by.values.ndim > 1 or stratify_by.values.dtype.kind != "f"
+        if has_classes or (not time_ordered and groups is None):  # else they warn of nothing
+            strata = stratify.strata(
+                stratify_by.values, bin_count=bin_count,
+                names=stratify_by.names, argument=stratify_by.argument,
+            )  # fmt: skip
     sizes: dict[str, Any] = {"size_test": size_test, "size_validation": size_validation}
     if time_ordered:
         splits = ordered.split_in_order(samples, **sizes, gap=gap)
@@ -84,9 +96,18 @@ def cut(  # noqa: PLR0913 - the options of Splitset.make
         splits = stratify.split(samples, strata=strata, **sizes, seed=seed)
         fold = partial(folds.fold, strata=strata, seed=seed)
     parts = [] if fold_count is None else fold(splits["train"], fold_count=fold_count)
-    if strata is not None:
-        _warn_of_absent(strata, splits, parts)
-    return Cut(splits, parts, None if strata is None else strata.bin_count)
+    if strata is None:
+        return Cut(splits, parts, None)
+    named = dict(splits)
+    for idx, (train, left_out) in enumerate(parts):
+        named |= {f"folds_train_combined {idx}": train, f"fold_validation {idx}": left_out}
+    for name, class_name in stratify.absent(strata, named):
+        warnings.warn(
+            f"Splitset.make: the split {name!r} has no sample of class {class_name!r}; its "
+            "metrics for that class will be NaN. Use more samples or larger splits.",
+            stacklevel=3,
+        )
+    return Cut(splits, parts, strata.bin_count)
 
 
 def refuse_arguments(
@@ -132,33 +153,3 @@ def per_sample(values: NDArray[Any]) -> NDArray[Any]:
         found, counts = np.unique(row, return_counts=True)
         commonest.append(found[counts.argmax()])
     return np.array(commonest)
-
-
-def _strata(
-    basis: stratify.Basis | None, bin_count: int | None, *, is_stratified: bool
-) -> stratify.Strata | None:
-    """Return the strata; for a cut that does not stratify, the classes to warn about."""
-    if basis is None:
-        return None
-    has_classes = basis.values.ndim > 1 or basis.values.dtype.kind != "f"
-    if not (is_stratified or has_classes):
-        return None
-    return stratify.strata(
-        basis.values, bin_count=bin_count, names=basis.names, argument=basis.argument
-    )
-
-
-def _warn_of_absent(
-    strata: stratify.Strata,
-    splits: dict[str, Positions],
-    parts: list[tuple[Positions, Positions]],
-) -> None:
-    named = dict(splits)
-    for idx, (train, left_out) in enumerate(parts):
-        named |= {f"folds_train_combined {idx}": train, f"fold_validation {idx}": left_out}
-    for split, class_name in stratify.absent(strata, named):
-        warnings.warn(
-            f"Splitset.make: the split {split!r} has no sample of class {class_name!r}; its "
-            "metrics for that class will be NaN. Use more samples or larger splits.",
-            stacklevel=4,
-        )

@@ -103,7 +103,11 @@ def _pairs(
     known = bits[train[:: -(-len(train) // COMPARED)]]
     ordered = np.sort(known, axis=0)
     varied = (ordered[1:] != ordered[:-1]).mean(axis=0) + 1e-9
-    information = _information(bits[rows], known)
+    times = np.zeros((len(rows), width))
+    for row in known:
+        times += bits[rows] == row
+    # of each value in bits: the rarer at its place, the more
+    information = np.log2(len(known)) - np.log2(np.maximum(times, 1))
     least = BITS + np.log2(len(train)) + np.log2(len(rows))
     generator = np.random.default_rng(0)
     for _ in range(DRAWS):
@@ -118,11 +122,3 @@ def _pairs(
         shared = (information[alike] * (bits[mine] == bits[others])).sum(axis=1)
         near = (shared >= LIKE * information[alike].sum(axis=1)) & (shared >= least)
         yield mine[near], others[near]
-
-
-def _information(bits: Bits, known: Bits) -> NDArray[np.float64]:
-    """Return the information of each value in bits: the rarer at its place, the more."""
-    times = np.zeros(bits.shape)
-    for row in known:
-        times += bits == row
-    return np.log2(len(known)) - np.log2(np.maximum(times, 1))

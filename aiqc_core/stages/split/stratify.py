@@ -73,7 +73,14 @@ def strata(
         columns = range(values.shape[1]) if names is None else names
         return Strata(codes.astype(np.int64), tuple(map(str, columns)), None)
     column = pd.Series(values.ravel()).infer_objects()
-    _refuse_missing(column, argument)
+    faults = {"missing": column.isna(), "infinite": column.isin([np.inf, -np.inf])}
+    for kind, where in faults.items():
+        if len(rows := np.flatnonzero(where)):
+            what = "the label" if argument == "label_id" else "a sample's value"
+            raise SplitError(
+                f"{argument}: {what} is {kind} in {len(rows)} rows, the first are "
+                f"{rows[:SHOWN].tolist()}. Fill them or leave them out before the split."
+            )
     if bin_count is not None:
         whole("bin_count", bin_count, least=LEAST_BINS)
         if not types.is_any_real_numeric_dtype(column.dtype):
@@ -123,7 +130,16 @@ def split(
     codes = np.zeros(n, dtype=np.int64)
     if strata is not None and len(strata.names) > 1:
         codes = strata.codes
-        _refuse_small(codes, strata, counts)
+        argument = "/".join(f"size_{name}" for name in counts)
+        refuse_small_classes(argument, codes, strata.names, 1 + len(counts))
+        classes = len(np.unique(codes))
+        for name, length in {**counts, "train": n - sum(counts.values())}.items():
+            if length < classes:
+                raise SplitError(
+                    f"{argument}: {name} would have {length} of {n} samples, fewer than the "
+                    f"{classes} classes. Use other sizes, more samples, or fewer "
+                    "classes (quantiles: a smaller bin_count)."
+                )
     rng, rest, cut = generator(seed), np.arange(n, dtype=np.int64), {}
     for cuts_made, (name, count) in enumerate(counts.items(), start=1):
         keep = 1 + len(counts) - cuts_made  # one for train, and one for each cut to come
@@ -139,18 +155,6 @@ def absent(strata: Strata, splits: Mapping[str, NDArray[np.int64]]) -> list[tupl
         for name, rows in splits.items()
         for code in np.setdiff1d(everything, strata.codes[rows])
     ]
-
-
-def _refuse_missing(column: pd.Series, argument: str) -> None:
-    faults = {"missing": column.isna(), "infinite": column.isin([np.inf, -np.inf])}
-    for kind, where in faults.items():
-        rows = np.flatnonzero(where)
-        if len(rows):
-            what = "the label" if argument == "label_id" else "a sample's value"
-            raise SplitError(
-                f"{argument}: {what} is {kind} in {len(rows)} rows, the first are "
-                f"{rows[:SHOWN].tolist()}. Fill them or leave them out before the split."
-            )
 
 
 def _refuse_bins_of_classes(bin_count: int | None) -> None:
@@ -170,7 +174,7 @@ def _quantiles(values: NDArray[np.float64], asked: int) -> Strata:
         warnings.warn(
             f"bin_count: {asked} quantiles asked for, the values allow {len(found)}; stratified "
             f"by {len(found)}.",
-            stacklevel=4,
+            stacklevel=3,
         )
     ends = [(edges[int(i)], edges[min(int(i) + 1, len(edges) - 1)]) for i in found]
     names = tuple(f"{low:.6g} to {high:.6g}" for low, high in ends)
@@ -182,17 +186,3 @@ def _count(n: int, argument: str, size: float) -> int:
         raise SplitError(f"{argument}: {size!r}; give a share between 0 and 1, both excluded.")
     # The decimal that the user wrote: 0.07 of 100 is 7, though 0.07 * 100 is a hair more.
     return math.ceil(n * Fraction(repr(float(size))))
-
-
-def _refuse_small(codes: NDArray[np.int64], strata: Strata, counts: Mapping[str, int]) -> None:
-    argument = "/".join(f"size_{name}" for name in counts)
-    refuse_small_classes(argument, codes, strata.names, 1 + len(counts))
-    classes = len(np.unique(codes))
-    lengths = {**counts, "train": len(codes) - sum(counts.values())}
-    for name, length in lengths.items():
-        if length < classes:
-            raise SplitError(
-                f"{argument}: {name} would have {length} of {len(codes)} samples, fewer than the "
-                f"{classes} classes. Use other sizes, more samples, or fewer "
-                "classes (quantiles: a smaller bin_count)."
-            )
