@@ -241,7 +241,11 @@ class Dataset(BaseModel):
     ) -> Dataset:
         changes: dict[str, Any] = {"rename_columns": rename_columns, "retype": retype}
         if not isinstance(array_or_path, str | PurePath):
-            content.refuse_remote_memory("the array", ingest=ingest)
+            if ingest is False:
+                raise IngestError(
+                    "ingest: False, but the array is held in memory and would be lost. Leave "
+                    "ingest out, or save the array with numpy.save and give its path."
+                )
             found = content.of_array(array_or_path, kind, "ndarray", **changes)
             return cls._register(found, **labels)
         source = Source(kind, str(array_or_path))

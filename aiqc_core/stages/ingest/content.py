@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from aiqc_core.errors import IngestError
 from aiqc_core.stages.ingest import arrays, images, tabular
 from aiqc_core.stages.ingest.delimited import Hints
 from aiqc_core.stages.ingest.digest import array_digest, frame_digest
@@ -206,12 +205,3 @@ def digest_of(values: Any, columns: Sequence[str]) -> str:
         return frame_digest(values)
     names = np.array(list(columns))
     return array_digest(np.array([array_digest(names), array_digest(values)]))
-
-
-def refuse_remote_memory(argument: str, *, ingest: bool | None) -> None:
-    """Refuse to leave values outside that only this process has."""
-    if ingest is False:
-        raise IngestError(
-            f"ingest: False, but {argument} is held in memory and would be lost. Leave ingest "
-            "out, or save the array with numpy.save and give its path."
-        )

@@ -59,22 +59,16 @@ def _column_parts(column: pd.Series) -> list[bytes | memoryview]:
         return [_plain(column.to_numpy())]
     missing = column.isna().to_numpy()
     if dtype.kind == "O":
-        return [_plain(missing), *_text_parts(column)]
+        texts = pa.array(column, type=pa.large_string(), from_pandas=True).fill_null("")
+        if isinstance(texts, pa.ChunkedArray):  # as after a concatenation
+            texts = texts.combine_chunks()
+        _, places, data = texts.buffers()  # as UTF-8
+        ends = slice(texts.offset, texts.offset + len(texts) + 1)
+        offsets = np.frombuffer(places, dtype="<i8")[ends]
+        whole = memoryview(b"") if data is None else memoryview(data)
+        return [_plain(missing), _plain(np.diff(offsets)), whole[offsets[0] : offsets[-1]]]
     plain = column.array.to_numpy(dtype=dtype.numpy_dtype, na_value=dtype.type(0))
     return [_plain(missing), _plain(plain)]
-
-
-def _text_parts(column: pd.Series) -> list[bytes | memoryview]:
-    """Return the lengths of the texts, then the texts, as UTF-8."""
-    texts = pa.array(column, type=pa.large_string(), from_pandas=True).fill_null("")
-    if isinstance(texts, pa.ChunkedArray):  # as after a concatenation
-        texts = texts.combine_chunks()
-    offsets = np.frombuffer(texts.buffers()[1], dtype="<i8")[
-        texts.offset : texts.offset + len(texts) + 1
-    ]
-    data = texts.buffers()[2]
-    whole = memoryview(b"") if data is None else memoryview(data)
-    return [_plain(np.diff(offsets)), whole[offsets[0] : offsets[-1]]]
 
 
 def _plain(values: NDArray[Any]) -> memoryview:

@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     # Identifies an unchanged source: path, hash, and time and size of each file.
     Stamp = tuple[str, str, tuple[tuple[str, int, int], ...]]
 
-TEXT_ENDINGS = (".csv", ".tsv")
 MOST_BYTES = 2**28  # of values in memory
-PARQUET_ENDINGS = (".parquet", ".pq")
 
 _unchanged: set[Stamp] = set()  # sources that this process has read whole and compared
 _without_words: set[Stamp | None] = set()  # registered when words for blanks were blanks in text
@@ -94,7 +92,7 @@ def read_part(
     values = None if stamp is None else _recent.get((stamp, tuple(names), str(dtypes)))
     if values is None and stamp in _unchanged and not isinstance(dtypes, str):
         wanted = {name: dtypes[name] for name in columns}
-        if not _ends_in(source, PARQUET_ENDINGS):
+        if tabular.format_of(str(source.place)) != "parquet":
             keeps_words = stamp not in _without_words
             values = _columns_of_text(source, names, wanted, keeps_words=keeps_words)
         elif "category" not in wanted.values():
@@ -117,10 +115,11 @@ def _read_whole(
         )
         return found.values
 
+    source_format = tabular.format_of(str(source.place))
     values = read(keeps_words=stamp not in _without_words)
     if stamp is None or stamp not in _unchanged:
         found = content.digest_of(values, names)
-        if found != sha256 and _ends_in(source, TEXT_ENDINGS):
+        if found != sha256 and source_format in tabular.DELIMITERS:
             earlier = read(keeps_words=False)
             if content.digest_of(earlier, names) == sha256:
                 values, found = earlier, sha256
@@ -128,7 +127,8 @@ def _read_whole(
         refuse_changed(source.shown, registered=sha256, found=found)
     if stamp is not None:
         _unchanged.add(stamp)
-        if not _ends_in(source, (*PARQUET_ENDINGS, NPY_ENDING)):  # they are decoded fast
+        is_npy = str(source.place).lower().endswith(NPY_ENDING)
+        if source_format != "parquet" and not is_npy:  # they are decoded fast
             _recent.put((stamp, tuple(names), str(dtypes)), values)
     return values
 
@@ -155,10 +155,6 @@ def _part_of_parquet(
     rows = None if samples is None else checked_positions("samples", samples, count)
     part = parquet.read_part(path, [names.index(name) for name in wanted], rows)
     return tabular.conform(part, rename_columns=list(wanted), retype=wanted)
-
-
-def _ends_in(source: Source, endings: tuple[str, ...]) -> bool:
-    return str(source.place).lower().endswith(endings)
 
 
 def _stamp(source: Source, sha256: str) -> Stamp | None:

@@ -47,9 +47,11 @@ def open_source(path: str | Path) -> IO[bytes]:
 
 @contextmanager
 def as_local(path: str | Path) -> Generator[Path]:
-    """Give a file of any file system as one of this machine, a copy if needed."""
+    """Give an existing file of any file system as one of this machine, a copy if needed."""
     local = local_path(path)
     if local is not None:
+        if not local.is_file():
+            raise IngestError(f"file_path: there is no file {local}; give the path of a file.")
         yield local
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from aiqc_core.stages.ingest.retype import retyped
 from aiqc_core.stages.ingest.selection import checked_columns, checked_positions, column_names
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Sequence
 
     from aiqc_core.stages.ingest.delimited import Hints
 
@@ -42,10 +41,10 @@ def read_table(
         IngestError: a missing file, an unknown ending, text that is not UTF-8 or that another
             separator cuts, column names that repeat, or whole numbers that no dtype keeps.
     """
-    source_format = _format_of(path)
+    source_format = format_of(path)
     if source_format is None:
         raise IngestError(f"file_path: {path} must end in one of {', '.join(FORMATS)}.")
-    with _existing(path) as file:
+    with as_local(path) as file:
         if source_format == "parquet":
             return read_parquet(file), source_format
         delimiter = DELIMITERS[source_format]
@@ -57,9 +56,9 @@ def read_table(
 
 def read_parquet_bytes(path: str | Path) -> memoryview | None:
     """Return the bytes of a Parquet file, None for a file of another format."""
-    if _format_of(path) != "parquet":
+    if format_of(path) != "parquet":
         return None
-    with _existing(path) as file, pa.OSFile(str(file)) as stream:
+    with as_local(path) as file, pa.OSFile(str(file)) as stream:
         return memoryview(stream.read_buffer())  # memory of Arrow, which has larger pages
 
 
@@ -124,13 +123,6 @@ def take(
     return chosen.iloc[rows].reset_index(drop=True)
 
 
-def _format_of(path: str | Path) -> str | None:
+def format_of(path: str | Path) -> str | None:
+    """Return `'csv'`, `'tsv'` or `'parquet'`, as the ending says, None of another."""
     return FORMATS.get(Path(str(path)).suffix.lower())
-
-
-@contextmanager
-def _existing(path: str | Path) -> Generator[Path]:
-    with as_local(path) as file:
-        if not file.is_file():
-            raise IngestError(f"file_path: there is no file {file}; give the path of a file.")
-        yield file
