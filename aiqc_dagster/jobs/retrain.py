@@ -37,9 +37,20 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
     It emits the same events as the assets, so that every cell it touches turns green, and shares
     the steps of `training` with them.
     """
-    open_snapshot = _snapshot_op(experiment)
     chain = stages.of(experiment)
     steps = {name: _stage_op(experiment, stage) for name, stage in chain.items()}
+
+    @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=REQUIRED)
+    def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
+        """Choose the snapshot, and make it known to Dagster."""
+        tagged = context.run.tags.get(PARTITION_TAG)
+        key = partitions.checked_snapshot(
+            config.snapshot or tagged or workflow.present_snapshot(experiment)
+        )
+        partitions.add_snapshot(context.instance, experiment, key)
+        context.instance.add_run_tags(context.run_id, {"aiqc/snapshot": key})
+        context.log.info("%s: snapshot %s", experiment.name, key)
+        return key
 
     @dg.graph(name=f"{experiment.name}_retrain_walk")
     def walk() -> None:
@@ -63,7 +74,14 @@ def retrain(experiment: Experiment, training: TrainingOps) -> dg.JobDefinition:
 
 def run_queue(training: TrainingOps) -> dg.JobDefinition:
     """Return `run_queue`: train what a notebook's Queue lacks; its Jobs appear as cells."""
-    open_queue = _queue_op()
+
+    @dg.op(required_resource_keys=REQUIRED)
+    def open_queue(context: dg.OpExecutionContext, config: QueueConfig) -> str:
+        """Find the Queue; an unknown one fails the run before anything is trained."""
+        queue = Queue.get_by_id(config.queue_id)
+        context.instance.add_run_tags(context.run_id, {"aiqc/queue": str(queue.id)})
+        context.log.info("Queue %d: %d runs in all", queue.id, queue.total_runs)
+        return str(queue.id)
 
     @dg.job(
         name="run_queue",
@@ -75,36 +93,6 @@ def run_queue(training: TrainingOps) -> dg.JobDefinition:
         training.invoke(target=open_queue())
 
     return walk
-
-
-def _queue_op() -> dg.OpDefinition:
-
-    @dg.op(required_resource_keys=REQUIRED)
-    def open_queue(context: dg.OpExecutionContext, config: QueueConfig) -> str:
-        """Find the Queue; an unknown one fails the run before anything is trained."""
-        queue = Queue.get_by_id(config.queue_id)
-        context.instance.add_run_tags(context.run_id, {"aiqc/queue": str(queue.id)})
-        context.log.info("Queue %d: %d runs in all", queue.id, queue.total_runs)
-        return str(queue.id)
-
-    return open_queue
-
-
-def _snapshot_op(experiment: Experiment) -> dg.OpDefinition:
-
-    @dg.op(name=f"{experiment.name}_open_snapshot", required_resource_keys=REQUIRED)
-    def open_snapshot(context: dg.OpExecutionContext, config: SnapshotConfig) -> str:
-        """Choose the snapshot, and make it known to Dagster."""
-        tagged = context.run.tags.get(PARTITION_TAG)
-        key = partitions.checked_snapshot(
-            config.snapshot or tagged or workflow.present_snapshot(experiment)
-        )
-        partitions.add_snapshot(context.instance, experiment, key)
-        context.instance.add_run_tags(context.run_id, {"aiqc/snapshot": key})
-        context.log.info("%s: snapshot %s", experiment.name, key)
-        return key
-
-    return open_snapshot
 
 
 def _stage_op(experiment: Experiment, stage: Stage) -> dg.OpDefinition:

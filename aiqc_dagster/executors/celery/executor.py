@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -25,8 +25,6 @@ from aiqc_dagster.settings import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-
-    from celery import Celery
 
 _SLEEP_SECONDS = 0.1  # between two looks at the event log, which is PostgreSQL as a rule
 _GRACE_SECONDS = 5.0  # between asking a step to end and killing its process
@@ -78,7 +76,7 @@ class CeleryStepExecutor(internals.StepDelegatingExecutor):
 class _CeleryStepHandler(delegating.DelegatedSteps):
     """Send steps to the broker, and report those that ended without an event."""
 
-    _app: Celery
+    _app: Any  # an application of Celery, which has no types
     _watch: Watch
 
     def __init__(self) -> None:
@@ -137,19 +135,14 @@ class _CeleryStepHandler(delegating.DelegatedSteps):
         deadline = time.monotonic() + settings.celery_patience
         while True:
             try:
-                task: Any = self._app.send_task(
-                    app.RUN_STEP,
-                    args=payload,
-                    queue=queue,
-                    time_limit=time_limit,
-                    retry_policy=_ONE_MORE,
-                )
+                options = {"queue": queue, "time_limit": time_limit, "retry_policy": _ONE_MORE}
+                task = self._app.send_task(app.RUN_STEP, args=payload, **options)
             except OUTAGES as error:
                 if time.monotonic() > deadline or internals.check_captured_interrupt():
                     raise TrainingError(broker_fault(error)) from None
                 time.sleep(_RESEND_SECONDS)
             else:
-                return cast("str", task.id)
+                return task.id
 
     def end_of(self, key: str) -> str | None:
         try:

@@ -22,8 +22,6 @@ from aiqc_dagster.settings import settings
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from celery import Celery
-
 LOOK_SECONDS = 2.0  # between two looks at what is running
 PEEK_SECONDS = 5.0  # how long nothing moves in a queue before broker and workers are asked why
 REPLY_SECONDS = 2.0  # how long the workers have to answer
@@ -55,11 +53,11 @@ class Watch:
     """Follows steps from the broker to their end.
 
     Args:
-        app: the application that sends.
+        app: the application of Celery that sends.
         patience: seconds without a sign after which a step counts as lost.
     """
 
-    def __init__(self, app: Celery, patience: float) -> None:
+    def __init__(self, app: Any, patience: float) -> None:
         """Set up; nothing is asked before there is a step."""
         self._app, self._patience = app, patience
         self._peek = min(PEEK_SECONDS, patience / 2)
@@ -173,9 +171,8 @@ class Watch:
                 f"celery -A aiqc_dagster.executors.celery.app worker -Q {queue}"
             )
         with self._app.connection_for_read() as connection:
-            channel: Any = connection.default_channel
-            depth = channel.queue_declare(queue=queue, passive=True).message_count
-        if depth == 0:
+            declared = connection.default_channel.queue_declare(queue=queue, passive=True)
+        if declared.message_count == 0:
             return (
                 f"The Celery broker lost a step of the queue {queue!r}; was it restarted? Run "
                 "the job again: what is recorded is not trained twice."
