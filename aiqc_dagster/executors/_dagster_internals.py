@@ -1,5 +1,8 @@
 """Every name that Dagster does not promise and this project uses: check them at each release."""
 
+# ruff: noqa: F401 - other modules import them from here
+# pyright: reportUnusedImport=false
+
 from __future__ import annotations
 
 from dagster._cli.api import (
@@ -29,13 +32,3 @@ from dagster._utils.hosted_user_process import recon_job_from_origin
 from dagster._utils.interrupts import capture_interrupts, check_captured_interrupt
 from dagster.components.core.decl import build_filesystem_component_decl_from_context
 from dagster.components.core.defs_module import ComponentPath
-
-__all__ = [
-    "AssetCheckEvaluationTargetMaterializationData", "CheckStepHealthResult", "ComponentPath",
-    "DagsterImportError", "EngineEventData", "ExecuteStepArgs", "ExecutionPlan", "InstanceRef",
-    "JobPythonOrigin", "PlanOrchestrationContext", "RetryMode", "StepDelegatingExecutor",
-    "StepHandler", "StepHandlerContext", "UnresolvedMappedExecutionStep",
-    "build_filesystem_component_decl_from_context", "capture_interrupts",
-    "check_captured_interrupt", "deserialize_value", "execute_step", "get_retries_config",
-    "get_tag_concurrency_limits_config", "recon_job_from_origin", "serialize_value",
-]  # fmt: skip
