@@ -141,7 +141,10 @@ def _train_job(work: Work) -> dg.OpDefinition:
                 _refuse_failure(context, job, outcome)
         trained = HERE if job.is_trained_in(context.run_id) else MEANWHILE
         predictor = _log_cell(context, work, cell, job, trained)
-        context.log.info(_line(job, predictor))
+        metric = Measure.of_queue(job.queue).metric
+        scores = {s: m.get(metric, math.nan) for s, m in predictor.prediction.metrics.items()}
+        shown = ", ".join(f"{split} {score:.4f}" for split, score in scores.items())
+        context.log.info("%s %s: %s %s", job.key, job.hyperparameters, metric, shown)
         return trained
 
     return train_job
@@ -164,7 +167,13 @@ def _finish_queue(work: Work) -> dg.OpDefinition:
         pairs = zip(cells, work.jobs(cells), strict=True)
         missing = [cell for cell, job in pairs if job is None or job.missing()]
         if missing or len(trained) != selection.pending:
-            raise dg.Failure(_missing(work, missing, len(cells)), allow_retries=False)
+            names = [[*cell.values()][-1] for cell in missing[:10]] or ["their number differs"]
+            message = (
+                f"{work.name}: {len(missing)} of {len(cells)} selected Jobs have no Predictor "
+                f"({', '.join(names)}). Materialise them again: what is recorded is not trained "
+                "twice."
+            )
+            raise dg.Failure(message, allow_retries=False)
         context.log.info(_finished(work, trained, len(cells)))
         if selection.is_walk:
             yield dg.Output(None)
@@ -206,21 +215,6 @@ def _log_cell(
         )
     )
     return predictor
-
-
-def _line(job: Job, predictor: Predictor) -> str:
-    metric = Measure.of_queue(job.queue).metric
-    scores = {s: m.get(metric, math.nan) for s, m in predictor.prediction.metrics.items()}
-    shown = ", ".join(f"{split} {score:.4f}" for split, score in scores.items())
-    return f"{job.key} {job.hyperparameters}: {metric} {shown}"
-
-
-def _missing(work: Work, missing: list[CellKey], selected: int) -> str:
-    keys = ", ".join([*cell.values()][-1] for cell in missing[:10]) or "their number differs"
-    return (
-        f"{work.name}: {len(missing)} of {selected} selected Jobs have no Predictor "
-        f"({keys}). Materialise them again: what is recorded is not trained twice."
-    )
 
 
 def _finished(work: Work, trained: list[str], selected: int) -> str:
