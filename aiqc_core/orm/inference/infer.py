@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.train.scoring import SplitScores
-    from aiqc_core.stages.train.trained_model import Judge
+    from aiqc_core.stages.train.trained_model import Evaluator
 
 logger = logging.getLogger(__name__)
 _warned: set[tuple[str, int, str]] = set()
@@ -99,7 +99,7 @@ def predicted(
     predictor: Predictor,
     features: Sequence[new_data.Offer],
     label: new_data.Offer | None,
-    judge: Judge | None = None,
+    evaluator: Evaluator | None = None,
 ) -> tuple[SplitScores, dict[str, str]]:
     """Return the scores of matched data, and notes on what could not be scored.
 
@@ -111,7 +111,7 @@ def predicted(
     encoded = new_data.truth(predictor, batches, label)
     doubts = _doubts(predictor)
     with frames.notes_on_errors():
-        scores = stored.score(parts, encoded, judge)
+        scores = stored.score(parts, encoded, evaluator)
     if batches.passed_over is not None:
         scores.notes[UNSEEN] = batches.passed_over
     notes = doubts | scores.notes

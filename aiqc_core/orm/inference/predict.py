@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.tables.prediction import Prediction
     from aiqc_core.orm.tables.predictor import Predictor
-    from aiqc_core.stages.train.trained_model import Judge
+    from aiqc_core.stages.train.trained_model import Evaluator
 
 TABLE_AXES = 2
 
@@ -122,10 +122,12 @@ def matched(
     return given, truth
 
 
-def scores_of(predictor: Predictor, features: Any, judge: Judge | None = None) -> SplitScores:
+def scores_of(
+    predictor: Predictor, features: Any, evaluator: Evaluator | None = None
+) -> SplitScores:
     """Return the scores of values, without a label."""
     given, _ = matched(predictor, features)
-    return infer.predicted(predictor, [each.offer for each in given], None, judge)[0]
+    return infer.predicted(predictor, [each.offer for each in given], None, evaluator)[0]
 
 
 def table_of(prediction: Prediction) -> Any:

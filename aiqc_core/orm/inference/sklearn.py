@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.stages.train.scoring import SplitScores
-    from aiqc_core.stages.train.trained_model import Judge
+    from aiqc_core.stages.train.trained_model import Evaluator
 
 FROZEN = (
     "is trained already and learns nothing more. To pass it to what fits estimators, such as "
@@ -33,7 +33,7 @@ FROZEN = (
     "other samples, make a Queue."
 )
 # The loaded model of each estimator, beside it: to predict changes no attribute.
-_loaded: WeakKeyDictionary[_Trained, tuple[Any, Judge]] = WeakKeyDictionary()
+_loaded: WeakKeyDictionary[_Trained, tuple[Any, Evaluator]] = WeakKeyDictionary()
 
 
 def as_estimator(predictor: Predictor) -> Any:
@@ -99,13 +99,13 @@ class _Trained(BaseEstimator):
         return self._scores(X).predictions
 
     def _scores(self, X: Any) -> SplitScores:
-        used, judge = _loaded.get(self, (None, None))
-        if judge is None or used is not self.predictor:
+        used, evaluator = _loaded.get(self, (None, None))
+        if evaluator is None or used is not self.predictor:
             stored = self.predictor.stored()
             with get_backend(stored.library).isolated(stored.threads):
-                judge = stored.load()
-            _loaded[self] = self.predictor, judge
-        return predict.scores_of(self.predictor, X, judge)
+                evaluator = stored.load()
+            _loaded[self] = self.predictor, evaluator
+        return predict.scores_of(self.predictor, X, evaluator)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True

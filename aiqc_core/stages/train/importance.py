@@ -29,5 +29,5 @@ def importance(
     folder = spec.samples[split]
     arrays = [cache.load(folder, f"feature_{i}") for i in range(spec.feature_count)]
     with get_backend(spec.library).isolated(spec.threads):
-        judge = StoredModel.of(spec, model, features_shapes, label_shape).load()
-        return judge.importance(arrays, cache.load(folder, "label"), spec, permute_count)
+        evaluator = StoredModel.of(spec, model, features_shapes, label_shape).load()
+        return evaluator.importance(arrays, cache.load(folder, "label"), spec, permute_count)

@@ -26,7 +26,7 @@ from aiqc_core.stages.train.history import plain_history
 from aiqc_core.stages.train.hooks import checkpoint, memory, observer
 from aiqc_core.stages.train.hooks.thread_guard import refuse_left_threads
 from aiqc_core.stages.train.spec import Failure, JobOutcome, JobSpec
-from aiqc_core.stages.train.trained_model import Judge, StoredModel, loser_of, makers, restored
+from aiqc_core.stages.train.trained_model import Evaluator, StoredModel, loser_of, makers, restored
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
@@ -218,12 +218,12 @@ class _Training:
 
     def evaluate(self) -> None:
         outcome, scored = self.outcome, {}
-        judge = self.judge = Judge(
+        evaluator = self.evaluator = Evaluator(
             self.backend, self.model, self.loser, self.user["fn_predict"],
             self.spec.analysis_type, self.spec.label, self.spec.outputs,
         )  # fmt: skip
         for split in self.spec.samples:
-            scored[split] = found = judge.score([self.arrays[split]], self.labels[split])
+            scored[split] = found = evaluator.score([self.arrays[split]], self.labels[split])
             if found.notes:
                 outcome.metric_notes.setdefault(split, {}).update(found.notes)
         outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
@@ -234,9 +234,9 @@ class _Training:
             outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
         outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
         outcome.diverged = self.has_diverged()
-        if judge.meaning is not None and judge.meaning.kind is not None:
-            outcome.outputs = {"kind": judge.meaning.kind, "how": judge.meaning.how}
-            self.note("outputs", judge.meaning.note)  # of a guess
+        if evaluator.meaning is not None and evaluator.meaning.kind is not None:
+            outcome.outputs = {"kind": evaluator.meaning.kind, "how": evaluator.meaning.how}
+            self.note("outputs", evaluator.meaning.note)  # of a guess
 
     def note(self, name: str, text: str | None, level: int = logging.WARNING) -> None:
         """Record what the user should know of the model, beside the metrics of what trained it."""
@@ -256,7 +256,7 @@ class _Training:
     def permute(self) -> None:
         spec, split = self.spec, self.spec.key_train
         if spec.permute_count:
-            self.outcome.feature_importance = self.judge.importance(
+            self.outcome.feature_importance = self.evaluator.importance(
                 self.arrays[split], self.labels[split], spec, spec.permute_count
             )
 
@@ -279,7 +279,7 @@ class _Training:
             loaded = stored.load()
             loaded.model = self.backend.placed(loaded.model)
             note = storing.refuse_other(
-                self.backend, self.judge, loaded, self.arrays[split], scored, shape, outside
+                self.backend, self.evaluator, loaded, self.arrays[split], scored, shape, outside
             )
             self.note("predictions", note, logging.INFO)
 

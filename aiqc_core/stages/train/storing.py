@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiqc_core.stages.train.backends.base import Backend
     from aiqc_core.stages.train.scoring import SplitScores
     from aiqc_core.stages.train.spec import JobSpec
-    from aiqc_core.stages.train.trained_model import Judge
+    from aiqc_core.stages.train.trained_model import Evaluator
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +103,8 @@ def stored(
 
 def refuse_other(
     backend: Backend,
-    trained: Judge,
-    loaded: Judge,
+    trained: Evaluator,
+    loaded: Evaluator,
     arrays: Sequence[NDArray[Any]],
     scored: tuple[NDArray[Any], NDArray[Any] | None],
     label_shape: tuple[int, ...],
@@ -125,9 +125,9 @@ def refuse_other(
     sample = [array[rows] for array in arrays]
     expected = scored[0][rows], None if scored[1] is None else scored[1][rows]
 
-    def ask(judge: Judge, seed: int = 0, features: Any = sample) -> tuple[Any, Any]:
+    def ask(evaluator: Evaluator, seed: int = 0, features: Any = sample) -> tuple[Any, Any]:
         with backend.drawing(seed):
-            found: SplitScores = judge.predict([features], label_shape)
+            found: SplitScores = evaluator.predict([features], label_shape)
         return found.predictions, found.probabilities
 
     def lost() -> str:

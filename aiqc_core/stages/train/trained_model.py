@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Judge:
+class Evaluator:
     """A model in use.
 
     Attributes:
@@ -158,7 +158,7 @@ class StoredModel:
         """The shape of one sample of each feature."""
         return shapes_of(self.features_shapes)
 
-    def load(self) -> Judge:
+    def load(self) -> Evaluator:
         """Load the model, on the CPU."""
         backend = get_backend(self.library)
         user = restored(self.functions, self.sources)
@@ -175,21 +175,21 @@ class StoredModel:
         )  # fmt: skip
         if known is not None:
             backend.inform(loser, known.kind)
-        return Judge(
+        return Evaluator(
             backend, model, loser, user["fn_predict"], self.analysis_type, self.label,
             meaning=known,
         )  # fmt: skip
 
     def score(
-        self, parts: Parts, encoded: NDArray[Any] | None = None, judge: Judge | None = None
+        self, parts: Parts, encoded: NDArray[Any] | None = None, evaluator: Evaluator | None = None
     ) -> SplitScores:
         """Predict samples, and score the predictions where `encoded`, their label, is known.
 
-        The process is left as it was: generators, thread counts, memory. `judge` is the model
+        The process is left as it was: generators, thread counts, memory. `evaluator` is the model
         where it is loaded already.
         """
         with get_backend(self.library).isolated(self.threads):
-            used = judge or self.load()
+            used = evaluator or self.load()
             if encoded is None:
                 return used.predict(parts, self.label_shape)
             return used.score(parts, encoded)

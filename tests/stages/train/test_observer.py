@@ -20,12 +20,12 @@ def test_at_most_one_line_a_second_is_logged(
 ) -> None:
     clock = itertools.count(50.0, 0.25)
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    onlooker, history = Observer("q1_f0_ab12_r0"), {"loss": [], "val_loss": []}
+    watched, history = Observer("q1_f0_ab12_r0"), {"loss": [], "val_loss": []}
     with caplog.at_level(logging.INFO):
         for epoch in range(12):
             history["loss"].append(1 / (epoch + 1))
             history["val_loss"].append(0.5)
-            assert onlooker.epoch(history) is False
+            assert watched.epoch(history) is False
     assert [record.message for record in caplog.records] == [
         "q1_f0_ab12_r0: epoch 4: loss 0.25, val_loss 0.5",
         "q1_f0_ab12_r0: epoch 8: loss 0.125, val_loss 0.5",
@@ -40,11 +40,11 @@ def test_the_pruner_stops_and_is_asked_no_more() -> None:
         asked.append(len(history["loss"]))
         return np.bool_(history["loss"][-1] > rivals[0]["loss"][len(history["loss"]) - 1])
 
-    onlooker = Observer("job", pruner, [{"loss": [0.9, 0.5, 0.1]}])
-    assert onlooker.epoch({"loss": [0.8]}) is False
-    assert onlooker.epoch({"loss": [0.8, 0.7]}) is True
-    assert onlooker.pruned
-    assert onlooker.epoch({"loss": [0.8, 0.7, 0.0]}) is True
+    watched = Observer("job", pruner, [{"loss": [0.9, 0.5, 0.1]}])
+    assert watched.epoch({"loss": [0.8]}) is False
+    assert watched.epoch({"loss": [0.8, 0.7]}) is True
+    assert watched.pruned
+    assert watched.epoch({"loss": [0.8, 0.7, 0.0]}) is True
     assert asked == [1, 2]
 
 
@@ -65,7 +65,7 @@ def test_another_answer_than_yes_or_no_is_refused() -> None:
 
 
 def test_it_is_active_inside_of_its_block_alone() -> None:
-    onlooker = Observer("job")
-    with observer.opened(onlooker):
-        assert observer.active() is onlooker
+    watched = Observer("job")
+    with observer.opened(watched):
+        assert observer.active() is watched
     assert observer.active() is None
