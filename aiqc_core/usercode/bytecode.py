@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 # Of the layout, or of how an attribute is called, which hangs on whether a file's top imports it.
 SILENT = {"NOP", "EXTENDED_ARG", "CACHE", "PRECALL", "PUSH_NULL", "RESUME"}
-LIKE = {"LOAD_METHOD": "LOAD_ATTR"}
 ABOUT = {"__doc__", "__qualname__", "__firstlineno__", "__static_attributes__"}
 READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
@@ -82,7 +81,7 @@ def canonical(code: types.CodeType) -> tuple[Any, ...]:
         (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags & KINDS),
         code.co_varnames[:arguments], code.co_freevars, code.co_cellvars,
         tuple(
-            (LIKE.get(each.opname, each.opname),
+            ("LOAD_ATTR" if each.opname == "LOAD_METHOD" else each.opname,
              position(each.argval) if each.opcode in jumps else _operand(each, code))
             for each in kept
         ),
@@ -108,30 +107,25 @@ def nested(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from nested(constant)
 
 
-def constant_text(constant: Any) -> Any:
-    """Return a constant so that it compares: 1, 1.0 and True differ, a set has an order."""
-    if isinstance(constant, types.CodeType):
-        return canonical(constant)
-    if isinstance(constant, frozenset):  # its own order moves with the hash seed
-        return ("frozenset", *sorted(map(repr, constant)))
-    return repr(constant)
-
-
 def _kept(instructions: list[dis.Instruction]) -> Iterator[dis.Instruction]:
-    for one, following in zip(instructions, [*instructions[1:], None], strict=True):
-        stores = following is not None and following.opname == "STORE_NAME"
-        is_about = one.opname == "STORE_NAME" and one.argval in ABOUT
-        if one.opname == "LOAD_CONST" and stores:
-            is_about = following.argval in ABOUT  # type: ignore[union-attr]
+    for one, following in zip(instructions, [*instructions[1:], instructions[-1]], strict=True):
+        store = following if one.opname == "LOAD_CONST" else one
+        is_about = store.opname == "STORE_NAME" and store.argval in ABOUT
         if one.opname not in SILENT and not is_about:
             yield one
 
 
 def _operand(instruction: dis.Instruction, code: types.CodeType) -> Any:
-    if instruction.opcode in dis.hasconst:  # dis itself does not look up all of them
-        return constant_text(code.co_consts[instruction.arg or 0])
+    """Return what an instruction takes: of constants, 1, 1.0 and True differ."""
     value = instruction.argval
-    return value if isinstance(value, str | int | None) else repr(value)
+    if instruction.opcode not in dis.hasconst:
+        return value if isinstance(value, str | int | None) else repr(value)
+    constant = code.co_consts[instruction.arg or 0]  # dis itself does not look up all of them
+    if isinstance(constant, types.CodeType):
+        return canonical(constant)
+    if isinstance(constant, frozenset):  # its own order moves with the hash seed
+        return ("frozenset", *sorted(map(repr, constant)))
+    return repr(constant)
 
 
 def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> None:
@@ -141,19 +135,20 @@ def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> No
     bound = around | _bound(instructions)
     for i, each in enumerate(instructions):
         name = each.argval
-        if each.opname in READS:
-            found.names.setdefault(name, set()).add(_chain(instructions[i + 1 :]))
-            if each.opname == "LOAD_GLOBAL" or name not in own:
-                found.needed.add(name)
-        elif each.opname == "IMPORT_NAME":
-            level, names = instructions[i - 2].argval, instructions[i - 1].argval
-            found.imports.add((name, tuple(names or ()), level))
         if each.opname in READS or (each.opname in LOADS and name in bound):
             following = instructions[i + 1 :]
-            path = (*str(bound.get(name, name)).split("."), *_chain(following))
+            chain = _chain(following)
+            if each.opname in READS:
+                found.names.setdefault(name, set()).add(chain)
+            if each.opname == "LOAD_GLOBAL" or (each.opname in READS and name not in own):
+                found.needed.add(name)
+            path = (*str(bound.get(name, name)).split("."), *chain)
             found.lookups.append(Lookup(path, name in bound, _given(following)))
             for text in _named(found.lookups[-1]):
                 found.names.setdefault(text, set()).add(())
+        elif each.opname == "IMPORT_NAME":
+            level, names = instructions[i - 2].argval, instructions[i - 1].argval
+            found.imports.add((name, tuple(names or ()), level))
         elif name == "__subclasses__" and each.opname in ATTRIBUTE:
             found.lookups.append(Lookup((name,)))
     for constant in code.co_consts:
@@ -177,6 +172,7 @@ def _bound(instructions: list[dis.Instruction]) -> dict[str, str]:
 
 
 def _chain(following: list[dis.Instruction]) -> tuple[str, ...]:
+    """Return the attributes that are read, one after the other."""
     return tuple(i.argval for i in takewhile(lambda i: i.opname in ATTRIBUTE, following))
 
 

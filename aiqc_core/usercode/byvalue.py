@@ -103,11 +103,6 @@ def is_own(value: Any, home: str | None = None) -> bool:
     return value.__module__ == home or not owned.is_installed(value.__module__)
 
 
-def of_another_python(stored: str | None) -> bool:
-    """Say whether a version of Python runs other bytecode than this one."""
-    return stored is not None and stored.split(".")[:2] != platform.python_version().split(".")[:2]
-
-
 def unreadable(what: str, stored: str | None, error: Exception | None = None) -> str:
     """Return the error text for stored code that cannot be read.
 
@@ -164,30 +159,22 @@ class _Pickler(cloudpickle.Pickler):
         if not is_own(obj, self.identity.home):
             return _reduced(obj) or super().reducer_override(obj)
         if isinstance(obj, types.ModuleType):
-            return make_module, (obj.__name__,), self.used_of(obj), None, None, fill_module
+            used = self.identity.uses.get(obj.__name__, {WHOLE})
+            names = used | (vars(obj).keys() - UNSAID if WHOLE in used else set[str]())
+            names |= {"__name__", "__package__", "__file__"}
+            taken = {name: value for name, value in vars(obj).items() if name in names}
+            return make_module, (obj.__name__,), taken, None, None, fill_module
         if isinstance(obj, _CACHED):
             return make_cached, (obj.cache_parameters(), obj.__wrapped__), dict(obj.__dict__)
-        self.register(obj.__module__)
+        module = sys.modules.get(obj.__module__ or "")
+        known = cloudpickle.list_registry_pickle_by_value()
+        if module is not None and obj.__module__ not in known:
+            cloudpickle.register_pickle_by_value(module)
+            self.added.append(module)
         made: Any = super().reducer_override(obj)
         if not isinstance(made, tuple) or len(made) != 6:  # noqa: PLR2004 - it is named
             return made
         return self.made_class(obj, made) if isinstance(obj, type) else self.function(obj, made)
-
-    def register(self, name: str | None) -> None:
-        """Let cloudpickle take what is in a module by value."""
-        module = sys.modules.get(name or "")
-        if module is not None and name not in cloudpickle.list_registry_pickle_by_value():
-            cloudpickle.register_pickle_by_value(module)
-            self.added.append(module)
-
-    def used_of(self, module: types.ModuleType) -> dict[str, Any]:
-        used = self.identity.uses.get(module.__name__, {WHOLE})
-        about = {"__name__", "__package__", "__file__"}
-        return {
-            name: value
-            for name, value in vars(module).items()
-            if name in about or name in used or (WHOLE in used and name not in UNSAID)
-        }
 
     def function(self, obj: types.FunctionType, made: Any) -> Any:
         """Add what the bodies of nested classes read, and the modules that are imported inside."""
@@ -198,10 +185,10 @@ class _Pickler(cloudpickle.Pickler):
         slots["__globals__"] = read | slots["__globals__"]
         carried = self.identity.imported | space.get(CARRIED, {})
         doubts = self.identity.by_text or space.get(IN_DOUBT)
-        if carried or doubts:
-            slots["__globals__"] |= {CARRIED: carried, IN_DOUBT: doubts}
-            return make_function, arguments, (setter, (state, slots)), None, None, set_function
-        return make, arguments, (state, slots), None, None, setter
+        if not carried and not doubts:
+            return make, arguments, (state, slots), None, None, setter
+        slots["__globals__"] |= {CARRIED: carried, IN_DOUBT: doubts}
+        return make_function, arguments, (setter, (state, slots)), None, None, set_function
 
     @staticmethod
     def made_class(obj: type, made: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What following a user's code finds, and the warnings about it."""
+"""What the walk through a user's code finds, and the warnings about it."""
 
 from __future__ import annotations
 
@@ -54,25 +54,17 @@ class Identity:
 
     def doubts(self, size: int) -> list[str]:
         """Return warnings about a value that takes `size` bytes."""
-        found: list[str] = []
         unseen = "A change would not be noticed, so what follows from it is not used again."
-        if self.unfollowed:
-            found.append(
-                f"uses objects with a state that cannot be read: {', '.join(self.unfollowed)}. "
-                f"{unseen} Create them inside the function."
-            )
-        if self.by_text:
-            found.append(
-                f"finds code by a text: {', '.join(dict.fromkeys(self.by_text))}. Only what it "
-                "reads by name, or imports by a statement or a constant text, is stored with it; "
-                f"the rest is whatever is there when it runs. {unseen} Choose from a dict, as "
-                "{'Net': Net}[name]."
-            )
-        if size > LARGE_BYTES:
-            parts = ", ".join(f"{name!r} ({held / MB:.0f} MB)" for name, held in self.large)
-            found.append(
-                f"takes {size / MB:.0f} MB of data with it{': ' if parts else ''}{parts}. Each "
-                "row that has it stores them, and each process reads them. Give data as a "
-                "Dataset, or read a file inside the function."
-            )
-        return found
+        parts = ", ".join(f"{name!r} ({held / MB:.0f} MB)" for name, held in self.large)
+        warnings = {
+            f"uses objects with a state that cannot be read: {', '.join(self.unfollowed)}. "
+            f"{unseen} Create them inside the function.": self.unfollowed,
+            f"finds code by a text: {', '.join(dict.fromkeys(self.by_text))}. Only what it "
+            "reads by name, or imports by a statement or a constant text, is stored with it; "
+            f"the rest is whatever is there when it runs. {unseen} Choose from a dict, as "
+            "{'Net': Net}[name].": self.by_text,
+            f"takes {size / MB:.0f} MB of data with it{': ' if parts else ''}{parts}. Each "
+            "row that has it stores them, and each process reads them. Give data as a "
+            "Dataset, or read a file inside the function.": size > LARGE_BYTES,
+        }
+        return [text for text, applies in warnings.items() if applies]

@@ -15,7 +15,7 @@ import importlib.util
 import io
 import logging
 import types
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 # Members of a class that say where it is, follow from the rest, or that each process makes.
 DERIVED = {
     "__module__", "__doc__", "__dict__", "__weakref__", "__qualname__", "__firstlineno__",
-    "__slotnames__",
-    "__static_attributes__", "__abstractmethods__", "_abc_impl", "__signature__",
+    "__slotnames__", "__static_attributes__", "__abstractmethods__", "_abc_impl", "__signature__",
     "__pydantic_core_schema__", "__pydantic_validator__", "__pydantic_serializer__",
     "__pydantic_parent_namespace__", "__pydantic_complete__",
 }  # fmt: skip
@@ -46,8 +45,7 @@ def identity_of(value: Any) -> Identity:
 
     A function is followed even where its module is installed, and what it reaches there is not.
     """
-    home = value.__module__ if isinstance(value, types.FunctionType) else None
-    walk = _Walk(home)
+    walk = _Walk(value.__module__ if isinstance(value, types.FunctionType) else None)
     walk.value(value)
     walk.found.digest = walk.hasher.hexdigest()
     return walk.found
@@ -62,7 +60,7 @@ class _Walk:
         self.fed = 0
         self.numbers: dict[int, int] = {}
         self.alive: list[Any] = []  # or an id may come again
-        self.place: list[str] = []
+        self.place = ""
         self.found = Identity(home)
 
     def feed(self, *parts: str | bytes) -> None:
@@ -77,7 +75,7 @@ class _Walk:
     def at(self, name: str, *, root: bool = False) -> Generator[None]:
         """Name what is looked at, and note it where it is large and nothing in it is."""
         before, known, outer = self.fed, len(self.found.large), self.place
-        self.place = [name] if root else [*outer, name]
+        self.place = name if root else outer + name
         try:
             yield
             size = self.fed - before
@@ -88,13 +86,12 @@ class _Walk:
 
     @property
     def here(self) -> str:
-        return "".join(self.place).removeprefix(".") or "itself"
+        return self.place.removeprefix(".") or "itself"
 
     def is_new(self, value: Any) -> bool:
         """Say whether a value comes for the first time; else feed which one it is."""
-        number = self.numbers.get(id(value))
-        if number is not None:
-            self.feed("again", str(number))
+        if id(value) in self.numbers:
+            self.feed("again", str(self.numbers[id(value)]))
             return False
         self.numbers[id(value)] = len(self.numbers)
         self.alive.append(value)
@@ -104,12 +101,10 @@ class _Walk:
         plain = leaves.plain(value)
         if plain is not None:
             self.feed(*plain)
-            return
-        kind = type(value)
-        if kind is tuple:
+        elif type(value) is tuple:
             self.feed("tuple", str(len(value)))
             self.all(value)
-        elif kind is types.MethodType:
+        elif type(value) is types.MethodType:
             self.bound(value)
         elif isinstance(value, types.ModuleType):
             self.module(value, {()})
@@ -118,7 +113,7 @@ class _Walk:
         elif isinstance(value, types.FunctionType | type):
             self.named(value)
         elif isinstance(value, types.BuiltinFunctionType):
-            self.builtin(value)
+            self.bound(value)
         elif self.is_new(value):
             self.fresh(value)
 
@@ -130,10 +125,7 @@ class _Walk:
         """Take in keys and values in their order."""
         for key, each in values:
             self.value(key)
-            if type(key) is str:
-                with self.at(f"[{key!r}]"):
-                    self.value(each)
-            else:
+            with self.at(f"[{key!r}]") if type(key) is str else nullcontext():
                 self.value(each)
 
     def members(self, values: Iterable[tuple[str, Any]]) -> None:
@@ -159,7 +151,7 @@ class _Walk:
             self.value(type(value))
             self.all(parts)
         elif isinstance(value, types.CodeType):
-            self.code(value)
+            self.feed("code", repr(bytecode.canonical(value)))
         elif isinstance(value, logging.Logger):
             self.feed("logger", value.name)
         elif isinstance(value, io.IOBase):
@@ -188,11 +180,11 @@ class _Walk:
         if isinstance(made, str):
             self.feed("name", type(value).__module__, made)
             return
-        function, arguments, state, items, pairs = (*made, None, None, None)[:5]
-        given: Any = arguments
+        parts: Any = (*made, None, None, None)
+        function, arguments, state, items, pairs = parts[:5]
         self.feed("object")
         self.value(function)
-        self.all(given)
+        self.all(arguments)
         attributes = leaves.attributes(state)
         if attributes is None:
             self.value(state)
@@ -207,91 +199,75 @@ class _Walk:
         self.found.unfollowed.append(f"{self.here} ({kind})")
         self.feed("unfollowed", kind)
 
-    def installed(self, value: Any) -> bool:
-        """Take in what an installed package names by its name and version, if it is that."""
-        name = owned.name_of(value)
-        if name is None or value.__module__ == self.home:
-            if not isinstance(value, type) or value.__flags__ & HEAP_TYPE:
-                return False
-            name = f"{value.__module__}.{value.__qualname__}"
-        self.feed("installed", name, owned.version_of(name))
-        return True
+    def bound(self, value: types.BuiltinFunctionType | types.MethodType) -> None:
+        """Take in a method by its name where its module shares it, else with what it is bound to.
 
-    def builtin(self, value: types.BuiltinFunctionType) -> None:
-        """Take in a function of C by its name, one that is bound with what it is bound to."""
-        holder = value.__self__
-        if isinstance(holder, types.ModuleType | None):
+        A function of C is bound to its module, which counts by name.
+        """
+        holder, is_c = value.__self__, isinstance(value, types.BuiltinFunctionType)
+        if is_c and isinstance(holder, types.ModuleType | None):
             self.feed("builtin", value.__module__ or "", value.__qualname__)
         elif owned.is_shared(value):
             self.feed("builtin", type(holder).__module__, value.__name__)
+        elif isinstance(value, types.MethodType):
+            self.feed("bound")
+            self.value(value.__func__)
+            self.value(holder)
         else:
             self.feed("bound", value.__name__)
             self.value(holder)
 
-    def bound(self, value: types.MethodType) -> None:
-        if owned.is_shared(value):
-            self.feed("builtin", type(value.__self__).__module__, value.__name__)
-            return
-        self.feed("bound")
-        self.value(value.__func__)
-        self.value(value.__self__)
-
     def named(self, value: Any) -> None:
         """Take in a function or a class: by name what is installed, else by what it is."""
-        if not self.installed(value) and self.is_new(value):
-            if isinstance(value, type):
-                self.made_class(value)
-            else:
-                with self.at(value.__qualname__, root=True):
-                    self.function(value)
+        name, is_class = owned.name_of(value), isinstance(value, type)
+        if value.__module__ == self.home:
+            name = None
+        if name is None and is_class and not value.__flags__ & HEAP_TYPE:
+            name = f"{value.__module__}.{value.__qualname__}"
+        if name is not None:
+            self.feed("installed", name, owned.version_of(name))
+        elif self.is_new(value):
+            with self.at(value.__name__ if is_class else value.__qualname__, root=True):
+                (self.made_class if is_class else self.function)(value)
 
     def made_class(self, value: type) -> None:
-        with self.at(value.__name__, root=True):
-            self.feed("class", value.__name__)
-            self.value(type(value))
-            self.all(value.__bases__)
-            slots = types.MemberDescriptorType  # made by __slots__
-            self.members(
-                (n, v) for n, v in vars(value).items() if n not in DERIVED and type(v) is not slots
-            )
+        self.feed("class", value.__name__)
+        self.value(type(value))
+        self.all(value.__bases__)
+        slots = types.MemberDescriptorType  # made by __slots__
+        self.members(
+            (n, v) for n, v in vars(value).items() if n not in DERIVED and type(v) is not slots
+        )
 
     def function(self, value: types.FunctionType) -> None:
-        module = value.__globals__.get("__name__")
-        is_ours = module == self.home or not owned.is_installed(module)
-        self.feed("function")
-        self.code(value.__code__)
-        self.found.parts[value.__qualname__] = repr(bytecode.canonical(value.__code__))
+        code, module = value.__code__, value.__globals__.get("__name__")
+        text = self.found.parts[value.__qualname__] = repr(bytecode.canonical(code))
+        self.feed("function", "code", text)
         for part in (value.__defaults__, sorted((value.__kwdefaults__ or {}).items())):
             with self.at(" (a default)"):
                 self.value(part)
         self.members(value.__dict__.items())
         if "__wrapped__" in value.__dict__:  # its decorator may read them
             self.value(value.__annotations__)
-        for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
-            self.cell(name, cell, value)
-        if is_ours:
+        for name, cell in zip(code.co_freevars, value.__closure__ or (), strict=True):
+            try:
+                content = cell.cell_contents
+            except ValueError:  # the enclosing function never set it
+                self.found.missing.add(f"{name!r} (in {value.__qualname__})")
+                continue
+            self.feed(name)
+            self.plain_part(name, content)
+            with self.at(name, root=True):
+                self.value(content)
+        if module == self.home or not owned.is_installed(module):
             self.read(value)
         else:
             self.feed("library", str(module), owned.version_of(str(module)))
-
-    def cell(self, name: str, cell: types.CellType, function: types.FunctionType) -> None:
-        try:
-            content = cell.cell_contents
-        except ValueError:  # the enclosing function never set it
-            self.found.missing.add(_place(name, function))
-            return
-        self.feed(name)
-        self.plain_part(name, content)
-        with self.at(name, root=True):
-            self.value(content)
 
     def plain_part(self, name: str, value: Any) -> None:
         plain = leaves.plain(value)
         if plain is not None:
             self.found.parts[name] = repr(plain)
-
-    def code(self, code: types.CodeType) -> None:
-        self.feed("code", repr(bytecode.canonical(code)))
 
     def read(self, function: types.FunctionType) -> None:
         """Take in what a function reads from its module, and what it imports."""
@@ -302,7 +278,7 @@ class _Walk:
                 with self.at(name, root=True):
                     self.variable(name, space[name], read.names[name])
             elif name in read.needed - read.written and not hasattr(builtins, name):
-                self.found.missing.add(_place(name, function))
+                self.found.missing.add(f"{name!r} (in {function.__qualname__})")
         for lookup in read.lookups:
             module, doubt = lookups.resolved(lookup, space)
             if module:
@@ -379,7 +355,3 @@ def _imported(name: str) -> types.ModuleType | None:
         return importlib.import_module(name)
     except Exception:  # noqa: BLE001 - the function may guard it, or never come there
         return None
-
-
-def _place(name: str, function: types.FunctionType) -> str:
-    return f"{name!r} (in {function.__qualname__})"

@@ -19,7 +19,7 @@ def by_statement(
     name: str, space: Any = None, names: Any = None, taken: Any = (), level: int = 0
 ) -> Any:
     """Import as `__import__` does, but first what was stored with the function that imports."""
-    caller: dict[str, Any] = _callers() if space is None else space
+    caller = _callers() if space is None else space
     package = caller.get("__package__") or ""
     full = importlib.util.resolve_name("." * level + name, package) if level and package else name
     carried = caller.get(CARRIED, {})

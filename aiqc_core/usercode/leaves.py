@@ -13,7 +13,6 @@ import pandas as pd
 
 ATOMS = {type(None), bool, int, float, complex, str, types.EllipsisType, types.NotImplementedType}
 ADDRESSES = {"_stop_words_id"}  # attributes that say where something is in memory
-SEQUENCES = (list, tuple)
 
 
 def plain(value: Any) -> list[str | bytes] | None:
@@ -23,11 +22,15 @@ def plain(value: Any) -> list[str | bytes] | None:
         return [kind.__name__, repr(value)]
     if kind in {bytes, bytearray, memoryview}:
         return [kind.__name__, bytes(value)]
-    if kind in SEQUENCES:
+    if kind in {list, tuple}:
         return [kind.__name__, repr(value)] if set(map(type, value)) <= ATOMS else None
-    if isinstance(value, np.ndarray | np.generic) and _is_of("numpy", value):
-        return _of_array(value)
-    if isinstance(value, _tensor()) and _is_of("torch", value) and not vars(value):
+    # An object of a class of the user's is more than its numbers.
+    package = kind.__module__.partition(".")[0]
+    if isinstance(value, np.ndarray | np.generic) and package == "numpy":
+        is_known = not value.dtype.hasobject
+        text = ["array", str(value.dtype), repr(value.shape)]
+        return [*text, value.tobytes()] if is_known else None
+    if isinstance(value, _tensor()) and package == "torch" and not vars(value):
         return _of_tensor(value)
     return None
 
@@ -35,11 +38,10 @@ def plain(value: Any) -> list[str | bytes] | None:
 def parts(value: Any) -> list[Any] | None:
     """Return what makes up an object that a pickle does not know, or knows with chance in it."""
     if isinstance(value, _tensor()):
-        is_more = not _is_of("torch", value) or vars(value)  # else it is sparse, say
+        is_plain = type(value).__module__.partition(".")[0] == "torch" and not vars(value)
         bare = value.detach().as_subclass(_tensor())
-        return [bare, value.requires_grad, dict(vars(value))] if is_more else None
-    of = next((of for kind, of in _PARTS.items() if isinstance(value, kind)), None)
-    return None if of is None else of(value)
+        return None if is_plain else [bare, value.requires_grad, dict(vars(value))]
+    return next((of(value) for kind, of in _PARTS.items() if isinstance(value, kind)), None)
 
 
 def attributes(state: Any) -> dict[str, Any] | None:
@@ -52,17 +54,6 @@ def attributes(state: Any) -> dict[str, Any] | None:
     if not all(type(key) is str for key in found):
         return None
     return {name: value for name, value in found.items() if name not in ADDRESSES}
-
-
-def _is_of(package: str, value: Any) -> bool:
-    """Say whether a value is of a class of a package: one of the user's is more than numbers."""
-    return type(value).__module__.partition(".")[0] == package
-
-
-def _of_array(value: Any) -> list[str | bytes] | None:
-    if value.dtype.hasobject:
-        return None
-    return ["array", str(value.dtype), repr(value.shape), value.tobytes()]
 
 
 def _tensor() -> Any:
@@ -92,9 +83,7 @@ _PARTS: dict[Any, Any] = {
     ],
     pd.Series: lambda v: [str(v.dtype), v.name, v.attrs, v.array],
     pd.Index: lambda v: [str(v.dtype), v.name, v.array],
-    pd.api.extensions.ExtensionArray: lambda v: [
-        str(v.dtype), np.asarray(v, dtype=object).tolist()
-    ],
+    pd.api.extensions.ExtensionArray: lambda v: [str(v.dtype), np.asarray(v, object).tolist()],
     staticmethod: lambda v: [v.__func__],
     classmethod: lambda v: [v.__func__],
     property: lambda v: [v.fget, v.fset, v.fdel],
@@ -106,8 +95,7 @@ _PARTS: dict[Any, Any] = {
     types.CellType: lambda v: [v.cell_contents],
     weakref.ReferenceType: lambda v: [v()],
     types.GetSetDescriptorType: lambda v: [v.__name__],
-    types.MethodDescriptorType: lambda v: [v.__objclass__, v.__name__],
-    types.WrapperDescriptorType: lambda v: [v.__objclass__, v.__name__],
-    types.ClassMethodDescriptorType: lambda v: [v.__objclass__, v.__name__],
+    (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType):
+        lambda v: [v.__objclass__, v.__name__],
     types.MethodWrapperType: lambda v: [v.__self__, v.__name__],
 }  # fmt: skip

@@ -30,10 +30,10 @@ def resolved(lookup: Lookup, space: dict[str, Any]) -> tuple[str | None, str | N
     finder = _finder(lookup, space)
     if finder is None or lookup.given == ():
         return None, None
-    texts = [
+    found = [
         value if is_constant else space.get(value) for is_constant, value in lookup.given or ()
     ]
-    text, package = (*(t if isinstance(t, str) else None for t in texts), None, None)[:2]
+    text, package = (*(t if isinstance(t, str) else None for t in found), None, None)[:2]
     try:
         name = text and importlib.util.resolve_name(text, package)
     except ImportError:

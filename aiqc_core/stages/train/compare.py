@@ -30,12 +30,10 @@ class Comparison:
     """How far two values agree.
 
     Attributes:
-        bit_equal: whether every leaf is equal to the last bit.
         near: whether every number is within the tolerance, and all else equal.
         largest: the largest difference of two numbers; None where something other differs.
-        where: the leaf with the largest difference; None where there is none.
-        then: that leaf's value on the left, as text.
-        now: that leaf's value on the right.
+        where: the leaf with that difference; None where there is none.
+        then: its value on the left, as text; `now` that on the right.
     """
 
     bit_equal: bool
@@ -72,9 +70,11 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         value = value.to_numpy()
     parts = _parts(value)
     if parts is None:
-        yield place, fingerprint(value) if _is_code(value) else value
-        return
-    for name, part in parts.items():
+        is_value = _is_plain(value) or isinstance(value, np.ndarray)
+        # The text of code may hold where it is in memory: what it does is compared.
+        is_code = not is_value and (callable(value) or " at 0x" in repr(value))
+        yield place, fingerprint(value) if is_code else value
+    for name, part in (parts or {}).items():
         yield from leaves(part, f"{place}.{name}" if place else str(name))
 
 
@@ -97,19 +97,15 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | bytes | bool | int | float | np.generic | None)
 
 
-def _is_code(value: Any) -> bool:
-    """Say whether a value is compared by what it does: its text may hold where it is in memory."""
-    if _is_plain(value) or isinstance(value, np.ndarray):
-        return False
-    return callable(value) or " at 0x" in repr(value)
-
-
 def _leaf(place: str, then: Any, now: Any, tolerance: float) -> Comparison:
     a, b = _array(then), _array(now)
-    if a.dtype.kind in NUMERIC and b.dtype.kind in NUMERIC and a.shape == b.shape:
+    if a.shape == b.shape and a.dtype.kind in NUMERIC and b.dtype.kind in NUMERIC:
         return _numbers(place, a, b, tolerance)
-    if a.shape == b.shape and a.dtype.kind == b.dtype.kind and _same(a, b):
-        return EQUAL
+    if a.shape == b.shape and a.dtype.kind == b.dtype.kind:
+        if a.dtype.kind == "O":
+            a, b = np.asarray(repr(a.tolist())), np.asarray(repr(b.tolist()))
+        if (a == b).all():
+            return EQUAL
     return Comparison(False, False, None, place, _shown(then), _shown(now))  # noqa: FBT003
 
 
@@ -135,18 +131,10 @@ def _numbers(place: str, a: NDArray[Any], b: NDArray[Any], tolerance: float) -> 
 
 
 def _array(value: Any) -> NDArray[Any]:
-    if isinstance(value, np.ndarray):
-        return value
     try:
-        return np.asarray(value)
+        return np.asanyarray(value)
     except (TypeError, ValueError):
         return np.asarray(repr(value))
-
-
-def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
-    if a.dtype.kind == "O":
-        return repr(a.tolist()) == repr(b.tolist())
-    return bool((a == b).all())
 
 
 def _shown(value: Any) -> str:

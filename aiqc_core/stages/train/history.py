@@ -22,16 +22,16 @@ def plain_history(history: Mapping[Any, Any]) -> dict[str, list[float]]:
     >>> plain_history({"loss": np.array([0.5, 0.25])})
     {'loss': [0.5, 0.25]}
     """
-    return {str(name): _plain_numbers(name, values) for name, values in history.items()}
-
-
-def _plain_numbers(name: object, values: Any) -> list[float]:
-    try:
-        if not isinstance(values, list | tuple):  # one tensor, array, or number
-            return [float(value) for value in np.atleast_1d(as_array(values))]
-        return [float(as_array(value).reshape(())) for value in values]
-    except (TypeError, ValueError) as error:
-        raise TrainingError(
-            f"fn_train: history[{name!r}] holds {str(values)[:80]}; give a list of numbers, one "
-            "an epoch."
-        ) from error
+    plain: dict[str, list[float]] = {}
+    for name, values in history.items():
+        try:
+            if isinstance(values, list | tuple):
+                plain[str(name)] = [float(as_array(value).reshape(())) for value in values]
+            else:  # one tensor, array, or number
+                plain[str(name)] = [float(value) for value in np.atleast_1d(as_array(values))]
+        except (TypeError, ValueError) as error:
+            raise TrainingError(
+                f"fn_train: history[{name!r}] holds {str(values)[:80]}; give a list of numbers, "
+                "one an epoch."
+            ) from error
+    return plain

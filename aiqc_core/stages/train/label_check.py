@@ -10,7 +10,7 @@ from aiqc_core.errors import AlgorithmError
 from aiqc_core.stages.preprocess.encoders import analysis_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 BINARY_CLASSES = 2
 NUMBERS = ("int", "uint", "float", "bool", "Int", "UInt", "Float")
@@ -39,45 +39,50 @@ class LabelFacts:
 
 def refuse_mismatch(analysis_type: str, label: LabelFacts | None) -> None:
     """Raise AlgorithmError for a label (None: unsupervised) that cannot be learned so."""
+    is_regression = analysis_type == AnalysisType.REGRESSION
+    if label is None and not is_regression:
+        raise AlgorithmError(
+            f"analysis_type: {analysis_type!r} needs a Label; a Splitset without one is learned "
+            "from itself, by 'regression'."
+        )
     if label is None:
-        if analysis_type != AnalysisType.REGRESSION:
-            raise AlgorithmError(
-                f"analysis_type: {analysis_type!r} needs a Label; a Splitset without one is "
-                "learned from itself, by 'regression'."
-            )
         return
-    fault = (
-        _regression_fault(label)
-        if analysis_type == AnalysisType.REGRESSION
-        else _classification_fault(analysis_type, label)
-    )
-    if fault is not None:
+    is_binary = analysis_type == AnalysisType.BINARY
+    faults = _faults_of_regression(label) if is_regression else _faults(label, is_binary=is_binary)
+    for fault in faults:
         message = f"analysis_type: {analysis_type!r} does not suit label {label.columns}: {fault}"
         raise AlgorithmError(message)
 
 
-def _regression_fault(label: LabelFacts) -> str | None:
-    text = [d for d in label.dtypes if not d.startswith(NUMBERS)]
-    if text:
-        return f"its dtype is {text[0]!r}. Use a classification, or a numeric label."
+def _faults_of_regression(label: LabelFacts) -> Iterator[str]:
+    if text := [d for d in label.dtypes if not d.startswith(NUMBERS)]:
+        yield f"its dtype is {text[0]!r}. Use a classification, or a numeric label."
     if len(label.columns) > 1:
-        return "several columns are a one-hot label. Use 'classification_multi'."
-    return analysis_fault(label.encoder, AnalysisType.REGRESSION)
+        yield "several columns are a one-hot label. Use 'classification_multi'."
+    if fault := analysis_fault(label.encoder, AnalysisType.REGRESSION):
+        yield fault
 
 
-def _classification_fault(analysis_type: str, label: LabelFacts) -> str | None:
+def _faults(label: LabelFacts, *, is_binary: bool) -> Iterator[str]:
+    """Yield what is wrong for a classification; each relies on those before it."""
+    classes, is_wide = list(label.classes or ()), len(label.columns) > 1
+    count = len(classes)
     if label.classes is None:
         dtype = label.dtypes[0]
-        return f"its dtype is {dtype!r}. Use 'regression', or retype whole numbers to int."
-    count = len(label.classes)
+        yield f"its dtype is {dtype!r}. Use 'regression', or retype whole numbers to int."
     if count < BINARY_CLASSES:
-        return f"it has one class, {label.classes[0]!r}. A classification needs two."
-    if analysis_type == AnalysisType.BINARY:
-        if count != BINARY_CLASSES:
-            return f"it has {count} classes. Use 'classification_multi'."
-        if len(label.columns) > 1 or label.encoded_width > 1:
-            return "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
-    return _coding_fault(label, count)
+        yield f"it has one class, {classes[0]!r}. A classification needs two."
+    if is_binary and count != BINARY_CLASSES:
+        yield f"it has {count} classes. Use 'classification_multi'."
+    if is_binary and (is_wide or label.encoded_width > 1):
+        yield "it is one-hot. Use one column, or a LabelBinarizer, or 'classification_multi'."
+    if not label.tells_apart:
+        yield f"its coder {label.encoder!r} {not_distinguished(classes)}"
+    if label.encoder is None and not is_wide and classes != list(range(count)):
+        yield (
+            f"its classes {_shown(classes)} are not 0…{count - 1}. Attach a LabelCoder, such as "
+            "LabelBinarizer() or OrdinalEncoder()."
+        )
 
 
 def not_distinguished(classes: Sequence[object]) -> str:
@@ -90,20 +95,6 @@ def not_distinguished(classes: Sequence[object]) -> str:
     )
 
 
-def _coding_fault(label: LabelFacts, count: int) -> str | None:
-    if not label.tells_apart:
-        return f"its coder {label.encoder!r} {not_distinguished(label.classes or ())}"
-    if label.encoder is not None or len(label.columns) > 1:
-        return None
-    if list(label.classes or ()) != list(range(count)):
-        return (
-            f"its classes {_shown(label.classes)} are not 0…{count - 1}. Attach a LabelCoder, "
-            "such as LabelBinarizer() or OrdinalEncoder()."
-        )
-    return None
-
-
-def _shown(classes: Sequence[object] | None, limit: int = 5) -> str:
-    values = list(classes or ())
-    more = f", … {len(values)} in all" if len(values) > limit else ""
-    return ", ".join(repr(v) for v in values[:limit]) + more
+def _shown(classes: Sequence[object], limit: int = 5) -> str:
+    more = f", … {len(classes)} in all" if len(classes) > limit else ""
+    return ", ".join(map(repr, list(classes)[:limit])) + more

@@ -42,13 +42,9 @@ class Meaning:
 
 
 def meaning(
-    analysis_type: str,
-    output: NDArray[Any],
-    *,
-    stated: str | None = None,
-    last: str | None = None,
-    taken: str | None = None,
-) -> Meaning:
+    analysis_type: str, output: NDArray[Any], stated: str | None, last: str | None,
+    taken: str | None,
+) -> Meaning:  # fmt: skip
     """Decide what a model's outputs of all samples of a split mean.
 
     Sigmoids of several classes count as probabilities too, each divided by their sum, as the
@@ -56,21 +52,20 @@ def meaning(
     what the model's last steps say (see `last_step.meaning_of`), `taken` what the loss takes.
     """
     if analysis_type == AnalysisType.REGRESSION or stated is not None:
-        return Meaning(None if analysis_type == AnalysisType.REGRESSION else stated, STATED)
+        return Meaning(None if analysis_type == AnalysisType.REGRESSION else stated)
     if last in {PROBABILITIES, LOGS}:
         return Meaning(last, ACTIVATION, _mismatch(last, taken))
-    within = in_unit_interval(output)
+    is_binary, within = analysis_type == AnalysisType.BINARY, in_unit_interval(output)
     if last == SHARES and within:
         guess = _guess("are those of a softmax or sigmoid, changed after it, and in [0, 1]")
         return Meaning(PROBABILITIES, VALUES, _mismatch(PROBABILITIES, taken) or guess)
-    if taken == LOGITS and (analysis_type == AnalysisType.BINARY or last == LOGITS):
-        doubt = within and last != LOGITS
+    if taken == LOGITS and (is_binary or last == LOGITS):
         why = "are all in [0, 1] as probabilities are, and the loss takes logits"
-        return Meaning(LOGITS, LOSS, _guess(why, LOGITS) if doubt else None)
-    if analysis_type == AnalysisType.BINARY:
-        how = LOSS if taken == PROBABILITIES else VALUES
+        return Meaning(LOGITS, LOSS, _guess(why, LOGITS) if within and last != LOGITS else None)
+    if is_binary:
         guess = _guess("are not known by its last layer or its loss")
-        return Meaning(PROBABILITIES, how, guess if how == VALUES else None)
+        is_known = taken == PROBABILITIES
+        return Meaning(PROBABILITIES, *((LOSS, None) if is_known else (VALUES, guess)))
     return _by_values(output, last, taken)
 
 
@@ -113,8 +108,8 @@ def are_distributions(output: NDArray[Any]) -> bool:
     """
     values = np.asarray(output, dtype=np.float64)
     known = values[np.isfinite(values).all(axis=1)]
-    near = tolerance(known)
-    return bool((known >= 0).all() and (np.abs(known.sum(axis=1) - 1) < near).all())
+    apart = np.abs(known.sum(axis=1) - 1)
+    return bool((known >= 0).all() and (apart < tolerance(known)).all())
 
 
 def tolerance(values: NDArray[Any]) -> float:
@@ -150,9 +145,10 @@ def _by_values(output: NDArray[Any], last: str | None, taken: str | None) -> Mea
     if last == SHARES:
         why = "are those of a softmax or sigmoid, changed beyond [0, 1]"
         return Meaning(LOGITS, VALUES, _guess(why, LOGITS))
-    finite = flat[np.isfinite(flat)]
-    if last == LOGITS or (finite < 0).any() or (finite > 1).any():
-        return Meaning(LOGITS, ACTIVATION if last == LOGITS else VALUES)
+    if last == LOGITS:
+        return Meaning(LOGITS, ACTIVATION)
+    if (flat[np.isfinite(flat)] < 0).any() or (flat[np.isfinite(flat)] > 1).any():
+        return Meaning(LOGITS, VALUES)
     if taken == PROBABILITIES:
         return Meaning(PROBABILITIES, VALUES, _guess("are in [0, 1], as the loss takes them"))
     return Meaning(LOGITS, VALUES, _guess("are in [0, 1] and do not sum to 1", LOGITS))

@@ -26,12 +26,20 @@ from aiqc_core.stages.train.history import plain_history
 from aiqc_core.stages.train.hooks import checkpoint, memory, observer
 from aiqc_core.stages.train.hooks.thread_guard import refuse_left_threads
 from aiqc_core.stages.train.spec import Failure, JobOutcome, JobSpec
-from aiqc_core.stages.train.trained_model import Evaluator, StoredModel, loser_of, makers, restored
+from aiqc_core.stages.train.trained_model import (
+    Evaluator,
+    StoredModel,
+    loser_of,
+    makers,
+    restored,
+    shapes_of,
+)
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +53,7 @@ def run(spec: JobSpec) -> JobOutcome:
     started, clock = timezone_now(), time.perf_counter()
     outcome = JobOutcome(spec.job_id, spec.repeat_index, started, started)
     memory.reset_peak()
-    device = devices.own()
+    device, cpu = devices.own(), devices.CPU.label
     with nvml.watched(device.uuid) as seen:
         try:
             backend = get_backend(spec.library)
@@ -53,7 +61,15 @@ def run(spec: JobSpec) -> JobOutcome:
                 _attempt(spec, backend, outcome)
         except Exception as error:  # noqa: BLE001 - a library that is not installed, say
             outcome.failure = _failure(spec, error)
-    outcome.device = _device_facts(outcome, device, seen)
+    kind = (outcome.device or {}).get("device", cpu)
+    on_own = cpu not in {kind, device.label}
+    # Frameworks number the devices that they see from 0; the label is that of the machine.
+    outcome.device = {"device": device.label if on_own else kind}
+    if device.label != cpu:
+        outcome.device["slot"] = device.label
+    if on_own and device.name:
+        outcome.device |= {"name": device.name, "uuid": device.uuid}
+    outcome.device |= seen
     # The wall clock may have been set back in between.
     outcome.time_succeeded = started + timedelta(seconds=time.perf_counter() - clock)
     outcome.peak_memory_mb = memory.peak_mb()
@@ -68,9 +84,10 @@ def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - SystemExit of user code too
-        outcome.failure = _failure(
-            spec, error, kept=training and training.kept(), hint=backend.advice(error)
-        )
+        kept = None  # the weights, where something after the training failed
+        if training is not None and training.is_trained and spec.checkpoint is not None:
+            kept = storing.keep(backend, training.model, spec.name)
+        outcome.failure = _failure(spec, error, kept, backend.advice(error))
         outcome.model = None
         # Free what the frames of the failure hold, such as a model or a batch.
         training = None
@@ -78,15 +95,9 @@ def _attempt(spec: JobSpec, backend: Backend, outcome: JobOutcome) -> None:
 
 
 def load_model(
-    library: str,
-    payloads: Mapping[str, bytes | None],
-    model: bytes,
-    features_shapes: Any,
-    label_shape: tuple[int, ...],
-    hyperparameters: Mapping[str, Any],
-    *,
-    seed: int = 0,
-) -> Any:
+    library: str, payloads: Mapping[str, bytes | None], model: bytes, features_shapes: Any,
+    label_shape: tuple[int, ...], hyperparameters: Mapping[str, Any], *, seed: int = 0,
+) -> Any:  # fmt: skip
     """Return a trained model on the CPU: Keras' compiled model, PyTorch's `(model, optimizer)`.
 
     `fn_build` is seeded as it was in training; the generators of the process stay as they were.
@@ -122,118 +133,96 @@ class _Training:
 
     def load(self) -> None:
         """Map the cached arrays, and refuse a label that cannot be decoded."""
-        names = [f"feature_{i}" for i in range(self.spec.feature_count)]
-        self.arrays = {
-            split: [cache.load(folder, name) for name in names]
-            for split, folder in self.spec.samples.items()
-        }
-        self.labels = {s: cache.load(folder, "label") for s, folder in self.spec.samples.items()}
-        if self.spec.analysis_type != AnalysisType.REGRESSION:
+        spec, kind = self.spec, self.spec.analysis_type
+        names = [f"feature_{i}" for i in range(spec.feature_count)]
+        self.arrays = {s: [cache.load(f, name) for name in names] for s, f in spec.samples.items()}
+        self.labels = {s: cache.load(folder, "label") for s, folder in spec.samples.items()}
+        class_count = len(getattr(spec.label, "classes", None) or ())
+        if kind != AnalysisType.REGRESSION:
             for encoded in self.labels.values():
-                decode.refuse_other_codes(encoded, self.class_count())
-
-    def kept(self) -> Path | None:
-        """Keep the weights of a Job's model where something after its training failed."""
-        if not self.is_trained or self.spec.checkpoint is None:
-            return None
-        return storing.keep(self.backend, self.model, self.spec.name)
+                decode.refuse_other_codes(encoded, class_count)
+        shapes = [array.shape[1:] for array in self.arrays[spec.key_train]]
+        self.features_shapes = shapes[0] if len(shapes) == 1 else shapes
+        self.label_shape = self.labels[spec.key_train].shape[1:]
+        if kind != AnalysisType.REGRESSION:  # of what the model must give for one sample
+            self.label_shape = (1 if kind == AnalysisType.BINARY else class_count,)
 
     def build(self) -> None:
-        spec, shapes = self.spec, [a.shape[1:] for a in self.arrays[self.spec.key_train]]
-        self.outcome.features_shapes = shapes[0] if len(shapes) == 1 else shapes
-        self.outcome.label_shape = self.label_shape()
-        self.backend.seed(spec.seed)
-        model = self.user["fn_build"](
-            self.outcome.features_shapes, self.outcome.label_shape, **spec.hyperparameters
-        )
-        if not self.backend.is_model(model):
+        spec, backend, given = self.spec, self.backend, self.spec.hyperparameters
+        self.outcome.features_shapes = self.features_shapes
+        self.outcome.label_shape = self.label_shape
+        backend.seed(spec.seed)
+        model = self.user["fn_build"](self.features_shapes, self.label_shape, **given)
+        if not backend.is_model(model):
             raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
-        self.model = self.backend.placed(self.backend.prepared(model, shapes))
-        self.outcome.device = {"device": self.backend.device_kind(self.model)}
-        loser = loser_of(
-            self.backend, self.user["fn_lose"], spec.analysis_type,
-            self.labels[spec.key_train].shape[1], spec.hyperparameters, spec.outputs,
-        )  # fmt: skip
-        self.loser = self.backend.placed(loser)
-        self.optimizer = self.backend.optimizer(
-            self.user["fn_optimize"], self.model, spec.hyperparameters
-        )
-        self.sizes = self.backend.sizes(self.model)
-        storing.rehearse(
-            self.backend, spec, self.label_shape(),
-            (self.model, self.optimizer, self.loser), self.arrays[spec.key_train],
-        )  # fmt: skip
-
-    def label_shape(self) -> tuple[int, ...]:
-        """Return the shape of what the model must give for one sample."""
-        if self.spec.analysis_type == AnalysisType.BINARY:
-            return (1,)
-        if self.spec.analysis_type == AnalysisType.MULTI:
-            return (self.class_count(),)
-        return self.labels[self.spec.key_train].shape[1:]
-
-    def class_count(self) -> int:
-        return len(getattr(self.spec.label, "classes", None) or ())
+        self.model = backend.placed(backend.prepared(model, shapes_of(self.features_shapes)))
+        self.outcome.device = {"device": backend.device_kind(self.model)}
+        width = self.labels[spec.key_train].shape[1]
+        self.loser = backend.placed(loser_of(
+            backend, self.user["fn_lose"], spec.analysis_type, width, given, spec.outputs
+        ))  # fmt: skip
+        self.optimizer = backend.optimizer(self.user["fn_optimize"], self.model, given)
+        self.sizes = backend.sizes(self.model)
+        parts = self.model, self.optimizer, self.loser
+        storing.rehearse(backend, spec, self.label_shape, parts, self.arrays[spec.key_train])
 
     def train(self) -> None:
         """Call the user's `fn_train` with observer and checkpoint, and check what it returns."""
-        spec, pruner = self.spec, self.spec.pruner
-        watching = observer.Observer(
-            spec.name, None if pruner is None else capture.restore(pruner), spec.rivals
-        )
+        spec, backend, outcome = self.spec, self.backend, self.outcome
+        pruner = None if spec.pruner is None else capture.restore(spec.pruner)
+        watch = observer.Observer(spec.name, pruner, spec.rivals)
         folder, seconds = spec.checkpoint, spec.checkpoint_seconds
         kept = None if folder is None else checkpoint.Checkpoint(folder, seconds)
-        moving = storing.Sketch.of(self.backend.learning(self.model, self.optimizer))
-        with refuse_left_threads(), observer.opened(watching), checkpoint.opened(kept):
-            returned = self.call_train()
+        before = storing.Sketch.of(backend.learning(self.model, self.optimizer))
+        with refuse_left_threads(), observer.opened(watch), checkpoint.opened(kept):
+            # So that its draws do not depend on those of fn_build.
+            backend.seed(derive(spec.seed, "train"))
+            returned = self.user["fn_train"](
+                self.model, self.loser, self.optimizer, *self.samples(spec.key_train),
+                *self.samples(spec.key_evaluation), **spec.hyperparameters,
+            )  # fmt: skip
         if returned is None:
             raise TrainingError("fn_train: returned None; return the model, or (history, model).")
-        returned, history = self.backend.model_and_history(returned)
-        given, self.model = self.model, self.backend.unwrapped(returned, self.model)
-        self.note("weights", storing.untrained(self.backend, moving, given, self.model))
+        returned, history = backend.model_and_history(returned)
+        given, self.model = self.model, backend.unwrapped(returned, self.model)
+        self.note("weights", storing.untrained(backend, before, given, self.model))
         self.is_trained = True
-        self.outcome.history = plain_history(history)
-        self.outcome.pruned = watching.pruned
-        by_callback = observer.CALLBACK if self.backend.stopped_early(self.model) else None
-        self.outcome.stopped = watching.stopped or by_callback
+        outcome.history = plain_history(history)
+        outcome.pruned = watch.pruned
+        by_callback = observer.CALLBACK if backend.stopped_early(self.model) else None
+        outcome.stopped = watch.stopped or by_callback
 
-    def call_train(self) -> Any:
-        """Call `fn_train`, seeded so that its draws do not depend on those of `fn_build`."""
-        spec, evaluation = self.spec, self.spec.key_evaluation
-        self.backend.seed(derive(spec.seed, "train"))
-        return self.user["fn_train"](
-            self.model,
-            self.loser,
-            self.optimizer,
-            *self.samples(spec.key_train),
-            *((None, None) if evaluation is None else self.samples(evaluation)),
-            **spec.hyperparameters,
-        )
-
-    def samples(self, split: str) -> tuple[Any, Any]:
-        """Copy a split's features and encoded label to where the model is."""
+    def samples(self, split: str | None) -> tuple[Any, Any]:
+        """Copy a split's features and encoded label to where the model is; None of no split."""
+        if split is None:
+            return None, None
         copies = self.backend.from_arrays([*self.arrays[split], self.labels[split]])
         *features, target = self.backend.beside(self.model, copies)
         return features[0] if len(features) == 1 else features, target
 
     def evaluate(self) -> None:
-        outcome, scored = self.outcome, {}
+        spec, outcome = self.spec, self.outcome
         evaluator = self.evaluator = Evaluator(
-            self.backend, self.model, self.loser, self.user["fn_predict"],
-            self.spec.analysis_type, self.spec.label, self.spec.outputs,
+            self.backend, self.model, self.loser, self.user["fn_predict"], spec.analysis_type,
+            spec.label, spec.outputs,
         )  # fmt: skip
-        for split in self.spec.samples:
-            scored[split] = found = evaluator.score([self.arrays[split]], self.labels[split])
-            if found.notes:
-                outcome.metric_notes.setdefault(split, {}).update(found.notes)
-        outcome.predictions = {s: scores.predictions for s, scores in scored.items()}
-        outcome.metrics = {s: scores.values for s, scores in scored.items()}
+        scored = {s: evaluator.score([self.arrays[s]], self.labels[s]) for s in spec.samples}
+        probabilities: dict[str, NDArray[Any]] = {}
+        for split, scores in scored.items():
+            outcome.predictions[split], outcome.metrics[split] = scores.predictions, scores.values
+            if scores.notes:
+                outcome.metric_notes.setdefault(split, {}).update(scores.notes)
+            if scores.probabilities is not None:
+                probabilities[split] = scores.probabilities
+            if scores.plot_data:
+                outcome.plot_data[split] = scores.plot_data
+        outcome.probabilities = probabilities or None
         outcome.metrics_aggregate = metrics.aggregate(outcome.metrics)
-        probabilities = {s: p.probabilities for s, p in scored.items()}
-        if all(p is not None for p in probabilities.values()):
-            outcome.probabilities = {s: p for s, p in probabilities.items() if p is not None}
-        outcome.plot_data = {s: p.plot_data for s, p in scored.items() if p.plot_data}
-        outcome.diverged = self.has_diverged()
+        losses = [*outcome.history.get("loss", []), *outcome.history.get("val_loss", [])]
+        losses += [values["loss"] for values in outcome.metrics.values()]
+        arrays = (probabilities or outcome.predictions).values()
+        numbers = [losses, *(values for values in arrays if values.dtype.kind == "f")]
+        outcome.diverged = not all(np.isfinite(each).all() for each in numbers)
         if evaluator.meaning is not None and evaluator.meaning.kind is not None:
             outcome.outputs = {"kind": evaluator.meaning.kind, "how": evaluator.meaning.how}
             self.note("outputs", evaluator.meaning.note)  # of a guess
@@ -243,15 +232,6 @@ class _Training:
         if text is not None:
             self.outcome.metric_notes.setdefault(self.spec.key_train, {})[name] = text
             logger.log(level, "%s: %s", self.spec.name, text)
-
-    def has_diverged(self) -> bool:
-        """Say whether a loss or a prediction is not finite."""
-        outcome = self.outcome
-        losses = [*outcome.history.get("loss", []), *outcome.history.get("val_loss", [])]
-        losses += [values["loss"] for values in outcome.metrics.values()]
-        arrays = (outcome.probabilities or outcome.predictions).values()
-        numeric = [values for values in arrays if values.dtype.kind == "f"]
-        return not (np.isfinite(losses).all() and all(np.isfinite(v).all() for v in numeric))
 
     def permute(self) -> None:
         spec, split = self.spec, self.spec.key_train
@@ -272,7 +252,7 @@ class _Training:
     def verify(self, data: bytes) -> None:
         """Load a stored model as it will be for predictions, and compare on a few rows."""
         spec, outcome, split = self.spec, self.outcome, self.spec.key_train
-        outside, shape = self.before.changed(), self.label_shape()
+        outside, shape = self.before.changed(), self.label_shape
         scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
         stored = StoredModel.of(spec, data, outcome.features_shapes, shape, outcome.outputs)
         with process_state.kept(self.backend.SETTINGS, during=self.before):
@@ -284,24 +264,8 @@ class _Training:
             self.note("predictions", note, logging.INFO)
 
 
-def _device_facts(
-    outcome: JobOutcome, device: devices.Device, seen: dict[str, float]
-) -> dict[str, Any]:
-    """Return what is recorded of the device: what the model was on, what the process had."""
-    cpu = devices.CPU.label
-    kind = (outcome.device or {}).get("device", cpu)
-    on_own = cpu not in {kind, device.label}
-    # Frameworks number the devices that they see from 0; the label is that of the machine.
-    facts: dict[str, Any] = {"device": device.label if on_own else kind}
-    if device.label != cpu:
-        facts["slot"] = device.label
-    if on_own and device.name:
-        facts |= {"name": device.name, "uuid": device.uuid}
-    return facts | seen
-
-
 def _failure(
-    spec: JobSpec, error: BaseException, kept: Path | None = None, hint: str | None = None
+    spec: JobSpec, error: BaseException, kept: object = None, hint: str | None = None
 ) -> Failure:
     if isinstance(error, SystemExit):
         kind, reason = "exit", f"user code called sys.exit({error.code})"
@@ -320,11 +284,10 @@ def _failure(
     where = frames.place(error)
     if where and where not in reason:  # an encoder's function is named by the encoder
         reason = f"{reason.rstrip('.')}{where}"
-    more = [] if hint is None or kind != "exception" else [f"{hint.rstrip('.')}."]
+    if hint is not None and kind == "exception":
+        reason = f"{reason.rstrip('.')}. {hint.rstrip('.')}."
     if kept is not None:
-        more.append(f"What was trained is kept in {kept}, as weights.")
-    if more:
-        reason = " ".join([f"{reason.rstrip('.')}.", *more])
+        reason = f"{reason.rstrip('.')}. What was trained is kept in {kept}, as weights."
     chosen = ", ".join(f"{name}={value!r}" for name, value in spec.hyperparameters.items())
     message = f"{reason} (hyperparameters: {chosen or 'none'})"
     logger.warning("%s failed: %s", spec.name, message)

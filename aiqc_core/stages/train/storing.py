@@ -54,37 +54,32 @@ def rehearse(
     Raises:
         TrainingError: it cannot be stored, or what is loaded again predicts something else.
     """
-    shapes = [array.shape[1:] for array in arrays]
-    given = shapes[0] if len(shapes) == 1 else shapes
+    shapes: Any = [array.shape[1:] for array in arrays]
+    shapes = shapes[0] if len(shapes) == 1 else shapes
     varied = spec.hyperparameters if backend.rehearses_hyperparameters else None
-    digest = hashlib.sha256(repr((spec.library, given, label_shape, varied)).encode())
+    digest = hashlib.sha256(repr((spec.library, shapes, label_shape, varied)).encode())
     for role in ("fn_build", "fn_optimize", "fn_lose"):
         digest.update(role.encode() + (spec.functions.get(role) or b""))
     key = digest.hexdigest()
     if key in _rehearsed:
         return
-
     user = restored(spec.functions, spec.sources)  # again, as where the model is loaded
-    make = makers(backend, user, given, label_shape, spec.hyperparameters)
+    make = makers(backend, user, shapes, label_shape, spec.hyperparameters)
     few = backend.from_arrays([array[:FEW] for array in arrays])
     with backend.drawing(spec.seed):
         pair = backend.rehearsed(parts, *make, few)
-    if pair is not None:
+    if pair is not None and not near(*pair[:2]):
         expected, found, lost = pair
-        if not near(expected, found):
-            raise TrainingError(
-                "fn_build: an untrained model that is saved and loaded again predicts "
-                f"{_shown(found[0])}, the model itself {_shown(expected[0])}. "
-                f"{_explained(lost, backend)}"
-            )
+        raise TrainingError(
+            "fn_build: an untrained model that is saved and loaded again predicts "
+            f"{_shown(found[0])}, the model itself {_shown(expected[0])}. "
+            f"{_explained(lost, backend)}"
+        )
     _rehearsed.add(key)
 
 
 def stored(
-    backend: Backend,
-    parts: tuple[Any, Any],
-    sizes: Any,
-    verify: Callable[[bytes], None],
+    backend: Backend, parts: tuple[Any, Any], sizes: Any, verify: Callable[[bytes], None]
 ) -> bytes:
     """Return a trained model as the first bytes that pass `verify`; raise where none does.
 
@@ -102,14 +97,10 @@ def stored(
 
 
 def refuse_other(
-    backend: Backend,
-    trained: Evaluator,
-    loaded: Evaluator,
-    arrays: Sequence[NDArray[Any]],
-    scored: tuple[NDArray[Any], NDArray[Any] | None],
-    label_shape: tuple[int, ...],
+    backend: Backend, trained: Evaluator, loaded: Evaluator, arrays: Sequence[NDArray[Any]],
+    scored: tuple[NDArray[Any], NDArray[Any] | None], label_shape: tuple[int, ...],
     outside: Sequence[str] = (),
-) -> str | None:
+) -> str | None:  # fmt: skip
     """Make sure that a loaded model predicts a split's rows as `trained` was scored.
 
     `scored` are the predictions and probabilities of `arrays`; `outside` is what `fn_train` set
@@ -123,7 +114,7 @@ def refuse_other(
     """
     rows = np.unique(np.linspace(0, len(arrays[0]) - 1, SAMPLE).astype(int))
     sample = [array[rows] for array in arrays]
-    expected = scored[0][rows], None if scored[1] is None else scored[1][rows]
+    expected = [None if each is None else each[rows] for each in scored]
 
     def ask(evaluator: Evaluator, seed: int = 0, features: Any = sample) -> tuple[Any, Any]:
         with backend.drawing(seed):
@@ -141,20 +132,18 @@ def refuse_other(
     if _same(expected, found):
         return None
     again = ask(trained)
-    if not _same(again, ask(trained)) or (
-        _same(again, found) and not _same(again, ask(trained, 1))
-    ):
+    is_stored = _same(again, found)
+    if not _same(again, ask(trained)) or (is_stored and not _same(again, ask(trained, 1))):
         return (
             "the model gives other outputs each time it is asked, so its scores and predictions "
             "are one draw of them: is dropout left on, as by F.dropout without "
             "training=self.training, is a number drawn in forward, or does it count its calls?"
         )
-    if _same(again, found):
-        predicted, shares = ask(loaded, features=list(arrays))
-        if _same(expected, (predicted[rows], None if shares is None else shares[rows])):
-            if _same(expected, found, ROUNDING):
-                return None
-            return "what the model gives for a row depends on the other rows of its batch."
+    whole = ask(loaded, features=list(arrays)) if is_stored else None
+    if whole and _same(expected, [None if each is None else each[rows] for each in whole]):
+        if _same(expected, found, ROUNDING):
+            return None
+        return "what the model gives for a row depends on the other rows of its batch."
     raise TrainingError(
         "the stored model is not the one that was scored: loaded again, it predicts "
         f"{_first_apart(found, expected)} was scored. {lost()}"
@@ -231,18 +220,18 @@ def keep(backend: Backend, model: Any, name: str) -> Path | None:
     Return the file; None where nothing could be written.
     """
     for folder in config.spill_paths():
-        with suppress(Exception):  # it comes on top of an error, which it must not hide
+        with suppress(Exception):  # so that the error before it is not hidden
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             return backend.keep(model, folder / name)
     return None
 
 
-def _same(expected: tuple[Any, Any], found: tuple[Any, Any], slack: float = 1.0) -> bool:
+def _same(expected: Sequence[Any], found: Sequence[Any], slack: float = 1.0) -> bool:
     pairs = [(a, b) for a, b in zip(expected, found, strict=True) if a is not None]
     return all(b is not None and near(a, b, slack) for a, b in pairs)
 
 
-def _first_apart(found: tuple[Any, Any], expected: tuple[Any, Any]) -> str:
+def _first_apart(found: Sequence[Any], expected: Sequence[Any]) -> str:
     pairs = [(np.asarray(f), np.asarray(e)) for f, e in zip(found, expected, strict=True)
              if e is not None and f is not None]  # fmt: skip
     got, was = next(((f, e) for f, e in pairs if not near(e, f)), pairs[0])

@@ -18,7 +18,7 @@ from aiqc_core.stages.train.functions import capture as functions
 from aiqc_core.stages.train.outputs import STATED, Meaning, meaning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Evaluator:
-    """A model in use.
+    """Predicts with a model, and scores its predictions.
 
     Attributes:
-        loser: the algorithm's own loss.
         fn_predict: the user's function; None for the default.
         label: what was fitted on the label, or on the feature that is its own target.
         stated: what the user says that the outputs are, if anything.
@@ -80,12 +79,13 @@ class Evaluator:
         """
         backend = self.backend
         (target,) = backend.from_arrays([encoded])
+
+        def loss(parts: Sequence[NDArray[Any]]) -> float:
+            return backend.loss(self.model, self.loser, backend.from_arrays(parts), target)
+
+        seed = derive(spec.seed, "permute")
         return permutation_importance(
-            arrays,
-            spec.column_groups,
-            lambda parts: backend.loss(self.model, self.loser, backend.from_arrays(parts), target),
-            permute_count=permute_count,
-            seed=derive(spec.seed, "permute"),
+            arrays, spec.column_groups, loss, permute_count=permute_count, seed=seed
         )
 
     def _outputs(self, parts: Parts) -> NDArray[Any]:
@@ -103,13 +103,10 @@ class Evaluator:
     def _kind(self, parts: Parts, output: NDArray[Any]) -> str | None:
         """Return what the outputs mean; see `meaning`."""
         if self.meaning is None:
-            last = None
+            last, takes = None, self.backend.loss_takes(self.loser)
             if self.analysis_type != AnalysisType.REGRESSION and self.stated is None:
                 last = self.backend.last_activation(self.model, next(self._copies(parts)))
-            takes = self.backend.loss_takes(self.loser)
-            self.meaning = meaning(
-                self.analysis_type, output, stated=self.stated, last=last, taken=takes
-            )
+            self.meaning = meaning(self.analysis_type, output, self.stated, last, takes)
         return self.meaning.kind
 
     def _copies(self, parts: Parts) -> Iterator[list[Any]]:
@@ -123,7 +120,7 @@ class StoredModel:
 
     Attributes:
         seed: of the training; `fn_build` draws the weights that the stored ones replace.
-        model: the model as `Backend.save` gave it.
+        model: as `Backend.save` gave it.
         features_shapes: of one sample, of each feature when there are several.
         label_shape: of what the model gives for one sample.
         outputs: what the training found that they are: `{kind, how}`; None of earlier versions.
@@ -160,33 +157,30 @@ class StoredModel:
 
     def load(self) -> Evaluator:
         """Load the model, on the CPU."""
-        backend = get_backend(self.library)
+        backend, label, given = get_backend(self.library), self.label, self.hyperparameters
         user = restored(self.functions, self.sources)
         backend.seed(self.seed)
-        loaded = backend.load(
-            self.model,
-            *makers(backend, user, self.features_shapes, self.label_shape, self.hyperparameters),
-        )
+        make = makers(backend, user, self.features_shapes, self.label_shape, given)
+        loaded = backend.load(self.model, *make)
         model = loaded if backend.is_model(loaded) else loaded[0]
         known = None if self.outputs is None else Meaning(**self.outputs)
-        loser = loser_of(
-            backend, user["fn_lose"], self.analysis_type, width_of(self.label),
-            self.hyperparameters, None if known is None or known.how != STATED else known.kind,
-        )  # fmt: skip
+        stated = known.kind if known is not None and known.how == STATED else None
+        encoder = getattr(label, "encoder", None)
+        width = (
+            len(getattr(label, "columns", ()) if encoder is None else encoder.output_columns) or 1
+        )
+        loser = loser_of(backend, user["fn_lose"], self.analysis_type, width, given, stated)
         if known is not None:
             backend.inform(loser, known.kind)
-        return Evaluator(
-            backend, model, loser, user["fn_predict"], self.analysis_type, self.label,
-            meaning=known,
-        )  # fmt: skip
+        predict = user["fn_predict"]
+        return Evaluator(backend, model, loser, predict, self.analysis_type, label, meaning=known)
 
     def score(
         self, parts: Parts, encoded: NDArray[Any] | None = None, evaluator: Evaluator | None = None
     ) -> SplitScores:
         """Predict samples, and score the predictions where `encoded`, their label, is known.
 
-        The process is left as it was: generators, thread counts, memory. `evaluator` is the model
-        where it is loaded already.
+        Generators, thread counts and memory stay as they were. `evaluator` is the loaded model.
         """
         with get_backend(self.library).isolated(self.threads):
             used = evaluator or self.load()
@@ -206,9 +200,8 @@ def restored(
     payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
 ) -> dict[str, Any]:
     """Return the user's functions by role; None where the default is used."""
-    texts = sources or {}
     return {
-        role: None if payload is None else functions.restore(payload, texts.get(role))
+        role: None if payload is None else functions.restore(payload, (sources or {}).get(role))
         for role, payload in payloads.items()
     }
 
@@ -218,23 +211,18 @@ def makers(
     hyperparameters: Mapping[str, Any],
 ) -> tuple[Callable[[], Any], Callable[[Any], Any]]:  # fmt: skip
     """Return functions that make the model again, ready for stored weights, and its optimizer."""
-    return (
-        lambda: backend.rebuilt(
-            user["fn_build"](features_shapes, label_shape, **hyperparameters),
-            shapes_of(features_shapes),
-        ),
-        lambda model: backend.optimizer(user["fn_optimize"], model, hyperparameters),
-    )
+
+    def build() -> Any:
+        model = user["fn_build"](features_shapes, label_shape, **hyperparameters)
+        return backend.rebuilt(model, shapes_of(features_shapes))
+
+    return build, lambda model: backend.optimizer(user["fn_optimize"], model, hyperparameters)
 
 
 def loser_of(
-    backend: Backend,
-    fn_lose: Callable[..., Any] | None,
-    analysis_type: str,
-    label_width: int,
-    hyperparameters: Mapping[str, Any],
-    stated: str | None = None,
-) -> Any:
+    backend: Backend, fn_lose: Callable[..., Any] | None, analysis_type: str, label_width: int,
+    hyperparameters: Mapping[str, Any], stated: str | None = None,
+) -> Any:  # fmt: skip
     """Return the user's loss, or the default one for what the outputs are stated to be."""
     if fn_lose is None:
         return backend.default_lose(analysis_type, label_width, stated)
@@ -246,11 +234,3 @@ def loser_of(
             "nn.BCELoss() or keras.losses.MeanSquaredError()."
         )
     return loser
-
-
-def width_of(label: FittedLabel | Target) -> int:
-    """Return how many columns an encoded label has."""
-    encoder = getattr(label, "encoder", None)
-    if encoder is not None:
-        return len(encoder.output_columns)
-    return len(getattr(label, "columns", ())) or 1

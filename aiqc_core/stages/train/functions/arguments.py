@@ -27,26 +27,22 @@ def refuse_unfit(functions: Mapping[str, Any], hyperparameters: Collection[str])
             f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
         )
     for role, function in functions.items():
-        if isinstance(function, types.FunctionType) and "**hp" in SIGNATURES[role]:
-            _refuse_for(role, function, hyperparameters)
-
-
-def _refuse_for(role: str, function: types.FunctionType, hyperparameters: Collection[str]) -> None:
-    given = len(SIGNATURES[role]) - 1
-    if role == "fn_optimize" and takes_model_first(function):
-        given = 1
-    parameters = list(inspect.signature(function).parameters.values())
-    filled = [p for p in parameters if p.kind in POSITIONAL][:given]
-    for parameter in filled:
-        if parameter.name in hyperparameters and parameter.kind is not parameter.POSITIONAL_ONLY:
-            raise AlgorithmError(
-                f"hyperparameters: {parameter.name!r} is an argument of {role} that is given "
-                "already, so each call would fail. Choose another name."
-            )
-    for parameter in parameters:
-        is_needed = parameter.default is parameter.empty and parameter.kind not in OPEN
-        if is_needed and parameter not in filled and parameter.name not in hyperparameters:
-            raise AlgorithmError(
-                f"hyperparameters: {role} takes {parameter.name!r}, which is not among "
-                f"{sorted(hyperparameters)}. Add it, or give the argument a default."
-            )
+        if not isinstance(function, types.FunctionType) or "**hp" not in SIGNATURES[role]:
+            continue
+        with_model = role == "fn_optimize" and takes_model_first(function)
+        by_position = 1 if with_model else len(SIGNATURES[role]) - 1
+        parameters = list(inspect.signature(function).parameters.values())
+        filled = [p for p in parameters if p.kind in POSITIONAL][:by_position]
+        for name in (p.name for p in filled if p.kind is not p.POSITIONAL_ONLY):
+            if name in hyperparameters:
+                raise AlgorithmError(
+                    f"hyperparameters: {name!r} is an argument of {role} that is given already, "
+                    "so each call would fail. Choose another name."
+                )
+        needed = [p for p in parameters if p.default is p.empty and p.kind not in OPEN]
+        for name in (p.name for p in needed if p not in filled):
+            if name not in hyperparameters:
+                raise AlgorithmError(
+                    f"hyperparameters: {role} takes {name!r}, which is not among "
+                    f"{sorted(hyperparameters)}. Add it, or give the argument a default."
+                )

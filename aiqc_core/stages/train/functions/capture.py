@@ -61,10 +61,6 @@ def capture(role: str, fn: Callable[..., Any]) -> CapturedFunction:
     an object with a state that cannot be read, such as an open file, and code that is found by a
     text, as by `globals()[name]`.
 
-    Args:
-        role: a key of `SIGNATURES`.
-        fn: made by `def` or `lambda`.
-
     Raises:
         AlgorithmError: it is no function, has other arguments than its role asks for, uses a name
             that nothing defines (in a helper too), or holds what cannot be stored.
@@ -83,16 +79,15 @@ def refuse_no_function(role: str, fn: Any) -> None:
         )
     signature = inspect.signature(fn)
     names = [name for name in SIGNATURES[role] if name != "**hp"]
-    takes_hp = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
     wants_hp = len(names) < len(SIGNATURES[role])
+    fits = inspect.Parameter.VAR_KEYWORD in kinds or not wants_hp
     try:
         # A parameter beyond those of the role may be a hyperparameter, given by its name.
         (signature.bind_partial if wants_hp else signature.bind)(*names)
-        positional_only = [p for p in signature.parameters.values() if p.kind is p.POSITIONAL_ONLY]
-        fits = (takes_hp or not wants_hp) and len(positional_only) <= len(names)
     except TypeError:
         fits = False
-    if not fits:
+    if not fits or kinds.count(inspect.Parameter.POSITIONAL_ONLY) > len(names):
         raise AlgorithmError(
             f"{role}: takes {signature}; wanted is {_wanted(role)}{_ALSO.get(role, '')}."
         )
@@ -107,9 +102,14 @@ def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
     Raises:
         AlgorithmError: another version of Python stored it, or it cannot be unpickled.
     """
-    stored = getattr(payload, "python", None)
-    name = _called(source)
-    if byvalue.of_another_python(stored):  # other bytecode may end this process
+    stored: str | None = getattr(payload, "python", None)
+    lines = [line.strip() for line in (source or "").splitlines()]
+    starts = ("def ", "async def ", "lambda")
+    first = next((line for line in lines if line.startswith(starts)), None)
+    name = f"the stored function {first!r}" if first else "a stored function"
+    here = platform.python_version().split(".")
+    if stored is not None and stored.split(".")[:2] != here[:2]:
+        # Other bytecode may end this process.
         raise AlgorithmError(byvalue.unreadable(name, stored))
     try:
         function = byvalue.restored(payload)
@@ -135,11 +135,3 @@ def takes_model_first(fn_optimize: Callable[..., Any]) -> bool:
 
 def _wanted(role: str) -> str:
     return f"{role}({', '.join(SIGNATURES[role])})"
-
-
-def _called(source: str | None) -> str:
-    """Return what to call a function that cannot be read."""
-    lines = [line.strip() for line in (source or "").splitlines()]
-    starts = ("def ", "async def ", "lambda")
-    found = next((line for line in lines if line.startswith(starts)), None)
-    return f"the stored function {found!r}" if found else "a stored function"

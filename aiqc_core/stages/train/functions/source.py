@@ -23,7 +23,6 @@ _FUTURES = functools.reduce(
 )
 _CELL = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # what a notebook compiles its cells with
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
-_Node = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
 
 def source_of(function: Callable[..., object]) -> str | None:
@@ -42,10 +41,8 @@ def source_of(function: Callable[..., object]) -> str | None:
 
 def is_text_of(function: Callable[..., object], source: str) -> bool:
     """Say whether a stored text is that of a function, as `source_of` found it then."""
-    return any(
-        _is_text(getattr(each, "__code__", None), source)
-        for each in (inspect.unwrap(function), function)
-    )
+    both = (inspect.unwrap(function), function)
+    return any(_is_text(getattr(each, "__code__", None), source) for each in both)
 
 
 def show_lines(function: Callable[..., object], source: str) -> None:
@@ -72,13 +69,22 @@ def _renamed(code: types.CodeType, name: str) -> types.CodeType:
 
 
 def _text(function: Any) -> str | None:
+    """Return the text of a function in its file, or as it was typed into a console."""
     code = getattr(function, "__code__", None)
     if code is None:
         return None
     linecache.checkcache(code.co_filename)
     unit = "".join(linecache.getlines(code.co_filename, function.__globals__))
     text = _text_in(unit, code) if unit else None
-    return text if text is not None else _text_typed(function)
+    if text is not None or getattr(function, "__module__", None) != "__main__":
+        return text
+    import dill.source  # noqa: PLC0415 - rarely needed
+
+    try:
+        text = textwrap.dedent(dill.source.getsource(function))
+    except Exception:  # noqa: BLE001 - whatever it makes of a history without this function
+        return None
+    return text if _is_text(code, text) else None
 
 
 def _text_in(unit: str, code: types.CodeType) -> str | None:
@@ -94,50 +100,24 @@ def _text_in(unit: str, code: types.CodeType) -> str | None:
     at_place = [c for c in on_line if list(c.co_positions()) == list(code.co_positions())]
     if not on_line and _is_rewritten(code):
         return None
-    nodes = [node for node in ast.walk(tree) if isinstance(node, _Node)]
-    texts = {
-        _segment(unit, node, code)
-        for match in at_place or on_line or matches
-        for node in nodes
-        if _is_node_of(node, match)
-    }
+    places = [(c.co_name, c.co_firstlineno, c) for c in at_place or on_line or matches]
+    texts: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda):
+            body = node.body
+            span = body.lineno, body.end_lineno, body.col_offset, body.end_col_offset
+            if any(
+                (name, line) == ("<lambda>", node.lineno) and span in set(match.co_positions())
+                for name, line, match in places
+            ):
+                texts.add(ast.get_source_segment(unit, node) or "")
+        elif isinstance(node, _Definition):
+            first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+            if any((node.name, first) == each[:2] for each in places):
+                text = "".join(unit.splitlines(keepends=True)[first - 1 : node.end_lineno])
+                dedented = textwrap.dedent(text)  # unless a text inside would change
+                texts.add(dedented if _is_text(code, dedented) else text)
     return texts.pop() if len(texts) == 1 else None
-
-
-def _text_typed(function: Any) -> str | None:
-    """Return the text of a function that was typed into a console, which dill finds."""
-    if getattr(function, "__module__", None) != "__main__":
-        return None
-    import dill.source  # noqa: PLC0415 - rarely needed
-
-    try:
-        text = textwrap.dedent(dill.source.getsource(function))
-    except Exception:  # noqa: BLE001 - whatever it makes of a history without this function
-        return None
-    return text if _is_text(function.__code__, text) else None
-
-
-def _is_node_of(node: _Node, code: types.CodeType) -> bool:
-    if not isinstance(node, ast.Lambda):
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-        return (node.name, first) == (code.co_name, code.co_firstlineno)
-    if code.co_name != "<lambda>" or node.lineno != code.co_firstlineno:
-        return False
-    body = (
-        node.body.lineno, node.body.end_lineno, node.body.col_offset, node.body.end_col_offset,
-    )  # fmt: skip
-    return body in set(code.co_positions())
-
-
-def _segment(unit: str, node: _Node, code: types.CodeType) -> str:
-    """Return the text of a node; dedented, unless a text of many lines inside would change."""
-    if isinstance(node, ast.Lambda):
-        return ast.get_source_segment(unit, node) or ""
-    first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
-    lines = unit.splitlines(keepends=True)[first - 1 : node.end_lineno]
-    text = "".join(lines)
-    dedented = textwrap.dedent(text)
-    return dedented if _is_text(code, dedented) else text
 
 
 def _is_text(code: types.CodeType | None, source: str) -> bool:
