@@ -35,10 +35,25 @@ def thresholds(given: Sequence[Mapping[str, Any]]) -> tuple[Threshold, ...]:
     >>> thresholds([{"metric": "loss", "cutoff": 0.1, "above_or_below": "below"}])[0].holds(0.1)
     True
     """
-    listed = [given] if isinstance(given, dict) else list(given)
+    listed: list[Any] = [given] if isinstance(given, dict) else list(given)
     if not listed:
         raise ValueError("thresholds: none given; list dicts of metric, cutoff, above_or_below.")
-    return tuple(map(_threshold, listed))
+    found: list[Threshold] = []
+    for one in listed:
+        if not isinstance(one, dict) or set(one) != KEYS:
+            raise ValueError(
+                f"thresholds: {one!r}; give dicts with the keys {sorted(KEYS)}, no others."
+            )
+        metric, cutoff, side = one["metric"], one["cutoff"], one["above_or_below"]
+        if not isinstance(metric, str):
+            raise ValueError(f"metric: {metric!r}; give its name in the history.")  # noqa: TRY004
+        is_number = isinstance(cutoff, int | float) and not isinstance(cutoff, bool)
+        if not is_number or not math.isfinite(cutoff):
+            raise ValueError(f"cutoff: {cutoff!r}; give a finite number.")
+        if side not in SIDES:
+            raise ValueError(f"above_or_below: {side!r}; give 'above' or 'below'.")
+        found.append(Threshold(metric, float(cutoff), side == "above"))
+    return tuple(found)
 
 
 def all_hold(wanted: Sequence[Threshold], latest: Mapping[str, float]) -> bool:
@@ -50,19 +65,3 @@ def all_hold(wanted: Sequence[Threshold], latest: Mapping[str, float]) -> bool:
             f"{sorted(latest)}. Name one of these; val_* needs evaluation samples."
         )
     return all(one.holds(float(latest[one.metric])) for one in wanted)
-
-
-def _threshold(one: Any) -> Threshold:
-    if not isinstance(one, dict) or set(one) != KEYS:
-        raise ValueError(
-            f"thresholds: {one!r}; give dicts with the keys {sorted(KEYS)}, no others."
-        )
-    metric, cutoff, side = one["metric"], one["cutoff"], one["above_or_below"]
-    if not isinstance(metric, str):
-        raise ValueError(f"metric: {metric!r}; give its name in the history.")  # noqa: TRY004
-    number = isinstance(cutoff, int | float) and not isinstance(cutoff, bool)
-    if not number or not math.isfinite(cutoff):
-        raise ValueError(f"cutoff: {cutoff!r}; give a finite number.")
-    if side not in SIDES:
-        raise ValueError(f"above_or_below: {side!r}; give 'above' or 'below'.")
-    return Threshold(metric, float(cutoff), side == "above")

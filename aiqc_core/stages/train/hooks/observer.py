@@ -67,14 +67,9 @@ class Observer:
             logger.info("%s: %s", self.name, _line(history))
         if self._pruner is not None and not self.pruned:
             # Copies: what the pruner does to them must not change what is recorded.
-            copies = [
-                {n: list(values) for n, values in h.items()} for h in (history, *self._rivals)
-            ]
-            self.pruned = verdict(
-                "returned",
-                self._pruner(copies[0], copies[1:]),
-                "True to stop the training, else False",
-            )
+            copies = [{n: [*v] for n, v in h.items()} for h in (history, *self._rivals)]
+            answer = self._pruner(copies[0], copies[1:])
+            self.pruned = verdict("returned", answer, "True to stop the training, else False")
             if self.pruned:
                 logger.info("%s: stopped by the pruner after %s", self.name, _line(history))
         if not self.pruned:

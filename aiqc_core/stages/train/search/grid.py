@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,15 @@ def plan(
     Raises:
         AlgorithmError: impossible hyperparameters, search or counts.
     """
-    kind = _kind(search, search_count, search_percent)
+    counted = search_count is not None or search_percent is not None
+    kind = search or (RANDOM if counted else GRID)
+    if search is not None and search not in SEARCHES:
+        raise AlgorithmError(f"search: {search!r}; choose among {SEARCHES}, or None.")
+    if counted == (kind == GRID):
+        fix = "tries as many as are asked for; give a search_count"
+        if counted:
+            fix = "tries every combination; leave search_count and search_percent out"
+        raise AlgorithmError(f"search: {search!r} {fix}.")
     dimensions = space.parse(hyperparameters, warn=kind == TPE)  # else `grid` warns
     available = space.size(dimensions)
     is_few = available is not None and available <= MOST_COMBINATIONS
@@ -73,22 +82,6 @@ def plan(
     return Plan(kind, count, list(found.values()))
 
 
-def _kind(search: Any, search_count: Any, search_percent: Any) -> str:
-    counted = search_count is not None or search_percent is not None
-    if search is None:
-        return RANDOM if counted else GRID
-    if search not in SEARCHES:
-        raise AlgorithmError(f"search: {search!r}; choose among {SEARCHES}, or None.")
-    if counted == (search == GRID):
-        fix = (
-            "tries every combination; leave search_count and search_percent out"
-            if counted
-            else "tries as many as are asked for; give a search_count"
-        )
-        raise AlgorithmError(f"search: {search!r} {fix}.")
-    return search
-
-
 def grid(hyperparameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Return every combination of the values, the last name varying fastest.
 
@@ -102,13 +95,12 @@ def grid(hyperparameters: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     [{'neurons': 8, 'bias': True}, {'neurons': 16, 'bias': True}]
     """
     dimensions = space.parse(hyperparameters)
-    count = space.size(dimensions)
-    if count is None:
-        named = [name for name, dimension in dimensions.items() if dimension.size is None]
+    if real_ranges := [name for name, each in dimensions.items() if each.size is None]:
         raise AlgorithmError(
-            f"hyperparameters: {named} are ranges of real numbers, which have no grid. Give them "
-            "a 'step', or use search='random' or search='tpe' with a search_count."
+            f"hyperparameters: {real_ranges} are ranges of real numbers, which have no grid. Give "
+            "them a 'step', or use search='random' or search='tpe' with a search_count."
         )
+    count = math.prod(dimension.size or 0 for dimension in dimensions.values())
     if count > MOST_COMBINATIONS:
         raise AlgorithmError(
             f"hyperparameters: {count:,} combinations; at most {MOST_COMBINATIONS:,} are allowed. "
@@ -154,10 +146,9 @@ def _count(available: int | None, search_count: Any, search_percent: Any) -> int
         raise AlgorithmError(
             "search_percent: a range of real numbers has no share; give a search_count."
         )
-    if search_percent is not None:
-        wanted = "a share above 0 and up to 1.0"
-        real("search_percent", search_percent, lambda share: 0 < share <= 1, wanted)
-        # In decimals, as 0.07 * 100 is 7.000000000000001 in binary and would be rounded up to 8.
-        share = Decimal(repr(float(search_percent))) * available
-        return int(share.to_integral_value(ROUND_CEILING))
-    return available
+    if search_percent is None:
+        return available
+    wanted = "a share above 0 and up to 1.0"
+    real("search_percent", search_percent, lambda share: 0 < share <= 1, wanted)
+    # In decimals, as 0.07 * 100 is 7.000000000000001 in binary and would be rounded up to 8.
+    return math.ceil(Decimal(repr(float(search_percent))) * available)

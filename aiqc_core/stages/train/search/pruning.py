@@ -85,7 +85,12 @@ class MedianPruner:
         >>> MedianPruner(min_epochs=2).keep({"loss": [0.6, 0.35]}, rivals)
         False
         """
-        metric = self._watched(history)
+        leading = None if self.leading is None else column_of(self.leading, history)
+        metric = self.metric or leading or ("val_loss" if history.get("val_loss") else "loss")
+        if not history.get(metric):
+            raise TrainingError(
+                f"metric: the history has no {metric!r}; choose among {sorted(history)}."
+            )
         values = history[metric]
         epochs = len(values)
         if epochs < self.min_epochs:
@@ -103,17 +108,8 @@ class MedianPruner:
         >>> MedianPruner().keep_folds([0.7, 0.75], [[0.9, 0.8], [0.8, 0.8], [0.7, 0.6]])
         False
         """
-        means = [_or_worst(rival[len(scores) - 1]) for rival in rivals]
-        return len(means) < self.min_rivals or _or_worst(scores[-1]) >= median(means)
-
-    def _watched(self, history: History) -> str:
-        leading = None if self.leading is None else column_of(self.leading, history)
-        metric = self.metric or leading or ("val_loss" if history.get("val_loss") else "loss")
-        if not history.get(metric):
-            raise TrainingError(
-                f"metric: the history has no {metric!r}; choose among {sorted(history)}."
-            )
-        return metric
+        means = [_best(np.array([rival[len(scores) - 1]])) for rival in rivals]
+        return len(means) < self.min_rivals or _best(np.array(scores[-1:])) >= median(means)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +140,8 @@ def captured(pruner: Any) -> bytes:
     try:
         return cloudpickle.dumps(Stops(pruner))
     except Exception as error:
-        raise TrainingError(
-            f"pruner: cannot be pickled ({type(error).__name__}: {error})."
-        ) from error
+        message = f"pruner: cannot be pickled ({type(error).__name__}: {error})."
+        raise TrainingError(message) from error
 
 
 def keeps_folds(
@@ -159,7 +154,3 @@ def keeps_folds(
 def _best(values: Any) -> float:
     finite = values[np.isfinite(values)]
     return float(finite.max()) if len(finite) else -math.inf
-
-
-def _or_worst(score: float) -> float:
-    return score if math.isfinite(score) else -math.inf

@@ -127,14 +127,19 @@ def parse(hyperparameters: Mapping[str, Any] | None, *, warn: bool = True) -> di
             f"hyperparameters: {hyperparameters!r} is a {type(hyperparameters).__name__}; give "
             "{name: [value, …]}."
         )
-    found = {name: _dimension(name, given) for name, given in (hyperparameters or {}).items()}
-    for name, dimension in found.items() if warn else ():
-        given = (hyperparameters or {})[name]
-        if isinstance(given, list) and dimension.size != len(given):
-            values = list(dimension.values)
-            logger.warning(
-                "hyperparameters: repeated values of %r are used once: %r", name, values
+    found: dict[str, Dimension] = {}
+    for name, values in (hyperparameters or {}).items():
+        if not isinstance(name, str):
+            raise AlgorithmError(
+                f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
             )
+        if isinstance(values, Mapping) and {"low", "high"} <= set(values):
+            found[name] = _range(name, values)
+            continue
+        choices = found[name] = Choices(tuple(_unique(name, values)))
+        if warn and isinstance(values, list) and choices.size != len(values):
+            message = "hyperparameters: repeated values of %r are used once: %r"
+            logger.warning(message, name, list(choices.values))
     return found
 
 
@@ -165,26 +170,15 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def _dimension(name: Any, given: Any) -> Dimension:
-    if not isinstance(name, str):
-        raise AlgorithmError(
-            f"hyperparameters: the name {name!r} is a {type(name).__name__}; give a string."
-        )
-    if isinstance(given, Mapping) and {"low", "high"} <= set(given):
-        return _range(name, given)
-    return Choices(tuple(_unique(name, given)))
-
-
 def _range(name: str, given: Any) -> Range:
     low, high, log, step = map(given.get, RANGE_KEYS)
-    wrong = next(_faults_of_range(given), None)
-    if wrong is not None:
+    for wrong in _faults_of_range(given):
         raise AlgorithmError(
             f"hyperparameters: the range {dict(given)!r} of {name!r} {wrong}. A range is "
             "{'low': …, 'high': …} with 'log': True or 'step': … where wanted; a dictionary that "
             "is meant as a value stands in a list."
         )
-    if type(low) is int and type(high) is int and (step is None or type(step) is int):
+    if {type(low), type(high), type(step)} <= {int, type(None)}:
         return Range(low, high, bool(log), 1 if step is None else step)
     return Range(float(low), float(high), bool(log), None if step is None else float(step))
 

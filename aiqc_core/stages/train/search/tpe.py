@@ -19,7 +19,7 @@ from aiqc_core.seeds import derive
 from aiqc_core.stages.train.search import space
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Mapping, Sequence
 
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
@@ -64,37 +64,27 @@ def suggest(
     >>> suggest(dimensions, [Trial({"layers": 1}, "running")], seed=3)
     {'layers': 2}
     """
+    import optuna  # noqa: PLC0415 - only this search needs it
+
     tried = {space.canonical(dict(trial.params)) for trial in history}
     size = space.size(dimensions)
     all_tried = size is not None and len(tried) >= size
-    seeds = (derive(seed, "trial", len(history), attempt) for attempt in range(ATTEMPTS))
-    for suggested in _asked(dimensions, history, seeds, lower_is_better=lower_is_better):
-        if all_tried or space.canonical(suggested) not in tried:
-            return suggested
-    generator = np.random.default_rng(derive(seed, "untried", len(history)))
-    return space.draw_new(dimensions, generator, tried)[1]
-
-
-def _asked(
-    dimensions: Mapping[str, space.Dimension],
-    history: Sequence[Trial],
-    seeds: Iterator[int],
-    *,
-    lower_is_better: bool,
-) -> Iterator[dict[str, Any]]:
-    """Yield what studies of the same history suggest with one seed after another."""
-    import optuna  # noqa: PLC0415 - only this search needs it
-
     distributions = {n: distribution(d) for n, d in dimensions.items() if d.size != 1}
+    direction = "minimize" if lower_is_better else "maximize"
     with _quiet():
         trials = [frozen(trial, dimensions, distributions) for trial in history]
-        for seed in seeds:
-            sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
-            direction = "minimize" if lower_is_better else "maximize"
+        for attempt in range(ATTEMPTS):
+            sampler = optuna.samplers.TPESampler(
+                seed=derive(seed, "trial", len(history), attempt), n_startup_trials=STARTUP_TRIALS
+            )
             study = optuna.create_study(sampler=sampler, direction=direction)
             study.add_trials(trials)
             asked = study.ask(distributions).params
-            yield {n: d.value(asked.get(n, 0)) for n, d in dimensions.items()}
+            suggested = {n: d.value(asked.get(n, 0)) for n, d in dimensions.items()}
+            if all_tried or space.canonical(suggested) not in tried:
+                return suggested
+    generator = np.random.default_rng(derive(seed, "untried", len(history)))
+    return space.draw_new(dimensions, generator, tried)[1]
 
 
 def distribution(dimension: space.Dimension) -> BaseDistribution:
@@ -111,10 +101,9 @@ def distribution(dimension: space.Dimension) -> BaseDistribution:
 
 
 def frozen(
-    trial: Trial,
-    dimensions: Mapping[str, space.Dimension],
+    trial: Trial, dimensions: Mapping[str, space.Dimension],
     distributions: dict[str, BaseDistribution],
-) -> FrozenTrial:
+) -> FrozenTrial:  # fmt: skip
     """Return a trial as Optuna takes it."""
     from optuna.trial import TrialState, create_trial  # noqa: PLC0415
 

@@ -36,8 +36,6 @@ from aiqc_core.stages.train.backends.keras import outputs as keras_outputs
 from aiqc_core.stages.train.backends.keras import saving
 from aiqc_core.stages.train.outputs import LOGITS, PROBABILITIES
 
-LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
-
 
 class KerasBackend(Backend):
     """Keras; it places models itself, and a file holds the whole model."""
@@ -50,10 +48,10 @@ class KerasBackend(Backend):
         (keras.config.floatx, keras.config.set_floatx),
         (keras.config.epsilon, keras.config.set_epsilon),
         (keras.config.image_data_format, keras.config.set_image_data_format),
-        *map(
-            saving.global_setting,
-            ("dtype_policy", "traceback_filtering", "interactive_logging", "safe_mode_saving"),
-        ),
+        saving.global_setting("dtype_policy"),
+        saving.global_setting("traceback_filtering"),
+        saving.global_setting("interactive_logging"),
+        saving.global_setting("safe_mode_saving"),
         (tf.config.functions_run_eagerly, tf.config.run_functions_eagerly),
     )
     PACKAGES = ("keras", "tensorflow")
@@ -102,17 +100,15 @@ class KerasBackend(Backend):
             return keras.optimizers.Adamax(DEFAULT_RATE)
         made = fn_optimize(**hyperparameters)
         name = type(made).__name__
-        if isinstance(made, LearningRateSchedule):
+        if isinstance(made, keras.optimizers.schedules.LearningRateSchedule):
             raise TrainingError(
                 f"fn_optimize: returned a schedule ({name}); return an optimizer that has it, as "
                 f"keras.optimizers.Adam(learning_rate={name}(…))."
             )
         if not isinstance(made, keras.optimizers.Optimizer | str | dict):
             given = f"the class {made.__name__}" if isinstance(made, type) else name
-            raise TrainingError(
-                f"fn_optimize: returned {given}; return an optimizer, as "
-                "keras.optimizers.Adam(0.01)."
-            )
+            message = f"fn_optimize: returned {given}; return an optimizer, as "
+            raise TrainingError(message + "keras.optimizers.Adam(0.01).")
         return made
 
     def is_loss(self, value: Any) -> bool:
@@ -123,20 +119,18 @@ class KerasBackend(Backend):
         models = [part for part in parts if isinstance(part, keras.Model)]
         others = [part for part in parts if not isinstance(part, keras.Model)]
         if len(models) != 1 or len(others) > 1:
-            kinds = [type(part).__name__ for part in parts]
             raise TrainingError(
-                f"fn_train: returned {kinds}; return the model after model.fit, which keeps its "
-                "history."
+                f"fn_train: returned {[type(part).__name__ for part in parts]}; return the model "
+                "after model.fit, which keeps its history."
             )
-        model = models[0]
-        given = others[0] if others else getattr(model, "history", None)
+        given = others[0] if others else getattr(models[0], "history", None)
         history = getattr(given, "history", given) or {}
         if not isinstance(history, dict):
             raise TrainingError(
                 f"fn_train: returned {type(history).__name__} as history; return the model alone, "
                 "or a dict of lists with it."
             )
-        return model, history
+        return models[0], history
 
     def learning(self, model: Any, optimizer: Any) -> list[Any]:
         rate = getattr(optimizer, "learning_rate", None)
@@ -155,12 +149,8 @@ class KerasBackend(Backend):
 
     def outputs(self, model: Any, features: Any) -> Any:
         # Called directly, as `model.predict` traces a graph first: 30 times slower if small.
-        return np.concatenate(
-            [
-                keras_outputs.checked(model, model(batch, training=False), batch)
-                for batch in self.batches(model, features)
-            ]
-        )
+        called = ((model(each, training=False), each) for each in self.batches(model, features))
+        return np.concatenate([keras_outputs.checked(model, *pair) for pair in called])
 
     def loss_takes(self, loser: Any) -> str | None:
         logits = getattr(loser, "from_logits", None)
@@ -174,7 +164,17 @@ class KerasBackend(Backend):
     def loss_of(self, model: Any, loser: Any, output: Any, label: Any) -> float:
         if loser is None or isinstance(loser, str):
             loser = keras.losses.get(loser)
-        _refuse_broadcast(loser, output, label)
+        name = getattr(loser, "__name__", type(loser).__name__).lower()
+        # Of a user's loss nothing is known.
+        compares = loser.__module__.startswith("keras.") and not (
+            "sparse" in name or "ctc" in name
+        )
+        shapes = ([n for n in each.shape if n != 1] for each in (output, label))
+        if compares and next(shapes) != next(shapes):
+            raise ValueError(
+                f"the model's output has shape {output.shape}, the label {label.shape}: a loss "
+                "would broadcast them silently. Let the model end with label_shape outputs."
+            )
         return float(np.mean(as_array(loser(label, output))))
 
     def rehearsed(self, parts: Any, build: Any, optimize: Any, few: Any) -> Any:
@@ -223,18 +223,6 @@ def _gradients_forgotten() -> Generator[None]:
         for name in set(registry) - before:
             if name.startswith("CustomGradient-"):
                 del registry[name]
-
-
-def _refuse_broadcast(loser: Any, output: Any, label: Any) -> None:
-    """Refuse shapes that a loss of Keras would broadcast; of a user's loss nothing is known."""
-    name = getattr(loser, "__name__", type(loser).__name__).lower()
-    if not loser.__module__.startswith("keras.") or "sparse" in name or "ctc" in name:
-        return
-    if [n for n in output.shape if n != 1] != [n for n in label.shape if n != 1]:
-        raise ValueError(
-            f"the model's output has shape {output.shape}, the label {label.shape}: a loss would "
-            "broadcast them silently. Let the model end with label_shape outputs."
-        )
 
 
 BACKEND = KerasBackend()

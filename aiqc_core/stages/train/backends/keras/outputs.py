@@ -49,7 +49,15 @@ def last_activation(model: Any, features: Sequence[Any]) -> str | None:
     try:
         return last_step.meaning_of(_output(model), _step)
     except _UnknownStep:
-        return _traced(model, features)
+        import tensorflow as tf  # noqa: PLC0415 - loaded with Keras
+
+    given = [tf.convert_to_tensor(feature[:2]) for feature in features]
+    whole = given[0] if len(given) == 1 else given
+    try:
+        graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(whole)
+        return last_step.meaning_of(graph.outputs[0].op, _operation)
+    except Exception:  # noqa: BLE001 - one that takes no graph: then the values decide
+        return None
 
 
 def _output(model: Any) -> Any:
@@ -79,20 +87,8 @@ def _step(tensor: Any) -> tuple[str, Sequence[Any]]:
     return kind.lower(), before
 
 
-def _traced(model: Any, features: Sequence[Any]) -> str | None:
-    """Return what the last steps of TensorFlow's graph say."""
-    import tensorflow as tf  # noqa: PLC0415 - loaded with Keras
-
-    given = [tf.convert_to_tensor(feature[:2]) for feature in features]
-    whole = given[0] if len(given) == 1 else given
-    try:
-        graph = tf.function(lambda x: model(x, training=False)).get_concrete_function(whole)
-        return last_step.meaning_of(graph.outputs[0].op, _operation)
-    except Exception:  # noqa: BLE001 - one that takes no graph: then the values decide
-        return None
-
-
 def _operation(step: Any) -> tuple[str, list[Any]]:
+    """Return the kind of an operation of TensorFlow's graph, and those before it."""
     constant = {"Const", "ReadVariableOp"}
     inputs = [i.op for i in step.inputs if i.dtype.is_floating and i.op.type not in constant]
     return step.type.lower(), inputs

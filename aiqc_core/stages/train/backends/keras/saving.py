@@ -9,7 +9,7 @@ import io
 import tempfile
 import warnings
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILE, WEIGHTS = "model.keras", "model.weights.h5"
 TRAINED = {"history", "optimizer", "loss", "inputs", "outputs"}
+UNDESCRIBED = (NotImplementedError, TypeError, ValueError, AttributeError)
 
 
 def pack(model: Any) -> bytes:
@@ -36,28 +37,23 @@ def pack(model: Any) -> bytes:
     """
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving a model that has not yet been built")
-        path = Path(folder) / FILE
-        try:
+        path, weights = Path(folder) / FILE, Path(folder) / WEIGHTS
+        with suppress(*UNDESCRIBED, OSError):  # of a lambda without its text
             model.save(path)
             return path.read_bytes()
-        except (NotImplementedError, TypeError, ValueError, AttributeError, OSError):
-            return _weights_alone(model, Path(folder))  # OSError: a lambda without its text, too
-
-
-def _weights_alone(model: Any, folder: Path) -> bytes:
-    path = folder / WEIGHTS
-    try:
-        model.save_weights(path)
-    except (NotImplementedError, TypeError, ValueError, AttributeError) as error:
-        raise TrainingError(
-            f"the model ({type(model).__name__}) cannot be stored: {_first_lines(error)}. Give "
-            "its class a get_config that returns the arguments of __init__, and build it before "
-            "training, by an Input."
-        ) from error
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.write(path, WEIGHTS)
-    return buffer.getvalue()
+        try:
+            model.save_weights(weights)
+        except UNDESCRIBED as error:
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise TrainingError(
+                f"the model ({type(model).__name__}) cannot be stored: "
+                f"{' '.join(lines[:3]).rstrip('.')}. Give its class a get_config that returns the "
+                "arguments of __init__, and build it before training, by an Input."
+            ) from error
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.write(weights, WEIGHTS)
+        return buffer.getvalue()
 
 
 def unpack(
@@ -158,8 +154,3 @@ def names_kept() -> Generator[None]:
         yield
     finally:
         change(before)
-
-
-def _first_lines(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3]).rstrip(".")
