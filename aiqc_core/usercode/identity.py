@@ -19,7 +19,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.usercode import bytecode, importing, leaves, lookups, owned
+from aiqc_core.usercode import bytecode, importing, leaves, owned
 from aiqc_core.usercode.found import CARRIED, LARGE_BYTES, UNSAID, WHOLE, Identity
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class _Walk:
             elif name in read.needed - read.written and not hasattr(builtins, name):
                 self.found.missing.add(f"{name!r} (in {function.__qualname__})")
         for lookup in read.lookups:
-            module, doubt = lookups.resolved(lookup, space)
+            module, doubt = bytecode.resolved(lookup, space)
             if module:
                 read.imports.add((module, (), 0))
             if doubt:

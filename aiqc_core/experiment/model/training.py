@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from aiqc_core.experiment.model.base import Declared
-from aiqc_core.stages.train.functions import arguments, capture
+from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.search import grid as search
 from aiqc_core.stages.train.search import space
 
@@ -77,7 +77,7 @@ class Training(Declared):
 
     def faults(self) -> Iterator[str]:
         """Yield what does not fit together; functions and search refuse by themselves."""
-        arguments.refuse_unfit(self.functions, self.hyperparameters)
+        capture.refuse_unfit(self.functions, self.hyperparameters)
         if self.hyperparameters:
             self.plan(seed=0)
         elif counted := [name for name, value in self.counts.items() if value is not None]:

@@ -17,7 +17,7 @@ from aiqc_core.orm.training import spec as training_spec
 from aiqc_core.seeds import derive
 from aiqc_core.stages.evaluate import bootstrap, metrics
 from aiqc_core.stages.evaluate.importance import ranked
-from aiqc_core.stages.train import importance as permuting
+from aiqc_core.stages.train.trained_model import StoredModel
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
@@ -93,10 +93,10 @@ def calc_featureImportance(
         )  # fmt: skip
     if len(skipped) == len(feature_ids):
         return {}
-    measured = permuting.importance(
-        spec, predictor.model_file, predictor.features_shapes, predictor.label_shape,
-        split=split, permute_count=count,
-    )  # fmt: skip
+    stored = StoredModel.of(
+        spec, predictor.model_file, predictor.features_shapes, predictor.label_shape
+    )
+    measured = stored.importance(spec, split, count)
     found = {str(feature_ids[index]): columns for index, columns in measured.items()}
     if found and split_name in {None, spec.key_train}:
         prediction.feature_importance, prediction.permute_count = found, count

@@ -13,7 +13,7 @@ from aiqc_core.orm.store.fields import JSONField
 from aiqc_core.orm.store.model import BaseModel
 from aiqc_core.orm.tables.algorithm import Algorithm
 from aiqc_core.seeds import SEED_BITS
-from aiqc_core.stages.train.functions import arguments
+from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.search.grid import TPE, Plan, combination_key, plan
 from aiqc_core.stages.train.search.space import parse
 from aiqc_core.stages.train.trained_model import restored
@@ -101,7 +101,7 @@ def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None
         user = restored(algorithm.payloads())
     except Exception:  # noqa: BLE001 - it is raised where the functions are used
         return
-    arguments.refuse_unfit(user, parse(hyperparameters, warn=False))
+    capture.refuse_unfit(user, parse(hyperparameters, warn=False))
 
 
 class Hyperparamcombo(BaseModel):

@@ -16,6 +16,7 @@ from aiqc_core.stages.train import scoring
 from aiqc_core.stages.train.backends.base import Backend, get_backend
 from aiqc_core.stages.train.functions import capture as functions
 from aiqc_core.stages.train.outputs import STATED, Meaning, meaning
+from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -187,6 +188,19 @@ class StoredModel:
             if encoded is None:
                 return used.predict(parts, self.label_shape)
             return used.score(parts, encoded)
+
+    def importance(
+        self, spec: JobSpec, split: str, permute_count: int
+    ) -> dict[int, dict[str, dict[str, Any]]]:
+        """Return how much the loss grows when a column of a split is permuted.
+
+        On the training split it is what training itself would have measured.
+        """
+        folder = spec.samples[split]
+        arrays = [cache.load(folder, f"feature_{i}") for i in range(spec.feature_count)]
+        with get_backend(self.library).isolated(self.threads):
+            encoded = cache.load(folder, "label")
+            return self.load().importance(arrays, encoded, spec, permute_count)
 
 
 def shapes_of(features_shapes: Any) -> list[tuple[int, ...]]:

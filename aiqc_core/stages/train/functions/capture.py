@@ -1,4 +1,4 @@
-"""Store functions of users as bytes, by value, so that they run anywhere and years later."""
+"""Check functions of users, and store them by value: they run anywhere and years later."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiqc_core.usercode import byvalue
 from aiqc_core.usercode.found import IN_DOUBT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Mapping
 
 SIGNATURES = {
     "fn_build": ("features_shape", "label_shape", "**hp"),
@@ -28,6 +28,8 @@ SIGNATURES = {
     "fn_optimize": ("**hp",),
 }  # fmt: skip
 ROLES = tuple(SIGNATURES)
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+OPEN = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _ALSO = {"fn_optimize": " or, for PyTorch, fn_optimize(model, **hp)"}
 
 
@@ -91,6 +93,38 @@ def refuse_no_function(role: str, fn: Any) -> None:
         raise AlgorithmError(
             f"{role}: takes {signature}; wanted is {_wanted(role)}{_ALSO.get(role, '')}."
         )
+
+
+def refuse_unfit(functions: Mapping[str, Any], hyperparameters: Collection[str]) -> None:
+    """Raise AlgorithmError for hyperparameters with which no call of the functions can succeed.
+
+    One has no name, or that of an argument that each call gives by position (`model`), or a
+    function needs one that is missing. `functions` are by role, None where the default is used.
+    """
+    if nameless := [name for name in hyperparameters if not name.strip()]:
+        raise AlgorithmError(
+            f"hyperparameters: {nameless[0]!r} is no name; give each list of values one."
+        )
+    for role, function in functions.items():
+        if not isinstance(function, types.FunctionType) or "**hp" not in SIGNATURES[role]:
+            continue
+        with_model = role == "fn_optimize" and takes_model_first(function)
+        by_position = 1 if with_model else len(SIGNATURES[role]) - 1
+        parameters = list(inspect.signature(function).parameters.values())
+        filled = [p for p in parameters if p.kind in POSITIONAL][:by_position]
+        for name in (p.name for p in filled if p.kind is not p.POSITIONAL_ONLY):
+            if name in hyperparameters:
+                raise AlgorithmError(
+                    f"hyperparameters: {name!r} is an argument of {role} that is given already, "
+                    "so each call would fail. Choose another name."
+                )
+        needed = [p for p in parameters if p.default is p.empty and p.kind not in OPEN]
+        for name in (p.name for p in needed if p not in filled):
+            if name not in hyperparameters:
+                raise AlgorithmError(
+                    f"hyperparameters: {role} takes {name!r}, which is not among "
+                    f"{sorted(hyperparameters)}. Add it, or give the argument a default."
+                )
 
 
 def restore(payload: bytes, source: str | None = None) -> Callable[..., Any]:
