@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,12 +45,9 @@ class SplitScores:
 
 
 def score(
-    analysis_type: str,
-    label: FittedLabel | Target,
-    raw: tuple[Any, Any],
-    encoded: NDArray[Any],
+    analysis_type: str, label: FittedLabel | Target, raw: tuple[Any, Any], encoded: NDArray[Any],
     loss: float,
-) -> SplitScores:
+) -> SplitScores:  # fmt: skip
     """Score one split.
 
     Args:
@@ -63,28 +60,26 @@ def score(
     Raises:
         TrainingError: predictions or probabilities that cannot be such.
     """
-    scored = (
-        _regression(label, raw, encoded)
-        if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target)
-        else _classification(label, raw, encoded, binary=analysis_type == AnalysisType.BINARY)
-    )
+    if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target):
+        scored = _regression(label, raw, encoded)
+    else:
+        is_binary = analysis_type == AnalysisType.BINARY
+        scored = _classification(label, raw, encoded, binary=is_binary)
     notes = scored.notes if math.isfinite(loss) else scored.notes | {"loss": "the model diverged"}
     values = dict(sorted((scored.values | {"loss": loss}).items()))
-    return SplitScores(scored.predictions, scored.probabilities, values, notes, scored.plot_data)
+    return replace(scored, values=values, notes=notes)
 
 
 def unscored(
-    analysis_type: str,
-    label: FittedLabel | Target,
-    raw: tuple[Any, Any],
+    analysis_type: str, label: FittedLabel | Target, raw: tuple[Any, Any],
     label_shape: tuple[int, ...],
-) -> SplitScores:
+) -> SplitScores:  # fmt: skip
     """Return the predictions of unlabelled samples; arguments and errors as `score`."""
     if analysis_type == AnalysisType.REGRESSION or isinstance(label, Target):
         predicted = decode.to_units(label, _shaped(raw[0], (len(raw[0]), *label_shape)))
-        unknown = decode.count_not_finite(predicted)
-        note = f"{unknown} of {predicted.size} values are not finite"
-        notes = {"predictions": note} if unknown else {}
+        notes: dict[str, str] = {}
+        if unknown := decode.count_not_finite(predicted):
+            notes["predictions"] = f"{unknown} of {predicted.size} values are not finite"
         return SplitScores(_shown(predicted), None, {}, notes, None)
     classes = label.classes or ()
     predicted, probabilities = decode.checked_classes(
@@ -94,14 +89,9 @@ def unscored(
 
 
 def predict(
-    analysis_type: str,
-    fn_predict: Callable[..., Any] | None,
-    model: Any,
-    batches: Iterable[Any],
-    outputs: Callable[[], NDArray[Any]],
-    *,
-    kind: Callable[[NDArray[Any]], str | None],
-) -> tuple[Any, Any]:
+    analysis_type: str, fn_predict: Callable[..., Any] | None, model: Any, batches: Iterable[Any],
+    outputs: Callable[[], NDArray[Any]], *, kind: Callable[[NDArray[Any]], str | None],
+) -> tuple[Any, Any]:  # fmt: skip
     """Return predictions, with probabilities for a classification.
 
     By default a prediction is binary p > 0.5, multi argmax, and for a regression the output.
@@ -154,13 +144,9 @@ def _classification(
         truth, predicted, probabilities, len(classes), binary=binary, positive=positive,
         names=classes,
     )  # fmt: skip
-    return SplitScores(
-        decode.to_classes(predicted, classes),
-        probabilities,
-        scores.values,
-        scores.notes,
-        curves.plot_data(truth, predicted, probabilities, len(classes), positive),
-    )
+    plot_data = curves.plot_data(truth, predicted, probabilities, len(classes), positive)
+    named = decode.to_classes(predicted, classes)
+    return SplitScores(named, probabilities, scores.values, scores.notes, plot_data)
 
 
 def _regression(

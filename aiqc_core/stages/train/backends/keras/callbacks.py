@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from aiqc_core.stages.train.backends.keras import state as tensorflow_state
+import numpy as np
+
+from aiqc_core.stages.train.backends import process_state
+from aiqc_core.stages.train.backends.arrays import as_array
 from aiqc_core.stages.train.backends.keras.backend import (
     keras,  # imported there, with its settings
 )
 from aiqc_core.stages.train.hooks import checkpoint, cutoff, observer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +87,7 @@ class Resume(keras.callbacks.Callback):
         super().__init__()
         self._kept: checkpoint.Checkpoint | None = None
         self._history: list[dict[str, float]] = []
-        self._state: tensorflow_state.State | None = None
+        self._state: _State | None = None
         self._train_function: Callable[..., Any] | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -90,12 +97,12 @@ class Resume(keras.callbacks.Callback):
         data = None if self._kept is None else self._kept.read()
         if data is None:
             return
-        state = tensorflow_state.unpack(self.model, data)
+        state = _unpack(self.model, data)
         if state is None:
             logger.warning("The checkpoint is of another training: this one starts over.")
             return
         self._state, self._train_function = state, self.model.train_function
-        self.model.train_function = tensorflow_state.skipping(self.model)
+        self.model.train_function = _skipping(self.model)
         self.model.evaluate = lambda **_: {}
         self.model.get_metrics_result = dict
 
@@ -111,10 +118,10 @@ class Resume(keras.callbacks.Callback):
             if len(self._history) == len(self._state.history):
                 self.model.train_function = self._train_function
                 del self.model.evaluate, self.model.get_metrics_result  # the class's own again
-                tensorflow_state.restore(self.model, self._state)
+                _restore(self.model, self._state)
                 self._state = None
         elif self._kept is not None and self._kept.due():
-            self._kept.write(tensorflow_state.pack(self.model, self._history))
+            self._kept.write(_pack(self.model, self._history))
 
 
 class TrainingCallback:
@@ -123,3 +130,67 @@ class TrainingCallback:
     MetricCutoff = MetricCutoff
     Progress = Progress
     Resume = Resume
+
+
+class _State(NamedTuple):
+    """An unfinished training: the scores of its epochs, its variables in order, its generators."""
+
+    history: list[dict[str, float]]
+    arrays: list[NDArray[Any]]
+    generators: dict[str, Any]
+
+
+def _pack(model: keras.Model, history: Sequence[dict[str, float]]) -> bytes:
+    """Return the variables of a model and its optimizer, the generators and the history."""
+    floats = [{name: float(value) for name, value in epoch.items()} for epoch in history]
+    state = json.dumps({"history": floats, **process_state.generators()}).encode()
+    named = enumerate(map(as_array, _variables(model)))
+    arrays: dict[str, Any] = {f"variable_{i}": array for i, array in named}
+    buffer = io.BytesIO()
+    np.savez(buffer, said=np.frombuffer(state, dtype=np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def _unpack(model: keras.Model, data: bytes) -> _State | None:
+    """Read what `_pack` wrote; None where it is of a model with other variables."""
+    with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+        state = json.loads(stored["said"].tobytes())
+        arrays = [stored[f"variable_{i}"] for i in range(len(stored.files) - 1)]
+    if [v.shape for v in arrays] != [tuple(v.shape) for v in _variables(model)]:
+        return None
+    return _State(state.pop("history"), arrays, state)
+
+
+def _restore(model: keras.Model, state: _State) -> None:
+    """Set the variables and the generators to what they were."""
+    for variable, value in zip(_variables(model), state.arrays, strict=True):
+        variable.assign(value)
+    process_state.restore_generators(state.generators)
+
+
+def _skipping(model: keras.Model) -> Callable[[Iterator[Any]], dict[str, float]]:
+    """Return a train function that takes its batches and learns nothing from them.
+
+    The first is scored, as callbacks ask the model for metrics that it makes when it is first
+    called; the scores themselves are dropped.
+    """
+    pending = type(model).train_step is keras.Model.train_step
+
+    def skip(iterator: Iterator[Any]) -> dict[str, float]:
+        nonlocal pending
+        for _ in range(model.steps_per_execution):
+            batch = next(iterator)
+            if pending:
+                model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+                pending = False
+        return {}
+
+    return skip
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    """Return all variables that training changes, those of generators (dropout) included."""
+    optimizer = model.optimizer
+    if not optimizer.built:
+        optimizer.build(model.trainable_variables)
+    return [*model.variables, *optimizer.variables]
