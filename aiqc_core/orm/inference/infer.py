@@ -80,11 +80,10 @@ def infer(splitset: Splitset, force: bool = False) -> Any:
     """
     predictor: Predictor | None = splitset.predictor
     if predictor is None:
-        message = (
+        raise SplitError(
             f"infer: Splitset {splitset.id} was cut to train. Make one of the new data with "
             "Splitset.make(feature_ids, predictor_id=…)."
         )
-        raise SplitError(message)
     found = Prediction.get_or_none(Prediction.splitset == splitset)
     if found is not None and not force:
         logger.info("Splitset %d is predicted already: Prediction %d.", splitset.id, found.id)

@@ -110,12 +110,11 @@ def _of_array(called: str, value: Any, old: Feature | None) -> Content:
         array = np.empty(0)
     if array.ndim not in KINDS:
         columns = ", ".join(f"{name!r}: …" for name in (["y"] if old is None else old.columns))
-        message = (
+        raise SelectionError(
             f"{called}: {type(value).__name__} of {array.ndim} axes; give a DataFrame, an array "
             "(samples, columns), (samples, rows, columns) or (samples, channels, rows, columns), "
             f"a path, a Dataset, or one row as {{{columns}}}."
         )
-        raise SelectionError(message)
     names = None if old is None else row_forms.names_of(called, array.shape[-1], old)
     if array.ndim == row_forms.TABLE_AXES:
         frame = pd.DataFrame(array, columns=names or [str(i) for i in range(array.shape[1])])

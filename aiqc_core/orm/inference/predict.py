@@ -98,11 +98,10 @@ def matched(
     known = trained.features
     listed = row_forms.of_each(features, known)
     if len(listed) != len(known):
-        message = (
+        raise SelectionError(
             f"features: {len(listed)} given; the Predictor takes {len(known)}, in the order of "
             f"its Features {[row.id for row in known]}. Give a list of them."
         )
-        raise SelectionError(message)
     given = [
         take_as(f"features[{i}]", value, old)
         for i, (value, old) in enumerate(zip(listed, known, strict=True))

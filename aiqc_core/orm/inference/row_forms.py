@@ -150,11 +150,10 @@ def _of_rows(called: str, values: Any, old: Feature | Label) -> Any:
     names = names_of(called, widths[0], old) if len(widths) == 1 else None
     if widths and not names:
         given = f"{'rows of ' if len(rows) > 1 else ''}{' and '.join(map(str, widths))} values"
-        message = (
+        raise SelectionError(
             f"{called}: {given} given; a row has the {len(old.columns)} columns {old.columns}. "
             f"Give a dict of them, or pandas.DataFrame([[…]], columns={old.columns})."
         )
-        raise SelectionError(message)
     if all(isinstance(row, list) for row in rows):
         return pd.DataFrame(rows, columns=names)
     labels = [row.name for row in values if isinstance(row, pd.Series) and row.name is not None]

@@ -52,12 +52,11 @@ def as_estimator(predictor: Predictor) -> Any:
     queue = predictor.job.queue
     features, label = queue.splitset.feature_ids, queue.splitset.label
     if len(features) > 1 or label is None:
-        message = (
+        raise SelectionError(
             f"as_estimator: the Predictor takes Features {features}, with "
             f"{'no Label' if label is None else 'a Label'}; scikit-learn knows one "
             "X and a y. Use predictor.predict."
         )
-        raise SelectionError(message)
     is_class = queue.algorithm.analysis_type != AnalysisType.REGRESSION
     return (TrainedClassifier if is_class else TrainedRegressor)(predictor)
 
@@ -87,8 +86,7 @@ class _Trained(BaseEstimator):
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> NoReturn:
         """Raise a TrainingError that says what to do: the model is frozen."""
         del X, y, parameters
-        message = f"fit: Predictor {self.predictor.id} {FROZEN}"
-        raise TrainingError(message)
+        raise TrainingError(f"fit: Predictor {self.predictor.id} {FROZEN}")
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the predictions of samples, `(samples,)`, in the label's own values.
@@ -111,8 +109,7 @@ class _Trained(BaseEstimator):
         return True
 
     def __sklearn_clone__(self) -> NoReturn:
-        message = f"clone: Predictor {self.predictor.id} {FROZEN}"
-        raise TrainingError(message)
+        raise TrainingError(f"clone: Predictor {self.predictor.id} {FROZEN}")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

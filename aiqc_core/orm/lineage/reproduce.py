@@ -215,8 +215,7 @@ class _Work:
         """Train in a new interpreter, and compare weights and predictions."""
         predictor = self.predictor
         if self.fitted is None:
-            message = "reproduce: the samples were not built."
-            raise TrainingError(message)
+            raise TrainingError("reproduce: the samples were not built.")
         spec = spec_over(
             predictor.job, predictor.repeat_index, self.folder / "samples", self.fitted
         )

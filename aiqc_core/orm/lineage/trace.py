@@ -176,8 +176,7 @@ def checked_row(called: str, row: Any, count: int, unit: str) -> int:
     """Return a position as an int, or refuse one out of range."""
     whole = isinstance(row, int | np.integer) and not isinstance(row, bool)
     if not whole or not 0 <= row < count:
-        message = f"row: {row!r}; {called} has {count} {unit}; give 0 to {count - 1}."
-        raise SelectionError(message)
+        raise SelectionError(f"row: {row!r}; {called} has {count} {unit}; give 0 to {count - 1}.")
     return int(row)
 
 
@@ -188,8 +187,7 @@ def _found(
     called = f"Prediction {prediction.id}"
     if split is not None:
         if split not in positions:
-            message = f"split: {split!r}; {called} is of the splits {list(positions)}."
-            raise SelectionError(message)
+            raise SelectionError(f"split: {split!r}; {called} is of the splits {list(positions)}.")
         return split, checked_row(f"{split!r} of {called}", row, len(positions[split]), "samples")
     splitset = prediction.splitset or prediction.predictor.job.queue.splitset
     sample = checked_row(called, row, splitset.features[0].sample_count(), "samples")
@@ -197,11 +195,10 @@ def _found(
         places = np.flatnonzero(members == sample)
         if len(places):
             return name, int(places[0])
-    message = (
+    raise SelectionError(
         f"row: sample {sample} is in no split of Splitset {splitset.id} (it is in a gap of "
         f"{splitset.gap}), so {called} says nothing of it. Give a row of {list(positions)}."
     )
-    raise SelectionError(message)
 
 
 def _truth(splitset: Splitset, sample: int) -> Any:

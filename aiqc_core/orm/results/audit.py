@@ -96,12 +96,11 @@ def _cached(splitset: Splitset, fold: Fold | None) -> Path:
     """Return the folder of a Fold's samples; building it would repair what is checked."""
     folder = samples_cache.find(splitset, fold)
     if folder is None:
-        message = (
+        raise NotFoundError(
             f"the samples of Splitset {splitset.id} are not cached whole in "
             f"{samples_cache.folder_of(splitset, fold)}; materialise them, or call "
             "splitset.cache_samples(), and check again."
         )
-        raise NotFoundError(message)
     return folder
 
 

@@ -117,17 +117,15 @@ def forecasts(
     splitset = prediction.predictor.job.queue.splitset
     rules = [row.rule() for row in splitset.features[0].windows]
     if splitset.label is not None or not rules or not rules[0].record_shifted:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id} forecasts no windows; that needs a Splitset without a "
             "Label, of a Feature with a Window."
         )
-        raise SelectionError(message)
     true, columns = _truth(prediction, "a forecast", column_idx)
     chosen = split_names or [s for s in true if s != splitset.key_train] or list(true)
     unknown = [split for split in chosen if split not in true]
     if unknown:
-        message = f"split_names: {unknown} are none of {list(true)}."
-        raise SelectionError(message)
+        raise SelectionError(f"split_names: {unknown} are none of {list(true)}.")
     rule = rules[0]
     positions = (prediction.predictor.job.fold or splitset).positions()
     series = forecast.data(
@@ -151,12 +149,11 @@ def _truth(
     """Return the truth of each split in original units, and the names of its columns."""
     queue = prediction.predictor.job.queue
     if queue.algorithm.analysis_type != REGRESSION:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id}: {figure} need a regression, but Algorithm "
             f"{queue.algorithm.id} is {queue.algorithm.analysis_type}. Draw "
             "prediction.plot_confusion_matrix()."
         )
-        raise SelectionError(message)
     fitted = intervals.spec_of(prediction.predictor).label
     true = {
         split: decode.to_units(fitted, np.asarray(values, dtype=np.float64))
@@ -176,8 +173,7 @@ def _encoded_truth(prediction: Prediction) -> dict[str, Any]:
         samples_of = intervals.spec_of(prediction.predictor).samples
         return {split: cache.load(samples_of[split], "label") for split in prediction.predictions}
     if new.label is None and new.supervision == "supervised":
-        message = f"Prediction {prediction.id}: its samples came without a label."
-        raise SelectionError(message)
+        raise SelectionError(f"Prediction {prediction.id}: its samples came without a label.")
     (split,) = prediction.predictions
     return {split: new.fetch_cache(split, "label")}
 
@@ -197,7 +193,6 @@ def _before_and_after(
         message = f"Feature {feature.id} is {feature.dataset.typ}: it has no series to draw."
         raise SelectionError(message)
     if not 0 <= sample < len(values):
-        message = f"sample: {sample!r}; there are {len(values)}, from 0."
-        raise SelectionError(message)
+        raise SelectionError(f"sample: {sample!r}; there are {len(values)}, from 0.")
     one, idx = values[sample : sample + 1], feature.columns.index(column)
     return one[0, :, idx], samples.trial_rows(one, feature.columns, recipe.fills)[column]

@@ -98,11 +98,10 @@ def plot_learning_curve(
         TrainingError: the training returned no history.
     """
     if not predictor.history:
-        message = (
+        raise TrainingError(
             f"Predictor {predictor.id} has no history: its fn_train returned none. Return "
             "(history, model), with a list of values by epoch for each metric."
         )
-        raise TrainingError(message)
     about = about_predictor(predictor)
     unit = ENCODED if _computes_encoded(predictor.job.queue) else None
     drawn = [
@@ -220,11 +219,10 @@ def plot_confidence(
     split = _known_split(split_name, list(probabilities), next(iter(probabilities)))
     count, index = len(probabilities[split]), prediction_index
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < count:
-        message = (
+        raise SelectionError(
             f"prediction_index: {index!r}; split {split!r} has {count} samples, from 0 to "
             f"{count - 1}."
         )
-        raise SelectionError(message)
     found = confidence.data(
         probabilities[split][index],
         class_names(prediction),
@@ -292,8 +290,7 @@ def _curves(prediction: Prediction, kind: curves.Kind, figure: str) -> go.Figure
 def _known_split(asked: str | None, known: list[str], default: str) -> str:
     split = default if asked is None else asked
     if split not in known:
-        message = f"split_name: {asked!r} is none of {known}."
-        raise SelectionError(message)
+        raise SelectionError(f"split_name: {asked!r} is none of {known}.")
     return split
 
 
@@ -316,44 +313,40 @@ def _labelled_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
     _refuse_regression(prediction, figure)
     found = {split: data for split, data in (prediction.plot_data or {}).items() if data}
     if not found:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id}: no split has a label to compare with, so there is no "
             f"{figure.removeprefix('a ')}."
         )
-        raise SelectionError(message)
     return found
 
 
 def _refuse_regression(prediction: Prediction, figure: str) -> None:
     algorithm = prediction.predictor.job.queue.algorithm
     if algorithm.analysis_type == REGRESSION:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id}: {figure} needs classes, but Algorithm {algorithm.id} is "
             "a regression. Draw queue.plot_performance(), predictor.plot_learning_curve() or "
             "prediction.plot_feature_importance()."
         )
-        raise SelectionError(message)
 
 
 def _binary_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
     algorithm = prediction.predictor.job.queue.algorithm
     plot_data = _labelled_plot_data(prediction, figure)
     if algorithm.analysis_type != BINARY:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id}: {figure} needs two classes, but Algorithm "
             f"{algorithm.id} is {algorithm.analysis_type}. Draw prediction.plot_roc_curve()."
         )
-        raise SelectionError(message)
     return plot_data
 
 
 def _refuse_no_curve(prediction: Prediction, curves: Any) -> None:
     if not curves:
-        message = (
+        raise SelectionError(
             f"Prediction {prediction.id}: no split has a curve. One needs finite probabilities, "
             "and samples both of a class and of others; see prediction.metric_notes."
         )
-        raise SelectionError(message)
 
 
 def _true_class(prediction: Prediction, split: str, index: int) -> str | None:

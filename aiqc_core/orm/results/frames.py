@@ -297,8 +297,7 @@ def _chosen(argument: str, asked: Sequence[str] | None, known: list[str]) -> lis
     names = known if asked is None else listed(asked) or []
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        message = f"{argument}: {unknown or 'an empty list'}; choose among {known}."
-        raise SelectionError(message)
+        raise SelectionError(f"{argument}: {unknown or 'an empty list'}; choose among {known}.")
     return names
 
 

@@ -42,8 +42,7 @@ def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
     if split_name is None:
         return known
     if split_name not in known:
-        message = f"split_name: {split_name!r} is none of {known}."
-        raise SelectionError(message)
+        raise SelectionError(f"split_name: {split_name!r} is none of {known}.")
     return [split_name]
 
 
@@ -75,11 +74,10 @@ def calc_featureImportance(
     """
     count = counts.whole("permute_count", permute_count, least=1)
     if prediction.splitset is not None:
-        message = (
+        raise SelectionError(
             f"calc_featureImportance: Prediction {prediction.id} is of new data (Splitset "
             f"{prediction.splitset_id}). Use that of the training, predictor.prediction."
         )
-        raise SelectionError(message)
     predictor, spec = prediction.predictor, spec_of(prediction.predictor)
     (split,) = splits_of(prediction, split_name or spec.key_train)
     feature_ids = predictor.job.queue.splitset.feature_ids
@@ -135,12 +133,11 @@ def importance_df(
 def measured_importance(prediction: Prediction) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the stored importance of each column by Feature id, or refuse where none is."""
     if not prediction.feature_importance:
-        message = (
+        raise TrainingError(
             f"Prediction {prediction.id} has no feature importance: its Queue's permute_count was "
             "0, or no Feature has columns to permute, such as images. Run "
             "prediction.calc_featureImportance(3)."
         )
-        raise TrainingError(message)
     return prediction.feature_importance
 
 

@@ -121,8 +121,7 @@ def entries(queue: Queue, metric: str) -> list[Entry]:
     if rows and metric not in known:
         close = get_close_matches(metric, sorted(known), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        message = f"metric: {metric!r} is none of {sorted(known)}.{hint}"
-        raise SelectionError(message)
+        raise SelectionError(f"metric: {metric!r} is none of {sorted(known)}.{hint}")
     return [
         Entry(
             predictor_id=row["predictor_id"],

@@ -78,24 +78,21 @@ def _refuse_incomparable(champion: Predictor, challenger: Predictor) -> None:
     """Refuse two Predictors of different analyses, labels, classes or features."""
     kinds = [each.job.queue.algorithm.analysis_type for each in (champion, challenger)]
     if kinds[0] != kinds[1]:
-        message = f"the champion is a {kinds[0]}, the challenger a {kinds[1]}."
-        raise SelectionError(message)
+        raise SelectionError(f"the champion is a {kinds[0]}, the challenger a {kinds[1]}.")
     labels = [
         ["the features themselves"] if label is None else sorted(label.columns)
         for label in (_splitset(each).label for each in (champion, challenger))
     ]
     if labels[0] != labels[1]:
-        message = f"the champion predicts {labels[0]}, the challenger {labels[1]}."
-        raise SelectionError(message)
+        raise SelectionError(f"the champion predicts {labels[0]}, the challenger {labels[1]}.")
     _refuse_other_features(_splitset(champion), _splitset(challenger))
     known = [_classes(spec_of(each)) for each in (champion, challenger)]
     lost = [name for name in known[0] if name not in known[1]]
     if lost:
-        message = (
+        raise SelectionError(
             f"the challenger does not know {lost} of the champion's classes {list(known[0])}; it "
             f"knows {list(known[1])}."
         )
-        raise SelectionError(message)
 
 
 def _refuse_other_features(here: Splitset, there: Splitset) -> None:
@@ -238,12 +235,11 @@ def _refuse_other_probabilities(
     """Refuse a metric of probabilities where there are none over the same classes."""
     known = [_classes(spec) for spec in specs]
     if set(known[0]) != set(known[1]) or any(shares is None for _, shares in predicted):
-        message = (
+        raise SelectionError(
             f"{metric} needs probabilities of both over the same classes; the champion knows "
             f"{list(known[0])}, the challenger {list(known[1])}. Set promotion.metric to accuracy "
             "or f1, which need none."
         )
-        raise SelectionError(message)
 
 
 def _in_order(
