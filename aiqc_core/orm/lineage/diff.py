@@ -20,7 +20,7 @@ from aiqc_core.usercode.identity import fingerprint, identity_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
+    from aiqc_core.orm.tables.splitset import Fold, Splitset
 
 
 ABSENT = "none"
@@ -47,11 +47,9 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """Two Predictors compared, ancestor by ancestor in the order in which data flows.
+    """Two Predictors, by id, compared in the order in which data flows.
 
     Attributes:
-        left: id of the first Predictor.
-        right: id of the second.
         differences: those ancestors that differ, in order; empty when the two are identical.
         same: the stages of which all is equal.
     """
@@ -104,8 +102,7 @@ def diff(predictor: Predictor, other: Predictor | int) -> Diff:
         if stage == "fit" and found and _learned_the_same(predictor, right):
             found = []
         differences += found
-        if not found:
-            same.append(stage)
+        same += [] if found else [stage]
     weights = _weights(predictor, right)
     same += [] if weights else ["weights"]
     return Diff(predictor.id, right.id, differences + weights, same)
@@ -132,38 +129,29 @@ def _source(predictor: Predictor) -> dict[str, _Fact]:
 
 def _columns(predictor: Predictor) -> dict[str, Any]:
     parts = facts.parts_of(predictor.job.queue.splitset)
-    label = parts.pop("label", None)
-    positive = predictor.positive_class
     found: dict[str, Any] = {part: row.columns for part, row in parts.items()}
-    found |= {} if positive is None else {"positive class": positive}
-    return found | ({} if label is None else {"label": label.columns})
+    label = {"label": found.pop("label")} if "label" in found else {}
+    positive = predictor.positive_class
+    return found | ({} if positive is None else {"positive class": positive}) | label
 
 
 def _split(predictor: Predictor) -> dict[str, Any]:
     splitset = predictor.job.queue.splitset
-    return {name: getattr(splitset, name) for name in (*OPTIONS, "seed")} | {
-        "samples": _Fact(digest_of(splitset, "samples"), _sizes(splitset.positions()))
-    }
+    options = {name: getattr(splitset, name) for name in (*OPTIONS, "seed")}
+    return options | {"samples": _samples(splitset)}
 
 
 def _fold(predictor: Predictor) -> dict[str, Any]:
     fold = predictor.job.fold
-    if fold is None:
-        return {}
-    samples = _Fact(digest_of(fold, "samples"), _sizes(fold.positions()))
-    return {"index": fold.idx, "samples": samples}
+    return {} if fold is None else {"index": fold.idx, "samples": _samples(fold)}
 
 
-def _sizes(positions: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    return {
+def _samples(cut: Splitset | Fold) -> _Fact:
+    shown = {
         split: {"count": len(rows), "sha256": facts.sha256(rows.tobytes())}
-        for split, rows in positions.items()
+        for split, rows in cut.positions().items()
     }
-
-
-def _fit(predictor: Predictor) -> dict[str, str]:
-    """Return the hash of what the encoders learned; the stage `versions` says what made them."""
-    return {"": facts.sha256(signing.unseal(raw(predictor, "fitted_preprocessing")))}
+    return _Fact(digest_of(cut, "samples"), shown)
 
 
 def _code(predictor: Predictor) -> dict[str, Any]:
@@ -174,10 +162,7 @@ def _code(predictor: Predictor) -> dict[str, Any]:
 
 
 def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Difference | None:
-    """Name what differs in two functions of other bytes; None where they do the same.
-
-    Bytes also differ where only the place of capture differs.
-    """
+    """Name what differs in two functions of other bytes; None where only their place differs."""
     role = found.ancestor.rpartition(", ")[2]
     given = [each.job.queue.algorithm.payloads().get(role) for each in (left, right)]
     if any(payload is None for payload in given):
@@ -198,29 +183,27 @@ def _code_difference(left: Predictor, right: Predictor, found: Difference) -> Di
 def _learned_the_same(left: Predictor, right: Predictor) -> bool:
     """Say whether fits of other bytes are equal, as they hold functions from other places."""
     try:
-        one, other = (fingerprint(each.fitted_preprocessing) for each in (left, right))
+        return fingerprint(left.fitted_preprocessing) == fingerprint(right.fitted_preprocessing)
     except MetastoreError:
         return False
-    return one == other
 
 
 def _weights(left: Predictor, right: Predictor) -> list[Difference]:
     """Return how the weights differ, in a list that is empty where they are equal."""
-    digests = [digest_of(each, "model_file") for each in (left, right)]
-    if digests[0] == digests[1]:
+    one, other = ({"sha256": digest_of(each, "model_file")} for each in (left, right))
+    if one == other:
         return []
     libraries = [each.job.queue.algorithm.library for each in (left, right)]
-    left_sha, right_sha = ({"sha256": digest} for digest in digests)
     if libraries[0] != libraries[1]:
-        return [Difference("weights", left_sha, right_sha, "other libraries")]
+        return [Difference("weights", one, other, "other libraries")]
     then, now = (weights_of(libraries[0], each.model_file) for each in (left, right))
     found = compare.compare(then, now)
     if found.bit_equal:  # a file also holds the time at which it was made
         return []
     note = "other shapes" if found.largest is None else f"largest difference {found.largest:.3g}"
-    left_weight = left_sha | {"weight": found.where, "value": found.then}
-    right_weight = right_sha | {"weight": found.where, "value": found.now}
-    return [Difference("weights", left_weight, right_weight, note)]
+    one |= {"weight": found.where, "value": found.then}
+    other |= {"weight": found.where, "value": found.now}
+    return [Difference("weights", one, other, note)]
 
 
 # In the order in which data flows; each gives `{part: fact}`.
@@ -236,7 +219,8 @@ STAGES: dict[str, Callable[[Predictor], dict[str, Any]]] = {
     "shape": lambda p: preprocessing_facts.shapes_of(p.job.queue.splitset),
     "split": _split,
     "fold": _fold,
-    "fit": _fit,
+    # The hash of what the encoders learned, without the versions that made them.
+    "fit": lambda p: {"": facts.sha256(signing.unseal(raw(p, "fitted_preprocessing")))},
     "code": _code,
     "hyperparameters": lambda p: p.job.hyperparameters,
     "seed": lambda p: {

@@ -10,15 +10,17 @@ from aiqc_core.errors import IngestError, MetastoreError
 from aiqc_core.orm.tables.algorithm import NO_SOURCE
 from aiqc_core.orm.tables.snapshot import Snapshot
 from aiqc_core.orm.training.measure import Measure
+from aiqc_core.stages.evaluate import checks
 from aiqc_core.stages.ingest import content
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
     from aiqc_core.orm.tables.algorithm import Algorithm
     from aiqc_core.orm.tables.dataset import Dataset
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Splitset
+    from aiqc_core.stages.evaluate.checks import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +164,17 @@ def parts_of(splitset: Splitset) -> dict[str, Any]:
 
 
 def datasets_of(splitset: Splitset) -> list[tuple[str, Dataset]]:
-    """Return each use of a Dataset, Features in their order and the Label last."""
+    """Return each use of a Dataset, the Label's last."""
     return [(part, row.dataset) for part, row in parts_of(splitset).items()]
 
 
 def sources_of(splitset: Splitset, *, look: bool = True) -> list[Source]:
     """Return the Datasets of a Splitset, each once; `look` reads the files that they came from."""
-    uses: dict[int, list[str]] = {}
-    rows: dict[int, Dataset] = {}
-    for used_as, dataset in datasets_of(splitset):
-        uses.setdefault(dataset.id, []).append(used_as)
-        rows[dataset.id] = dataset
+    uses = datasets_of(splitset)
     return [
         Source(
-            used_as=tuple(uses[pk]),
-            dataset=pk,
+            used_as=tuple(used_as for used_as, row in uses if row == dataset),
+            dataset=dataset.id,
             name=dataset.name,
             version=dataset.version,
             typ=dataset.typ,
@@ -188,7 +186,7 @@ def sources_of(splitset: Splitset, *, look: bool = True) -> list[Source]:
             matches=matches,
             note=note,
         )
-        for pk, dataset in rows.items()
+        for dataset in {row.id: row for _, row in uses}.values()
         for matches, note in [_compared(dataset) if look else (None, "not looked at")]
     ]
 
@@ -200,45 +198,36 @@ def _compared(dataset: Dataset) -> tuple[bool | None, str | None]:
     if dataset.source_path is None:
         return None, "it was in memory when it was registered"
     try:
-        found = _outside(dataset)
+        found = _digest_outside(dataset)
     except (IngestError, OSError) as error:
         return False, str(error)
     same = found == dataset.sha256_hexdigest
     return same, None if same else f"its content has changed: now {found}"
 
 
-def digest_now(dataset: Dataset) -> str:
-    """Return the hash of a Dataset's present content, read whole whatever its mtime is.
+def contents_now(datasets: Iterable[Dataset]) -> list[Finding]:
+    """Hash each Dataset's present content again, stored or outside, whatever its mtime is."""
+    findings: list[Finding] = []
+    for dataset in {row.id: row for row in datasets}.values():
+        name = f"Dataset {dataset.id}"
+        try:
+            if dataset.is_ingested:
+                values = content.from_bytes(dataset.typ, dataset.blob)
+                found = content.digest_of(values, dataset.columns)
+            else:
+                found = _digest_outside(dataset)
+        except (IngestError, MetastoreError, OSError) as error:
+            summary = f"{name} cannot be read as it was registered: {error}"
+            findings.append(checks.Finding(checks.FAILED, summary))
+        else:
+            findings.append(checks.unchanged(name, dataset.sha256_hexdigest, found))
+    return findings
 
-    Raises:
-        IngestError: a source outside of the store cannot be read.
-        MetastoreError: the stored bytes are missing or damaged.
-    """
-    if dataset.is_ingested:
-        values = content.from_bytes(dataset.typ, dataset.blob)
-        return content.digest_of(values, dataset.columns)
-    return _outside(dataset)
 
-
-def _outside(dataset: Dataset) -> str:
+def _digest_outside(dataset: Dataset) -> str:
     urls = None if dataset.urls is None else tuple(dataset.urls)
     source = content.Source(dataset.typ, dataset.source_path, urls, dataset.header)
     return content.read(source, rename_columns=dataset.columns, retype=dataset.dtypes).digest()
-
-
-def faults_of(splitset: Splitset) -> Iterator[str]:
-    """Yield a sentence for each Dataset that has changed since it was registered."""
-    for dataset in {row.id: row for _, row in datasets_of(splitset)}.values():
-        try:
-            found = digest_now(dataset)
-        except (IngestError, MetastoreError, OSError) as error:
-            yield f"Dataset {dataset.id} cannot be read as it was registered: {error}"
-            continue
-        if found != dataset.sha256_hexdigest:
-            yield (
-                f"Dataset {dataset.id} was registered with SHA-256 "
-                f"{dataset.sha256_hexdigest[:12]}…, its content now has {found[:12]}…"
-            )
 
 
 def sha256(data: bytes) -> str:

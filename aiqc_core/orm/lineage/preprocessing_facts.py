@@ -23,7 +23,15 @@ SHOWN_VALUES = 32  # a longer array that an encoder learned is shown by its rang
 
 def interpolaters_of(splitset: Splitset) -> dict[str, list[dict[str, Any]]]:
     """Return `{part: [interpolater, …]}` of the Features and the Label, in order."""
-    return _described(splitset, "interpolaters", _fill)
+    return _described(
+        splitset,
+        "interpolaters",
+        lambda row: {
+            "columns": row.matching_columns,
+            "kwargs": row.interpolate_kwargs,
+            "process_separately": bool(row.process_separately),
+        },
+    )
 
 
 def coders_of(splitset: Splitset) -> dict[str, list[dict[str, Any]]]:
@@ -65,30 +73,21 @@ def learned_by(fitted: Fitted) -> dict[str, list[dict[str, Any]]]:
 def _described(
     splitset: Splitset, kind: str, describe: Callable[[Any], dict[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    found = {
-        part: getattr(row, f"label{kind}")
-        if part == "label"
-        else getattr(row, f"ordered_{kind}")()
-        for part, row in parts_of(splitset).items()
-    }
-    return {part: list(map(describe, rows)) for part, rows in found.items() if list(rows)}
-
-
-def _fill(row: Any) -> dict[str, Any]:
-    return {
-        "columns": row.matching_columns,
-        "kwargs": row.interpolate_kwargs,
-        "process_separately": bool(row.process_separately),
-    }
+    found: dict[str, list[dict[str, Any]]] = {}
+    for part, row in parts_of(splitset).items():
+        is_label = part == "label"
+        rows = getattr(row, f"label{kind}") if is_label else getattr(row, f"ordered_{kind}")()
+        found |= {part: list(map(describe, rows))} if list(rows) else {}
+    return found
 
 
 def _coder(row: Any) -> dict[str, Any]:
     encoder = row.sklearn_preprocess
     name = type(encoder).__name__
+    if byvalue.is_own(type(encoder)):
+        name += f" {fingerprint(type(encoder))[:12]}"
     return {
-        "encoder": f"{name} {fingerprint(type(encoder))[:12]}"
-        if byvalue.is_own(type(encoder))
-        else name,
+        "encoder": name,
         "parameters": {name: _plain(value) for name, value in encoder.get_params().items()},
         "columns": row.matching_columns,
         "dimension": row.encoding_dimension,
@@ -111,11 +110,7 @@ def _plain(value: Any) -> Any:
 
 def _learned(fit: FittedEncoder) -> dict[str, Any]:
     states = [
-        {
-            name: summary(value)
-            for name, value in vars(each).items()
-            if name.endswith("_") and not name.startswith("_")
-        }
+        {n: summary(v) for n, v in vars(each).items() if n.endswith("_") and n[0] != "_"}
         for each in fit.encoders
     ]
     return {

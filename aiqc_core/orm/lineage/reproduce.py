@@ -10,13 +10,14 @@ import logging
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from aiqc_core import counts
 from aiqc_core.errors import AIQCError, TrainingError
 from aiqc_core.orm.lineage import facts, verify
 from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.training.spec import spec_over
+from aiqc_core.stages.evaluate.checks import FAILED
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train import retrain as again
 from aiqc_core.stages.train.compare import TOLERANCE
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.splitset import Fold, Splitset
     from aiqc_core.stages.train.compare import Comparison
     from aiqc_core.stages.train.retrain import Retrained
+    from aiqc_core.stages.train.spec import JobSpec
 
 logger = logging.getLogger(__name__)
 
@@ -91,24 +93,23 @@ class Reproduction:
 def reproduce(predictor: Predictor, tolerance: float = TOLERANCE) -> Reproduction:
     """Train again in a new process, from what is stored, and say whether the result is the same.
 
-    Sources are hashed, samples cut, preprocessing fitted, samples built, code and seed checked
-    again; then the model is trained, and weights and predictions are compared. The store is only
+    Sources, split, preprocessing, samples, code and seed are checked first. The store is only
     read, and the samples are built in a temporary folder.
 
     Args:
         tolerance: how far numbers may be apart, times their size (1 for smaller ones).
 
     Returns:
-        `verdict`: `'bit-equal'`, `'equal within tolerance'` with the `largest` difference of
-        two weights, or `'different'` with the `first_difference`, a stage; each stage; and the
-        library versions that changed.
+        `verdict` (`'bit-equal'`, `'equal within tolerance'` or `'different'`), the `largest`
+        difference of two weights, the `first_difference`, each stage, and moved versions.
 
     Raises:
         TrainingError: a tolerance out of range.
     """
     counts.real("tolerance", tolerance, lambda most: 0 <= most < 1, "a number from 0 to below 1")
     with tempfile.TemporaryDirectory(prefix="aiqc-reproduce-") as folder:
-        work = _Work(predictor, Path(folder), tolerance)
+        job = predictor.job
+        work = _Work(predictor, job.queue.splitset, job.fold, Path(folder), tolerance)
         work.run()
     return work.result()
 
@@ -116,6 +117,8 @@ def reproduce(predictor: Predictor, tolerance: float = TOLERANCE) -> Reproductio
 @dataclass(slots=True)
 class _Work:
     predictor: Predictor
+    splitset: Splitset
+    fold: Fold | None
     folder: Path
     tolerance: float
     stages: list[Stage] = field(default_factory=list)
@@ -125,8 +128,7 @@ class _Work:
 
     def run(self) -> None:
         """Check the stages before the training, then train; stop where a stage cannot be built."""
-        checks = (self.source, self.split, self.fit, self.samples, self.code, self.seed)
-        for check in checks:
+        for check in (self.source, self.split, self.fit, self.samples, self.code, self.seed):
             check()
             if self.differs and self.stages[-1].name in {"source", "fit"}:
                 return
@@ -136,14 +138,6 @@ class _Work:
     @property
     def differs(self) -> bool:
         return any(stage.verdict == DIFFERS for stage in self.stages)
-
-    @property
-    def splitset(self) -> Splitset:
-        return self.predictor.job.queue.splitset
-
-    @property
-    def fold(self) -> Fold | None:
-        return self.predictor.job.fold
 
     def add(self, name: str, faults: list[str], note: str) -> None:
         """Add a stage that is equal unless there are faults."""
@@ -162,8 +156,10 @@ class _Work:
 
     def source(self) -> None:
         """Hash the contents of all Datasets again."""
-        names = sorted({row.id for _, row in facts.datasets_of(self.splitset)})
-        faults = list(facts.faults_of(self.splitset))
+        rows = [row for _, row in facts.datasets_of(self.splitset)]
+        findings = facts.contents_now(rows)
+        faults = [each.summary.rstrip(".") for each in findings if each.verdict == FAILED]
+        names = sorted({row.id for row in rows})
         self.add("source", faults, f"Datasets {names}: content as it was registered")
 
     def split(self) -> None:
@@ -219,46 +215,47 @@ class _Work:
         spec = spec_over(
             predictor.job, predictor.repeat_index, self.folder / "samples", self.fitted
         )
-        prediction = predictor.prediction
-        stored = again.Stored(
-            model=predictor.model_file,
-            history=predictor.history,
-            predictions={
-                "predictions": prediction.predictions,
-                "probabilities": prediction.probabilities,
-            },
-        )
-        found = _in_new_process(replace(spec, permute_count=0), stored, self)
-        self.again = found
+        kinds = ("predictions", "probabilities")
+        predictions = {kind: getattr(predictor.prediction, kind) for kind in kinds}
+        stored = again.Stored(predictor.model_file, predictor.history, predictions)
+        self.again = found = self.train_in_new_process(replace(spec, permute_count=0), stored)
         if found.weights is None or found.predictions is None:
             self.add("weights", [f"the training failed: {found.failure}"], "")
             return
         self.add_compared("weights", found.weights, "weights")
         self.add_compared("predictions", found.predictions, "predictions of every split")
-        self.note_causes(found)
-
-    def note_causes(self, found: Retrained) -> None:
-        """Note what may explain another result."""
         then, now = found.epochs
         if then != now:
             self.notes.append(
                 f"The history has {then} epochs, that of now {now}: a pruner, which is not "
                 "stored, may have stopped the first training."
             )
-        places = [(each or {}).get("device") for each in (self.predictor.device, found.device)]
+        places = [(each or {}).get("device") for each in (predictor.device, found.device)]
         if places[0] is not None and places[0] != places[1]:
             self.notes.append(f"It was trained on {places[0]}, now on {places[1]}.")
+
+    def train_in_new_process(self, spec: JobSpec, stored: again.Stored) -> Retrained:
+        """Train in an interpreter of its own."""
+        elsewhere = {"KERAS_HOME": str(self.folder / "keras")}  # Keras writes its settings
+        with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
+            recorded = (self.predictor.device or {}).get("device")
+            on = "cpu" if recorded == "cpu" else "slot"  # a GPU would sum in another order
+            pool.submit("reproduce", TRAIN, spec, stored, self.tolerance, on=on)
+            while not (finished := pool.wait(POLL_SECONDS)):
+                logger.debug("Predictor %d is being trained again.", self.predictor.id)
+        (done,) = finished
+        if done.error is not None:
+            return again.Retrained(f"{done.error.kind}: {done.error.message}")
+        return cast("Retrained", done.value)
 
     def result(self) -> Reproduction:
         """Return the verdict."""
         first = next((s.name for s in self.stages if s.verdict == DIFFERS), None)
-        skipped = [
-            Stage(name, SKIPPED, "not done, as an earlier stage differs")
-            for name in STAGES[len(self.stages) :]
-        ]
+        missed = STAGES[len(self.stages) :]
+        skipped = [Stage(n, SKIPPED, "not done, as an earlier stage differs") for n in missed]
         exact = all(stage.verdict == EQUAL for stage in self.stages)
-        weights = None if self.again is None else self.again.weights
-        seconds = (None if self.again is None else self.again.seconds) or {}
+        weights = self.again and self.again.weights
+        seconds = (self.again and self.again.seconds) or {}
         return Reproduction(
             predictor=self.predictor.id,
             verdict=DIFFERENT if first else BIT_EQUAL if exact else WITHIN,
@@ -270,19 +267,3 @@ class _Work:
             notes=self.notes,
             seconds=sum(seconds.values()),
         )
-
-
-def _in_new_process(spec: Any, stored: again.Stored, work: _Work) -> Retrained:
-    """Train in an interpreter of its own."""
-    elsewhere = {"KERAS_HOME": str(work.folder / "keras")}  # Keras writes its settings
-    with WarmPool(1, threads=spec.threads, environment=elsewhere) as pool:
-        recorded = (work.predictor.device or {}).get("device")
-        on = "cpu" if recorded == "cpu" else "slot"  # a GPU would sum in another order
-        pool.submit("reproduce", TRAIN, spec, stored, work.tolerance, on=on)
-        while not (finished := pool.wait(POLL_SECONDS)):
-            logger.debug("Predictor %d is being trained again.", work.predictor.id)
-    (done,) = finished
-    if done.error is not None:
-        return again.Retrained(f"{done.error.kind}: {done.error.message}")
-    value: Any = done.value
-    return value

@@ -96,8 +96,7 @@ def seen(dataset: Dataset, row: int) -> Any:
     row = checked_row(f"Dataset {dataset.id}", row, count, "rows")
     table = type(dataset)
     alike = (table.sha256_hexdigest == dataset.sha256_hexdigest) & (table.typ == dataset.typ)
-    found: Any = table.select(table.id).where(alike).order_by(table.id).tuples()
-    ids: list[int] = [pk for (pk,) in found]
+    ids: list[int] = [row.id for row in table.select(table.id).where(alike).order_by(table.id)]
     models = [each for use in _uses(ids) for each in _of_use(use, row)]
     order = (TRAINED, JUDGED, NEVER, NEW)
     return Sighting(
@@ -143,27 +142,22 @@ def _uses(datasets: list[int]) -> Iterable[_Use]:
         .where(Feature.dataset.in_(datasets))
         .order_by(SplitsetFeature.splitset, SplitsetFeature.idx)
     )
-    for place in places:
-        feature = place.feature
-        _add(found, place.splitset, f"feature {place.idx}", feature, feature.ordered_coders())
-    labelled: Any = Splitset.select(Splitset, Label).join(Label)
-    for splitset in labelled.where(Label.dataset.in_(datasets)):
-        _add(found, splitset, "label", splitset.label, list(splitset.label.labelcoders))
-    return found.values()
-
-
-def _add(
-    found: dict[int, _Use], splitset: Splitset, used_as: str, part: Any, coders: list[Any]
-) -> None:
-    use = found.setdefault(splitset.id, _Use(splitset, part.dataset_id, [], [], []))
-    windows = getattr(part, "windows", ())
-    use.used_as.append(used_as)
-    use.rules.extend([row.rule() for row in windows] or [None])
-    use.on_all += [
-        f"{type(coder.sklearn_preprocess).__name__} of {used_as}"
-        for coder in coders
-        if not coder.only_fit_train
+    parts: list[tuple[Splitset, str, Any]] = [
+        (place.splitset, f"feature {place.idx}", place.feature) for place in places
     ]
+    labelled: Any = Splitset.select(Splitset, Label).join(Label)
+    parts += [(row, "label", row.label) for row in labelled.where(Label.dataset.in_(datasets))]
+    for splitset, used_as, part in parts:
+        use = found.setdefault(splitset.id, _Use(splitset, part.dataset_id, [], [], []))
+        use.used_as.append(used_as)
+        use.rules.extend([row.rule() for row in getattr(part, "windows", ())] or [None])
+        coders = part.labelcoders if used_as == "label" else part.ordered_coders()
+        use.on_all += [
+            f"{type(coder.sklearn_preprocess).__name__} of {used_as}"
+            for coder in coders
+            if not coder.only_fit_train
+        ]
+    return found.values()
 
 
 def _of_use(use: _Use, row: int) -> Iterable[Seen]:
@@ -202,10 +196,9 @@ def _predictors(condition: Any) -> Iterable[tuple[Predictor, dict[str, Any]]]:
     predictors: list[Predictor] = list(query)
     names = experiments_of(sorted({predictor.job.queue_id for predictor in predictors}))
     newest = {row.experiment: row.predictor_id for row in Champion.select().order_by(Champion.id)}
-    in_use = set(newest.values())
     for predictor in predictors:
         experiment, snapshot = names.get(predictor.job.queue_id, (None, None))
-        champion = predictor.id in in_use
+        champion = predictor.id in newest.values()
         yield predictor, {"experiment": experiment, "snapshot": snapshot, "champion": champion}
 
 

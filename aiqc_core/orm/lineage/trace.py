@@ -109,9 +109,7 @@ def trace(
         split: the split that `row` counts in; None finds the split of the sample.
         check_source: read the files that the Datasets came from, to see if they still match.
 
-    Returns:
-        What was predicted and what is true, the rows under the sample, the training samples,
-        the model with seed and versions, sources, preprocessing and code.
+
 
     Raises:
         SelectionError: no such split or sample, or the sample is in a gap.
@@ -222,10 +220,9 @@ def _probabilities(prediction: Prediction, split: str, index: int) -> dict[str, 
     stored = prediction.probabilities
     if stored is None:
         return None
-    given = np.atleast_1d(stored[split][index]).astype(float).tolist()
-    classes = [str(name) for name in prediction.predictor.classes or ()]
-    both = [1 - given[0], given[0]] if len(given) == 1 else given
-    return dict(zip(classes, both, strict=True))
+    shares = np.atleast_1d(stored[split][index]).astype(float).tolist()
+    shares = [1 - shares[0], *shares] if len(shares) == 1 else shares
+    return dict(zip(map(str, prediction.predictor.classes or ()), shares, strict=True))
 
 
 def _plain(value: Any) -> Any:

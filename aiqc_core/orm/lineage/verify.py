@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,17 +91,14 @@ def code_faults(predictor: Predictor) -> Generator[str]:
 
 def moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
     """Return `{library: [version then, version now]}` of those that changed."""
-    now = {name: _version(name) for name in then}
-    return {name: [then[name], now[name]] for name in now if now[name] != then[name]}
-
-
-def _version(name: str) -> str | None:
-    if name == "python":
-        return platform.python_version()
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+    moved: dict[str, list[str | None]] = {}
+    for name, version in then.items():
+        now: str | None = None
+        with suppress(metadata.PackageNotFoundError):
+            now = platform.python_version() if name == "python" else metadata.version(name)
+        if now != version:
+            moved[name] = [version, now]
+    return moved
 
 
 @contextmanager

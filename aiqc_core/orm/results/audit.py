@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aiqc_core.errors import IngestError, MetastoreError, NotFoundError
+from aiqc_core.errors import NotFoundError
 from aiqc_core.orm.lineage import facts as lineage_facts
 from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples import leaks
@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
 def source_unchanged(datasets: Sequence[Dataset]) -> Finding:
     """Hash the stored bytes of Datasets again, or their sources outside of the store."""
-    findings: list[Finding] = []
-    for dataset in datasets:
-        name = f"Dataset {dataset.id}"
-        try:
-            found = lineage_facts.digest_now(dataset)
-        except (IngestError, MetastoreError, OSError) as error:
-            summary = f"{name} cannot be read as it was registered: {error}"
-            findings.append(Finding(checks.FAILED, summary))
-        else:
-            findings.append(checks.unchanged(name, dataset.sha256_hexdigest, found))
-    return checks.joined(*findings)
+    return checks.joined(*lineage_facts.contents_now(datasets))
 
 
 def rows_apart(splitset: Splitset) -> Finding:
@@ -111,11 +101,10 @@ def _stored(splitset: Splitset, fitted: samples_cache.Fitted, train: Path) -> li
         recipe = feature.recipe()
         arrays = [(False, cache.load(train, f"feature_{i}"))]
         if splitset.label is None:
-            windows = recipe.windows
-            arrays.append((windows is not None and windows.record_shifted, target))
+            arrays.append((recipe.windows is not None and recipe.windows.record_shifted, target))
         values = feature.dataset.load(feature.columns, None)
-        encoders = fitted.features[i].encoders
         name = "features" if len(splitset.feature_ids) == 1 else f"features {i}"
+        encoders = fitted.features[i].encoders
         parts.append(leakage.Stored(name, values, recipe, encoders, tuple(arrays)))
     if (label := splitset.label) is not None:
         step = label.step()

@@ -159,7 +159,9 @@ def unchanged(name: str, registered: str, found: str) -> Finding:
     facts = {f"sha256 at registration of {name}": registered, f"sha256 now of {name}": found}
     if found == registered:
         return Finding(PASSED, f"{name} is what was registered.", facts)
-    return Finding(FAILED, f"{name} is not what was registered: its hash differs.", facts)
+    then, now = f"{registered[:12]}…", f"{found[:12]}…"
+    summary = f"{name} was registered with SHA-256 {then}, its content now has {now}."
+    return Finding(FAILED, summary, facts)
 
 
 def _not_finite(array: Array) -> dict[str, int]:

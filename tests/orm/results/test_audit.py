@@ -275,7 +275,7 @@ def test_stored_bytes_are_hashed_again(home: Path) -> None:
     dataset.save()
     found = audit.source_unchanged([other, Dataset.get_by_id(dataset.id)])
     assert found.verdict == "failed"
-    assert found.summary.startswith(f"Dataset {dataset.id} is not what was registered")
+    assert found.summary.startswith(f"Dataset {dataset.id} was registered with SHA-256")
 
 
 def test_a_source_outside_of_the_store_is_read_again_even_if_its_time_stands(
