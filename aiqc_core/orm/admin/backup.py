@@ -79,7 +79,11 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
     refuse_postgresql("backup")
     path = config.database_path()
     readonly.refuse_no_store(path)
-    _refuse_target(target, path)
+    if target.exists() or target.is_symlink():
+        raise MetastoreError(f"backup: {target} is there already; give another name.")
+    if not target.parent.is_dir():
+        raise MetastoreError(f"backup: there is no folder {target.parent}; make it first.")
+    refuse_little_room(target.parent, size_of(path), "backup")
     key = target.with_name(target.name + KEY_ENDING) if with_key else None
     if key is not None and key.exists():
         raise MetastoreError(f"backup: {key} is there already; give another name.")
@@ -88,7 +92,7 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
         _note(draft, path)
         copy = verified(draft, target, seen)
         if key is not None:
-            signing.write_key(key, _own_key())
+            signing.write_key(key, config.settings.store_key or read_key(config.key_path(), "backup"))
         put_in_place(draft, target)
     return replace(copy, path=target, size=target.stat().st_size, key=key)
 
@@ -105,11 +109,7 @@ def refuse_postgresql(command: str) -> None:
 
 def copy_into(source: Path, draft: Path, seen: Seen | None) -> None:
     """Copy the pages of one moment of a store to an empty file, as one file without a log."""
-
-    def report(_status: int, left: int, total: int) -> None:
-        if seen is not None:
-            seen("copied", total - left, total)
-
+    report = None if seen is None else lambda _, left, all_: seen("copied", all_ - left, all_)
     with readonly.opened(source) as database, closing(sqlite3.connect(draft)) as copy:
         # In the reading transaction: else SQLite would start again after each write of others.
         database.connection().backup(copy, pages=STEP_PAGES, progress=report)
@@ -117,24 +117,13 @@ def copy_into(source: Path, draft: Path, seen: Seen | None) -> None:
 
 
 def verified(draft: Path, shown: Path, seen: Seen | None) -> Copy:
-    """Check every page and every byte of a copy.
-
-    Args:
-        draft: the file.
-        shown: what the error calls it.
-        seen: receives the progress.
+    """Check every page and every byte of a copy, which errors call `shown`.
 
     Raises:
         MetastoreError: something is damaged, missing, of a newer version, or a program.
     """
-    done, size = 0, draft.stat().st_size
-
-    def report(more: int) -> None:
-        nonlocal done
-        done += more
-        if seen is not None:
-            seen("checked", min(done, size), size)
-
+    size = draft.stat().st_size
+    report = None if seen is None else lambda done: seen("checked", min(done, size), size)
     with readonly.opened(draft) as database:
         version = refuse_unusable(database, shown)
         damaged, outside, outside_bytes = readonly.damaged_blobs(database, deep=True, seen=report)
@@ -232,14 +221,6 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in both if file.exists())
 
 
-def _refuse_target(target: Path, path: Path) -> None:
-    if target.exists() or target.is_symlink():
-        raise MetastoreError(f"backup: {target} is there already; give another name.")
-    if not target.parent.is_dir():
-        raise MetastoreError(f"backup: there is no folder {target.parent}; make it first.")
-    refuse_little_room(target.parent, size_of(path), "backup")
-
-
 def _note(draft: Path, path: Path) -> None:
     """Write into a copy where it is from."""
     is_signed = config.settings.store_key is not None or config.key_path().exists()
@@ -254,10 +235,11 @@ def _note(draft: Path, path: Path) -> None:
         copy.execute(sql, (NOTE, json.dumps(origin)))
 
 
-def _own_key() -> bytes:
+def read_key(path: Path, command: str) -> bytes:
+    """Return the bytes of a signing key that `--with-key` of a command asks for."""
     try:
-        return config.settings.store_key or config.key_path().read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise MetastoreError(
-            f"backup: --with-key, but {config.key_path()} cannot be read: {error.strerror}."
+            f"{command}: --with-key, but {path} cannot be read: {error.strerror}."
         ) from error

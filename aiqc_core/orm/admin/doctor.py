@@ -13,7 +13,7 @@ from peewee import SqliteDatabase
 
 from aiqc_core import config
 from aiqc_core.errors import AIQCError
-from aiqc_core.orm.admin import doctor_environment, doctor_store, readonly
+from aiqc_core.orm.admin import doctor_environment, doctor_store, gc, readonly
 from aiqc_core.orm.admin.diagnostic import FAIL, OK, WARN, Diagnostic, first_of
 from aiqc_core.orm.store import blobs
 from aiqc_core.orm.tables.job import RUNNING, Attempt
@@ -123,7 +123,7 @@ def _schema(database: Any) -> Diagnostic:
 
 def _blobs(database: Any, *, deep: bool) -> Diagnostic:
     damaged, outside, _ = readonly.damaged_blobs(database, deep=deep)
-    missing = doctor_store.missing_digests()
+    missing = sorted(gc.used_digests() - blobs.sizes().keys())
     count = blobs.Blob.select().count()
     faults: list[str] = []
     if damaged:

@@ -112,9 +112,8 @@ def samples() -> Diagnostic:
         text += f", {len(drafts)} drafts (being written, or left by a killed process)"
     if not (broken or drafts):
         return Diagnostic("cache", OK, text)
-    remedy = "the next training builds them again"
-    if drafts:
-        remedy = f"if nothing trains now: rm -r {root}, which is built again"
+    again = f"if nothing trains now: rm -r {root}, which is built again"
+    remedy = again if drafts else "the next training builds them again"
     return Diagnostic("cache", WARN, text, remedy)
 
 

@@ -21,8 +21,6 @@ from aiqc_core.orm.tables.algorithm import ROLES, Algorithm
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from peewee import Field
-
 SHALLOW_BYTES = 2**20  # larger pickles (predictions of many samples) are checked when asked to
 HEAD_BYTES = 1024
 BATCH = 200  # contents that are read in one query
@@ -30,11 +28,6 @@ MEGABYTE = 2**20
 WORTHWHILE_BYTES = 100 * MEGABYTE
 WORTHWHILE_SHARE = 0.1
 AHEAD = timedelta(minutes=5)  # clocks of machines that share a store may be apart by this much
-
-
-def missing_digests() -> list[str]:
-    """Return the digests in rows that have no content."""
-    return sorted(gc.used_digests() - blobs.sizes().keys())
 
 
 def pickles(*, deep: bool) -> list[Diagnostic]:
@@ -48,9 +41,8 @@ def pickles(*, deep: bool) -> list[Diagnostic]:
     for data in _sealed(None if deep else SHALLOW_BYTES):
         counted[signing.standing(data)] += 1
         moved.update(signing.moved_on(signing.made_with(data[:HEAD_BYTES])))
-    text = f"{counted['own']} pickles are signed by this store's key"
-    if not deep:
-        text += " (--deep checks those above 1 MB too)"
+    more = "" if deep else " (--deep checks those above 1 MB too)"
+    text = f"{counted['own']} pickles are signed by this store's key{more}"
     signed = Diagnostic("signatures", OK, text)
     if counted["foreign"] or counted["unsigned"]:
         text += f", {counted['foreign']} by another, {counted['unsigned']} not at all"
@@ -100,7 +92,9 @@ def clock() -> Diagnostic:
 
 def _sealed(largest: int | None) -> Iterator[bytes]:
     """Yield the stored bytes of each signed pickle of at most that many bytes."""
-    sealed = gc.used_digests(_is_sealed)
+    sealed = gc.used_digests(
+        lambda f: isinstance(f, PickleField) or (f.model is Algorithm and f.name in ROLES)
+    )
     sizes = blobs.sizes().items()
     chosen = [d for d, size in sizes if d in sealed and (largest is None or size <= largest)]
     for some in chunked(chosen, BATCH):
@@ -108,7 +102,3 @@ def _sealed(largest: int | None) -> Iterator[bytes]:
         ordered = chunks.where(BlobChunk.blob.in_(some)).order_by(BlobChunk.blob, BlobChunk.idx)
         for _, pieces in groupby(ordered.tuples().iterator(), key=lambda row: row[0]):
             yield b"".join(bytes(piece) for _, piece in pieces)
-
-
-def _is_sealed(field: Field) -> bool:
-    return isinstance(field, PickleField) or (field.model is Algorithm and field.name in ROLES)

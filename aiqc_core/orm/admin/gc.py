@@ -20,7 +20,7 @@ from aiqc_core.orm.training.pending import pending
 from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from peewee import Field
@@ -67,8 +67,13 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
         bucket_owner.refuse_other(store)
     with metastore.atomic():
         unused = list(blobs.sizes().keys() - used_digests())
-        blob_bytes = sum(_chunk_bytes(some) for some in chunked(unused, CHUNK))
-        for some in () if dry_run else chunked(unused, CHUNK):
+        blob_bytes = 0
+        for some in chunked(unused, CHUNK):
+            in_chunks = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(some))
+            size = Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(in_chunks)).scalar()
+            blob_bytes += size or 0
+            if dry_run:
+                continue
             BlobChunk.delete().where(BlobChunk.blob.in_(some)).execute()
             Blob.delete().where(Blob.sha256.in_(some)).execute()
     orphans = orphan_objects.orphans(unused, grace_seconds)
@@ -98,11 +103,6 @@ def used_digests(is_wanted: Callable[[Field], bool] = lambda _: True) -> set[str
                 rows: Any = table.select(fn.DISTINCT(field)).where(field.is_null(False))
                 used.update(digest for (digest,) in rows.tuples())
     return used
-
-
-def _chunk_bytes(digests: Sequence[str]) -> int:
-    in_chunks = BlobChunk.select(BlobChunk.blob).where(BlobChunk.blob.in_(digests))
-    return Blob.select(fn.SUM(Blob.size)).where(Blob.sha256.in_(in_chunks)).scalar() or 0
 
 
 def stale_caches() -> list[Path]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import chunked
 
-from aiqc_core.orm.samples import cache as sampling
+from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.orm.samples import cache_replica
 from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.blobs import Blob
@@ -63,7 +63,7 @@ def free(entries: list[Entry]) -> None:
 
 def recipes() -> set[str]:
     """Return the key of every Splitset's samples."""
-    return {sampling.recipe_key(splitset) for splitset in Splitset.select()}
+    return {samples_cache.recipe_key(splitset) for splitset in Splitset.select()}
 
 
 def _digest(entry: Entry) -> str:

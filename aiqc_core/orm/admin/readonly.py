@@ -22,7 +22,7 @@ from aiqc_core.orm.store.sqlite_files import LOG
 from aiqc_core.orm.tables.schema import StoreInfo, foreign_programs, tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
 SQLITE_HEADER = b"SQLite format 3\0"
@@ -130,7 +130,7 @@ def damaged_blobs(
     Args:
         database: the opened store.
         deep: hash all bytes.
-        seen: receives the size of each content that was checked.
+        seen: receives how many bytes were checked so far.
 
     Returns:
         The digests of damaged contents; how many contents are outside the metastore, and their
@@ -140,35 +140,35 @@ def damaged_blobs(
         "SELECT blob_id, SUM(LENGTH(data)) FROM blobchunk GROUP BY blob_id"
     ))  # fmt: skip
     damaged: list[str] = []
-    outside = outside_bytes = 0
+    outside = outside_bytes = checked = 0
     for digest, size in database.execute_sql("SELECT sha256, size FROM blob").fetchall():
         there = int(stored.get(digest) or 0)
         if size and digest not in stored:
             outside, outside_bytes = outside + 1, outside_bytes + size
-        elif there != size or (deep and hashed(_pieces(database, digest)) != digest):
+        elif there != size or (deep and _sha256(database, digest) != digest):
             damaged.append(digest)
+        checked += there
         if seen is not None:
-            seen(there)
+            seen(checked)
     return damaged, outside, outside_bytes
 
 
-def hashed(pieces: Iterator[bytes]) -> str:
-    """Return the SHA-256 of bytes that come in pieces."""
+def _sha256(database: Any, digest: str) -> str:
+    sql = f"SELECT data FROM blobchunk WHERE blob_id = {database.param} ORDER BY idx"  # noqa: S608
     hasher = hashlib.sha256()
-    for piece in pieces:
+    for (piece,) in database.execute_sql(sql, (digest,)):
         hasher.update(piece)
     return hasher.hexdigest()
-
-
-def _pieces(database: Any, digest: str) -> Iterator[bytes]:
-    sql = f"SELECT data FROM blobchunk WHERE blob_id = {database.param} ORDER BY idx"  # noqa: S608
-    return (piece for (piece,) in database.execute_sql(sql, (digest,)))
 
 
 def _opened_file(path: Path) -> SqliteDatabase:
     refuse_no_store(path)
     last: Exception | None = None
-    for mode in _modes(path):
+    # Ways that leave nothing beside the file. An existing log must stay, and whoever closes a file
+    # last and may write would empty it. Without one, a connection that may write removes what it
+    # needed. A read-only folder has no writer.
+    has_log = path.with_name(path.name + LOG).exists()
+    for mode in ["mode=ro"] if has_log else ["mode=rw", "mode=ro", "immutable=1"]:
         database = SqliteDatabase(
             f"{path.absolute().as_uri()}?{mode}",
             uri=True,
@@ -187,14 +187,3 @@ def _opened_file(path: Path) -> SqliteDatabase:
         else:
             return database
     raise MetastoreError(f"metastore: {path} cannot be opened: {last}.") from last
-
-
-def _modes(path: Path) -> list[str]:
-    """Return ways to open a file that leave nothing beside it, in the order to try them.
-
-    An existing log must stay, and whoever closes a file last and may write would empty it. Without
-    one, a connection that may write removes what it needed. A read-only folder has no writer.
-    """
-    if path.with_name(path.name + LOG).exists():
-        return ["mode=ro"]
-    return ["mode=rw", "mode=ro", "immutable=1"]

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+    from filelock import AcquireReturnProxy
+
 LOCK_SECONDS = 10.0
 FEW = 5
 
@@ -115,11 +117,10 @@ def _refuse_present(path: Path, *, force: bool) -> None:
 
 
 def _filled(database: Any) -> bool:
-    there = set(database.get_tables())
-    names = {table._meta.table_name for table in tables() if table is not StoreInfo} & there
+    names = {table._meta.table_name for table in tables() if table is not StoreInfo}
     return any(
         database.execute_sql(f'SELECT 1 FROM "{name}" LIMIT 1').fetchone()  # noqa: S608 - ours
-        for name in names
+        for name in names.intersection(database.get_tables())
     )
 
 
@@ -134,19 +135,14 @@ def _alive(database: Any, version: int) -> int:
     return sum(process_identity.is_alive(json.loads(owner)) for (owner,) in rows.fetchall())
 
 
-@contextmanager
-def _alone(path: Path) -> Generator[None]:
-    """Hold the lock that every process takes before it opens the store for the first time."""
-    lock = FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS)
+def _alone(path: Path) -> AcquireReturnProxy:
+    """Take the lock that every process takes before it opens the store for the first time."""
     try:
-        lock.acquire()
+        return FileLock(path.with_suffix(".lock"), timeout=LOCK_SECONDS).acquire()
     except Timeout as error:
-        message = f"restore: another process is opening or restoring {path}. Try again."
-        raise MetastoreError(message) from error
-    try:
-        yield
-    finally:
-        lock.release()
+        raise MetastoreError(
+            f"restore: another process is opening or restoring {path}. Try again."
+        ) from error
 
 
 @contextmanager
@@ -155,8 +151,7 @@ def _closed_to_others(path: Path) -> Generator[None]:
     if not path.exists():
         yield
         return
-    others = _holders(path)
-    if others:
+    if others := _holders(path):
         raise _in_use(path, f"open in {', '.join(others[:FEW])}")
     with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as present:
         try:
@@ -191,20 +186,24 @@ def _holders(path: Path) -> list[str]:
 
 def _kept(path: Path) -> Path:
     """Give the present file, and its log where it is damaged, a second name."""
-    moment = config.timezone_now().strftime("%Y%m%dT%H%M%S%f")
-    kept = path.with_suffix(f".replaced-{moment}.sqlite")
+    kept = path.with_suffix(f".replaced-{_moment()}.sqlite")
     for ending in ("", LOG):
-        old, new = (file.with_name(file.name + ending) for file in (path, kept))
-        if old.exists():
-            _linked(old, new)
+        _link(*(file.with_name(file.name + ending) for file in (path, kept)))
     for ending in (LOG, INDEX):  # else they would count as the new file's
         path.with_name(path.name + ending).unlink(missing_ok=True)
     return kept
 
 
-def _linked(old: Path, new: Path) -> None:
+def _moment() -> str:
+    return config.timezone_now().strftime("%Y%m%dT%H%M%S%f")
+
+
+def _link(old: Path, new: Path) -> None:
+    """Give a file, if it is there, a second name."""
     try:
         os.link(old, new)
+    except FileNotFoundError:
+        return
     except OSError:  # a file system without such names
         shutil.copy2(old, new)
 
@@ -225,20 +224,18 @@ def _taken_note(draft: Path) -> str | None:
 def _key_beside(source: Path, *, force: bool) -> bytes:
     """Return the key beside a copy, if it may become the store's."""
     path = source.with_name(source.name + KEY_ENDING)
-    try:
-        key = path.read_bytes()
-    except OSError as error:
-        message = f"restore: --with-key, but {path} cannot be read: {error.strerror}."
-        raise MetastoreError(message) from error
+    key = backup.read_key(path, "restore")
     if len(key) != config.KEY_BYTES:
         raise MetastoreError(f"restore: {path} has {len(key)} bytes; a key has 32.")
     own = config.key_path()
     if config.settings.store_key is not None:
-        message = f"restore: --with-key, but {config.KEY_VARIABLE} gives the key; unset it first."
-        raise MetastoreError(message)
+        raise MetastoreError(
+            f"restore: --with-key, but {config.KEY_VARIABLE} gives the key; unset it first."
+        )
     if own.exists() and not hmac.compare_digest(own.read_bytes(), key) and not force:
-        message = f"restore: {own} is another key than {path}. Give --force, which keeps both."
-        raise MetastoreError(message)
+        raise MetastoreError(
+            f"restore: {own} is another key than {path}. Give --force, which keeps both."
+        )
     return key
 
 
@@ -247,8 +244,7 @@ def _put_key(key: bytes) -> None:
     if own.exists():
         if hmac.compare_digest(own.read_bytes(), key):
             return
-        moment = config.timezone_now().strftime("%Y%m%dT%H%M%S%f")
-        _linked(own, own.with_name(f"{own.name}.replaced-{moment}"))
+        _link(own, own.with_name(f"{own.name}.replaced-{_moment()}"))
     with backup.draft_beside(own) as draft:
         draft.write_bytes(key)
         backup.put_in_place(draft, own)

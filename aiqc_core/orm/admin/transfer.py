@@ -25,9 +25,9 @@ from aiqc_core.orm.tables.job import RUNNING, Attempt
 from aiqc_core.orm.tables.schema import tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from peewee import Model
+    from peewee import Field, Model
 
     from aiqc_core.orm.store.database import Store
 
@@ -85,7 +85,7 @@ def move(to: str, *, begun: Callable[[int], None], done: Callable[[str, int], No
             copied = {table: _copied(source, target, table, done) for table in every}
             contents = _Contents()
             for table, seen in copied.items():
-                _refuse_difference(table, seen, _read_back(target, table, contents, done))
+                _verify(target, table, seen, contents, done)
             sizes = contents.verified()
             _hand_on_key(target)
         stored = {digest: size for digest, size in sizes.items() if size is not None}
@@ -114,10 +114,11 @@ class _Seen:
     count: int = 0
     digest: int = 0
 
-    def add(self, row: Row) -> None:
-        hashed = hashlib.sha256(repr([_canonical(value) for value in row]).encode()).digest()
-        self.count += 1
-        self.digest = (self.digest + int.from_bytes(hashed, "big")) % 2**256
+    def add(self, rows: list[Row]) -> None:
+        self.count += len(rows)
+        for row in rows:
+            hashed = hashlib.sha256(repr([_canonical(value) for value in row]).encode()).digest()
+            self.digest = (self.digest + int.from_bytes(hashed, "big")) % 2**256
 
 
 class _Contents:
@@ -176,46 +177,51 @@ def _refuse_contents(target: Store) -> None:
 def _copied(
     source: Store, target: Store, table: type[Model], done: Callable[[str, int], None]
 ) -> _Seen:
-    names = _columns(table)
-    # PostgreSQL distinguishes booleans from numbers; SQLite does not.
-    truths = [isinstance(field, BooleanField) for field in table._meta.sorted_fields]
-    values = ", ".join([target.param] * len(names))
-    into = f'"{table._meta.table_name}" ({", ".join(names)})'
+    name, fields = table._meta.table_name, table._meta.sorted_fields
+    values = ", ".join([target.param] * len(fields))
+    into = f'"{name}" ({", ".join(_quoted(fields))})'
     insert = f"INSERT INTO {into} VALUES ({values})"  # noqa: S608 - names of our own tables
+    # PostgreSQL distinguishes booleans from numbers; SQLite does not.
+    truths = [i for i, field in enumerate(fields) if isinstance(field, BooleanField)]
     seen = _Seen()
     for rows in _rows(source, table):
         typed = [
-            tuple(
-                bool(value) if is_truth and value is not None else value
-                for value, is_truth in zip(row, truths, strict=True)
-            )
+            tuple(bool(v) if i in truths and v is not None else v for i, v in enumerate(row))
             for row in rows
         ]
-        for row in typed:
-            seen.add(row)
+        seen.add(rows)
         target.execute_many(insert, typed)
-        done(table._meta.table_name, len(typed))
-    last = source.last_id(table._meta.table_name)
+        done(name, len(rows))
+    last = source.last_id(name)
     if last:
-        target.set_last_id(table._meta.table_name, last)
+        target.set_last_id(name, last)
     return seen
 
 
-def _read_back(
-    target: Store, table: type[Model], contents: _Contents, done: Callable[[str, int], None]
-) -> _Seen:
-    seen = _Seen()
+def _verify(
+    target: Store,
+    table: type[Model],
+    wanted: _Seen,
+    contents: _Contents,
+    done: Callable[[str, int], None],
+) -> None:
+    """Read a table back, and compare it with what was written."""
+    found = _Seen()
     for rows in _rows(target, table):
-        for row in rows:
-            seen.add(row)
+        found.add(rows)
         contents.see(table, rows)
         done(table._meta.table_name, len(rows))
-    return seen
+    if wanted != found:
+        raise MetastoreError(
+            f"aiqc migrate: table {table._meta.table_name!r} was read back otherwise than it was "
+            f"written: {found.count} rows for {wanted.count}, digest {found.digest:064x} for "
+            f"{wanted.digest:064x}. Nothing is kept of the copy; the source is as it was."
+        )
 
 
 def _rows(store: Store, table: type[Model]) -> Iterator[list[Row]]:
     """Yield the rows of a table, a few at a time: contents may be larger than memory."""
-    names, keys = _columns(table), _keys(table)
+    names, keys = _quoted(table._meta.sorted_fields), _quoted(table._meta.get_primary_keys())
     size = CHUNKS if table is BlobChunk else ROWS
     select = f'SELECT {", ".join(names)} FROM "{table._meta.table_name}" '  # noqa: S608 - ours
     order = f"ORDER BY {', '.join(keys)} LIMIT {size}"
@@ -228,12 +234,8 @@ def _rows(store: Store, table: type[Model]) -> Iterator[list[Row]]:
         rows = list(store.execute_sql(select + after + order, last).fetchall())
 
 
-def _columns(table: type[Model]) -> list[str]:
-    return [f'"{field.column_name}"' for field in table._meta.sorted_fields]
-
-
-def _keys(table: type[Model]) -> list[str]:
-    return [f'"{field.column_name}"' for field in table._meta.get_primary_keys()]
+def _quoted(fields: Iterable[Field]) -> list[str]:
+    return [f'"{field.column_name}"' for field in fields]
 
 
 def _count(store: Store, table: type[Model]) -> int:
@@ -247,15 +249,6 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, bytes | memoryview):
         return hashlib.sha256(value).hexdigest()
     return value
-
-
-def _refuse_difference(table: type[Model], wanted: _Seen, found: _Seen) -> None:
-    if wanted != found:
-        raise MetastoreError(
-            f"aiqc migrate: table {table._meta.table_name!r} was read back otherwise than it was "
-            f"written: {found.count} rows for {wanted.count}, digest {found.digest:064x} for "
-            f"{wanted.digest:064x}. Nothing is kept of the copy; the source is as it was."
-        )
 
 
 def _hand_on_key(target: Store) -> None:
