@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results import intervals
-from aiqc_core.orm.results.figures import REGRESSION, about_predictor, named
+from aiqc_core.orm.results.figures import about_predictor, named, refuse_other_analysis
 from aiqc_core.orm.samples import cache as samples_cache
 from aiqc_core.stages.evaluate import decode
 from aiqc_core.stages.plots import forecast, interpolation, predicted_true, split_sizes, windows
@@ -64,9 +65,10 @@ def filled_column(
         SelectionError: no such column or sample, an image, or nothing fills the column.
     """
     feature = splitset.features[feature_idx]
-    fills = [fill for fill in feature.recipe().fills if column in fill.columns]
+    recipe = feature.recipe()
+    fills = [fill for fill in recipe.fills if column in fill.columns]
     if not fills:
-        known = [c for fill in feature.recipe().fills for c in fill.columns]
+        known = [c for fill in recipe.fills for c in fill.columns]
         message = f"column: {column!r} is none that Feature {feature.id} fills: {known}."
         raise SelectionError(message)
     before, after = _before_and_after(splitset, feature, column, sample)
@@ -83,11 +85,9 @@ def predicted_and_true(prediction: Prediction, column_idx: int = 0) -> go.Figure
         SelectionError: a classification, or no such column.
     """
     true, columns = _truth(prediction, "predicted and true values", column_idx)
-    predicted = {s: np.reshape(prediction.predictions[s], v.shape) for s, v in true.items()}
-    pairs = predicted_true.data(
-        {split: values[..., column_idx] for split, values in true.items()},
-        {split: values[..., column_idx] for split, values in predicted.items()},
-    )
+    stored = prediction.predictions
+    predicted = {s: np.reshape(stored[s], v.shape)[..., column_idx] for s, v in true.items()}
+    pairs = predicted_true.data({s: v[..., column_idx] for s, v in true.items()}, predicted)
     measured = {split: prediction.metrics[split] for split in true}
     is_encoded = any("r2_decoded" in values for values in measured.values())
     key = "r2_decoded" if is_encoded else "r2"
@@ -128,10 +128,11 @@ def forecasts(
         raise SelectionError(f"split_names: {unknown} are none of {list(true)}.")
     rule = rules[0]
     positions = (prediction.predictor.job.fold or splitset).positions()
+    predicted = prediction.predictions
     series = forecast.data(
         {s: [rule.start(int(i), shifted=True) for i in positions[s]] for s in chosen},
         {s: true[s][..., column_idx] for s in chosen},
-        {s: np.asarray(prediction.predictions[s])[..., column_idx] for s in chosen},
+        {s: np.asarray(predicted[s])[..., column_idx] for s in chosen},
         size_shift=rule.size_shift,
     )
     return forecast.figure(
@@ -147,19 +148,15 @@ def _truth(
     prediction: Prediction, figure: str, column_idx: int
 ) -> tuple[dict[str, NDArray[Any]], list[str]]:
     """Return the truth of each split in original units, and the names of its columns."""
-    queue = prediction.predictor.job.queue
-    if queue.algorithm.analysis_type != REGRESSION:
-        raise SelectionError(
-            f"Prediction {prediction.id}: {figure} need a regression, but Algorithm "
-            f"{queue.algorithm.id} is {queue.algorithm.analysis_type}. Draw "
-            "prediction.plot_confusion_matrix()."
-        )
+    splitset = prediction.predictor.job.queue.splitset
+    needs, instead = f"{figure} need a regression", "prediction.plot_confusion_matrix()"
+    refuse_other_analysis(prediction, (AnalysisType.REGRESSION,), needs, instead)
     fitted = intervals.spec_of(prediction.predictor).label
     true = {
         split: decode.to_units(fitted, np.asarray(values, dtype=np.float64))
         for split, values in _encoded_truth(prediction).items()
     }
-    columns = list((queue.splitset.label or queue.splitset.features[0]).columns)
+    columns = list((splitset.label or splitset.features[0]).columns)
     if not 0 <= column_idx < len(columns):
         message = f"column_idx: {column_idx!r}; the columns are {dict(enumerate(columns))}."
         raise SelectionError(message)

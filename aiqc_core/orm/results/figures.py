@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aiqc_core import counts
+from aiqc_core.analysis import AnalysisType
 from aiqc_core.errors import SelectionError, TrainingError
 from aiqc_core.orm.results import frames, intervals
 from aiqc_core.orm.training.measure import Measure
@@ -25,6 +26,8 @@ from aiqc_core.stages.plots import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import plotly.graph_objects as go
 
     from aiqc_core.orm.tables.prediction import Prediction
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.queue import Queue
     from aiqc_core.orm.tables.splitset import Splitset
 
-REGRESSION, BINARY = "regression", "classification_binary"
+BINARY, MULTI, REGRESSION = AnalysisType
 ENCODED = "encoded units"
 WITH_UNITS = ("loss", "mae", "mse", "rmse")
 
@@ -63,13 +66,10 @@ def plot_performance(
     rows = frames.trained(queue)
     if not rows:
         raise TrainingError(frames.untrained(queue))
-    several = queue.repeat_count > 1
     models = [
         {
             "predictor_id": row["predictor_id"],
-            "about": _about(
-                row["hyperparameters"], row["fold_index"], row["repeat_index"] if several else None
-            ),
+            "about": _about(queue, row["hyperparameters"], row["fold_index"], row["repeat_index"]),
             "metrics": row["metrics"],
             "reasons": row["metric_notes"],
         }
@@ -267,9 +267,9 @@ def class_names(prediction: Prediction) -> list[str]:
 def about_predictor(predictor: Predictor) -> str:
     """Return which Predictor it is, of which Fold and combination."""
     job = predictor.job
-    repeat = predictor.repeat_index if job.queue.repeat_count > 1 else None
     fold = None if job.fold is None else job.fold.idx
-    return f"Predictor {predictor.id} · {_about(job.hyperparameters, fold, repeat)}".rstrip(" ·")
+    about = _about(job.queue, job.hyperparameters, fold, predictor.repeat_index)
+    return f"Predictor {predictor.id} · {about}".rstrip(" ·")
 
 
 def _present(drawn: Any, call_display: bool) -> Any:
@@ -288,16 +288,15 @@ def _curves(prediction: Prediction, kind: curves.Kind, figure: str) -> go.Figure
 
 
 def _known_split(asked: str | None, known: list[str], default: str) -> str:
-    split = default if asked is None else asked
-    if split not in known:
+    if asked is not None and asked not in known:
         raise SelectionError(f"split_name: {asked!r} is none of {known}.")
-    return split
+    return default if asked is None else asked
 
 
 def _about_curves(prediction: Prediction) -> str:
     """Return which Predictor it is, and of two classes which one is positive."""
-    queue = prediction.predictor.job.queue
-    return f"{about_predictor(prediction.predictor)}{_of_positive(queue)}"
+    predictor = prediction.predictor
+    return f"{about_predictor(predictor)}{_of_positive(predictor.job.queue)}"
 
 
 def _of_positive(queue: Queue, metric: str | None = None) -> str:
@@ -321,23 +320,31 @@ def _labelled_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
 
 
 def _refuse_regression(prediction: Prediction, figure: str) -> None:
+    instead = (
+        "queue.plot_performance(), predictor.plot_learning_curve() or "
+        "prediction.plot_feature_importance()"
+    )
+    refuse_other_analysis(prediction, (BINARY, MULTI), f"{figure} needs classes", instead)
+
+
+def refuse_other_analysis(
+    prediction: Prediction, types: Sequence[str], needs: str, instead: str
+) -> None:
+    """Refuse a figure of another analysis, and name those to draw `instead`."""
     algorithm = prediction.predictor.job.queue.algorithm
-    if algorithm.analysis_type == REGRESSION:
+    kind = algorithm.analysis_type
+    if kind not in types:
+        shown = "a regression" if kind == REGRESSION else kind
         raise SelectionError(
-            f"Prediction {prediction.id}: {figure} needs classes, but Algorithm {algorithm.id} is "
-            "a regression. Draw queue.plot_performance(), predictor.plot_learning_curve() or "
-            "prediction.plot_feature_importance()."
+            f"Prediction {prediction.id}: {needs}, but Algorithm {algorithm.id} is {shown}. Draw "
+            f"{instead}."
         )
 
 
 def _binary_plot_data(prediction: Prediction, figure: str) -> dict[str, Any]:
-    algorithm = prediction.predictor.job.queue.algorithm
     plot_data = _labelled_plot_data(prediction, figure)
-    if algorithm.analysis_type != BINARY:
-        raise SelectionError(
-            f"Prediction {prediction.id}: {figure} needs two classes, but Algorithm "
-            f"{algorithm.id} is {algorithm.analysis_type}. Draw prediction.plot_roc_curve()."
-        )
+    instead = "prediction.plot_roc_curve()"
+    refuse_other_analysis(prediction, (BINARY,), f"{figure} needs two classes", instead)
     return plot_data
 
 
@@ -379,8 +386,8 @@ def named(row: Any) -> str:
     return f"{type(row).__name__} {row.id}" + (f" {row.name!r}" if row.name else "")
 
 
-def _about(hyperparameters: dict[str, Any], fold: int | None, repeat: int | None) -> str:
+def _about(queue: Queue, hyperparameters: dict[str, Any], fold: int | None, repeat: int) -> str:
     parts = [] if fold is None else [f"fold {fold}"]
-    parts += [] if repeat is None else [f"repeat {repeat}"]
+    parts += [f"repeat {repeat}"] if queue.repeat_count > 1 else []
     parts += [", ".join(f"{name}={value}" for name, value in hyperparameters.items())]
     return " · ".join(parts).rstrip(" ·")

@@ -122,7 +122,11 @@ def compare_best(queue: Queue, metric: str | None = None, level: float = 0.95) -
     undefined = why_undefined(
         chosen, split, [measure.of(row["metrics"]) for row in rows], filter(None, reasons)
     )
-    names = _names(values)
+    differing = varied(list(values.values()))
+    names = {
+        key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
+        for key, each in values.items()
+    }
     return best_two(
         [Candidate(names[key], by_fold) for key, by_fold in scores.items()],
         metric=chosen,
@@ -169,15 +173,6 @@ def _test_share(queue: Queue) -> float:
     return sum(shares) / len(shares) if shares else 0.0
 
 
-def _names(values: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Return a name for each combination: the values that differ, and its hash."""
-    differing = varied(list(values.values()))
-    return {
-        key: f"{', '.join(f'{n}={each.get(n)!r}' for n in differing)} ({key})".lstrip()
-        for key, each in values.items()
-    }
-
-
 def _joined(queue: Queue, *columns: Any) -> Any:
     """Return the query for what names each Predictor of a Queue, and for further columns."""
     return (
@@ -205,13 +200,10 @@ def _table(
     values: tuple[Sequence[str], Sequence[str]],
     hyperparameters: bool,
 ) -> pd.DataFrame:
-    """Return a table of what was recorded of each Predictor.
+    """Return a table of what `_recorded` returns.
 
-    Args:
-        recorded: the records, as `_recorded` returns them.
-        rows: the column that names rows, and `{name: values}` of each record.
-        values: the names of all values, and of those that are columns.
-        hyperparameters: add a column for each hyperparameter that differs.
+    `rows` are the column that names rows, and `{name: values}` of each record; `values` the names
+    of all values, and of those that are columns.
     """
     (row_name, parts), (known, chosen) = rows, values
     found = queue.positive_class
@@ -243,9 +235,8 @@ def _table(
 def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
     """Return what names each Predictor, how it ended, and one column of its Prediction."""
     wanted = getattr(Prediction, column), Predictor.stopped, Predictor.is_diverged
-    rows = list(
-        _joined(queue, *wanted, Hyperparamcombo.hyperparameters).order_by(Predictor.id).dicts()
-    )
+    query = _joined(queue, *wanted, Hyperparamcombo.hyperparameters)
+    rows = list(query.order_by(Predictor.id).dicts())
     if not rows:
         raise TrainingError(untrained(queue))
     return rows

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.tables.prediction import Prediction
     from aiqc_core.orm.tables.predictor import Predictor
-    from aiqc_core.orm.tables.splitset import Splitset
     from aiqc_core.stages.train.spec import JobSpec
 
 logger = logging.getLogger(__name__)
@@ -81,9 +80,8 @@ def calc_featureImportance(
     predictor, spec = prediction.predictor, spec_of(prediction.predictor)
     (split,) = splits_of(prediction, split_name or spec.key_train)
     feature_ids = predictor.job.queue.splitset.feature_ids
-    skipped = [
-        i for i, columns in zip(feature_ids, spec.column_groups, strict=True) if columns is None
-    ]
+    groups = zip(feature_ids, spec.column_groups, strict=True)
+    skipped = [feature_id for feature_id, columns in groups if columns is None]
     if skipped:
         logger.warning(
             "Prediction %d: Features %s are images, or reshaped: they have no columns that could "
@@ -213,19 +211,10 @@ def _order_and_units(
     if splitset.groups is not None:
         values = grouped_by(splitset.features, splitset.label, splitset.groups)
         return as_they_are, bootstrap.grouped(values[positions], splitset.groups)
-    overlap = _overlap(splitset)
+    overlap = 1  # how many windows in a row share rows, their targets included
+    for rule in (row.rule() for feature in splitset.features for row in feature.windows):
+        length = rule.size_window + rule.size_shift * rule.record_shifted
+        overlap = max(overlap, -(-length // rule.size_shift))
     if splitset.time_ordered or overlap > 1:
         return np.argsort(positions), bootstrap.runs(len(positions), overlap)
     return as_they_are, bootstrap.Units()
-
-
-def _overlap(splitset: Splitset) -> int:
-    """Return how many windows in a row share rows, their targets included; 1 without windows."""
-    rules = [row.rule() for feature in splitset.features for row in feature.windows]
-    return max(
-        (
-            -(-(rule.size_window + rule.size_shift * rule.record_shifted) // rule.size_shift)
-            for rule in rules
-        ),
-        default=1,
-    )

@@ -100,12 +100,14 @@ def _refuse_other_features(here: Splitset, there: Splitset) -> None:
     for ours, theirs in zip(here.features, there.features, strict=False):
         kinds = ours.dataset.typ, theirs.dataset.typ
         if kinds[0] != kinds[1]:
-            message = f"the champion learns from {kinds[0]} data, the challenger from {kinds[1]}."
-            raise SelectionError(message)
+            raise SelectionError(
+                f"the champion learns from {kinds[0]} data, the challenger from {kinds[1]}."
+            )
         missing = [name for name in theirs.columns if name not in ours.columns]
         if missing:
-            message = f"the challenger takes columns {missing}, which the champion's data lack."
-            raise SelectionError(message)
+            raise SelectionError(
+                f"the challenger takes columns {missing}, which the champion's data lack."
+            )
 
 
 def unseen(
@@ -139,10 +141,9 @@ def _part(predictor: Predictor) -> Any:
 
 
 def _shares_split(champion: Predictor, challenger: Predictor, name: str) -> bool:
-    if _splitset(champion).id != _splitset(challenger).id:
-        return False
     here, there = (_part(each).positions().get(name) for each in (champion, challenger))
-    return here is not None and there is not None and np.array_equal(here, there)
+    is_one = _splitset(champion).id == _splitset(challenger).id
+    return is_one and here is not None and there is not None and np.array_equal(here, there)
 
 
 def _rows(splitset: Splitset, samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -158,13 +159,13 @@ def _row_hashes(splitset: Splitset, columns: list[str]) -> NDArray[np.uint64]:
     column has another dtype now.
     """
     values = splitset.features[0].dataset.load(columns, None)
-    if not isinstance(values, pd.DataFrame):
-        numbers = pd.DataFrame(np.asarray(values, dtype=float).reshape(len(values), -1))
-        return pd.util.hash_pandas_object(numbers, index=False).to_numpy()
-    plain = {
-        name: column.astype(float) if types.is_numeric_dtype(column) else column.astype(str)
-        for name, column in sorted(values.items())
-    }
+    if isinstance(values, pd.DataFrame):
+        plain: Any = {
+            name: column.astype(float) if types.is_numeric_dtype(column) else column.astype(str)
+            for name, column in sorted(values.items())
+        }
+    else:
+        plain = np.asarray(values, dtype=float).reshape(len(values), -1)
     return pd.util.hash_pandas_object(pd.DataFrame(plain), index=False).to_numpy()
 
 
@@ -193,12 +194,9 @@ def _inferred(
     challenger: Predictor, champion: Predictor, positions: NDArray[np.int64]
 ) -> Predicted:
     splitset = _splitset(champion)
-    made = next(
-        (row for row in challenger.inference_splitsets if row.feature_ids == splitset.feature_ids),
-        None,
-    )
-    if made is None:
-        made = Splitset.make(splitset.feature_ids, predictor_id=challenger.id)
+    ids = splitset.feature_ids
+    made = next((row for row in challenger.inference_splitsets if row.feature_ids == ids), None)
+    made = made or Splitset.make(ids, predictor_id=challenger.id)
     (split,) = made.positions()
     return _predicted(made.infer(), split, positions)
 
