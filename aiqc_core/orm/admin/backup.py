@@ -42,25 +42,15 @@ Seen = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy that has been verified.
+    """A copy that has been verified."""
 
-    Attributes:
-        path: the file.
-        size: in bytes.
-        schema_version: of its tables.
-        contents: how many pieces of content it holds.
-        outside: contents on the object store, which are not in the copy.
-        outside_bytes: their size.
-        key: the file of the key that was copied beside it; None without.
-    """
-
-    path: Path
-    size: int
-    schema_version: int
-    contents: int
-    outside: int
-    outside_bytes: int
-    key: Path | None = None
+    path: Path  # the file
+    size: int  # in bytes
+    schema_version: int  # of its tables
+    contents: int  # how many pieces of content it holds
+    outside: int  # contents on the object store, which are not in the copy
+    outside_bytes: int  # their size
+    key: Path | None = None  # the file of the key that was copied beside it; None without
 
 
 def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) -> Copy:

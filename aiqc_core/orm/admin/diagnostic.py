@@ -14,19 +14,12 @@ Verdict = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One part of a store and its state.
+    """One part of a store and its state."""
 
-    Attributes:
-        part: its name.
-        verdict: `'ok'`, `'warn'` (worth a look, nothing is lost) or `'fail'`.
-        found: what there is.
-        remedy: what mends it, mostly a command; empty where nothing is to be done.
-    """
-
-    part: str
-    verdict: Verdict
-    found: str
-    remedy: str = ""
+    part: str  # its name
+    verdict: Verdict  # `'ok'`, `'warn'` (worth a look, nothing is lost) or `'fail'`
+    found: str  # what there is
+    remedy: str = ""  # what mends it, mostly a command; empty where nothing is to be done
 
 
 def first_of(names: Sequence[object], count: int) -> str:

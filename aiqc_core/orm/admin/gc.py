@@ -31,21 +31,14 @@ GRACE_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was freed, or would be.
+    """What was freed, or would be."""
 
-    Attributes:
-        blobs: contents of no row, with `blob_bytes` of them in the metastore.
-        objects: of no content and no Splitset, past the time of grace.
-        cache_folders: samples of no Splitset.
-        checkpoint_folders: of trainings that have ended or are gone.
-    """
-
-    blobs: int
+    blobs: int  # contents of no row, with `blob_bytes` of them in the metastore
     blob_bytes: int
-    objects: int
+    objects: int  # of no content and no Splitset, past the time of grace
     object_bytes: int
-    cache_folders: list[str]
-    checkpoint_folders: list[str]
+    cache_folders: list[str]  # samples of no Splitset
+    checkpoint_folders: list[str]  # of trainings that have ended or are gone
     folder_bytes: int
 
 

@@ -43,14 +43,12 @@ class Restored:
     """What a restore did.
 
     Attributes:
-        copy: the store that is there now.
-        kept: the file that holds what was there before; None where nothing was.
         opens: whether this store's key is the one that signed the copy's pickles; None where
             the copy does not say.
     """
 
-    copy: Copy
-    kept: Path | None
+    copy: Copy  # the store that is there now
+    kept: Path | None  # the file that holds what was there before; None where nothing was
     opens: bool | None
 
 

@@ -39,21 +39,14 @@ URL = "://"
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What was moved and verified.
+    """What was moved and verified."""
 
-    Attributes:
-        source: where from, as `target` for people.
-        rows: how many of each table.
-        contents: with bytes in the metastore, each compared with its SHA-256.
-        contents_elsewhere: with bytes on an object store, which stay there.
-    """
-
-    source: str
+    source: str  # where from, as `target` for people
     target: str
-    rows: dict[str, int]
-    contents: int
+    rows: dict[str, int]  # how many of each table
+    contents: int  # with bytes in the metastore, each compared with its SHA-256
     content_bytes: int
-    contents_elsewhere: int
+    contents_elsewhere: int  # with bytes on an object store, which stay there
     seconds: float
 
 

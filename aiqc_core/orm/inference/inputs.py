@@ -28,19 +28,12 @@ KINDS = {2: content.TABULAR, 3: content.SEQUENCE, 4: content.IMAGE}
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """The input for a Feature or a Label.
+    """The input for a Feature or a Label."""
 
-    Attributes:
-        offer: how the Predictor reads it.
-        found: the values, or the Dataset that holds them.
-        source: the file or folder that they were read from, if any.
-        index: of the DataFrame, if it was one.
-    """
-
-    offer: Offer
-    found: Content | Dataset
-    source: Source | None = None
-    index: pd.Index | None = None
+    offer: Offer  # how the Predictor reads it
+    found: Content | Dataset  # the values, or the Dataset that holds them
+    source: Source | None = None  # the file or folder that they were read from, if any
+    index: pd.Index | None = None  # of the DataFrame, if it was one
 
     def register(self) -> Dataset:
         """Return the Dataset of these values; register it if it is not."""

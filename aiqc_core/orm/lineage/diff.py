@@ -33,15 +33,12 @@ class Difference:
     """One ancestor in which two Predictors differ.
 
     Attributes:
-        ancestor: its stage, and which part of it, such as `'source, feature 0'`.
-        left: its value for the first Predictor, as JSON can hold it.
-        right: its value for the second.
         note: how far weights are apart, or which functions and variables of code differ.
     """
 
-    ancestor: str
-    left: Any
-    right: Any
+    ancestor: str  # its stage, and which part of it, such as `'source, feature 0'`
+    left: Any  # its value for the first Predictor, as JSON can hold it
+    right: Any  # its value for the second
     note: str | None = None
 
 
@@ -51,13 +48,12 @@ class Diff:
 
     Attributes:
         differences: those ancestors that differ, in order; empty when the two are identical.
-        same: the stages of which all is equal.
     """
 
     left: int
     right: int
     differences: list[Difference]
-    same: list[str]
+    same: list[str]  # the stages of which all is equal
 
     @property
     def identical(self) -> bool:

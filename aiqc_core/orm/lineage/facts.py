@@ -28,46 +28,30 @@ class Source:
     """One Dataset that a Predictor follows from.
 
     Attributes:
-        used_as: `'feature 0'`, `'feature 1'`… and `'label'`.
-        dataset: its id.
-        version: of its name.
-        typ: `'tabular'`, `'sequence'` or `'image'`.
-        shape: `{axis: length}`.
-        place: the file or folder it was read from; None for what was in memory.
-        urls: how many urls it was read from.
-        ingested: whether the store holds its values.
-        sha256: of its content (names, dtypes, values).
         matches: whether `place` still has this content; None where nothing was read.
-        note: why it does not match, or was not read.
     """
 
-    used_as: tuple[str, ...]
+    used_as: tuple[str, ...]  # `'feature 0'`, `'feature 1'`… and `'label'`
     dataset: int
     name: str | None
-    version: int | None
-    typ: str
-    shape: dict[str, int]
-    place: str | None
-    urls: int
-    ingested: bool
-    sha256: str
+    version: int | None  # of its name
+    typ: str  # `'tabular'`, `'sequence'` or `'image'`
+    shape: dict[str, int]  # `{axis: length}`
+    place: str | None  # the file or folder it was read from; None for what was in memory
+    urls: int  # how many urls it was read from
+    ingested: bool  # whether the store holds its values
+    sha256: str  # of its content (names, dtypes, values)
     matches: bool | None = None
-    note: str | None = None
+    note: str | None = None  # why it does not match, or was not read
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """One function of an Algorithm.
+    """One function of an Algorithm."""
 
-    Attributes:
-        role: `'fn_build'`…
-        sha256: of the function as it was captured, with helpers and constants.
-        text: its source text when the Algorithm was made.
-    """
-
-    role: str
-    sha256: str
-    text: str
+    role: str  # `'fn_build'`…
+    sha256: str  # of the function as it was captured, with helpers and constants
+    text: str  # its source text when the Algorithm was made
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,40 +59,28 @@ class Model:
     """What trained a Predictor.
 
     Attributes:
-        predictor: its id; `job` and `queue` are the ids of these.
-        key: the Job's name, made of fold and combination.
-        experiment: the declared experiment, if any.
-        snapshot: the newest of that experiment that leads to this Queue.
-        fold: index of the fold; None without folds.
-        library: `'keras'` or `'pytorch'`.
-        trained_at: when the training ended, ISO 8601.
-        is_diverged: whether a loss was not finite.
-        stopped: what ended the training with epochs left, see `Predictor.stopped`.
-        metric: what ranks the models of its Queue.
-        adopted_from: id of the Predictor that it is a copy of; None where it was trained.
-        versions: of the libraries that trained.
         device: what it was trained on, see `JobOutcome`; None where that was not recorded.
     """
 
-    predictor: int
+    predictor: int  # its id; `job` and `queue` are the ids of these
     job: int
-    key: str
+    key: str  # the Job's name, made of fold and combination
     queue: int
-    experiment: str | None
-    snapshot: str | None
-    fold: int | None
+    experiment: str | None  # the declared experiment, if any
+    snapshot: str | None  # the newest of that experiment that leads to this Queue
+    fold: int | None  # index of the fold; None without folds
     repeat_index: int
     seed: int
     hyperparameters: dict[str, Any]
-    library: str
+    library: str  # `'keras'` or `'pytorch'`
     analysis_type: str
-    trained_at: str
-    is_diverged: bool
-    stopped: str | None
+    trained_at: str  # when the training ended, ISO 8601
+    is_diverged: bool  # whether a loss was not finite
+    stopped: str | None  # what ended the training with epochs left, see `Predictor.stopped`
     epochs: int
-    metric: str
-    adopted_from: int | None
-    versions: dict[str, str]
+    metric: str  # what ranks the models of its Queue
+    adopted_from: int | None  # id of the Predictor that it is a copy of; None where it was trained
+    versions: dict[str, str]  # of the libraries that trained
     device: dict[str, Any] | None
 
 

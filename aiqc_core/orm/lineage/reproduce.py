@@ -43,19 +43,12 @@ POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage, done again and compared with what is stored.
+    """One stage, done again and compared with what is stored."""
 
-    Attributes:
-        name: one of `STAGES`.
-        verdict: `'equal'`, `'near'` (within the tolerance), `'differs'` or `'not reached'`.
-        note: what was compared, or what differs.
-        largest: the largest difference of two numbers, where numbers differ.
-    """
-
-    name: str
-    verdict: str
-    note: str
-    largest: float | None = None
+    name: str  # one of `STAGES`
+    verdict: str  # `'equal'`, `'near'` (within the tolerance), `'differs'` or `'not reached'`
+    note: str  # what was compared, or what differs
+    largest: float | None = None  # the largest difference of two numbers, where numbers differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +56,19 @@ class Reproduction:
     """The result of training a Predictor again.
 
     Attributes:
-        predictor: its id.
-        verdict: `'bit-equal'`, `'equal within tolerance'` or `'different'`.
-        first_difference: the first stage that differs; None where none does.
         largest: the largest difference of two weights; None where they were not compared.
-        tolerance: how far numbers may be apart, times their size (1 for smaller ones).
-        stages: every stage, in the order in which data flows.
         moved_versions: `{library: [version then, version now]}` of those that changed.
-        notes: what else may explain a difference.
-        seconds: how long the training took.
     """
 
     predictor: int
-    verdict: str
-    first_difference: str | None
+    verdict: str  # `'bit-equal'`, `'equal within tolerance'` or `'different'`
+    first_difference: str | None  # the first stage that differs; None where none does
     largest: float | None
-    tolerance: float
-    stages: list[Stage]
+    tolerance: float  # how far numbers may be apart, times their size (1 for smaller ones)
+    stages: list[Stage]  # every stage, in the order in which data flows
     moved_versions: dict[str, list[str | None]]
-    notes: list[str]
-    seconds: float
+    notes: list[str]  # what else may explain a difference
+    seconds: float  # how long the training took
 
     @property
     def equal(self) -> bool:

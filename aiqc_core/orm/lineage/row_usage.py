@@ -34,36 +34,28 @@ class Seen:
     """How one Predictor uses a row.
 
     Attributes:
-        predictor: its id.
         role: `'train'`: the row is under a sample that trained it; `'judge'`: only under samples
             that judged it; `'never'`: under none, though its Dataset was used (a gap); `'new
             data'`: the row was given to it to predict.
         splits: `{split: positions of the samples that the row is under}`; several where windows
             overlap.
-        used_as: `'feature 0'`… and `'label'`.
-        dataset: id of the Dataset that was used: this one, or another of equal content.
         fitted_on_all: coders fitted on all rows whatever the split, such as those of categories.
-        status: `'trained'`, `'diverged'` or `'adopted from Predictor <id>'`.
-        job: its Job's key.
-        fold: index of its fold; None without folds.
-        experiment: the declared experiment, if any, and its `snapshot`.
-        champion: whether an experiment uses this model.
     """
 
     predictor: int
     role: str
     splits: dict[str, list[int]]
-    used_as: tuple[str, ...]
-    dataset: int
+    used_as: tuple[str, ...]  # `'feature 0'`… and `'label'`
+    dataset: int  # id of the Dataset that was used: this one, or another of equal content
     fitted_on_all: tuple[str, ...]
-    status: str
+    status: str  # `'trained'`, `'diverged'` or `'adopted from Predictor <id>'`
     queue: int
-    job: str
-    fold: int | None
+    job: str  # its Job's key
+    fold: int | None  # index of its fold; None without folds
     repeat_index: int
-    experiment: str | None
+    experiment: str | None  # the declared experiment, if any, and its `snapshot`
     snapshot: str | None
-    champion: bool
+    champion: bool  # whether an experiment uses this model
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +63,13 @@ class Sighting:
     """Every model that uses one row.
 
     Attributes:
-        dataset: id of the Dataset that was asked about.
-        row: the row's position.
-        rows: how many rows there are.
-        equal_datasets: ids of other Datasets with the same content.
         models: every Predictor of Splitsets that use one of these, those that trained on it first.
     """
 
-    dataset: int
-    row: int
-    rows: int
-    equal_datasets: list[int]
+    dataset: int  # id of the Dataset that was asked about
+    row: int  # the row's position
+    rows: int  # how many rows there are
+    equal_datasets: list[int]  # ids of other Datasets with the same content
     models: list[Seen]
 
     @property

@@ -23,35 +23,25 @@ class Rows:
     """Which rows of a Dataset a sample is made of, both ends included.
 
     Attributes:
-        used_as: `'feature 0'`… or `'label'`.
-        dataset: its id.
-        first: the position of the first row; for sequences and images, of the sample.
-        last: that of the last row; without a Window the same.
         target_first: that of the first row to forecast, if any, as `target_last` of the last.
     """
 
-    used_as: str
+    used_as: str  # `'feature 0'`… or `'label'`
     dataset: int
-    first: int
-    last: int
+    first: int  # the position of the first row; for sequences and images, of the sample
+    last: int  # that of the last row; without a Window the same
     target_first: int | None = None
     target_last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """What the Predictor was trained on.
-
-    Attributes:
-        count: how many samples.
-        positions: their positions in the Splitset, in the order of the split.
-        rows: how many rows of the first Feature's Dataset they are made of.
-    """
+    """What the Predictor was trained on."""
 
     split: str
-    count: int
-    positions: list[int]
-    rows: int
+    count: int  # how many samples
+    positions: list[int]  # their positions in the Splitset, in the order of the split
+    rows: int  # how many rows of the first Feature's Dataset they are made of
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,43 +49,29 @@ class Trace:
     """One predicted sample and its ancestors.
 
     Attributes:
-        prediction: the Prediction's id.
-        index: its place in the split, as in `prediction.predictions[split]`.
-        count: how many samples that split has.
-        sample: its position among the samples of the Splitset.
-        trained_on: whether it is a training sample; None for new data (`infer`).
-        predicted: the prediction in the label's own values.
-        truth: None where it is not known or can no longer be read.
-        probabilities: `{class: probability}`; None for a regression.
-        positive: the class of a binary analysis that precision, recall and f1 are of.
-        interpolaters: `{part: [interpolater, …]}`.
-        coders: `{part: [coder, …]}` as they were declared.
         learned: `{part: [what the coder learned from the training rows, …]}`.
-        windows: `{part: window}`.
-        shapes: `{part: reshape indices}`.
-        code: the Algorithm's functions.
     """
 
     prediction: int
     split: str
-    index: int
-    count: int
-    sample: int
-    trained_on: bool | None
-    predicted: Any
-    truth: Any
-    probabilities: dict[str, float] | None
-    positive: Any
+    index: int  # its place in the split, as in `prediction.predictions[split]`
+    count: int  # how many samples that split has
+    sample: int  # its position among the samples of the Splitset
+    trained_on: bool | None  # whether it is a training sample; None for new data (`infer`)
+    predicted: Any  # the prediction in the label's own values
+    truth: Any  # None where it is not known or can no longer be read
+    probabilities: dict[str, float] | None  # `{class: probability}`; None for a regression
+    positive: Any  # the class of a binary analysis that precision, recall and f1 are of
     rows: list[Rows]
     training: Training
     model: Model
     sources: list[Source]
-    interpolaters: dict[str, list[dict[str, Any]]]
-    coders: dict[str, list[dict[str, Any]]]
+    interpolaters: dict[str, list[dict[str, Any]]]  # `{part: [interpolater, …]}`
+    coders: dict[str, list[dict[str, Any]]]  # `{part: [coder, …]}` as they were declared
     learned: dict[str, list[dict[str, Any]]]
-    windows: dict[str, Any]
-    shapes: dict[str, str]
-    code: list[Code]
+    windows: dict[str, Any]  # `{part: window}`
+    shapes: dict[str, str]  # `{part: reshape indices}`
+    code: list[Code]  # the Algorithm's functions
 
 
 def trace(

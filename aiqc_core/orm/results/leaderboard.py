@@ -27,24 +27,19 @@ class Entry:
 
     Attributes:
         job_key: fold and combination, e.g. `f0_1a2b3c4d`.
-        combo_key: the combination's hash.
-        fold: the Fold's index; None without Folds.
-        scores: `{split: value}` of the leading metric.
-        stopped: what ended it before its last epoch, see `Predictor.stopped`.
-        diverged: whether a loss or a prediction is not finite.
         notes: `{split: reason}` where the score is undefined, or is so by convention.
     """
 
     predictor_id: int
     job_key: str
-    combo_key: str
+    combo_key: str  # the combination's hash
     hyperparameters: dict[str, Any]
-    fold: int | None
-    scores: dict[str, float]
+    fold: int | None  # the Fold's index; None without Folds
+    scores: dict[str, float]  # `{split: value}` of the leading metric
     seconds: float
     time_succeeded: datetime
-    stopped: str | None = None
-    diverged: bool = False
+    stopped: str | None = None  # what ended it before its last epoch, see `Predictor.stopped`
+    diverged: bool = False  # whether a loss or a prediction is not finite
     notes: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
@@ -55,37 +50,24 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One combination: its mean scores over folds and repeats.
+    """One combination: its mean scores over folds and repeats."""
 
-    Attributes:
-        combo_key: the combination's hash.
-        models: how many models the means are over.
-        scores: `{split: mean}` of the leading metric; NaN when one of them is NaN.
-        pruned: how many of them a pruner cut short.
-    """
-
-    combo_key: str
+    combo_key: str  # the combination's hash
     hyperparameters: dict[str, Any]
-    models: int
-    scores: dict[str, float]
+    models: int  # how many models the means are over
+    scores: dict[str, float]  # `{split: mean}` of the leading metric; NaN when one of them is NaN
     predictor_ids: tuple[int, ...] = ()
-    pruned: int = 0
+    pruned: int = 0  # how many of them a pruner cut short
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """The models of a Queue by one metric, and its combinations, best first.
-
-    Attributes:
-        measure: the metric, and the split that judges.
-        trained: the models.
-        ranked: the combinations.
-    """
+    """The models of a Queue by one metric, and its combinations, best first."""
 
     queue: Queue
-    measure: Measure
-    trained: list[Entry]
-    ranked: list[Standing]
+    measure: Measure  # the metric, and the split that judges
+    trained: list[Entry]  # the models
+    ranked: list[Standing]  # the combinations
 
     @classmethod
     def of(cls, queue: Queue, metric: str | None = None) -> Self:
