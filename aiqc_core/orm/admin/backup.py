@@ -82,7 +82,9 @@ def backup(target: Path, *, with_key: bool = False, seen: Seen | None = None) ->
         _note(draft, path)
         copy = verified(draft, target, seen)
         if key is not None:
-            signing.write_key(key, config.settings.store_key or read_key(config.key_path(), "backup"))
+            signing.write_key(
+                key, config.settings.store_key or read_key(config.key_path(), "backup")
+            )
         put_in_place(draft, target)
     return replace(copy, path=target, size=target.stat().st_size, key=key)
 
