@@ -19,7 +19,7 @@ from aiqc_core.experiment.declaration import names, text, unread
 from aiqc_core.experiment.declaration.faults import Fault, of_exception
 from aiqc_core.experiment.declaration.reading import COMPONENT, examine, header, is_component
 from aiqc_core.experiment.declaration.unread import OTHER_NAMES, PYTHON_NAME, YAML_NAME
-from aiqc_core.experiment.workflow.columns import unknown
+from aiqc_core.experiment.workflow.data import unknown
 from aiqc_core.wording import dotted
 
 if TYPE_CHECKING:

@@ -15,8 +15,7 @@ from aiqc_core.experiment.declaration import text
 from aiqc_core.experiment.declaration.building import Builder
 from aiqc_core.experiment.declaration.faults import Fault, of_exception
 from aiqc_core.experiment.model import base
-from aiqc_core.experiment.workflow.columns import unknown
-from aiqc_core.experiment.workflow.data import refuse_no_class
+from aiqc_core.experiment.workflow.data import refuse_no_class, unknown
 from aiqc_core.stages.ingest.delimited import header_of
 from aiqc_core.stages.ingest.tabular import DELIMITERS, FORMATS
 from aiqc_core.stages.train.functions.capture import SIGNATURES, capture

@@ -184,11 +184,7 @@ class Experiment(Declared):
         )
 
     def combinations(self) -> list[dict[str, Any]]:
-        """Return the combinations of hyperparameters that will be tried, in their order.
-
-        Raises:
-            AlgorithmError: results have yet to suggest them.
-        """
+        """Return what will be tried, in order; raise AlgorithmError if results suggest that."""
         if not self.training.hyperparameters:
             return []
         plan = self.training.plan(self.seed)

@@ -53,7 +53,14 @@ def predict(
         raise IngestError(message)
     chosen = None if predictor_id is None else Predictor.get_by_id(predictor_id)
     predictor = champion(experiment).predictor if chosen is None else chosen
-    row = predictor.predict(path, _label_in(predictor, path), store=True)
+    columns = predictor.job.queue.splitset.label
+    label = None
+    if columns is not None and Path(path).suffix.lower() in TABLES:
+        hints = Hints(dtypes=columns.get_dtypes(), quiet=True)  # `predict` warns
+        frame, _ = read_table(path, hints=hints)
+        if all(name in frame.columns for name in columns.columns):
+            label = frame[columns.columns]
+    row = predictor.predict(path, label, store=True)
     batch = batch or free_batch(experiment)
     Snapshot.put(batches_of(experiment), batch, "prediction", row)
     return batch, row
@@ -102,13 +109,3 @@ def batch_drift(experiment: Experiment, batch: str) -> Finding:
         return found
     summary = f"Values that training did not see: {unseen}."
     return joined(found, Finding(WARNING, summary, {UNSEEN: unseen}))
-
-
-def _label_in(predictor: Predictor, path: str) -> Any:
-    label = predictor.job.queue.splitset.label
-    if label is None or Path(path).suffix.lower() not in TABLES:
-        return None
-    hints = Hints(dtypes=label.get_dtypes(), quiet=True)  # `predict` warns
-    frame, _ = read_table(path, hints=hints)
-    has_label = all(name in frame.columns for name in label.columns)
-    return frame[label.columns] if has_label else None

@@ -40,15 +40,15 @@ class Challenge:
 
 
 def candidate(experiment: Experiment, snapshot: str) -> Predictor:
-    """Return the best model of a snapshot: the best scored one of the best combination.
+    """Return the best scored model of a snapshot's best combination.
 
     Only the split that judges training ranks, never the test split.
 
     Raises:
         TrainingError: nothing is trained yet, or every model diverged.
     """
-    queue = queue_of(experiment, snapshot)
-    return _best(queue, f"{experiment.name}: no model of snapshot {snapshot!r}")
+    none = f"{experiment.name}: no model of snapshot {snapshot!r}"
+    return _best(queue_of(experiment, snapshot), none)
 
 
 def _best(queue: Queue, none: str, metric: str | None = None) -> Predictor:
@@ -186,10 +186,8 @@ def _promoted(
     experiment: str, snapshot: str, predictor: Predictor, reason: str, fought: dict[str, Any]
 ) -> Champion:
     with metastore.atomic():
-        return Champion.create(
-            experiment=experiment, snapshot=snapshot, reason=reason, contest=fought,
-            predictor=predictor,
-        )  # fmt: skip
+        row = {"experiment": experiment, "snapshot": snapshot, "predictor": predictor}
+        return Champion.create(**row, reason=reason, contest=fought)
 
 
 def _by_hand(experiment: str, snapshot: str) -> str:
@@ -200,11 +198,7 @@ def _by_hand(experiment: str, snapshot: str) -> str:
 
 
 def champion(experiment: Experiment | str) -> Champion:
-    """Return the champion of an experiment, given by the declaration or its name.
-
-    Raises:
-        NotFoundError: nothing was promoted yet.
-    """
+    """Return an experiment's champion; raise NotFoundError where nothing was promoted yet."""
     name = experiment if isinstance(experiment, str) else experiment.name
     found = Champion.of(name)
     if found is None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from aiqc_core.errors import SelectionError
 from aiqc_core.experiment.workflow import versions
-from aiqc_core.experiment.workflow.columns import refuse_unknown
 from aiqc_core.experiment.workflow.stage import find_or_make, row_of
 from aiqc_core.orm import (
     Dataset,
@@ -27,10 +27,13 @@ from aiqc_core.orm import (
 from aiqc_core.orm.samples import cache
 from aiqc_core.orm.tables.label import positive_of
 from aiqc_core.stages.ingest.content import NDIM, SEQUENCE
-from aiqc_core.wording import reworded
+from aiqc_core.wording import did_you_mean, dotted, reworded
 
 if TYPE_CHECKING:
-    from aiqc_core.experiment import Experiment
+    from collections.abc import Iterator
+
+    from aiqc_core.experiment import Experiment, Pipeline
+    from aiqc_core.wording import Place
 
 logger = logging.getLogger(__name__)
 
@@ -170,3 +173,33 @@ def refuse_no_class(experiment: Experiment) -> None:
     table = found.values if found.labels is None else found.labels
     if isinstance(table, pd.DataFrame) and set(pipeline.label_columns) <= {*table.columns}:
         positive_of(table.loc[:, pipeline.label_columns], pipeline.positive)
+
+
+def refuse_unknown(
+    pipeline: Pipeline, of_features: list[str] | None, of_label: list[str] | None
+) -> None:
+    """Raise SelectionError with a line for each column that is not there; None for no names."""
+    found = list(unknown(pipeline.model_dump(), of_features, of_label))
+    if found:
+        raise SelectionError("\n".join(f"{dotted(place)}: {message}" for place, message in found))
+
+
+def unknown(
+    pipeline: Any, of_features: list[str] | None, of_label: list[str] | None
+) -> Iterator[tuple[Place, str]]:
+    """Yield each place of a pipeline, as written, that names a column which is not there."""
+    if not isinstance(pipeline, dict):
+        return
+    places: list[tuple[Place, Any, list[str] | None]] = [
+        ((key,), pipeline.get(key), of_label if key == "label" else of_features)
+        for key in ("label", "groups", "unsupervised_stratify_col", "features")
+    ]
+    for key in ("feature_encoders", "interpolations"):
+        steps = pipeline.get(key)
+        for i, step in enumerate(steps if isinstance(steps, list) else []):
+            if isinstance(step, dict):
+                places.append(((key, i, "columns"), step.get("columns"), of_features))
+    for place, named, known in places:
+        for name in named if isinstance(named, list) else [named]:
+            if known is not None and isinstance(name, str) and name not in known:
+                yield ("pipeline", *place), f"no column {name!r}. {did_you_mean(name, known)}"

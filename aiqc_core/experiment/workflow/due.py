@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -38,11 +38,7 @@ class Due:
 
 
 def due(experiment: Experiment) -> Due:
-    """Compare the source's present content with that of the newest snapshot; nothing is written.
-
-    Raises:
-        IngestError: the source cannot be read.
-    """
+    """Compare the source's present content with that of the newest snapshot; write nothing."""
     digest = source_digest(experiment)
     newest = newest_snapshot(experiment)
     if newest is None:
@@ -51,51 +47,36 @@ def due(experiment: Experiment) -> Due:
     if known != digest:
         reason = f"The content moved since snapshot {newest.key}: {known[:12]} to {digest[:12]}."
         return Due(is_due=True, reason=reason, digest=digest, snapshot=newest.key)
-    wanted = _wanted(experiment, newest)
-    trained = f"The content is that of snapshot {newest.key} ({digest[:12]}), which is trained."
-    return Due(wanted is not None, wanted or trained, digest, newest.key, is_moved=False)
+    key, queue = newest.key, Queue.get_or_none(Queue.id == newest.rows.get("queue"))
+    is_due, reason = True, f"Snapshot {key} is not trained."  # never made, or deleted since
+    if queue is not None and is_changed(experiment, queue):
+        reason = f"The declaration has changed since snapshot {key} was trained."
+    elif queue is not None:
+        missing = queue.total_runs - queue.runs_completed - queue.runs_skipped
+        is_due, reason = missing != 0, f"Snapshot {key} lacks {missing} trainings."
+    if not is_due:
+        reason = f"The content is that of snapshot {key} ({digest[:12]}), which is trained."
+    return Due(is_due, reason, digest, key, is_moved=False)
 
 
 def source_digest(experiment: Experiment) -> str:
-    """Return the digest of the source's present content, as registering it would.
-
-    Raises:
-        IngestError: the source cannot be read.
-    """
+    """Return the digest of the source's content; raise IngestError where it cannot be read."""
     if isinstance(experiment.source, Path):
         return content.read(Source(TABULAR, str(experiment.source))).digest()
     found = experiment.load()
-    parts = [found.values] if found.labels is None else [found.values, found.labels]
-    return "_".join(dict.fromkeys(_content(values).digest() for values in parts))
+    digests: list[str] = []
+    for values in (found.values, found.labels):
+        if isinstance(values, pd.DataFrame):
+            digests.append(content.of_table(values, "dataframe").digest())
+        elif values is not None:
+            kind = SEQUENCE if values.ndim == NDIM[SEQUENCE] else content.IMAGE
+            digests.append(content.of_array(values, kind, "ndarray").digest())
+    return "_".join(dict.fromkeys(digests))
 
 
 def present_snapshot(experiment: Experiment) -> str:
-    """Return the key of a snapshot of the source's present content, where nobody names one.
-
-    Today's date; where that names other content already, date and time.
-
-    Raises:
-        IngestError: the source cannot be read.
-    """
+    """Return today's date as a snapshot's key, with the time where it names other content."""
     known = Snapshot.get_or_none(experiment=experiment.name, key=today())
     if known is None or content_of(known) is None:
         return today()  # as on most days: the source need not be read for its digest
     return free_key(experiment, source_digest(experiment))
-
-
-def _wanted(experiment: Experiment, snapshot: Snapshot) -> str | None:
-    """Return why a snapshot's content is to be trained, None when it is."""
-    queue = Queue.get_or_none(Queue.id == snapshot.rows.get("queue"))
-    if queue is None:  # never made, or deleted since
-        return f"Snapshot {snapshot.key} is not trained."
-    if is_changed(experiment, queue):
-        return f"The declaration has changed since snapshot {snapshot.key} was trained."
-    missing = queue.total_runs - queue.runs_completed - queue.runs_skipped
-    return f"Snapshot {snapshot.key} lacks {missing} trainings." if missing else None
-
-
-def _content(values: Any) -> content.Content:
-    if isinstance(values, pd.DataFrame):
-        return content.of_table(values, "dataframe")
-    kind = SEQUENCE if values.ndim == NDIM[SEQUENCE] else content.IMAGE
-    return content.of_array(values, kind, "ndarray")

@@ -55,13 +55,10 @@ def content_of(snapshot: Snapshot) -> str | None:
     """
     if "label_dataset" not in snapshot.rows:
         return None
-    found = [
-        Dataset.get_or_none(Dataset.id == snapshot.rows[stage])
-        for stage in ("dataset", "label_dataset")
-    ]
-    return "_".join(
-        dict.fromkeys("deleted" if row is None else row.sha256_hexdigest for row in found)
-    )
+    ids = (snapshot.rows[stage] for stage in ("dataset", "label_dataset"))
+    found = [Dataset.get_or_none(Dataset.id == row_id) for row_id in ids]
+    digests = ("deleted" if row is None else row.sha256_hexdigest for row in found)
+    return "_".join(dict.fromkeys(digests))
 
 
 def newest_snapshot(experiment: Experiment) -> Snapshot | None:

@@ -61,11 +61,7 @@ def queue(experiment: Experiment, snapshot: str) -> Queue:
 
 
 def queue_of(experiment: Experiment, snapshot: str) -> Queue:
-    """Return a snapshot's Queue, which ranks by the metric that is declared now.
-
-    Raises:
-        NotFoundError: it was not made yet.
-    """
+    """Return a snapshot's Queue, made before, which ranks by the metric that is declared now."""
     return _ranked_as_declared(experiment, snapshot, row_of(experiment, snapshot, Queue, "queue"))
 
 

@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 def as_array(value: Any) -> NDArray[Any]:
     """Return numbers as an array in memory.
 
-    Takes tensors of PyTorch (with gradients, on a device, sparse, quantised, conjugated, of any
-    floating type), tensors and variables of TensorFlow and Keras, lists of such, and all that
-    numpy takes. Types that numpy lacks, such as bfloat16, become float32, which holds each of
-    their numbers.
+    Takes tensors of PyTorch, TensorFlow and Keras of every kind, lists of such, and all that numpy
+    takes. Types that numpy lacks, such as bfloat16, become float32, which holds their numbers.
     """
     if isinstance(value, list | tuple):
         is_framework = value and (hasattr(value[0], "detach") or hasattr(value[0], "numpy"))

@@ -49,10 +49,9 @@ class Backend(ABC):
 
     @abstractmethod
     def isolated(self, threads: int) -> AbstractContextManager[None]:
-        """Fix the number of threads, so that sums come out the same on any number of workers.
+        """Fix the number of threads, so that sums are the same on any number of workers.
 
-        Afterwards generators, memory and what user code sets for the process are as before: the
-        next Job may be another's.
+        Afterwards generators, memory and settings of the process are as before.
         """
 
     def generators(self) -> dict[str, Any]:
@@ -153,11 +152,7 @@ class Backend(ABC):
 
     @abstractmethod
     def outputs(self, model: Any, features: Sequence[Any]) -> NDArray[Any]:
-        """Run a model over samples in batches, in use.
-
-        Raises:
-            TrainingError: it gives no outputs, a row a sample.
-        """
+        """Run a model over samples in batches; raise TrainingError without a row a sample."""
 
     @abstractmethod
     def last_activation(self, model: Any, features: Sequence[Any]) -> str | None:
@@ -177,11 +172,7 @@ class Backend(ABC):
 
     @abstractmethod
     def loss_of(self, model: Any, loser: Any, output: NDArray[Any], label: Any) -> float:
-        """Return the mean loss of what `outputs` gave.
-
-        Raises:
-            ValueError: label and output have shapes that would broadcast.
-        """
+        """Return the mean loss of outputs; raise ValueError where shapes would broadcast."""
 
     def sizes(self, model: Any) -> Any:
         """Return what of a model has to fit so that its state can be loaded into another."""
@@ -202,11 +193,7 @@ class Backend(ABC):
         """Return a model that fn_build made, ready for stored weights."""
 
     def stored_forms(self, model: Any, optimizer: Any, wanted: Any) -> Iterator[bytes]:
-        """Yield what `save` gives of each form of a trained model that fits `sizes`.
-
-        Raises:
-            TrainingError: none fits.
-        """
+        """Yield what `save` gives of each form that fits `sizes`; raise TrainingError for none."""
         del wanted
         yield self.save(model, optimizer)
 
@@ -216,20 +203,15 @@ class Backend(ABC):
 
     @abstractmethod
     def rehearsed(
-        self,
-        parts: tuple[Any, Any, Any],
-        build: Callable[[], Any],
-        optimize: Callable[[Any], Any],
-        few: Sequence[Any],
-    ) -> tuple[NDArray[Any], NDArray[Any], list[str]] | None:
+        self, parts: tuple[Any, Any, Any], build: Callable[[], Any],
+        optimize: Callable[[Any], Any], few: Sequence[Any],
+    ) -> tuple[NDArray[Any], NDArray[Any], list[str]] | None:  # fmt: skip
         """Save an untrained model, load it, and run both on a few samples.
 
-        `parts` are the model, its optimizer and its loss, which stay as they are; `build` makes
-        the model again, `optimize` its optimizer.
+        `parts` are the model, its optimizer and its loss, which stay as they are.
 
         Returns:
-            What both give, and what was lost; None where they cannot be run yet, as `fn_train`
-            may set what they lack.
+            What both give, and what was lost; None where they cannot be run before `fn_train`.
 
         Raises:
             TrainingError: it cannot be stored, or what it gives are no outputs.
@@ -245,11 +227,7 @@ class Backend(ABC):
 
     @abstractmethod
     def save(self, model: Any, optimizer: Any) -> bytes:
-        """Return a model with its optimizer's state as bytes that hold no code.
-
-        Raises:
-            TrainingError: the state cannot be stored without code.
-        """
+        """Return model and optimizer as bytes without code; raise TrainingError if impossible."""
 
     @abstractmethod
     def load(self, data: bytes, build: Callable[[], Any], optimize: Callable[[Any], Any]) -> Any:

@@ -20,17 +20,14 @@ KERAS_OPTIMIZER = "optimizer"
 def weights_of(library: str, data: bytes) -> dict[str, NDArray[Any]]:
     """Return the weights of a model that `Backend.save` gave, by name, without its optimizer's.
 
+    Of Keras the HDF5 part is read, without TensorFlow, which takes seconds to load.
+
     Raises:
         TrainingError: the bytes are damaged.
     """
-    if library == "keras":
-        return _of_keras(data)
-    backend: Any = get_backend(library)
-    return backend.weights(data)
-
-
-def _of_keras(data: bytes) -> dict[str, NDArray[Any]]:
-    """Read the HDF5 part of a `.keras` file; TensorFlow, which takes seconds, is not needed."""
+    if library != "keras":
+        backend: Any = get_backend(library)
+        return backend.weights(data)
     import h5py  # noqa: PLC0415 - comes with Keras alone
 
     found: dict[str, NDArray[Any]] = {}

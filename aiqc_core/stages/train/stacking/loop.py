@@ -35,17 +35,11 @@ class NotAlikeError(Exception):
 
 
 def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> list[Tensor]:
-    """Train models of one architecture together, each as it would train by itself.
+    """Train models together, between which `rules.why_apart` finds no difference.
 
     Until the end only the histories are written: models, optimizers and gradients change when
-    nothing can fail any more.
-
-    Args:
-        trainings: between which `rules.why_apart` finds no difference.
-        states: of torch's random generator in each Job.
-
-    Returns:
-        The states of the generators after it.
+    nothing can fail any more. `states` are those of torch's random generator in each Job; those
+    after it are returned.
 
     Raises:
         NotAlikeError: the stacked models compute something else than each does by itself.
@@ -55,7 +49,7 @@ def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> l
     check(together.stack, trainings, together.data[""])
     for _ in range(trainings[0].epochs):
         together.epoch()
-        together.note(together.scores())
+        together.end_stopped(together.scores())
         if not together.live:
             break
     check_state(together.stack, trainings[0].model)
@@ -63,7 +57,7 @@ def train_together(trainings: Sequence[Training], states: Sequence[Tensor]) -> l
 
 
 class _Together:
-    """The live part of the stack; a training that is stopped leaves it."""
+    """The trainings that go on; one that is stopped leaves the stack."""
 
     def __init__(self, trainings: Sequence[Training], states: Sequence[Tensor]) -> None:
         self.trainings = trainings
@@ -106,7 +100,7 @@ class _Together:
                 scores[position] |= training.measured(prefix, found[position], outputs[position])
         return scores
 
-    def note(self, scores: list[dict[str, float]]) -> None:
+    def end_stopped(self, scores: list[dict[str, float]]) -> None:
         """Note the scores of an epoch, and end the trainings that are to stop."""
         each = enumerate(zip(self.live, scores, strict=True))
         leaving = [k for k, (index, own) in each if self.trainings[index].ends_with(own)]
@@ -116,11 +110,11 @@ class _Together:
     def finish(self) -> list[Tensor]:
         """Write every model and optimizer; return the states of the generators."""
         self._end(list(range(len(self.live))))
-        for index, training in enumerate(self.trainings):
-            row, state = self.ended[index]
+        ended = [self.ended[index] for index in range(len(self.trainings))]
+        for training, (row, state) in zip(self.trainings, ended, strict=True):
             self.stack.write(training.model, row)
             write_state(training.optimizer, state, self.stack.views)
-        return [self.ended[index][0].generator for index in range(len(self.trainings))]
+        return [row.generator for row, _ in ended]
 
     def _end(self, leaving: list[int]) -> None:
         for k in leaving:

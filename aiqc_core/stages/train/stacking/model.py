@@ -70,12 +70,9 @@ class Stack:
     def __call__(
         self, *features: Tensor, shared: bool = False, parts: Sequence[Tensor] | None = None
     ) -> Tensor:
-        """Return outputs `(K, samples, …)`.
+        """Return outputs `(K, samples, …)` of such features, or `(samples, …)` where `shared`.
 
-        Args:
-            features: `(K, samples, …)` each, or `(samples, …)` where shared by all models.
-            shared: whether they are.
-            parts: the result of `parts`, for gradients by parameter.
+        `parts` are what the method of this name gave, for gradients by parameter.
         """
         columns = zip(self.names, parts or self.parts(), self.shapes, strict=True)
         moved = {name: part.view(-1, *shape) for name, part, shape in columns}

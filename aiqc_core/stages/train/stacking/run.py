@@ -35,14 +35,11 @@ PATIENCE_SECONDS = 5.0  # for a thread to end
 
 
 def run_stacked(specs: Sequence[JobSpec]) -> list[JobOutcome]:
-    """Train Jobs, together where that is possible, and score each on its own splits.
+    """Train Jobs, best a group that `groups` gives, together where that is possible.
 
     The Jobs take turns in `run.run` until their `fn_train` calls `utils.pytorch.fit`. Then those
     alike are trained together, and each continues by itself. A Job that fails on the way runs once
     more by itself, so that its failure is its own.
-
-    Args:
-        specs: best a group that `groups` gives; all of them are held in memory at once.
 
     Returns:
         The outcomes, in the order of the specs. `seconds["train"]` is a Job's share of the time
@@ -76,14 +73,14 @@ def _train(waiting: list[Turn]) -> None:
             rest.append(turn)
     while rest:
         first, *others = rest
-        reasons = {id(turn): why_apart(_training(first), _training(turn)) for turn in others}
-        alike = [first, *(turn for turn in others if reasons[id(turn)] is None)]
-        rest = [turn for turn in others if reasons[id(turn)] is not None]
+        reasons = [why_apart(_training(first), _training(turn)) for turn in others]
+        pairs = list(zip(others, reasons, strict=True))
+        alike = [first, *(turn for turn, reason in pairs if reason is None)]
+        rest = [turn for turn, reason in pairs if reason is not None]
         if len(alike) > 1:
             _stack(alike)
         else:
-            reason = next((f" ({reason})" for reason in reasons.values()), "")
-            _log_alone(first, f"no other is alike{reason}")
+            _log_alone(first, "no other is alike" + (f" ({reasons[0]})" if reasons else ""))
 
 
 def _stack(turns: list[Turn]) -> None:
@@ -110,10 +107,9 @@ def _log_alone(turn: Turn, reason: str) -> None:
 
 
 def _training(turn: Turn) -> Training:
-    training = turn.training
-    if training is None:
+    if turn.training is None:
         raise RuntimeError(f"{turn.spec.name} does not wait in fit")
-    return training
+    return turn.training
 
 
 class Turn:

@@ -66,12 +66,10 @@ class TorchBackend(Backend):
                 yield
         finally:
             # Other Jobs and processes need the memory that torch caches on a device.
-            if torch.cuda.is_initialized():
+            device: Any = torch.cuda if torch.cuda.is_initialized() else torch.mps
+            if device is torch.cuda or torch.backends.mps.is_available():
                 gc.collect()
-                torch.cuda.empty_cache()
-            elif torch.backends.mps.is_available():
-                gc.collect()
-                torch.mps.empty_cache()
+                device.empty_cache()
 
     def from_arrays(self, arrays: Any) -> list[Tensor]:
         return [torch.tensor(np.asarray(each, order="C"), dtype=torch.float32) for each in arrays]
@@ -94,9 +92,8 @@ class TorchBackend(Backend):
     ) -> nn.Module:
         if analysis_type == AnalysisType.BINARY:
             return nn.BCEWithLogitsLoss() if outputs == LOGITS else nn.BCELoss()
-        return (
-            nn.L1Loss() if analysis_type == AnalysisType.REGRESSION else CategoricalLoss(outputs)
-        )
+        is_number = analysis_type == AnalysisType.REGRESSION
+        return nn.L1Loss() if is_number else CategoricalLoss(outputs)
 
     def optimizer(self, fn_optimize: Any, model: nn.Module, hyperparameters: Any) -> Any:
         if fn_optimize is None:

@@ -78,11 +78,7 @@ def kind_by_values(output: Tensor, last: str | None) -> str:
 
 
 def paired(output: Tensor, label: Tensor, loser: object) -> Tensor:
-    """Return the label in the shape that the loss compares with the output.
-
-    Raises:
-        ValueError: the shapes differ in more than axes of length 1: a loss would broadcast them.
-    """
+    """Return the label as the loss compares it; raise ValueError where shapes would broadcast."""
     takes = isinstance(loser, CLASS_INDEX_LOSSES) or getattr(loser, "takes_class_index", False)
     if takes and _has_classes(output) and label.numel() == len(label):
         return _class_index(label, one_hot=False)

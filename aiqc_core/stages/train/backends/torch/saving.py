@@ -115,10 +115,9 @@ def _plain_leaf(value: Any, place: str) -> Any:
 
 
 def unwrapped(model: nn.Module, given: nn.Module | None) -> nn.Module:
-    """Return the module inside the wrappers of PyTorch that only pass on what it gives.
+    """Return the module inside wrappers such as `torch.compile` that pass on what it gives.
 
-    `torch.compile`, `DataParallel` and `AveragedModel`, with the averages in its inner module. A
-    wrapper of the kind that `fn_build` made itself stays.
+    A wrapper of the kind that `fn_build` made itself stays.
     """
     while type(model) is not type(given):
         name = "module" if isinstance(model, WRAPPERS) else "_orig_mod"  # of torch.compile
@@ -143,11 +142,8 @@ def states(model: nn.Module, wanted: Mapping[str, Any]) -> Iterator[dict[str, An
     They are those of the model, of each module in it, and, where parametrizations, pruning or
     fusing gave them other names, what its layers compute with.
     """
-    modules = list(model.modules())
-    for module in modules:
-        if sizes(module) == wanted:
-            yield module.state_dict()
-    for module in modules:
+    yield from (each.state_dict() for each in model.modules() if sizes(each) == wanted)
+    for module in model.modules():
         found: dict[str, Any] = {
             name: functools.reduce(
                 lambda at, part: getattr(at, part, None), name.split("."), module
