@@ -17,7 +17,7 @@ from aiqc_core.stages.evaluate.checks import PASSED, WARNING, Finding
 
 if TYPE_CHECKING:
     from aiqc_core.experiment import Experiment
-    from aiqc_core.stages.evaluate.contest import Contest
+    from aiqc_core.stages.evaluate.bootstrap import Contest
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from aiqc_core.errors import SelectionError
 from aiqc_core.orm.results.intervals import spec_of
 from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.evaluate import decode, metrics
-from aiqc_core.stages.evaluate.contest import Contest, contest
+from aiqc_core.stages.evaluate.bootstrap import Contest, contest
 from aiqc_core.stages.evaluate.ranking import DECODED
 from aiqc_core.storage import cache
 

@@ -142,7 +142,13 @@ def every_class(label: pd.DataFrame, parts: Mapping[str, Splits]) -> Finding:
 
 def no_nan(arrays: Iterable[tuple[str, Array]]) -> Finding:
     """Count values that are not finite, block by block."""
-    counts: Rows = [{"array": name, **_not_finite(array)} for name, array in arrays]
+    counts: Rows = []
+    for name, array in arrays:
+        blocks = [array[rows] for rows in row_blocks(array)] if array.dtype.kind == "f" else []
+        nan = sum(int(np.isnan(block).sum()) for block in blocks)
+        infinite = sum(int(np.isinf(block).sum()) for block in blocks)
+        row = {"array": name, "values": int(array.size), "NaN": nan, "infinite": infinite}
+        counts.append(row)
     found = [row for row in counts if row["NaN"] or row["infinite"]]
     facts = {"values": sum(row["values"] for row in counts), "NaN": sum(r["NaN"] for r in counts)}
     if not found:
@@ -162,15 +168,6 @@ def unchanged(name: str, registered: str, found: str) -> Finding:
     then, now = f"{registered[:12]}…", f"{found[:12]}…"
     summary = f"{name} was registered with SHA-256 {then}, its content now has {now}."
     return Finding(FAILED, summary, facts)
-
-
-def _not_finite(array: Array) -> dict[str, int]:
-    nan = infinite = 0
-    if array.dtype.kind == "f":
-        for rows in row_blocks(array):
-            nan += int(np.isnan(array[rows]).sum())
-            infinite += int(np.isinf(array[rows]).sum())
-    return {"values": int(array.size), "NaN": nan, "infinite": infinite}
 
 
 def _listed(names: Iterable[str]) -> str:

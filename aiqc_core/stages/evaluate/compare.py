@@ -114,7 +114,9 @@ def best_two(
     ranked = _ranked(candidates, metric)
     names = [candidate.name for candidate in ranked[:2]]
     best, second = [*([] if undefined else names), None, None][:2]
-    shared = _shared_folds(ranked)
+    shared: list[int] = []
+    if len(names) > 1:
+        shared = sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
     pair = [[_mean(c, f) for f in shared] for c in ranked[:2]]
     means = np.array(pair).reshape(len(names), len(shared))
     differences = means[0] - means[1] if shared else np.empty(0)
@@ -149,12 +151,6 @@ def _ranked(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
         return (math.isnan(mean), len(candidate.scores) < most, sign * mean)
 
     return sorted((c for c in candidates if c.scores), key=place)
-
-
-def _shared_folds(ranked: Sequence[Candidate]) -> list[int]:
-    if len(ranked) < 2:  # noqa: PLR2004 - a pair
-        return []
-    return sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
 
 
 def _why_undecided(ranked: Sequence[Candidate], means: Floats, metric: str) -> str | None:

@@ -103,10 +103,9 @@ def _column(name: str, before: Any, now: Any) -> ColumnDrift:
     blank = float(before.isna().mean()), float(now.isna().mean())
     known = before.dropna(), now.dropna()
     numeric = all(types.is_numeric_dtype(s) and not types.is_bool_dtype(s) for s in known)
-    if numeric and known[0].nunique() >= CONTINUOUS_FROM:
-        test, counts, found = "Kolmogorov-Smirnov", *_numbers(*known)
-    else:
-        test, counts, found = "chi-squared", *_categories(*known)
+    continuous = numeric and known[0].nunique() >= CONTINUOUS_FROM
+    test = "Kolmogorov-Smirnov" if continuous else "chi-squared"
+    counts, found = (_numbers if continuous else _categories)(*known)
     statistic, p_value = (math.nan, math.nan) if found is None else map(float, found)
     blanks = np.array([[before.isna().sum()], [now.isna().sum()]])
     with_blanks = np.hstack([counts, blanks]) if blanks.any() else counts

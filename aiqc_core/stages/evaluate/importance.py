@@ -29,25 +29,27 @@ def permutation_importance(
     Importance is the median over permutations of (loss with the column permuted - loss), after
     Breiman (2001), "Random Forests", section 10. The encoded columns of one column move together.
 
-    Args:
-        features: arrays `(samples, …, columns)`.
-        groups: for each feature `{column: positions on the last axis}`; None skips the feature.
-        loss: of a list of features.
-        permute_count: permutations of each column.
-        seed: each permutation derives its own, by feature, column and number.
+    `features` are `(samples, …, columns)`; `groups` has for each `{column: positions on the last
+    axis}`, and None skips it. Each permutation derives a seed by feature, column and number.
 
     Returns:
         `{feature index: {column: {"median": …, "loss_impacts": […]}}}`.
     """
     baseline = loss(list(features))
     result: dict[int, dict[str, dict[str, Any]]] = {}
-    for index, (_, columns) in enumerate(zip(features, groups, strict=True)):
+    for index, (feature, columns) in enumerate(zip(features, groups, strict=True)):
         if columns is None:
             continue
         result[index] = {}
         for name, positions in columns.items():
-            seeds = [derive(seed, index, name, i) for i in range(permute_count)]
-            impacts = [loss(_permuted(features, index, positions, s)) - baseline for s in seeds]
+            impacts: list[float] = []
+            for i in range(permute_count):
+                generator = np.random.default_rng(derive(seed, index, name, i))
+                order = generator.permutation(len(feature))
+                changed = np.array(feature)
+                changed[..., list(positions)] = feature[order][..., list(positions)]
+                permuted = [changed if at == index else of for at, of in enumerate(features)]
+                impacts.append(loss(permuted) - baseline)
             median = float(statistics.median(impacts))
             result[index][name] = {"median": median, "loss_impacts": impacts}
     return result
@@ -67,13 +69,3 @@ def ranked(
         if (impacts := entry["loss_impacts"])
     ]
     return sorted(rows, key=lambda row: (math.isnan(row[2]), -row[2]))
-
-
-def _permuted(
-    features: Sequence[Array], index: int, positions: Sequence[int], seed: int
-) -> list[Array]:
-    feature = features[index]
-    order = np.random.default_rng(seed).permutation(len(feature))
-    changed = np.array(feature)
-    changed[..., list(positions)] = feature[order][..., list(positions)]
-    return [changed if i == index else other for i, other in enumerate(features)]

@@ -56,7 +56,14 @@ def compare(stored: Stored, splits: Splits) -> Comparison:
     steps = tuple(replace(s, fit_on_all=is_categorical(s.encoder)) for s in declared.steps)
     recipe = replace(stored.recipe, plan=replace(declared, steps=steps))
     train = dict([next(iter(splits.items()))])
-    alone = samples.prepare(_without_others(stored.values, recipe, train), recipe, train)
+    values, (rows,) = stored.values, samples.rows_under(train, recipe.windows).values()
+    source = np.full(len(values), rows[0])  # a training row in place of each other row
+    source[rows] = rows
+    if isinstance(values, pd.DataFrame):
+        values = values.iloc[source].reset_index(drop=True)
+    else:
+        values = values[source]
+    alone = samples.prepare(values, recipe, train)
     together = any(not fill.process_separately for fill in recipe.fills)
     whole = alone
     if together or any(step.fit_on_all for step in steps):
@@ -74,19 +81,12 @@ def compare(stored: Stored, splits: Splits) -> Comparison:
     )
 
 
-def _without_others(values: Any, recipe: samples.FeatureRecipe, train: Splits) -> Any:
-    """Return values with a training row in place of each row outside of train."""
-    (rows,) = samples.rows_under(train, recipe.windows).values()
-    source = np.full(len(values), rows[0])
-    source[rows] = rows
-    if isinstance(values, pd.DataFrame):
-        return values.iloc[source].reset_index(drop=True)
-    return values[source]
-
-
 def _differences(stored: Stored, again: samples.Prepared) -> Iterator[dict[str, str]]:
     split = next(iter(again.splits))
-    noise = NOISE * _largest(again.filled[split])
+    part = again.filled[split]
+    is_frame = isinstance(part, pd.DataFrame)
+    numbers = part.select_dtypes("number").to_numpy(float) if is_frame else part
+    noise = NOISE * (float(np.nanmax(np.abs(numbers))) if np.size(numbers) else 0.0)
     for i, (mine, other) in enumerate(zip(stored.encoders, again.fitted.encoders, strict=True)):
         for name, (a, b) in _unequal(mine.encoders, other.encoders, noise).items():
             yield _difference(_named(stored, i), name, _short(a), _short(b))
@@ -95,7 +95,14 @@ def _differences(stored: Stored, again: samples.Prepared) -> Iterator[dict[str, 
         if found.shape != array.shape:
             shapes = (str(array.shape), str(found.shape))
             yield _difference(stored.name, "shape of the training samples", *shapes)
-        elif count := _count_unequal(array, found):
+            continue
+        count = 0
+        for rows in row_blocks(array):
+            one, other = array[rows], found[rows]
+            near = NOISE * float(np.nanmax(np.abs(other), initial=0.0))
+            same = np.isclose(one, other, rtol=RELATIVE, atol=near, equal_nan=True)
+            count += int((~same).sum())
+        if count:
             shares = (f"{count} of {array.size} values", "others")
             yield _difference(stored.name, "training samples", *shares)
 
@@ -107,12 +114,6 @@ def _difference(of: str, what: str, stored: str, alone: str) -> dict[str, str]:
 def _named(stored: Stored, i: int) -> str:
     encoder = stored.encoders[i]
     return f"{stored.name}: {type(encoder.encoders[0]).__name__}({', '.join(encoder.columns)})"
-
-
-def _largest(part: Any) -> float:
-    is_frame = isinstance(part, pd.DataFrame)
-    numbers = part.select_dtypes("number").to_numpy(float) if is_frame else part
-    return float(np.nanmax(np.abs(numbers))) if np.size(numbers) else 0.0
 
 
 def _unequal(
@@ -170,15 +171,6 @@ def _same_numbers(a: Array, b: Array, noise: float) -> bool:
     if a.dtype.kind == "f" or b.dtype.kind == "f":
         return bool(np.allclose(a, b, rtol=RELATIVE, atol=noise, equal_nan=True))
     return bool(np.array_equal(a, b))
-
-
-def _count_unequal(a: Array, b: Array) -> int:
-    count = 0
-    for rows in row_blocks(a):
-        one, other = a[rows], b[rows]
-        noise = NOISE * float(np.nanmax(np.abs(other), initial=0.0))
-        count += int((~np.isclose(one, other, rtol=RELATIVE, atol=noise, equal_nan=True)).sum())
-    return count
 
 
 def _short(value: Any) -> str:

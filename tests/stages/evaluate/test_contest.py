@@ -10,7 +10,7 @@ from sklearn.metrics import accuracy_score, mean_squared_error
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.stages.evaluate import metrics
-from aiqc_core.stages.evaluate.contest import contest
+from aiqc_core.stages.evaluate.bootstrap import contest
 
 RNG = np.random.default_rng(1)
 TRUTH = RNG.integers(0, 2, 200)
