@@ -34,20 +34,16 @@ def figure(curves: theme.Rows, about: str = "", *, positive: str) -> theme.Figur
     for curve in curves:
         most = max(curve["counts"])
         span = MOST_PIXELS - LEAST_PIXELS
+        sizes = [LEAST_PIXELS + span * (n / most) ** 0.5 for n in curve["counts"]]
+        brier, error = curve["brier_score"], curve["expected_calibration_error"]
+        scores = f"Brier {theme.number(brier)}, ECE {theme.number(error)}"
         drawn.add_scatter(
-            x=curve["predicted"],
-            y=curve["observed"],
-            mode="lines+markers",
-            name=f"{theme.escaped(curve['split'])} (Brier {theme.number(curve['brier_score'])}, "
-            f"ECE {theme.number(curve['expected_calibration_error'])})",
+            x=curve["predicted"], y=curve["observed"], mode="lines+markers",
+            name=f"{theme.escaped(curve['split'])} ({scores})",
             line={"color": theme.split_color(curve["split"])},
-            marker={
-                "size": [LEAST_PIXELS + span * (n / most) ** 0.5 for n in curve["counts"]],
-                "opacity": 0.8,
-            },
-            customdata=curve["counts"],
+            marker={"size": sizes, "opacity": 0.8}, customdata=curve["counts"],
             hovertemplate="predicted %{x:.3f}, observed %{y:.3f}<br>%{customdata} samples",
-        )
+        )  # fmt: skip
     theme.unit_square(drawn, margin=0.03)
     below = {"orientation": "h", "x": 0, "y": -0.2, "yref": "paper", "yanchor": "top"}
     drawn.update_layout(showlegend=True, legend=below)  # its names are long

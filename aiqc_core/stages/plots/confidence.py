@@ -47,24 +47,13 @@ def figure(found: theme.Row, about: str = "", *, height: int = HEIGHT) -> theme.
     if found["true"] == found["predicted"]:
         known = [predicted]
     title = f"Confidence: predicted {predicted}" + "".join(f", true {name}" for name in known)
-    drawn = theme.blank(
-        title,
-        f"{about} · the {len(classes)} likeliest classes" if left_out else about,
-        x="",
-        y="probability",
-        height=height,
-    )
+    below = f"{about} · the {len(classes)} likeliest classes" if left_out else about
+    drawn = theme.blank(title, below, x="", y="probability", height=height)
+    colors = [theme.BLUE if name == found["predicted"] else theme.GREY for name in classes]
     drawn.add_bar(
-        x=classes,
-        y=values,
-        marker={
-            "color": [theme.BLUE if name == found["predicted"] else theme.GREY for name in classes]
-        },
-        text=[f"{value:.1%}" for value in values],
-        textposition="auto",
-        hovertemplate="%{x}: %{y:.4f}<extra></extra>",
-        showlegend=False,
-    )
+        x=classes, y=values, marker={"color": colors}, text=[f"{value:.1%}" for value in values],
+        textposition="auto", hovertemplate="%{x}: %{y:.4f}<extra></extra>", showlegend=False,
+    )  # fmt: skip
     theme.name_ticks(drawn, "x", classes, max(CHARACTERS // len(classes) - 2, 4))
     if found["class_count"] == 2:  # noqa: PLR2004 - the threshold of two classes
         drawn.add_hline(HALF, line=theme.CHANCE, layer="below")

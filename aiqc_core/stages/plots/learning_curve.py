@@ -33,15 +33,10 @@ def data(
             continue
         values, partner = list(history[name]), history.get(PREFIX + name)
         skipped = int(len(values) * HEAD_SHARE) if skip_head else 0
-        pairs.append(
-            {
-                "metric": name,
-                "epochs": len(values),
-                "epoch": list(range(skipped + 1, len(values) + 1)),
-                "train": values[skipped:],
-                "evaluation": None if partner is None else list(partner)[skipped:],
-            }
-        )
+        shown: dict[str, Any] = {"metric": name, "epochs": len(values), "train": values[skipped:]}
+        shown["epoch"] = list(range(skipped + 1, len(values) + 1))
+        shown["evaluation"] = None if partner is None else list(partner)[skipped:]
+        pairs.append(shown)
     return pairs
 
 

@@ -56,12 +56,8 @@ def figure(
     for pair in pairs:
         split = pair["split"]
         score = "" if scores is None else f" (r2 {theme.number(scores[split])})"
-        drawn.add_scatter(
-            x=pair["true"],
-            y=pair["predicted"],
-            mode="markers",
-            name=theme.escaped(split) + score,
-            marker=theme.marker(split) | {"opacity": 0.6, "size": 7},
-        )
+        marker = theme.marker(split) | {"opacity": 0.6, "size": 7}
+        legend, x, y = theme.escaped(split) + score, pair["true"], pair["predicted"]
+        drawn.add_scatter(x=x, y=y, mode="markers", name=legend, marker=marker)
     drawn.update_layout(showlegend=True)
     return drawn

@@ -177,14 +177,13 @@ def fill_splits(
         frame: all rows, in the order of their positions.
         splits: positions by split; the first is the one that trains. A row may be in several, as
             with windows that overlap, and then has its training value in each.
-        columns: floating columns.
+        columns: floating columns; the others stay as they are.
         kwargs: as `checked_kwargs` returns them.
         process_separately: whether training rows are filled among themselves, and each other
             split with the filled training rows beside it. Otherwise all rows are filled at once.
 
     Returns:
-        The rows of each split in the order of its positions, with a default index; columns that
-        are not filled stay as they are.
+        The rows of each split in the order of its positions, with a default index.
 
     Raises:
         PreprocessError: too few known points, infinite ones, or blanks left.

@@ -116,10 +116,9 @@ class Batches:
         return np.concatenate([feature.batch(i, i + self.size, target=True) for i in starts])
 
     def checked(self, shapes: Sequence[tuple[int, ...]]) -> Iterable[list[Array]]:
-        """Encode every batch once, so that errors come first, and return the batches.
+        """Encode every batch once, so that errors come first; a single one is not encoded again.
 
-        `shapes` are those of one sample of each feature in training. A single batch is not encoded
-        again.
+        `shapes` are those of one sample of each feature in training.
 
         Raises:
             PreprocessError: a category that was never seen, blanks, or samples of another shape.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +21,11 @@ LEAST_AXES, MOST_AXES = 2, 64  # of an array of numpy
 
 @dataclass(frozen=True, slots=True)
 class Reshape:
-    """What a reshape does to one shape.
+    """What a reshape does to one shape."""
 
-    Attributes:
-        indices: as given, lists made tuples.
-        new_shape: the result, the samples first.
-        column_position: where the last axis, the columns, lands.
-    """
-
-    indices: tuple[Entry, ...]
-    new_shape: tuple[int, ...]
-    column_position: int
+    indices: tuple[Entry, ...]  # lists made tuples
+    new_shape: tuple[int, ...]  # the samples first
+    column_position: int  # where the last axis, the columns, lands
 
 
 def plan(shape: Sequence[int], reshape_indices: Sequence[Any]) -> Reshape:
@@ -42,12 +35,8 @@ def plan(shape: Sequence[int], reshape_indices: Sequence[Any]) -> Reshape:
     axis), and a tuple merges its axes. An axis of length 1 may be left out.
 
     Indices in another order than the axes move them, as `np.transpose` does. The `np.reshape` of
-    the reference gives the same shape, but would mix the values of rows and columns there.
-
-    Args:
-        shape: of the data, `(samples, ..., columns)`.
-        reshape_indices: such as `(0, 2, 3)`, `(0, "1", 1, 2)` or `(0, (1, 2), 3)`; index 0 is the
-            samples and comes first.
+    the reference gives the same shape, but would mix the values of rows and columns there. `shape`
+    is `(samples, ..., columns)`; index 0, the samples, comes first.
 
     Raises:
         PreprocessError: an index that cannot be, columns merged or dropped, or another number of
@@ -160,13 +149,9 @@ def _length(axes: tuple[int, ...], entry: Entry) -> int:
 def _order(count: int, indices: Sequence[Entry]) -> list[int]:
     """Return the axes in the order to which they are moved before the reshape."""
     named = _named(indices)
-    if _rising(named):
+    if named == sorted(named):
         return list(range(count))
     return named + [axis for axis in range(count) if axis not in named]
-
-
-def _rising(named: list[int]) -> bool:
-    return all(one < next_one for one, next_one in pairwise(named))
 
 
 def _refuse_torn(
@@ -176,7 +161,9 @@ def _refuse_torn(
     named = _named(indices)
     if all(axes[axis] == 1 for axis in range(len(axes)) if axis not in named):
         return
-    whole = _rising(named)  # a named axis stays whole where as many values follow it as before
+    whole = named == sorted(
+        named
+    )  # a named axis stays whole where as many values follow it as before
     for position, entry in enumerate(indices):
         if not isinstance(entry, str):
             first, last = (entry[0], entry[-1]) if isinstance(entry, tuple) else (entry, entry)

@@ -51,11 +51,7 @@ def found(
 
 
 def refuse(fitted: FittedEncoder, rows: pd.DataFrame) -> None:
-    """Refuse categories that the fit did not see, by column.
-
-    Raises:
-        PreprocessError: there are some, and the encoder does not handle them.
-    """
+    """Raise `PreprocessError` for categories that the fit did not see and does not handle."""
     if getattr(fitted.encoders[0], "handle_unknown", "error") != "error":
         return
     unseen: dict[str, list[Any]] = {}
@@ -104,10 +100,10 @@ def _passes(encoder: Any, dimension: str) -> Any:
         return lambda value: value not in labels
     if not hasattr(encoder, "vocabulary_"):
         return None
-    analyze, vocabulary = encoder.build_analyzer(), encoder.vocabulary_
+    analyze, vocabulary = encoder.build_analyzer(), set(encoder.vocabulary_)
 
     def has_no_known_word(text: Any) -> bool:
         words = analyze(text) if isinstance(text, str) else []
-        return bool(words) and not any(word in vocabulary for word in words)
+        return bool(words) and vocabulary.isdisjoint(words)
 
     return has_no_known_word

@@ -69,14 +69,9 @@ def not_finite(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def refuse_not_finite(taker: str, found: Iterable[tuple[str, pd.DataFrame]]) -> None:
-    """Refuse values by what is wrong with them, by column.
+    """Raise `PreprocessError` where values are `found`: what is wrong, and where, by column.
 
-    Args:
-        taker: what takes no such values.
-        found: what is wrong, and where, `(samples, columns)`.
-
-    Raises:
-        PreprocessError: there are some.
+    `taker` takes no such values.
     """
     counts: dict[str, dict[str, int]] = {}
     for kind, where in found:

@@ -36,12 +36,15 @@ class Windows:
     @property
     def unshifted(self) -> list[list[int]]:
         """Rows of each unshifted window, written out."""
-        return self._written(0)
+        starts = range(self.lead, self.samples, self.size_shift)[: self.count]
+        return [list(range(start, start + self.size_window)) for start in starts]
 
     @property
     def shifted(self) -> list[list[int]] | None:
         """Rows of each shifted window, written out; None where they are not recorded."""
-        return self._written(self.size_shift) if self.record_shifted else None
+        if not self.record_shifted:
+            return None
+        return [[row + self.size_shift for row in rows] for rows in self.unshifted]
 
     @property
     def overlap(self) -> int:
@@ -49,12 +52,7 @@ class Windows:
         return max(self.size_window - self.size_shift, 0) if self.record_shifted else 0
 
     def start(self, idx: int, *, shifted: bool = False) -> int:
-        """Return the first row of a window.
-
-        Raises:
-            SelectionError: no window has this position.
-            PreprocessError: shifted windows that are not recorded.
-        """
+        """Return the first row of a window; errors as `rows`."""
         self._refuse_unknown(np.asarray([idx]))
         return self._first(shifted=shifted) + int(idx) * self.size_shift
 
@@ -74,13 +72,11 @@ class Windows:
         which = np.asarray(positions)
         self._refuse_unknown(which)
         kinds = [False, True][: 1 + self.record_shifted] if shifted is None else [shifted]
-        opened_less_closed = np.zeros(self.samples + 1, dtype=np.int64)
-        for kind in kinds:
-            starts = self._first(shifted=kind) + which.astype(np.int64) * self.size_shift
-            opened_less_closed += np.bincount(starts, minlength=self.samples + 1)
-            ends = starts + self.size_window
-            opened_less_closed -= np.bincount(ends, minlength=self.samples + 1)
-        return np.flatnonzero(opened_less_closed.cumsum() > 0)
+        firsts = np.array([[self._first(shifted=kind)] for kind in kinds])
+        starts = (firsts + which.ravel().astype(np.int64) * self.size_shift).ravel()
+        opened = np.bincount(starts, minlength=self.samples + 1)
+        closed = np.bincount(starts + self.size_window, minlength=self.samples + 1)
+        return np.flatnonzero((opened - closed).cumsum() > 0)
 
     def _first(self, *, shifted: bool) -> int:
         if shifted and not self.record_shifted:
@@ -89,10 +85,6 @@ class Windows:
                 "windows. Make one with record_shifted=True."
             )
         return self.lead + self.size_shift * shifted
-
-    def _written(self, offset: int) -> list[list[int]]:
-        starts = range(self.lead + offset, self.samples, self.size_shift)[: self.count]
-        return [list(range(start, start + self.size_window)) for start in starts]
 
     def _refuse_unknown(self, which: Array) -> None:
         if which.size and which.dtype.kind not in "iu":
