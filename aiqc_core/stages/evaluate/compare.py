@@ -117,8 +117,8 @@ def best_two(
     shared: list[int] = []
     if len(names) > 1:
         shared = sorted(ranked[0].scores.keys() & ranked[1].scores.keys())
-    pair = [[_mean(c, f) for f in shared] for c in ranked[:2]]
-    means = np.array(pair).reshape(len(names), len(shared))
+    pair = [[np.mean(c.scores[f]) for f in shared] for c in ranked[:2]]
+    means = np.array(pair, dtype=float).reshape(len(names), len(shared))
     differences = means[0] - means[1] if shared else np.empty(0)
     named = metric_name(metric, positive)
     reason = _why_undecided(ranked, means, named)
@@ -137,17 +137,13 @@ def best_two(
     )  # fmt: skip
 
 
-def _mean(candidate: Candidate, fold: int) -> float:
-    return float(np.mean(candidate.scores[fold]))
-
-
 def _ranked(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
     """Return the combinations, the best first; those that lack folds, then NaN, come last."""
     sign = 1 if lower_is_better(metric) else -1
     most = max((len(candidate.scores) for candidate in candidates), default=0)
 
     def place(candidate: Candidate) -> tuple[bool, bool, float]:
-        mean = float(np.mean([_mean(candidate, fold) for fold in candidate.scores]))
+        mean = float(np.mean([np.mean(repeats) for repeats in candidate.scores.values()]))
         return (math.isnan(mean), len(candidate.scores) < most, sign * mean)
 
     return sorted((c for c in candidates if c.scores), key=place)

@@ -55,15 +55,10 @@ def figure(
         y="",
         height=FRAME_PIXELS + ROW_PIXELS * len(names) if height is None else height,
     )
-    spread = {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - m for high, m in zip(found["high"], medians, strict=True)][::-1],
-        "arrayminus": [m - low for low, m in zip(found["low"], medians, strict=True)][::-1],
-        "color": theme.DARK,
-        "thickness": 1,
-        "width": 3,
-    }
+    above = [high - m for high, m in zip(found["high"], medians, strict=True)][::-1]
+    below = [m - low for low, m in zip(found["low"], medians, strict=True)][::-1]
+    spread = {"type": "data", "symmetric": False, "array": above, "arrayminus": below}
+    spread |= {"color": theme.DARK, "thickness": 1, "width": 3}
     theme.bars(
         drawn, names, NAME_CHARACTERS, x=medians[::-1], marker={"color": theme.BLUE},
         error_x=spread, hovertemplate="%{y}: %{x:.4g}<extra></extra>",

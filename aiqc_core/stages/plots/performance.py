@@ -118,15 +118,12 @@ def figure(
         _link(drawn, points, height_of)
     for split in dict.fromkeys(p["split"] for p in points):
         of_it = [p for p in points if p["split"] == split]
+        x, y = [p["loss"] for p in of_it], [height_of(p) for p in of_it]
         drawn.add_scatter(
-            x=[p["loss"] for p in of_it],
-            y=[height_of(p) for p in of_it],
-            mode="markers",
-            name=theme.escaped(split),
+            x=x, y=y, mode="markers", name=theme.escaped(split),
             marker=theme.marker(split) | {"opacity": 0.85, "size": 9},
-            text=[_hover(p, score_type) for p in of_it],
-            hovertemplate="%{text}<extra></extra>",
-        )
+            text=[_hover(p, score_type) for p in of_it], hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
     return drawn
 
 

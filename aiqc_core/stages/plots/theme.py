@@ -130,14 +130,9 @@ def name_ticks(
     Long names on x are tilted.
     """
     shown = labels(values, limit)
-    named: dict[str, Any] = {
-        "type": "category",
-        "categoryorder": "array",
-        "categoryarray": list(values),
-        "tickmode": "array",
-        "tickvals": list(values),
-        "ticktext": shown,
-    }
+    ticks = {"tickmode": "array", "tickvals": list(values), "ticktext": shown}
+    order = {"categoryorder": "array", "categoryarray": list(values)}
+    named: dict[str, Any] = {"type": "category"} | order | ticks
     longest = max((len(text) for text in shown), default=0)
     if axis == "x" and (longest + 2) * len(shown) > SIDE_BY_SIDE:
         named["tickangle"] = -45

@@ -13,7 +13,7 @@ from pandas.api import types
 from aiqc_core import frames
 from aiqc_core.errors import PreprocessError
 from aiqc_core.stages.ingest.selection import checked_columns
-from aiqc_core.stages.preprocess import degenerate, naming, unknown
+from aiqc_core.stages.preprocess import naming, unknown
 from aiqc_core.stages.preprocess.encoders import (
     COLUMN_CATEGORIES,
     MULTI_COLUMN,
@@ -25,6 +25,7 @@ from aiqc_core.stages.preprocess.encoders import (
     has_inverse,
     is_a,
     is_categorical,
+    known_categories,
     quiet,
 )
 from aiqc_core.stages.preprocess.values import (
@@ -46,6 +47,9 @@ __all__ = ["FittedEncoder", "apply", "checked", "fit", "has_inverse", "invert", 
 
 DIMENSIONS = (MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION)
 TABLE_AXES = 2
+ONE_HOT = ("OneHotEncoder", "LabelBinarizer")
+HEAD_ROWS = 1000
+MANY = 1000  # categories from which on a one-hot table is more likely a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +204,7 @@ def _fit(frame: pd.DataFrame, encoder: Any, dimension: str) -> FittedEncoder:
     names: list[str] = []
     groups: list[tuple[int, ...]] = []
     for fitted, own, part, width in zip(encoders, inputs, parts, widths, strict=True):
-        degenerate.settle(fitted, own, part)
+        _settle(fitted, own, part)
         if dimension == MULTI_COLUMN:
             names, groups = naming.of_columns(columns, fitted, width)
         else:
@@ -247,3 +251,49 @@ def _refuse_not_finite(rows: pd.DataFrame, encoder: Any, reasons: Iterable[str])
     found = not_finite(rows) if refused else {}
     called = {MISSING: f"{MISSING} (NaN)", INFINITE: INFINITE}
     refuse_not_finite(repr(encoder), [(called[kind], found[kind]) for kind in refused])
+
+
+def _settle(encoder: Any, columns: Sequence[str], values: Array) -> None:
+    """Warn about columns that give a fitted encoder nothing, and make their inverse finite.
+
+    `values`, `(samples, columns)` or `(samples,)`, are what it was fitted on.
+    """
+    rows = values.reshape(len(values), -1)
+    if is_a(encoder, "KBinsDiscretizer"):
+        _settle_bins(encoder, columns, rows)
+        return
+    if is_a(encoder, *ONE_HOT) and has_inverse(encoder):  # without, it merges rare ones
+        for name, known in zip(columns, known_categories(encoder) or [], strict=True):
+            if len(known) > MANY:
+                warnings.warn(
+                    f"column {name!r} has {len(known)} categories, each of which {encoder!r} "
+                    "makes a column. Leave it a number if it measures; else merge rare ones.",
+                    stacklevel=5,
+                )
+    if len(rows) > 1 and not is_categorical(encoder) and rows.dtype.kind in "iuf":
+        # Most columns vary within the first rows already.
+        likely = np.flatnonzero((rows[:HEAD_ROWS] == rows[0]).all(axis=0)).tolist()
+        constant = [columns[i] for i in likely if (rows[:, i] == rows[0, i]).all()]
+        if constant:
+            warnings.warn(
+                f"columns {constant} are constant in the rows that {encoder!r} was fitted on: "
+                "encoded they teach nothing. Leave them out with exclude_columns.",
+                stacklevel=5,
+            )
+
+
+def _settle_bins(encoder: Any, columns: Sequence[str], rows: Array) -> None:
+    asked = np.broadcast_to(encoder.n_bins, len(columns))
+    for index, name in enumerate(columns):
+        kept = int(encoder.n_bins_[index])
+        if kept == asked[index]:
+            continue
+        warnings.warn(
+            f"column {name!r}: its values allow {kept} of the {asked[index]} bins of {encoder!r}"
+            f"{', so that it teaches nothing' if kept == 1 else ''}. Use fewer bins, or "
+            "strategy='uniform'.",
+            stacklevel=6,
+        )
+        edges = encoder.bin_edges_[index]
+        if not np.isfinite(edges).all():  # a constant has -inf and inf, and their middle is NaN
+            encoder.bin_edges_[index] = np.full(len(edges), rows[0, index], dtype=float)

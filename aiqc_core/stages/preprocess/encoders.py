@@ -24,7 +24,7 @@ TARGET_ENCODERS = ("LabelEncoder", "LabelBinarizer")
 COLUMN_CATEGORIES = ("OneHotEncoder", "OrdinalEncoder")
 CODERS = (*COLUMN_CATEGORIES, *TARGET_ENCODERS, "MultiLabelBinarizer")
 MULTI_COLUMN, SINGLE_COLUMN, ONE_DIMENSION = "2D_multiColumn", "2D_singleColumn", "1D"
-# What `degenerate` and `unknown` say by column, or callers find in the result.
+# What `encode` and `unknown` say by column, or callers find in the result.
 REPEATED_WARNINGS = (
     r"Bins whose width|Feature \d+ is constant|Some values in column \d+ of the inverse"
     r"|Found unknown categories in columns|unknown class\(es\)"

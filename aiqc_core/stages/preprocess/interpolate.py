@@ -112,12 +112,6 @@ def checked_kwargs(interpolate_kwargs: Any) -> dict[str, Any]:
     return kwargs
 
 
-def least_points(kwargs: Mapping[str, Any]) -> int:
-    """Return how many known points the method of checked arguments needs."""
-    method = kwargs.get("method", "linear")
-    return METHODS[method][0] + (kwargs["order"] if method in ORDERED else 0)
-
-
 def _try_out(kwargs: dict[str, Any]) -> None:
     """Let pandas check the values on a curve that ends where it began, as 'periodic' needs."""
     curve = np.sin(np.linspace(0, 2 * np.pi, TRIAL_POINTS))
@@ -297,7 +291,7 @@ def _fill(
 ) -> Floats:
     """Fill each series of `(positions, series)` by itself; each has a blank."""
     method = kwargs.get("method", "linear")
-    least = least_points(kwargs)
+    least = METHODS[method][0] + (kwargs["order"] if method in ORDERED else 0)
     known = (~np.isnan(series)).sum(axis=0)
     few = np.flatnonzero(known < least)
     if few.size:
