@@ -118,7 +118,9 @@ def _frames(error: BaseException) -> Iterator[Frame]:
     while step is not None:
         code = step.tb_frame.f_code
         if is_users(code.co_filename):
-            file = _file(code.co_filename, step.tb_frame.f_globals.get("__file__"))
+            file, home = code.co_filename, step.tb_frame.f_globals.get("__file__")
+            is_stored = file == DYNAMIC or (file.startswith("<") and STORED in file)
+            file = home if is_stored and isinstance(home, str) else file
             text = _text(code, file, step.tb_lineno)
             yield Frame(file, step.tb_lineno, code.co_name, text)
         step = step.tb_next
@@ -136,12 +138,6 @@ def is_users(file: str) -> bool:
     if path.is_relative_to(DECLARED):
         return True
     return not (path.is_relative_to(OURS) or path.is_relative_to(DAGSTER))
-
-
-def _file(named: str, home: object) -> str:
-    """Return the file of a code; for stored code that of its globals."""
-    is_stored = named == DYNAMIC or (named.startswith("<") and STORED in named)
-    return home if is_stored and isinstance(home, str) else named
 
 
 def _text(code: CodeType, file: str, line: int) -> str:

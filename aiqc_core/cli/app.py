@@ -25,7 +25,7 @@ Predictor = Annotated[int, typer.Argument(help="Id of a Predictor.")]
 
 
 def command(module: str, *, error_code: int = 1) -> Callable[[Callable[..., None]], None]:
-    """Add a command: `show` of a module of this folder, with the options that a function declares.
+    """Add a command: the function of that name in a module of this folder, with these options.
 
     An error of ours ends the command with one line and `error_code`; what returns False, with 1.
     """
@@ -35,7 +35,8 @@ def command(module: str, *, error_code: int = 1) -> Callable[[Callable[..., None
         @functools.wraps(declared)
         def run(**options: object) -> None:
             try:
-                passed = import_module(f"aiqc_core.cli.{module}").show(**options)
+                work = getattr(import_module(f"aiqc_core.cli.{module}"), declared.__name__)
+                passed = work(**options)
             except AIQCError as error:
                 typer.echo(f"aiqc: {error}", err=True)
                 raise typer.Exit(error_code) from error
@@ -51,12 +52,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-@command("version")
+@command("output")
 def version() -> None:
     """Show the version, and where the store is."""
 
 
-@command("scaffold")
+@command("declarations")
 def init(
     name: Annotated[str, typer.Argument(help="Name of the new experiment, and of its folder.")],
     into: Annotated[
@@ -66,7 +67,7 @@ def init(
     """Make the folder of a new experiment that runs: data, declaration, functions."""
 
 
-@command("check_declarations")
+@command("declarations")
 def check(
     path: Annotated[
         Path | None, typer.Argument(help="A declaration or a folder; the project's defs if none.")
@@ -79,7 +80,7 @@ def check(
     """Print every fault of the declarations; the exit code is 1 when there is one."""
 
 
-@command("show_leaderboard")
+@command("leaderboard")
 def leaderboard(
     experiment: Experiment,
     snapshot: Snapshot = None,
@@ -94,7 +95,7 @@ def leaderboard(
     """Compare the models of an experiment; name the best combination and the champion in force."""
 
 
-@command("promote")
+@command("leaderboard")
 def promote(
     experiment: Experiment,
     snapshot: Snapshot = None,
@@ -107,7 +108,7 @@ def promote(
     """Put a model in use although no contest says so, as where the data changed too much."""
 
 
-@command("collect")
+@command("store")
 def gc(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be freed.")
@@ -117,7 +118,7 @@ def gc(
     """Free bytes, cached samples and checkpoints that no row of the store uses any more."""
 
 
-@command("migrate")
+@command("store")
 def migrate(
     to: Annotated[
         str,
@@ -135,7 +136,7 @@ def migrate(
     """
 
 
-@command("trace", error_code=NOT_FOUND)
+@command("lineage", error_code=NOT_FOUND)
 def trace(
     prediction: Annotated[int, typer.Argument(help="Id of a Prediction.")],
     row: Annotated[
@@ -150,7 +151,7 @@ def trace(
     """Show all that a predicted sample follows from; exit code 2 when there is no such sample."""
 
 
-@command("seen", error_code=NOT_FOUND)
+@command("lineage", error_code=NOT_FOUND)
 def seen(
     dataset: Annotated[int, typer.Argument(help="Id of a Dataset.")],
     row: Annotated[int, typer.Option(help="The row's position, from 0.")],
@@ -159,7 +160,7 @@ def seen(
     """Show every model that trained on a row; exit code 1 when none did, 2 without such a row."""
 
 
-@command("diff", error_code=NOT_FOUND)
+@command("lineage", error_code=NOT_FOUND)
 def diff(
     left: Predictor,
     right: Annotated[int, typer.Argument(help="Id of another.")],
@@ -168,7 +169,7 @@ def diff(
     """Name the first ancestor in which two Predictors differ; exit code 1 when one does."""
 
 
-@command("reproduce", error_code=NOT_FOUND)
+@command("lineage", error_code=NOT_FOUND)
 def reproduce(
     predictor: Predictor,
     tolerance: Annotated[
@@ -179,7 +180,7 @@ def reproduce(
     """Train a Predictor again in a new process; exit code 1 when something else comes out."""
 
 
-@command("doctor")
+@command("store")
 def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Also hash all bytes and check every signature.")
@@ -189,7 +190,7 @@ def doctor(
     """Check the store and change nothing; the exit code is 1 when something fails."""
 
 
-@command("backup")
+@command("store")
 def backup(
     file: Annotated[Path, typer.Argument(help="The new file.")],
     with_key: Annotated[
@@ -200,7 +201,7 @@ def backup(
     """Copy the whole store to a file and verify the copy, while others may go on writing."""
 
 
-@command("restore")
+@command("store")
 def restore(
     file: Annotated[Path, typer.Argument(help="A file that `aiqc backup` made.")],
     force: Annotated[

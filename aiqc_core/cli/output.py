@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from aiqc_core import config
+from aiqc_core import __version__, config
 
 VALUES = 12  # of a list that are shown in a line
 LINE = 160
@@ -61,6 +61,11 @@ def megabytes(size: float) -> str:
 def store() -> str:
     """Return the folder of the store, or the database without its password."""
     return str(config.home()) if config.settings.database_url is None else config.shown_store()
+
+
+def version() -> None:
+    """Print the version, and where the store is."""
+    typer.echo(f"aiqc {__version__}, store {store()}")
 
 
 def _finite(value: Any) -> Any:

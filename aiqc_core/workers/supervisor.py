@@ -155,25 +155,21 @@ class Supervisor(threading.Thread):
             impatient = time.monotonic() - waiting[0].since > _PATIENCE_SECONDS
             starting = sum(not worker.ready for worker in workers)
             wanted = min(self._vacancies(on), len(waiting) - starting)
-            if wanted > 0 and (impatient or not workers):
-                self._start(wanted, on)
+            for _ in range(wanted if impatient or not workers else 0):
+                lease = None if on == "cpu" else self._slots.lease(on)
+                if lease is None and on != "cpu":
+                    break  # others have the slots: the next step asks again
+                try:
+                    self._workers.append(handle.start(self._environment, on, lease))
+                except BaseException:
+                    if lease is not None:
+                        lease.close()
+                    raise
 
     def _vacancies(self, on: On) -> int:
         """Return how many more workers of a kind there may be."""
         most = {"cpu": self._size, "slot": min(self._size, len(self._slots.left)), "device": 1}
         return most[on] - sum(worker.on == on for worker in self._workers)
-
-    def _start(self, wanted: int, on: On) -> None:
-        for _ in range(wanted):
-            lease = None if on == "cpu" else self._slots.lease(on)
-            if lease is None and on != "cpu":
-                return  # others have the slots: the next step asks again
-            try:
-                self._workers.append(handle.start(self._environment, on, lease))
-            except BaseException:
-                if lease is not None:
-                    lease.close()
-                raise
 
     def _fail_waiting(self, chosen: Callable[[Task], bool], error: RemoteError) -> None:
         waiting, self._waiting = self._waiting, deque()

@@ -72,9 +72,9 @@ def test_a_command_has_the_options_of_the_function_that_does_it() -> None:
     for each in app.registered_commands:
         assert each.callback is not None
         name = inspect.getclosurevars(each.callback).nonlocals["module"]
-        module = import_module(f"aiqc_core.cli.{name}")
+        work = getattr(import_module(f"aiqc_core.cli.{name}"), each.callback.__name__)
         options = inspect.signature(each.callback).parameters
-        assert list(options) == list(inspect.signature(module.show).parameters)
+        assert list(options) == list(inspect.signature(work).parameters)
 
 
 def test_the_version_names_the_store(home: Path) -> None:

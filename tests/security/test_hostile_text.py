@@ -14,7 +14,7 @@ from PIL import Image
 from rich.console import Console
 
 from aiqc_core import config
-from aiqc_core.cli import show_leaderboard
+from aiqc_core.cli import leaderboard
 from aiqc_core.errors import AIQCError
 from aiqc_core.experiment import Experiment, FeatureEncoder, Pipeline, Training, workflow
 from aiqc_core.experiment.declaration.discovery import discover
@@ -135,8 +135,8 @@ def test_the_leaderboard_shows_what_looks_like_markup(
 ) -> None:
     written = io.StringIO()
     console = Console(file=written, width=300)
-    monkeypatch.setattr(show_leaderboard, "Console", lambda: console)
-    show_leaderboard.show("hostile", None, None, None, as_json=False)
+    monkeypatch.setattr(leaderboard, "Console", lambda: console)
+    leaderboard.leaderboard("hostile", None, None, None, as_json=False)
     assert "activation=[/red]" in written.getvalue()
     assert f"activation={TAG}" in written.getvalue()
 

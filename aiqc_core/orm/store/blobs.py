@@ -171,15 +171,8 @@ def _pieces(digest: str) -> Iterator[bytes]:
         if len(pieces) < CHUNKS_AT_ONCE:
             break
     size = None if seen else _size(digest)
-    if size:
-        yield from _object_pieces(digest, size)
-
-
-def _size(digest: str) -> int | None:
-    return Blob.select(Blob.size).where(Blob.sha256 == digest).scalar()
-
-
-def _object_pieces(digest: str, size: int) -> Iterator[bytes]:
+    if not size:
+        return
     store = objects.configured()
     if store is None:
         raise MetastoreError(
@@ -188,11 +181,14 @@ def _object_pieces(digest: str, size: int) -> Iterator[bytes]:
             "stored; if they never left the metastore, restore it from a backup."
         )
     found = store.size(object_name(digest))
-    if found is None:
-        raise _object_error(store, digest, "is missing")
     if found != size:
-        raise _object_error(store, digest, f"has {found} bytes instead of {size}")
+        what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+        raise _object_error(store, digest, what)
     yield from store.pieces(object_name(digest), size)
+
+
+def _size(digest: str) -> int | None:
+    return Blob.select(Blob.size).where(Blob.sha256 == digest).scalar()
 
 
 def _object_error(store: ObjectStore, digest: str, what: str) -> ArtifactsError:

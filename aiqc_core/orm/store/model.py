@@ -272,24 +272,21 @@ class BaseModel(peewee.Model):
             raise MetastoreError(f"delete_instance: unknown {[*others]}; there is cascade=True.")
         with metastore.atomic():
             self.refuse_absent()
-            if not cascade:
-                self._refuse_dependents()
+            needed_by = [
+                f"{key.model.__name__} {row_id}"
+                for key, table in ({} if cascade else self._meta.backrefs).items()
+                for (row_id,) in table.select(table._meta.primary_key).where(key == self).tuples()
+            ]
+            if needed_by:
+                raise MetastoreError(
+                    f"{type(self).__name__} {self.id} is not deleted: {len(needed_by)} rows "
+                    f"depend on it ({', '.join(needed_by[:10])}). Delete them first, or pass "
+                    "cascade=True."
+                )
             deleted = super().delete_instance(recursive=cascade, delete_nullable=cascade)
             for forget in after_cascade:
                 forget()
         return deleted
-
-    def _refuse_dependents(self) -> None:
-        needed_by = [
-            f"{key.model.__name__} {row_id}"
-            for key, table in self._meta.backrefs.items()
-            for (row_id,) in table.select(table._meta.primary_key).where(key == self).tuples()
-        ]
-        if needed_by:
-            raise MetastoreError(
-                f"{type(self).__name__} {self.id} is not deleted: {len(needed_by)} rows depend on "
-                f"it ({', '.join(needed_by[:10])}). Delete them first, or pass cascade=True."
-            )
 
     _repr = showing.line
 

@@ -73,8 +73,9 @@ def against(datasets: Sequence[Dataset]) -> dict[str, int]:
 
 def warnings_of(report: Mapping[str, Any]) -> Iterator[str]:
     """Yield the sentences on the order of rows in a report of a cut, also of an old version."""
-    yield from filter(None, [sentence(report["order_assumed"] or {})])
-    yield from filter(None, [contradiction(report.get("order_contradicted") or {})])
+    of_blanks = sentence(report["order_assumed"] or {})
+    of_times = contradiction(report.get("order_contradicted") or {})
+    yield from filter(None, [of_blanks, of_times])
 
 
 def sentence(blanks: Mapping[str, int]) -> str | None:
@@ -109,21 +110,16 @@ def _known(dtypes: Mapping[str, str], load: Load) -> Iterator[tuple[str, NDArray
     names = [name for name, dtype in dtypes.items() if str(dtype).lower().startswith(kinds)]
     for name, column in (load(names) if names else pd.DataFrame()).items():
         known: Any = column.dropna()
-        if known.dtype == object or not types.is_any_real_numeric_dtype(known.dtype):
-            known = _as_times(known)
+        is_time = types.is_datetime64_any_dtype(known) or types.is_timedelta64_dtype(known)
+        if not is_time and not types.is_any_real_numeric_dtype(known.dtype):
+            text = known.astype(str)  # dates such as 2024-01-31; other text shows no order
+            if not text.head().str.match(r"\d{4}-\d\d").all():
+                continue
+            known = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
+            if known.isna().any():
+                continue
         if len(known) > 1:
             yield str(name), known.astype("int64").to_numpy()
-
-
-def _as_times(column: pd.Series) -> pd.Series:
-    """Return times, or text of dates such as 2024-01-31, as numbers; other text as nothing."""
-    if types.is_datetime64_any_dtype(column.dtype) or types.is_timedelta64_dtype(column.dtype):
-        return column
-    text = column.astype(str)
-    if text.head().str.match(r"\d{4}-\d\d").all():
-        times = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True)
-        return times if times.notna().all() else times.head(0)
-    return column.head(0)
 
 
 def _confirms(values: NDArray[Any]) -> bool:

@@ -201,7 +201,13 @@ class PostgresStore(StoreDatabase, peewee.PostgresqlDatabase):
         return connection
 
     def _leave_stale(self, place: str) -> None:
-        if place != self.place() or _is_broken(self._state.conn):
+        connection: psycopg.Connection[Any] = self._state.conn
+        is_stale = place != self.place() or connection.closed
+        if not is_stale:  # to an idle connection the server sends something only when it closes it
+            poll = select.poll()
+            poll.register(connection.pgconn.socket, select.POLLIN)
+            is_stale = bool(poll.poll(0))
+        if is_stale:
             self.close()
 
     @contextmanager
@@ -267,23 +273,9 @@ class _ArrayDumper(BytesBinaryDumper):
         return super().dump(memoryview(obj))
 
 
-def _adapters() -> AdaptersMap:
-    found = AdaptersMap(psycopg.adapters)
-    found.register_dumper(str, _TextDumper)
-    found.register_dumper("numpy.ndarray", _ArrayDumper)
-    for kind in ("text", "varchar"):
-        found.register_loader(kind, _TextLoader)
-        found.register_loader(kind, _BinaryTextLoader)
-    return found
-
-
-ADAPTERS = _adapters()
-
-
-def _is_broken(connection: psycopg.Connection[Any]) -> bool:
-    """Return whether the server has closed an idle connection: only then does it send anything."""
-    if connection.closed:
-        return True
-    asked = select.poll()
-    asked.register(connection.pgconn.socket, select.POLLIN)
-    return bool(asked.poll(0))
+ADAPTERS = AdaptersMap(psycopg.adapters)
+ADAPTERS.register_dumper(str, _TextDumper)
+ADAPTERS.register_dumper("numpy.ndarray", _ArrayDumper)
+for kind in ("text", "varchar"):
+    ADAPTERS.register_loader(kind, _TextLoader)
+    ADAPTERS.register_loader(kind, _BinaryTextLoader)

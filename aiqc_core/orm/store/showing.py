@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from html import escape
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from peewee import ModelSelect, PeeweeException
 
 from aiqc_core.errors import AIQCError, MetastoreError
 from aiqc_core.orm.store.database import is_there
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 LETTERS = 60  # of one fact; the rest is cut
 ROWS = 10  # of a list
@@ -61,7 +58,13 @@ def facts(row: Any) -> dict[str, Any]:
     if row.__data__.get("name"):
         found["name"] = row.__data__["name"]
     for name in SHOWN.get(type(row).__name__, ()):
-        value = row.__data__.get(name) if name in row._meta.fields else _counted(row, name)
+        if name in row._meta.fields:
+            value = row.__data__.get(name)
+        else:  # a property counts in the store, which may be gone
+            try:
+                value = getattr(row, name) if is_there() else None
+            except (AIQCError, PeeweeException):
+                value = None
         if value is not None:
             found[name] = value
     return found
@@ -88,7 +91,14 @@ class Rows(ModelSelect):
     """A query that prints its first rows."""
 
     def __repr__(self) -> str:
-        return "\n".join(self._lines()) or f"no {self.model.__name__}"
+        if not is_there():
+            return f"no {self.model.__name__}"
+        try:
+            found = list(islice(self.clone().limit(ROWS + 1).iterator(), ROWS + 1))
+        except (AIQCError, PeeweeException) as error:
+            return f"{self.model.__name__}: {error}"
+        lines = [*map(repr, found[:ROWS]), *(["…"] if len(found) > ROWS else [])]
+        return "\n".join(lines) or f"no {self.model.__name__}"
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -100,27 +110,6 @@ class Rows(ModelSelect):
         except AttributeError as error:
             names = ", ".join(self.model._meta.sorted_field_names)
             raise MetastoreError(f"{self.model.__name__}: {error}; there are {names}.") from error
-
-    def _lines(self) -> Iterator[str]:
-        if not is_there():
-            return
-        try:
-            found = list(islice(self.clone().limit(ROWS + 1).iterator(), ROWS + 1))
-        except (AIQCError, PeeweeException) as error:
-            yield f"{self.model.__name__}: {error}"
-            return
-        for row in found[:ROWS]:
-            yield repr(row)
-        if len(found) > ROWS:
-            yield "…"
-
-
-def _counted(row: Any, name: str) -> Any:
-    """Return what a property counts in the store; None where that is gone."""
-    try:
-        return getattr(row, name) if is_there() else None
-    except (AIQCError, PeeweeException):
-        return None
 
 
 def _short(value: object) -> str:

@@ -220,7 +220,11 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
 
     def _connect(self) -> sqlite3.Connection:
         path = self.place()
-        self.database = read_only_uri(path) if is_read_only(path) else str(path)
+        self.database = str(path)
+        if is_read_only(path):  # SQLite makes a log unless `immutable`, and reads none then
+            log = path.with_name(f"{path.name}-wal")
+            alone = "" if log.exists() and log.stat().st_size else "&immutable=1"
+            self.database = f"{path.as_uri()}?mode=ro{alone}"
         before = sqlite_files.identity(path)
         connection = super()._connect()
         state: Any = self._state
@@ -268,7 +272,11 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
             self._refused.add(state.files.file)
             state.reset()
         else:
-            self._take_log_along(change)
+            # Into the moved file: SQLite would read the log into the one at the path.
+            if change is not Change.TRUNCATED and state.files.has_log_at_path():
+                with suppress(sqlite3.Error):
+                    state.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                state.files.remove_log()
             super().close()
         if change is Change.DELETED:
             logger.warning("%s", self._lost(change, "An empty store is begun"))
@@ -279,14 +287,6 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
                 "use opens what is there; see aiqc doctor, and restore a backup if data are "
                 "missing",
             )
-
-    def _take_log_along(self, change: Change) -> None:
-        """Write the log into the moved file: SQLite would read it into the one at the path."""
-        files: OpenFiles = self._state.files
-        if change is not Change.TRUNCATED and files.has_log_at_path():
-            with suppress(sqlite3.Error):
-                self._state.conn.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            files.remove_log()
 
     def _save_log(self) -> None:
         """Write this connection's log into the file, which stayed the same."""
@@ -306,16 +306,6 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
 def is_read_only(path: Path) -> bool:
     """Return whether a store is in a folder that this process may not write to."""
     return path.exists() and not os.access(path.parent, os.W_OK)
-
-
-def read_only_uri(path: Path) -> str:
-    """Return the address by which SQLite reads a file and makes none beside it.
-
-    `immutable` keeps it from making a log; it can read a log only with its index beside it.
-    """
-    log = path.with_name(f"{path.name}-wal")
-    alone = "" if log.exists() and log.stat().st_size else "&immutable=1"
-    return f"{path.as_uri()}?mode=ro{alone}"
 
 
 def programs(database: SqliteDatabase) -> list[tuple[str, str]]:

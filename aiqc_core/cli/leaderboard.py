@@ -1,10 +1,11 @@
-"""Compare the models of an experiment, and name the best combination and the champion."""
+"""Compare the models of an experiment, and choose one: the commands leaderboard and promote."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -13,6 +14,7 @@ from rich.table import Table
 from aiqc_core import config
 from aiqc_core.cli import output
 from aiqc_core.errors import NotFoundError
+from aiqc_core.experiment import workflow
 from aiqc_core.orm import Champion, Queue, Snapshot
 from aiqc_core.orm.results import frames
 from aiqc_core.orm.results.leaderboard import Board
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-def show(
+def leaderboard(
     experiment: str,
     snapshot: str | None,
     metric: str | None,
@@ -42,6 +44,25 @@ def show(
     _print_best(console, board)
     _print_champion(console, row, board)
     _print_ends(console, board, since)
+
+
+def promote(
+    experiment: str, snapshot: str | None, predictor: int | None, reason: str, *, as_json: bool
+) -> None:
+    """Promote it, and print what is in use from now on."""
+    row = workflow.promote(experiment, snapshot, predictor, reason)
+    if as_json:
+        output.as_json(
+            {
+                "champion_id": row.id, "experiment": experiment, "snapshot": row.snapshot,
+                "predictor_id": row.predictor_id, "reason": row.reason,
+            }
+        )  # fmt: skip
+        return
+    typer.echo(
+        f"{experiment}: Predictor {row.predictor_id} of snapshot {row.snapshot} is the champion "
+        f"now. Materialise {experiment}/champion for this snapshot to show it in Dagster."
+    )
 
 
 def _members(snapshot: Snapshot, board: Board, since: datetime | None) -> dict[str, Any]:
