@@ -46,8 +46,3 @@ def chosen() -> tuple[str, str]:
     except (OSError, ValueError, AttributeError):
         backend = None
     return backend or OURS, str(file)
-
-
-def worker_environment() -> dict[str, str]:
-    """Return the variables that give a worker the backend of this process, which it may refuse."""
-    return {VARIABLE: OURS, PARENT_VARIABLE: chosen()[0]}

@@ -24,6 +24,8 @@ from aiqc_core.stages.train.hooks.observer import PRUNER
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from aiqc_core.orm.results.leaderboard import Standing
+
 
 def leaderboard(
     experiment: str,
@@ -41,9 +43,20 @@ def leaderboard(
         return
     console = Console()
     _print_table(console, row, board)
-    _print_best(console, board)
+    if board.undefined is not None:
+        _print_plain(console, board.undefined)
+    if board.best is not None:
+        _print_best(console, board, board.best)
     _print_champion(console, row, board)
-    _print_ends(console, board, since)
+    total, pruned = board.queue.total_runs, board.queue.runs_pruned
+    if pruned:
+        cut = sum(entry.stopped == PRUNER for entry in board.trained)
+        console.print(f"Pruned: {pruned} of {total}: {cut} cut short, {pruned - cut} never begun.")
+    if since is not None:
+        new = _new(board, since)
+        nothing = "" if new else " Nothing to do: every model was trained before."
+        console.print(f"Trained now: {new} of {total}.{nothing}")
+    _print_plain(console, f"Store: {output.store()}   Open the UI: make ui", soft_wrap=True)
 
 
 def promote(
@@ -162,13 +175,9 @@ def _print_table(console: Console, snapshot: Snapshot, board: Board) -> None:
     _print_plain(console, f"{about}; of {measure.metric} {way} is better.")
 
 
-def _print_best(console: Console, board: Board) -> None:
+def _print_best(console: Console, board: Board, best: Standing) -> None:
     """Name the combination that leads; whether it is in use is another question."""
-    if board.undefined is not None:
-        _print_plain(console, board.undefined)
-    if board.best is None:
-        return
-    best, measure = board.best, board.measure
+    measure = board.measure
     scores = ", ".join(f"{_short(split)} {score:.4f}" for split, score in best.scores.items())
     short = f", {best.pruned} cut short by a pruner" if best.pruned else ""
     console.print(
@@ -193,18 +202,6 @@ def _print_champion(console: Console, snapshot: Snapshot, board: Board) -> None:
         f"Champion in force: Predictor {row.predictor_id}{note}, "
         f"{_values(job.hyperparameters)} ({job.key}), snapshot {escape(row.snapshot)}"
     )
-
-
-def _print_ends(console: Console, board: Board, since: datetime | None) -> None:
-    total, pruned = board.queue.total_runs, board.queue.runs_pruned
-    if pruned:
-        cut = sum(entry.stopped == PRUNER for entry in board.trained)
-        console.print(f"Pruned: {pruned} of {total}: {cut} cut short, {pruned - cut} never begun.")
-    if since is not None:
-        new = _new(board, since)
-        nothing = "" if new else " Nothing to do: every model was trained before."
-        console.print(f"Trained now: {new} of {total}.{nothing}")
-    _print_plain(console, f"Store: {output.store()}   Open the UI: make ui", soft_wrap=True)
 
 
 def _print_plain(console: Console, line: str, *, soft_wrap: bool = False) -> None:

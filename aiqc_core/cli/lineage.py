@@ -36,7 +36,7 @@ def trace(
     if as_json:
         output.as_json(found)
     else:
-        output.lines(*_lines_of_trace(found))
+        output.lines(_lines_of_trace(found))
 
 
 def _lines_of_trace(trace: Trace) -> Lines:
@@ -129,22 +129,18 @@ def seen(dataset: int, row: int, *, as_json: bool) -> bool:
     found: Sighting = Dataset.get_by_id(dataset).seen(row)
     if as_json:
         output.as_json(found, trained=[model.predictor for model in found.trained])
-    else:
-        output.lines(*_lines_of_sighting(found))
-    return bool(found.trained)
-
-
-def _lines_of_sighting(found: Sighting) -> Lines:
+        return bool(found.trained)
     equal = f" (equal: Datasets {found.equal_datasets})" if found.equal_datasets else ""
-    yield (
-        f"Row {found.row} of Dataset {found.dataset}{equal}: {len(found.trained)} of "
-        f"{len(found.models)} models trained on it"
-    )
-    for model in found.models:
-        yield ROLES[model.role], _seen(model)
+    trained = f"{len(found.trained)} of {len(found.models)} models trained on it"
+    shown = [
+        f"Row {found.row} of Dataset {found.dataset}{equal}: {trained}",
+        *((ROLES[model.role], _seen(model)) for model in found.models),
+    ]
     coders = dict.fromkeys(coder for model in found.models for coder in model.fitted_on_all)
     if coders:
-        yield "note", f"fitted on all rows, whatever the split: {', '.join(coders)}"
+        shown.append(("note", f"fitted on all rows, whatever the split: {', '.join(coders)}"))
+    output.lines(shown)
+    return bool(found.trained)
 
 
 def _seen(model: Seen) -> str:
@@ -164,7 +160,7 @@ def diff(left: int, right: int, *, as_json: bool) -> bool:
         first = found.first and found.first.ancestor
         output.as_json(found, identical=found.identical, first=first)
     else:
-        output.lines(*_lines_of_diff(found))
+        output.lines(_lines_of_diff(found))
     return found.identical
 
 
@@ -201,13 +197,16 @@ def reproduce(predictor: int, *, tolerance: float, as_json: bool) -> bool:
     apart = (
         "" if found.largest is None else f" (largest difference of weights {found.largest:.3g})"
     )
+    versions = (
+        (name, f"version {now or 'not installed'}, was {then}")
+        for name, (then, now) in found.moved_versions.items()
+    )
     output.lines(
-        f"Predictor {found.predictor}, trained again: {found.verdict}{first}{apart}",
-        *((stage.name, f"{stage.verdict}: {stage.note}") for stage in found.stages),
-        *(
-            (name, f"version {now or 'not installed'}, was {then}")
-            for name, (then, now) in found.moved_versions.items()
-        ),
-        *(("note", note) for note in found.notes),
+        [
+            f"Predictor {found.predictor}, trained again: {found.verdict}{first}{apart}",
+            *((stage.name, f"{stage.verdict}: {stage.note}") for stage in found.stages),
+            *versions,
+            *(("note", note) for note in found.notes),
+        ]
     )
     return found.equal

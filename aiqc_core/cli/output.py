@@ -6,13 +6,16 @@ import json
 import math
 import re
 from dataclasses import asdict, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from aiqc_core import __version__, config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 VALUES = 12  # of a list that are shown in a line
 LINE = 160
@@ -27,7 +30,7 @@ def as_json(value: Any, **more: Any) -> None:
     typer.echo(json.dumps(_finite(members | more), allow_nan=False, default=str))
 
 
-def lines(*entries: tuple[str, object] | str) -> None:
+def lines(entries: Iterable[tuple[str, object] | str]) -> None:
     """Print headings, and names with their values under them; markup in values stays inert."""
     console = Console(soft_wrap=True, highlight=False)
     for entry in entries:

@@ -17,6 +17,7 @@ import weakref
 from typing import TYPE_CHECKING, Self
 
 from aiqc_core import counts, keras_backend
+from aiqc_core.config import PARENT_VARIABLE
 from aiqc_core.devices import devices
 from aiqc_core.errors import TrainingError
 from aiqc_core.usercode import byvalue
@@ -70,7 +71,8 @@ class WarmPool:
         variables = {
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **os.environ,
-            **keras_backend.worker_environment(),
+            keras_backend.VARIABLE: keras_backend.OURS,
+            PARENT_VARIABLE: keras_backend.chosen()[0],  # which a worker may refuse
         }
         variables |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
         variables |= self._slots.environment | (environment or {})

@@ -10,7 +10,7 @@ from peewee import chunked, fn
 
 from aiqc_core import config
 from aiqc_core.orm.admin import orphan_objects
-from aiqc_core.orm.store import blobs, bucket_owner
+from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.blobs import Blob, BlobChunk
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import BlobField
@@ -57,7 +57,7 @@ def collect(*, dry_run: bool, grace_seconds: float = GRACE_SECONDS) -> Collected
     """
     store = objects.configured()
     if store is not None:
-        bucket_owner.refuse_other(store)
+        blobs.refuse_other(store)
     with metastore.atomic():
         unused = list(blobs.sizes().keys() - used_digests())
         blob_bytes = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aiqc_core import config
 from aiqc_core.errors import ArtifactsError
-from aiqc_core.orm.store import bucket_owner
+from aiqc_core.orm.store import blobs
 from aiqc_core.storage import cache, objects
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def publish(folder: Path) -> None:
     if store is None:
         return
     try:
-        bucket_owner.claim(store)
+        blobs.claim(store)
         cache.publish(folder, store, name_of(folder))
     except ArtifactsError as error:
         logger.warning("Other machines cannot fetch the samples in %s: %s", folder, error)
@@ -53,7 +53,7 @@ def withdraw(folder: Path) -> None:
     """
     store = objects.configured()
     if store is not None:
-        bucket_owner.claim(store)
+        blobs.claim(store)
         cache.withdraw(store, name_of(folder))
 
 

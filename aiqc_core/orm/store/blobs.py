@@ -3,21 +3,24 @@
 Chunks keep each value far below SQLite's limit for one value. With `AIQC_ARTIFACTS` all but small
 bytes are on an object store, and only their row is in the metastore. They are written before the
 transaction of that row ends, so that no row lacks its bytes; `aiqc gc` frees what a broken
-transaction leaves.
+transaction leaves. An object store carries the mark of one metastore, the fingerprint of its key,
+so that two never free each other's objects.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from peewee import BlobField, CharField, CompositeKey, ForeignKeyField, IntegerField, Model
 
 from aiqc_core import config
-from aiqc_core.errors import ArtifactsError, MetastoreError
-from aiqc_core.orm.store import bucket_owner
+from aiqc_core.errors import ArtifactsError, MetastoreError, NotFoundError
+from aiqc_core.orm.store import signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.storage import objects
 
@@ -30,7 +33,8 @@ CHUNK_BYTES = 8 * 2**20
 CHUNKS_AT_ONCE = 4
 # Fewer bytes stay in the metastore: an object on S3 takes 20 to 50 ms, a row under 1 ms.
 OBJECT_BYTES = 16 * 2**10
-FOLDER = "blobs"
+FOLDER, MARK = "blobs", "owner"
+LOOK_SECONDS = 30.0  # the mark goes with a bucket or folder that is emptied while it is in use
 
 
 class Blob(Model):
@@ -144,6 +148,31 @@ def object_name(digest: str) -> str:
     return f"{FOLDER}/{digest[:2]}/{digest}"
 
 
+def claim(store: ObjectStore) -> None:
+    """Mark an object store as this store's; ArtifactsError where another has marked it."""
+    _claimed(store, signing.fingerprint(), int(time.monotonic() / LOOK_SECONDS))
+
+
+def refuse_other(store: ObjectStore) -> bool:
+    """Return whether this store has marked an object store.
+
+    Raises:
+        ArtifactsError: another store has marked it.
+    """
+    try:
+        found = store.get(MARK).decode(errors="replace")
+    except NotFoundError:
+        return False
+    own = signing.fingerprint()
+    if found != own:
+        raise ArtifactsError(
+            f"AIQC_ARTIFACTS: {store.url} belongs to another store ({found[:16]}; this one is "
+            f"{own}), and each would free what the other keeps. Give this store a prefix of its "
+            f"own; where it is the same store under a new key, delete {store.shown(MARK)}."
+        )
+    return True
+
+
 def _store_for(size: int) -> ObjectStore | None:
     store = objects.configured()  # a wrong setting is refused with the first bytes, however few
     return store if size >= OBJECT_BYTES else None
@@ -152,7 +181,7 @@ def _store_for(size: int) -> ObjectStore | None:
 def _send(store: ObjectStore, digest: str, data: bytes | memoryview) -> None:
     name = object_name(digest)
     if store.size(name) != memoryview(data).nbytes:
-        bucket_owner.claim(store)
+        claim(store)
         store.put(name, data)
 
 
@@ -210,3 +239,9 @@ def _refuse_damaged(digest: str, found: str) -> None:
         f"metastore: the stored bytes {digest[:12]}… are missing or damaged. "
         "Restore the store from a backup."
     )
+
+
+@lru_cache(maxsize=8)
+def _claimed(store: ObjectStore, own: str, _when: int) -> None:
+    if not refuse_other(store):
+        store.put(MARK, own.encode())

@@ -89,19 +89,17 @@ class Heart:
                 if not places:
                     return
             # AIQC_HOME may have changed, or its store be deleted: no new one is made.
-            if _place() in places and is_there():
-                self._write()
-
-    def _write(self) -> None:
-        table = self._attempts
-        own = (table.holder == self.name) & (table.status == self._running)
-        try:
-            table.update(beat=now()).where(own).execute()
-        except (PeeweeException, MetastoreError) as error:
-            logger.warning("The heartbeat of this process could not be written: %s", error)
-        finally:
-            with suppress(PeeweeException):
-                metastore.close()  # this thread's own connection
+            if _place() not in places or not is_there():
+                continue
+            table = self._attempts
+            own = (table.holder == self.name) & (table.status == self._running)
+            try:
+                table.update(beat=now()).where(own).execute()
+            except (PeeweeException, MetastoreError) as error:
+                logger.warning("The heartbeat of this process could not be written: %s", error)
+            finally:
+                with suppress(PeeweeException):
+                    metastore.close()  # this thread's own connection
 
 
 def is_overdue(beat: int | None, claimed: datetime) -> bool:
