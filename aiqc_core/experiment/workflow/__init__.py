@@ -24,8 +24,7 @@ from aiqc_core.experiment.workflow.data import (
     splitset,
 )
 from aiqc_core.experiment.workflow.due import Due, due, present_snapshot, source_digest
-from aiqc_core.experiment.workflow.keys import content_of, free_key, newest_snapshot
-from aiqc_core.experiment.workflow.stage import row_of
+from aiqc_core.experiment.workflow.keys import content_of, free_key
 from aiqc_core.experiment.workflow.training import (
     hyperparamset,
     job,
@@ -36,7 +35,7 @@ from aiqc_core.experiment.workflow.training import (
     renew,
     run,
 )
-from aiqc_core.experiment.workflow.versions import code_version
+from aiqc_core.experiment.workflow.versions import code_version, row_of
 from aiqc_core.experiment.workflow.watch import champion_sound, drift, fresh, jobs_present
 from aiqc_core.stages.evaluate.checks import FAILED, PASSED, WARNING, Finding
 
@@ -44,7 +43,7 @@ __all__ = [
     "FAILED", "PASSED", "WARNING", "Challenge", "Due", "Finding", "batch_drift", "candidate",
     "challenge", "champion", "champion_sound", "code_version", "content_of", "crown",
     "dataset", "drift", "due", "feature", "free_key", "fresh", "hyperparamset", "job", "jobs",
-    "jobs_present", "label", "label_dataset", "newest_snapshot", "of_batch", "predict",
+    "jobs_present", "label", "label_dataset", "of_batch", "predict",
     "prepare", "present_snapshot", "promote", "queue", "queue_of", "renew", "row_of", "run",
     "samples", "source_digest", "splitset", "write_table",
 ]  # fmt: skip

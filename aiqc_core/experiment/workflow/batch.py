@@ -41,8 +41,7 @@ def predict(
         predictor_id: another model than the champion.
 
     Raises:
-        IngestError: a batch that was not predicted before, without a path, or what is at the path
-            cannot be read.
+        IngestError: a new batch without a path, or what is at the path cannot be read.
         NotFoundError: there is no champion yet.
         SelectionError: columns are missing or incompatible.
     """

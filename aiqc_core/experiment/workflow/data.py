@@ -10,7 +10,7 @@ import pandas as pd
 
 from aiqc_core.errors import SelectionError
 from aiqc_core.experiment.workflow import versions
-from aiqc_core.experiment.workflow.stage import find_or_make, row_of
+from aiqc_core.experiment.workflow.versions import find_or_make, row_of
 from aiqc_core.orm import (
     Dataset,
     Feature,

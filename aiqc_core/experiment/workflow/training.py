@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import TrainingError
 from aiqc_core.experiment.workflow import data, versions
 from aiqc_core.experiment.workflow.due import present_snapshot
-from aiqc_core.experiment.workflow.stage import find_or_make, row_of
+from aiqc_core.experiment.workflow.versions import find_or_make, row_of
 from aiqc_core.orm import Algorithm, Declared, Hyperparamset, Job, Queue, Snapshot, Splitset
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.training import search as searching

@@ -1,4 +1,4 @@
-"""What a declaration gives each stage: the inputs of its row, and the version of its code.
+"""The rows of stages: the inputs that find them again, and the version of their code.
 
 A version moves when the declaration's part does and not otherwise, so that a changed encoder makes
 stale what it touches and a comment nothing. An encoder or a function counts by its identity: the
@@ -12,11 +12,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aiqc_core.orm import Declared, Queue
+from aiqc_core.orm import Declared, Queue, Snapshot
 from aiqc_core.orm.tables.snapshot import digest_of_inputs
 from aiqc_core.stages.preprocess import encode
 from aiqc_core.stages.split.cut import OPTIONS
 from aiqc_core.usercode.identity import fingerprint, identity_of
+from aiqc_core.wording import reworded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,6 +68,21 @@ def of_outputs(training: Training) -> list[str]:
 
 def _encoder(encoder: object, by: By) -> str | None:
     return None if encoder is None else getattr(identity_of(encode.checked(encoder)), by)
+
+
+def find_or_make(
+    experiment: Experiment, snapshot: str, table: type[Any], stage: str, inputs: Any, make: Any
+) -> Any:
+    """Return the row of a stage of a snapshot: found by its inputs' digest, or made."""
+    with reworded():
+        row = Declared.find_or_make(table, experiment.name, stage, inputs, make)
+    Snapshot.put(experiment.name, snapshot, stage, row)
+    return row
+
+
+def row_of(experiment: Experiment, snapshot: str, table: type[Any], stage: str) -> Any:
+    """Return the row of an earlier stage; raise NotFoundError where it was not made yet."""
+    return Snapshot.of(experiment.name, snapshot).get_row(table, stage)
 
 
 def code_version(experiment: Experiment, stage: str) -> str:

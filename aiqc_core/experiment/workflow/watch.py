@@ -10,7 +10,7 @@ import pandas as pd
 from aiqc_core.config import timezone_now
 from aiqc_core.experiment.workflow.due import due
 from aiqc_core.experiment.workflow.keys import newest_snapshot
-from aiqc_core.experiment.workflow.stage import row_of
+from aiqc_core.experiment.workflow.versions import row_of
 from aiqc_core.orm import Champion, Feature, Queue
 from aiqc_core.orm.results.paired_evaluation import learned
 from aiqc_core.stages.evaluate import drift as drifting

@@ -171,7 +171,16 @@ class Training:
 
             def learn(features: list[Tensor] = features, label: Tensor = label) -> Tensor:
                 clear()
-                loss = loss_of(loser, _forward(model, features), label)
+                try:
+                    output = called(model, features)
+                except ValueError as error:
+                    if len(label) > 1:
+                        raise
+                    raise ValueError(
+                        "the last batch has one sample, which the model cannot train on: "
+                        f"{error}. Use allow_singleSample=False, or another batch_size."
+                    ) from error
+                loss = loss_of(loser, output, label)
                 loss.backward()
                 return loss
 
@@ -228,18 +237,6 @@ def _clearing(optimizer: Optimizer) -> Callable[[], None]:
             parameter.grad = None
 
     return clear
-
-
-def _forward(model: nn.Module, features: list[Tensor]) -> Tensor:
-    try:
-        return called(model, features)
-    except ValueError as error:
-        if len(features[0]) > 1:
-            raise
-        raise ValueError(
-            f"the last batch has one sample, which the model cannot train on: {error}. "
-            "Use allow_singleSample=False, or another batch_size."
-        ) from error
 
 
 def on_device(features: Any, label: Tensor, device: torch.device) -> Samples:

@@ -76,10 +76,8 @@ def keep(model: nn.Module, path: Path) -> Path:
 def plain(value: Any, place: str, *, arrays: bool) -> Any:
     """Return a state_dict, or a part of one, with the numbers of numpy and others as Python's.
 
-    `place` names it in errors; `arrays` turns numpy's arrays to lists, else they are refused.
-
-    Raises:
-        TrainingError: a value that cannot be stored without running code when it is loaded.
+    `place` names it in errors; `arrays` turns numpy's arrays to lists, else they are refused, as
+    is with a TrainingError what cannot be stored without running code when it is loaded.
     """
     if isinstance(value, dict):
         made = {
@@ -169,9 +167,9 @@ def beyond(model: nn.Module, wanted: Mapping[str, Any]) -> list[str]:
 def misfit(model: nn.Module, wanted: dict[str, Any]) -> str:
     """Describe how the state of a trained model differs from the one that `fn_build` makes."""
     found, extra = sizes(model), beyond(model, wanted)
-    parts: list[str] = []
     if extra:
         found = wanted | dict.fromkeys(extra)
+    parts: list[str] = []
     for words, names in (
         ("it lacks", [n for n in wanted if n not in found]),
         ("it has besides", [n for n in found if n not in wanted]),
