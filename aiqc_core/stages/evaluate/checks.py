@@ -144,9 +144,10 @@ def no_nan(arrays: Iterable[tuple[str, Array]]) -> Finding:
     """Count values that are not finite, block by block."""
     counts: Rows = []
     for name, array in arrays:
-        blocks = [array[rows] for rows in row_blocks(array)] if array.dtype.kind == "f" else []
-        nan = sum(int(np.isnan(block).sum()) for block in blocks)
-        infinite = sum(int(np.isinf(block).sum()) for block in blocks)
+        nan = infinite = 0
+        for rows in row_blocks(array) if array.dtype.kind == "f" else ():
+            nan += int(np.isnan(array[rows]).sum())
+            infinite += int(np.isinf(array[rows]).sum())
         row = {"array": name, "values": int(array.size), "NaN": nan, "infinite": infinite}
         counts.append(row)
     found = [row for row in counts if row["NaN"] or row["infinite"]]

@@ -100,7 +100,7 @@ def _passes(encoder: Any, dimension: str) -> Any:
         return lambda value: value not in labels
     if not hasattr(encoder, "vocabulary_"):
         return None
-    analyze, vocabulary = encoder.build_analyzer(), set(encoder.vocabulary_)
+    analyze, vocabulary = encoder.build_analyzer(), encoder.vocabulary_.keys()
 
     def has_no_known_word(text: Any) -> bool:
         words = analyze(text) if isinstance(text, str) else []
