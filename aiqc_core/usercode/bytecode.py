@@ -45,13 +45,13 @@ class Lookup(NamedTuple):
     Attributes:
         path: the name, or the full name of what an import inside binds, and attributes read of it.
         is_imported: which of the two.
-        given: `(is it a constant, the constant or a name)` of each argument or key; None where
+        arguments: `(is it a constant, the constant or a name)` of each argument or key; None where
             they are something else, empty where it is only asked what is in it.
     """
 
     path: tuple[str, ...]
     is_imported: bool = False
-    given: tuple[tuple[bool, Any], ...] | None = None
+    arguments: tuple[tuple[bool, Any], ...] | None = None
 
 
 @dataclass(slots=True)
@@ -117,17 +117,17 @@ def resolved(lookup: Lookup, space: dict[str, Any]) -> tuple[str | None, str | N
     Neither where it finds nothing by a text, what is installed, or what `bytecode.reads` follows.
     """
     finder = _finder(lookup, space)
-    if finder is None or lookup.given == ():
+    if finder is None or lookup.arguments == ():
         return None, None
     found = [
-        value if is_constant else space.get(value) for is_constant, value in lookup.given or ()
+        value if is_constant else space.get(value) for is_constant, value in lookup.arguments or ()
     ]
     text, package = (*(t if isinstance(t, str) else None for t in found), None, None)[:2]
     try:
         name = text and importlib.util.resolve_name(text, package)
     except ImportError:
         name = None
-    is_read = finder in EVALUATES and lookup.given and lookup.given[0][0]
+    is_read = finder in EVALUATES and lookup.arguments and lookup.arguments[0][0]
     if is_read or (name and owned.is_installed(name.replace(":", "."))):
         return None, None
     return (name, None) if name and finder in IMPORTS else (None, ".".join(lookup.path))
@@ -166,7 +166,7 @@ def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> No
     instructions = [i for i in dis.get_instructions(code) if i.opname not in SILENT]
     own = {i.argval for i in instructions if i.opname == "STORE_NAME"}  # of the body of a class
     found.written |= {i.argval for i in instructions if i.opname == "STORE_GLOBAL"}
-    bound = around | _bound(instructions)
+    bound = around | _imported_names(instructions)
     for i, each in enumerate(instructions):
         name = each.argval
         if each.opname in READS or (each.opname in LOADS and name in bound):
@@ -177,8 +177,8 @@ def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> No
             if each.opname == "LOAD_GLOBAL" or (each.opname in READS and name not in own):
                 found.needed.add(name)
             path = (*str(bound.get(name, name)).split("."), *chain)
-            found.lookups.append(Lookup(path, name in bound, _given(following)))
-            for text in _named(found.lookups[-1]):
+            found.lookups.append(Lookup(path, name in bound, _arguments(following)))
+            for text in _globals_in(found.lookups[-1]):
                 found.names.setdefault(text, set()).add(())
         elif each.opname == "IMPORT_NAME":
             level, names = instructions[i - 2].argval, instructions[i - 1].argval
@@ -190,7 +190,7 @@ def _add_reads(code: types.CodeType, found: Reads, around: dict[str, str]) -> No
             _add_reads(constant, found, bound)
 
 
-def _bound(instructions: list[dis.Instruction]) -> dict[str, str]:
+def _imported_names(instructions: list[dis.Instruction]) -> dict[str, str]:
     """Return `{name: full name of the module, or of what is taken from it}` of imports inside."""
     found: dict[str, str] = {}
     module = full = ""
@@ -210,7 +210,7 @@ def _chain(following: list[dis.Instruction]) -> tuple[str, ...]:
     return tuple(i.argval for i in takewhile(lambda i: i.opname in ATTRIBUTE, following))
 
 
-def _given(following: list[dis.Instruction]) -> tuple[tuple[bool, Any], ...] | None:
+def _arguments(following: list[dis.Instruction]) -> tuple[tuple[bool, Any], ...] | None:
     """Return what a call or a lookup is given: constants and names, or None."""
     rest = list(
         dropwhile(lambda i: i.opname in ATTRIBUTE or (i.opname, i.arg) == CALLED, following)
@@ -224,9 +224,9 @@ def _given(following: list[dis.Instruction]) -> tuple[tuple[bool, Any], ...] | N
     return tuple((i.opname == "LOAD_CONST", i.argval) for i in loads) or None
 
 
-def _named(lookup: Lookup) -> Iterable[str]:
+def _globals_in(lookup: Lookup) -> Iterable[str]:
     """Return the globals that a constant text names, of `eval`, `exec` and `globals()`."""
-    is_constant, text = (lookup.given or ((False, None),))[0]
+    is_constant, text = (lookup.arguments or ((False, None),))[0]
     if not is_constant or not isinstance(text, str) or lookup.path[0] not in TEXTS:
         return ()
     if lookup.path[0] == "globals":

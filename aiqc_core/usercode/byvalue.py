@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import cloudpickle
 
 from aiqc_core.usercode import bytecode, importing, owned
-from aiqc_core.usercode.found import CARRIED, IN_DOUBT, UNSAID, WHOLE, Identity
+from aiqc_core.usercode.findings import CARRIED, IN_DOUBT, UNSAID, WHOLE, Identity
 from aiqc_core.usercode.identity import fingerprint, identity_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.usercode import bytecode, importing, leaves, owned
-from aiqc_core.usercode.found import CARRIED, LARGE_BYTES, UNSAID, WHOLE, Identity
+from aiqc_core.usercode.findings import CARRIED, LARGE_BYTES, UNSAID, WHOLE, Identity
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable

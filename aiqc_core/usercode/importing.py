@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 from aiqc_core.usercode import owned
-from aiqc_core.usercode.found import CARRIED
+from aiqc_core.usercode.findings import CARRIED
 
 
 def by_statement(

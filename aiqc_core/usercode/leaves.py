@@ -6,10 +6,13 @@ import functools
 import sys
 import types
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ATOMS = {type(None), bool, int, float, complex, str, types.EllipsisType, types.NotImplementedType}
 ADDRESSES = {"_stop_words_id"}  # attributes that say where something is in memory
@@ -76,7 +79,7 @@ def _array_parts(value: Any) -> list[Any]:
     return [np.asarray(value), dict(getattr(value, "__dict__", {}))]
 
 
-_PARTS: dict[Any, Any] = {
+_PARTS: dict[Any, Callable[[Any], list[Any]]] = {
     np.ndarray: _array_parts,
     pd.DataFrame: lambda v: [
         list(v.columns), v.index, v.attrs, *(v.iloc[:, i].array for i in range(v.shape[1]))

@@ -58,7 +58,7 @@ class Options:
             on_devices=slots > 0,
             retries_memory=config.settings.oom_retry,
             pruner=pruner,
-            captured_pruner=None if pruner is None else pruning.captured(pruner),
+            captured_pruner=None if pruner is None else pruning.capture(pruner),
             **given,
         )
 

@@ -80,7 +80,7 @@ def run_jobs(
         workers=workers, raise_on_error=raise_on_error, progress=progress,
         time_limit=time_limit,
         checkpoint_seconds=checkpoint_seconds, stack=stack,
-        pruner=pruning.steered(pruner, queue.metric),
+        pruner=pruning.watch_metric(pruner, queue.metric),
     )  # fmt: skip
     summary = run(queue, options)
     if summary.failures and raise_on_error:

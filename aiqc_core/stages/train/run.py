@@ -18,7 +18,7 @@ from aiqc_core.devices import devices, faults, nvml
 from aiqc_core.errors import TrainingError
 from aiqc_core.seeds import derive
 from aiqc_core.stages.evaluate import decode, metrics
-from aiqc_core.stages.train import storing
+from aiqc_core.stages.train import storing, trained_model
 from aiqc_core.stages.train.backends import process_state
 from aiqc_core.stages.train.backends.base import Backend, get_backend
 from aiqc_core.stages.train.functions import capture
@@ -26,14 +26,6 @@ from aiqc_core.stages.train.history import plain_history
 from aiqc_core.stages.train.hooks import checkpoint, memory, observer
 from aiqc_core.stages.train.hooks.thread_guard import refuse_left_threads
 from aiqc_core.stages.train.spec import Failure, JobOutcome, JobSpec
-from aiqc_core.stages.train.trained_model import (
-    Evaluator,
-    StoredModel,
-    loser_of,
-    makers,
-    restored,
-    shapes_of,
-)
 from aiqc_core.storage import cache
 
 if TYPE_CHECKING:
@@ -103,9 +95,9 @@ def load_model(
     `fn_build` is seeded as it was in training; the generators of the process stay as they were.
     """
     backend = get_backend(library)
-    user = restored(payloads)
+    user = trained_model.restore_functions(payloads)
     with backend.drawing(seed):
-        make = makers(backend, user, features_shapes, label_shape, hyperparameters)
+        make = trained_model.makers(backend, user, features_shapes, label_shape, hyperparameters)
         return backend.load(model, *make)
 
 
@@ -117,7 +109,7 @@ class _Training:
         self.backend = backend
         self.outcome = outcome
         self.before = process_state.ProcessState(backend.SETTINGS)
-        self.user = restored(spec.functions, spec.sources)
+        self.user = trained_model.restore_functions(spec.functions, spec.sources)
         self.is_trained = False
 
     def run(self) -> None:
@@ -155,10 +147,12 @@ class _Training:
         model = self.user["fn_build"](self.features_shapes, self.label_shape, **given)
         if not backend.is_model(model):
             raise TrainingError(f"fn_build: returned {type(model).__name__}; return the model.")
-        self.model = backend.placed(backend.prepared(model, shapes_of(self.features_shapes)))
+        self.model = backend.placed(
+            backend.prepared(model, trained_model.shapes_of(self.features_shapes))
+        )
         self.outcome.device = {"device": backend.device_kind(self.model)}
         width = self.labels[spec.key_train].shape[1]
-        self.loser = backend.placed(loser_of(
+        self.loser = backend.placed(trained_model.loser_of(
             backend, self.user["fn_lose"], spec.analysis_type, width, given, spec.outputs
         ))  # fmt: skip
         self.optimizer = backend.optimizer(self.user["fn_optimize"], self.model, given)
@@ -202,7 +196,7 @@ class _Training:
 
     def evaluate(self) -> None:
         spec, outcome = self.spec, self.outcome
-        evaluator = self.evaluator = Evaluator(
+        evaluator = self.evaluator = trained_model.Evaluator(
             self.backend, self.model, self.loser, self.user["fn_predict"], spec.analysis_type,
             spec.label, spec.outputs,
         )  # fmt: skip
@@ -254,7 +248,9 @@ class _Training:
         spec, outcome, split = self.spec, self.outcome, self.spec.key_train
         outside, shape = self.before.changed(), self.label_shape
         scored = outcome.predictions[split], (outcome.probabilities or {}).get(split)
-        stored = StoredModel.of(spec, data, outcome.features_shapes, shape, outcome.outputs)
+        stored = trained_model.StoredModel.of(
+            spec, data, outcome.features_shapes, shape, outcome.outputs
+        )
         with process_state.kept(self.backend.SETTINGS, during=self.before):
             loaded = stored.load()
             loaded.model = self.backend.placed(loaded.model)

@@ -19,7 +19,7 @@ import numpy as np
 from aiqc_core import config
 from aiqc_core.errors import TrainingError
 from aiqc_core.stages.train.outputs import precision
-from aiqc_core.stages.train.trained_model import makers, restored
+from aiqc_core.stages.train.trained_model import makers, restore_functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ def rehearse(
     key = digest.hexdigest()
     if key in _rehearsed:
         return
-    user = restored(spec.functions, spec.sources)  # again, as where the model is loaded
+    user = restore_functions(spec.functions, spec.sources)  # again, as where the model is loaded
     make = makers(backend, user, shapes, label_shape, spec.hyperparameters)
     few = backend.from_arrays([array[:FEW] for array in arrays])
     with backend.drawing(spec.seed):

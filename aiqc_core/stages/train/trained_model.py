@@ -159,7 +159,7 @@ class StoredModel:
     def load(self) -> Evaluator:
         """Load the model, on the CPU."""
         backend, label, given = get_backend(self.library), self.label, self.hyperparameters
-        user = restored(self.functions, self.sources)
+        user = restore_functions(self.functions, self.sources)
         backend.seed(self.seed)
         make = makers(backend, user, self.features_shapes, self.label_shape, given)
         loaded = backend.load(self.model, *make)
@@ -210,7 +210,7 @@ def shapes_of(features_shapes: Any) -> list[tuple[int, ...]]:
     return [tuple(features_shapes)]
 
 
-def restored(
+def restore_functions(
     payloads: Mapping[str, bytes | None], sources: Mapping[str, str | None] | None = None
 ) -> dict[str, Any]:
     """Return the user's functions by role; None where the default is used."""

@@ -223,10 +223,10 @@ def test_a_pruner_watches_what_the_queue_is_ranked_by(
     *, metric: str, history: dict[str, list[float]], keeps: bool
 ) -> None:
     rivals = [{name: [0.5] for name in history}] * 3
-    pruner = pruning.steered(MedianPruner(min_epochs=1), metric)
+    pruner = pruning.watch_metric(MedianPruner(min_epochs=1), metric)
     assert pruner.keep(history, rivals) is keeps
     named = MedianPruner(metric="val_loss")
-    assert pruning.steered(named, metric) is named
+    assert pruning.watch_metric(named, metric) is named
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from aiqc_core.stages.train.functions.capture import (
     takes_model_first,
 )
 from aiqc_core.stages.train.functions.source import is_text_of
-from aiqc_core.usercode.found import LARGE_BYTES
+from aiqc_core.usercode.findings import LARGE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

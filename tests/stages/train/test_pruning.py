@@ -79,7 +79,7 @@ def test_counts_must_be_counts(options: dict[str, Any]) -> None:
 
 def test_a_captured_pruner_says_when_to_stop() -> None:
     stops = pickle.loads(  # noqa: S301 - written in this line
-        pruning.captured(MedianPruner(min_epochs=1, min_rivals=1))
+        pruning.capture(MedianPruner(min_epochs=1, min_rivals=1))
     )
     assert stops({"loss": [2.0]}, [{"loss": [1.0]}])
     assert not stops({"loss": [0.5]}, [{"loss": [1.0]}])
@@ -109,11 +109,11 @@ def test_an_answer_that_is_neither_yes_nor_no_is_refused() -> None:
 @pytest.mark.parametrize("given_", ["median", MedianPruner, lambda *_: True])
 def test_what_is_no_pruner_is_refused(given_: Any) -> None:
     with pytest.raises(TrainingError, match=r"pruner: .*keep_folds.*MedianPruner\(\)"):
-        pruning.captured(given_)
+        pruning.capture(given_)
 
 
 def test_a_pruner_that_cannot_be_pickled_is_refused() -> None:
     pruner = Vague()
     pruner.held = threading.Lock()
     with pytest.raises(TrainingError, match="cannot be pickled"):
-        pruning.captured(pruner)
+        pruning.capture(pruner)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiqc_core.errors import AlgorithmError
 from aiqc_core.stages.train.functions.source import show_lines, source_of
 from aiqc_core.usercode import byvalue
-from aiqc_core.usercode.found import IN_DOUBT
+from aiqc_core.usercode.findings import IN_DOUBT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

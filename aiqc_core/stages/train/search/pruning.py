@@ -67,7 +67,7 @@ class MedianPruner:
     min_epochs: int = 5
     min_rivals: int = 3
     metric: str | None = None
-    leading: str | None = field(default=None, repr=False, kw_only=True)  # see `steered`
+    leading: str | None = field(default=None, repr=False, kw_only=True)  # see `watch_metric`
 
     def __post_init__(self) -> None:
         for name in ("min_epochs", "min_rivals"):
@@ -123,14 +123,14 @@ class Stops:
         return not verdict("keep returned", self.pruner.keep(history, rivals), GO_ON)
 
 
-def steered(pruner: Any, metric: str | None) -> Any:
+def watch_metric(pruner: Any, metric: str | None) -> Any:
     """Let a `MedianPruner` that names no metric watch the one of its Queue, where that has one."""
     if metric is None or not isinstance(pruner, MedianPruner) or pruner.metric is not None:
         return pruner
     return replace(pruner, leading=metric)
 
 
-def captured(pruner: Any) -> bytes:
+def capture(pruner: Any) -> bytes:
     """Pickle a pruner as `Stops`, for `JobSpec.pruner`; raise TrainingError where it cannot be."""
     if isinstance(pruner, type) or not isinstance(pruner, Pruner):
         raise TrainingError(

@@ -149,17 +149,12 @@ def size(dimensions: Mapping[str, Dimension]) -> int | None:
     return None if None in sizes else math.prod(s for s in sizes if s is not None)
 
 
-def draw(dimensions: Mapping[str, Dimension], generator: np.random.Generator) -> dict[str, Any]:
-    """Draw one combination."""
-    return {name: dimension.draw(generator) for name, dimension in dimensions.items()}
-
-
 def draw_new(
     dimensions: Mapping[str, Dimension], generator: np.random.Generator, known: Collection[str]
 ) -> tuple[str, dict[str, Any]]:
     """Draw until a combination is not among those known by `canonical`; return it with that."""
     while True:
-        drawn = draw(dimensions, generator)
+        drawn = {name: each.draw(generator) for name, each in dimensions.items()}
         key = canonical(drawn)
         if key not in known:
             return key, drawn

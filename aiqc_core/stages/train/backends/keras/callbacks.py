@@ -66,9 +66,9 @@ class Progress(keras.callbacks.Callback):
         """Stop where the pruner says so."""
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
-        watching = observer.active()
+        current = observer.active()
         is_last = epoch + 1 >= (self.params or {}).get("epochs", math.inf)
-        if watching is not None and watching.epoch(self._history, is_last=is_last):
+        if current is not None and current.epoch(self._history, is_last=is_last):
             self.model.stop_training = True
 
 
@@ -118,7 +118,10 @@ class Resume(keras.callbacks.Callback):
             if len(self._history) == len(self._state.history):
                 self.model.train_function = self._train_function
                 del self.model.evaluate, self.model.get_metrics_result  # the class's own again
-                _restore(self.model, self._state)
+                pairs = zip(_variables(self.model), self._state.arrays, strict=True)
+                for variable, value in pairs:
+                    variable.assign(value)
+                process_state.restore_generators(self._state.generators)
                 self._state = None
         elif self._kept is not None and self._kept.due():
             self._kept.write(_pack(self.model, self._history))
@@ -159,13 +162,6 @@ def _unpack(model: keras.Model, data: bytes) -> _State | None:
     if [v.shape for v in arrays] != [tuple(v.shape) for v in _variables(model)]:
         return None
     return _State(state.pop("history"), arrays, state)
-
-
-def _restore(model: keras.Model, state: _State) -> None:
-    """Set the variables and the generators to what they were."""
-    for variable, value in zip(_variables(model), state.arrays, strict=True):
-        variable.assign(value)
-    process_state.restore_generators(state.generators)
 
 
 def _skipping(model: keras.Model) -> Callable[[Iterator[Any]], dict[str, float]]:
