@@ -16,7 +16,7 @@ from aiqc_core.seeds import SEED_BITS
 from aiqc_core.stages.train.functions import capture
 from aiqc_core.stages.train.search.grid import TPE, Plan, combination_key, plan
 from aiqc_core.stages.train.search.space import parse
-from aiqc_core.stages.train.trained_model import restored
+from aiqc_core.stages.train.trained_model import restore_functions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +98,7 @@ class Hyperparamset(BaseModel):
 def refuse_unfit(algorithm: Algorithm, hyperparameters: Mapping[str, Any] | None) -> None:
     """Raise AlgorithmError for hyperparameters that an Algorithm's functions cannot take."""
     try:
-        user = restored(algorithm.payloads())
+        user = restore_functions(algorithm.payloads())
     except Exception:  # noqa: BLE001 - it is raised where the functions are used
         return
     capture.refuse_unfit(user, parse(hyperparameters, warn=False))

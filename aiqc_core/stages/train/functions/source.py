@@ -4,10 +4,8 @@ from __future__ import annotations
 import __future__
 
 import ast
-import functools
 import inspect
 import linecache
-import operator
 import textwrap
 import types
 import zlib
@@ -18,9 +16,7 @@ from aiqc_core.usercode.bytecode import canonical, nested
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_FUTURES = functools.reduce(
-    operator.or_, (getattr(__future__, n).compiler_flag for n in __future__.all_feature_names)
-)
+_FUTURES = sum({getattr(__future__, n).compiler_flag for n in __future__.all_feature_names})
 _CELL = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # what a notebook compiles its cells with
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -91,8 +87,10 @@ def _text_in(unit: str, code: types.CodeType) -> str | None:
     """Return the text of a code in the file or cell that it came from."""
     flags = code.co_flags & _FUTURES | _CELL
     try:
-        tree = compile(unit, "<source>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)
-        compiled = compile(unit, "<source>", "exec", flags, dont_inherit=True)
+        tree: ast.Module = compile(
+            unit, "<source>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True
+        )
+        compiled: types.CodeType = compile(unit, "<source>", "exec", flags, dont_inherit=True)
     except (SyntaxError, ValueError):
         return None
     matches = [c for c in nested(compiled) if c.co_name == code.co_name and _same(code, c)]
@@ -151,7 +149,9 @@ def _compiled(tree: ast.Module, code: types.CodeType) -> Iterator[types.CodeType
     outer = ast.FunctionDef("outer", parameters, body, [])
     module = ast.fix_missing_locations(ast.Module([outer], type_ignores=[]))
     try:
-        compiled = compile(module, "<source>", "exec", code.co_flags & _FUTURES, dont_inherit=True)
+        compiled: types.CodeType = compile(
+            module, "<source>", "exec", code.co_flags & _FUTURES, dont_inherit=True
+        )
     except (SyntaxError, ValueError):
         return
     yield from (c for c in nested(compiled) if c.co_name == code.co_name)
