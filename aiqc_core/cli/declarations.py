@@ -86,12 +86,7 @@ def fn_train(
 
 
 def init(name: str, into: Path | None) -> None:
-    """Write the folder, and say what to do next.
-
-    Args:
-        name: of the experiment and its folder.
-        into: where the folder goes; the project's defs by default.
-    """
+    """Write the folder of an experiment, and say what to do next."""
     if not re.match(NAME_PATTERN, name) or name in RESERVED:
         raise DeclarationError(
             f"name: {name!r}; give up to 60 lower-case letters, digits and underscores, a letter "
@@ -123,13 +118,7 @@ def init(name: str, into: Path | None) -> None:
 
 
 def check(path: Path | None, *, data: bool, as_json: bool) -> bool:
-    """Print one line an experiment, and one a fault; return whether there is no fault.
-
-    Args:
-        path: a declaration, or a folder of them; the project's own by default.
-        data: also call the sources.
-        as_json: print all as one JSON object.
-    """
+    """Print one line an experiment, and one a fault; return whether there is no fault."""
     place = path or defs_folder()
     found = _survey(place, deep=data)
     if not found:

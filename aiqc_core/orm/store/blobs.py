@@ -60,11 +60,7 @@ class BlobChunk(Model):
 
 
 def put(data: bytes | memoryview, digest: str | None = None) -> str:
-    """Store bytes and return their SHA-256; bytes that are there already are not written again.
-
-    Args:
-        data: the bytes.
-        digest: their SHA-256, if it is known.
+    """Store bytes that are not there yet; return their SHA-256 (`digest`, if it is known).
 
     Raises:
         ArtifactsError: the object store of `AIQC_ARTIFACTS` cannot be reached.

@@ -297,11 +297,7 @@ class BaseModel(peewee.Model):
 
 
 def _as_id(table: type[BaseModel], pk: object) -> int:
-    """Return an id as a number, that of a row of the table too.
-
-    Raises:
-        NotFoundError: it is no whole number.
-    """
+    """Return an id as a number, that of a row of the table too; else raise NotFoundError."""
     if isinstance(pk, table) and pk.id is not None:
         return pk.id
     try:

@@ -80,12 +80,8 @@ def is_alive(owner: dict[str, Any]) -> bool:
 
 
 def _started(pid: int) -> float:
-    """Return when a process started, in seconds since the boot on Linux, else since the epoch.
-
-    On Linux psutil's `create_time` follows the clock; when a time server sets that, claims of
-    living processes would look void.
-    """
-    try:
+    """Return when a process started, in seconds since the boot on Linux, else since the epoch."""
+    try:  # psutil's time follows the clock there: one that is set would void living claims
         # After the name in parentheses, which may hold spaces; the 22nd field of proc(5).
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return int(fields[19]) / os.sysconf("SC_CLK_TCK")

@@ -95,7 +95,11 @@ class SqliteStore(StoreDatabase, SqliteDatabase):
             config.make_folder(path.parent, config.HOME_VARIABLE)
         # One process at a time: SQLite's busy timeout does not cover a change of the journal mode.
         with nullcontext() if is_read_only(path) else FileLock(path.with_suffix(".lock")):
-            sqlite_files.remove_leftovers(path)
+            files = OpenFiles.of(path)
+            if (
+                files.file is None
+            ):  # of a store that is gone: a new one would take them for its own
+                files.remove_log()
             opened = self._open(reuse_if_open)
             self._prepare(nullcontext())
         self._prepared.add((os.getpid(), path, self._state.files.file))

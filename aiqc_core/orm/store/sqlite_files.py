@@ -96,10 +96,3 @@ def _size(path: str) -> int:
         return os.stat(path).st_size  # noqa: PTH116 - see `OpenFiles.change`
     except OSError:
         return 0
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete log and index of a store that is gone: a new one would take them for its own."""
-    files = OpenFiles.of(path)
-    if files.file is None:
-        files.remove_log()
