@@ -133,14 +133,13 @@ def challenge(experiment: Experiment, snapshot: str) -> Challenge:
 def crown(experiment: Experiment, snapshot: str) -> tuple[Champion, Challenge]:
     """Promote a snapshot's best model when the rule lets it; return the champion after that.
 
-    Raises:
-        TrainingError: no model of the snapshot can be used, and there was no champion before.
+    Raise TrainingError where no model can be used, and there was no champion before.
     """
     result = challenge(experiment, snapshot)
     if result.is_promoted and result.challenger is not None:
-        fought = {} if result.contest is None else asdict(result.contest)
+        contest = {} if result.contest is None else asdict(result.contest)
         reason = result.finding.summary
-        return _promoted(experiment.name, snapshot, result.challenger, reason, fought), result
+        return _promoted(experiment.name, snapshot, result.challenger, reason, contest), result
     if result.champion is None:
         raise TrainingError(result.finding.summary)
     return result.champion, result
@@ -171,8 +170,7 @@ def promote(
     newest = max(rows, key=lambda row: row.time_updated)
     queue = newest.get_row(Queue, "queue")
     if predictor_id is None:
-        none = f"{experiment}: no model of snapshot {newest.key!r}"
-        chosen = _best(queue, none, newest.metric)
+        chosen = _best(queue, f"{experiment}: no model of snapshot {newest.key!r}", newest.metric)
     else:
         known = {row.id: row for row in job_queries.predictors_of(queue)}
         if predictor_id not in known:
@@ -183,11 +181,11 @@ def promote(
 
 
 def _promoted(
-    experiment: str, snapshot: str, predictor: Predictor, reason: str, fought: dict[str, Any]
+    experiment: str, snapshot: str, predictor: Predictor, reason: str, contest: dict[str, Any]
 ) -> Champion:
     with metastore.atomic():
         row = {"experiment": experiment, "snapshot": snapshot, "predictor": predictor}
-        return Champion.create(**row, reason=reason, contest=fought)
+        return Champion.create(**row, reason=reason, contest=contest)
 
 
 def _by_hand(experiment: str, snapshot: str) -> str:

@@ -51,9 +51,8 @@ def dataset(experiment: Experiment, snapshot: str) -> Dataset:
     else:
         found = experiment.load()
         named = _names_of(found.values)
-        refuse_unknown(
-            experiment.pipeline, named, named if found.labels is None else _names_of(found.labels)
-        )
+        of_label = named if found.labels is None else _names_of(found.labels)
+        refuse_unknown(experiment.pipeline, named, of_label)
         row = target = _registered(found.values, about)
         if found.labels is not None:
             about["name"] = f"{experiment.name}/label"
@@ -80,9 +79,8 @@ def feature(experiment: Experiment, snapshot: str) -> Feature:
     """Choose the columns to learn from, and attach how they are preprocessed."""
     source = row_of(experiment, snapshot, Dataset, "dataset")
     pipeline = experiment.pipeline
-    held_out = (
-        pipeline.label_columns if label_dataset(experiment, snapshot).id == source.id else []
-    )
+    holds_label = label_dataset(experiment, snapshot).id == source.id
+    held_out = pipeline.label_columns if holds_label else []
 
     def make() -> Feature:
         excluded = None if pipeline.features is not None else held_out or None
@@ -121,9 +119,8 @@ def label(experiment: Experiment, snapshot: str) -> Label:
             row = Label.from_dataset(source.id, pipeline.label_columns, pipeline.positive)
         if fill is not None:
             with reworded("pipeline.label_interpolation"):
-                LabelInterpolater.from_label(
-                    row.id, fill.process_separately, fill.interpolate_kwargs
-                )
+                how = fill.process_separately, fill.interpolate_kwargs
+                LabelInterpolater.from_label(row.id, *how)
         if pipeline.label_encoder is not None:
             with reworded("pipeline.label_encoder"):
                 LabelCoder.from_label(row.id, pipeline.label_encoder)

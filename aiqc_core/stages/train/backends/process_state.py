@@ -48,10 +48,9 @@ class ProcessState:
         for change, value in self.settings:
             change(value)
         for name in self._variables():
+            os.environ.pop(name, None)
             if name in self.environment:
                 os.environ[name] = self.environment[name]
-            else:
-                del os.environ[name]
         for module, name in self._attributes():
             if name in self.modules[module]:
                 setattr(sys.modules[module], name, self.modules[module][name])

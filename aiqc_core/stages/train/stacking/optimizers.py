@@ -130,11 +130,11 @@ def _sgd(s: Stepper, gradient: Tensor) -> None:
     step = _decayed(s, gradient)
     if s.any("momentum"):
         momentum = s.column("momentum")
-        if "momentum_buffer" not in s.state:
-            s.state["momentum_buffer"] = step.clone()
+        buffer = s.state.get("momentum_buffer")
+        if buffer is None:
+            buffer = s.state["momentum_buffer"] = step.clone()
         else:
-            s.state["momentum_buffer"].mul_(momentum).add_(step * (1 - s.column("dampening")))
-        buffer = s.state["momentum_buffer"]
+            buffer.mul_(momentum).add_(step * (1 - s.column("dampening")))
         step = torch.addcmul(step, buffer, momentum) if s.flags["nesterov"] else buffer
     s.parameters.addcmul_(step, s.column("lr"), value=-1)
 

@@ -107,22 +107,17 @@ def called(model: nn.Module, features: Sequence[Tensor]) -> Tensor:
 
 
 def _converting(model: nn.Module, features: Sequence[Tensor]) -> Any:
-    if model in _of_other_type:
-        return model(*_converted(model, features))
-    try:
-        return model(*features)
-    except (RuntimeError, ValueError) as error:
-        kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
-        if not re.search(OTHER_TYPE, str(error)) or kinds not in OTHER_TYPES:
-            raise
-    output = model(*_converted(model, features))
+    if model not in _of_other_type:
+        try:
+            return model(*features)
+        except (RuntimeError, ValueError) as error:
+            kinds = {p.dtype for p in model.parameters() if p.is_floating_point()}
+            if not re.search(OTHER_TYPE, str(error)) or kinds not in OTHER_TYPES:
+                raise
+    kind = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    output = model(*(feature.to(kind) for feature in features))
     _of_other_type.add(model)
     return output
-
-
-def _converted(model: nn.Module, features: Sequence[Tensor]) -> list[Tensor]:
-    kind = next(p.dtype for p in model.parameters() if p.is_floating_point())
-    return [feature.to(kind) for feature in features]
 
 
 def checked(model: nn.Module, output: Any, samples: int) -> Tensor:
