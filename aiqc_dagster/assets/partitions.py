@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from aiqc_core.job_keys import NO_COMBINATION, NO_FOLD, fold_index, fold_key, job_key
 from aiqc_dagster.build import stores
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 SNAPSHOT, FOLD, COMBO, JOB, BATCH = "snapshot", "fold", "combo", "job", "batch"
 NOTEBOOK = "notebook_job"
-NOTEBOOK_KEY = re.compile(r"q(\d+)_(f\d+|nofold)_(c\d+|default)")
+NOTEBOOK_KEY = re.compile(rf"q(\d+)_(f\d+|{NO_FOLD})_(c\d+|{NO_COMBINATION})")
 CHUNK = 500  # Dagster writes all keys of a call in one statement
 SNAPSHOT_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
@@ -126,8 +127,8 @@ def add(
 
 def notebook_job(queue_id: int, fold: int | None, combo: int | None) -> str:
     """Return the key of a Job: its Queue, the index of its Fold, and that of its combination."""
-    part = "nofold" if fold is None else f"f{fold}"
-    return f"q{queue_id}_{part}_{'default' if combo is None else f'c{combo}'}"
+    part = NO_COMBINATION if combo is None else f"c{combo}"
+    return f"q{queue_id}_{job_key(fold_key(fold), part)}"
 
 
 def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
@@ -143,8 +144,8 @@ def split_notebook_job(key: str) -> tuple[int, int | None, int | None]:
     queue_id, fold, combo = found.groups()
     return (
         int(queue_id),
-        None if fold == "nofold" else int(fold[1:]),
-        None if combo == "default" else int(combo[1:]),
+        fold_index(fold),
+        None if combo == NO_COMBINATION else int(combo[1:]),
     )
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, field_validator
 
-from aiqc_core import frames
+from aiqc_core import frames, job_keys
 from aiqc_core.errors import AIQCError, AlgorithmError, IngestError
 from aiqc_core.experiment import workflow
 from aiqc_core.experiment.model.automation import Cron, Freshness, Promotion, Timezone
@@ -209,13 +209,17 @@ class Experiment(Declared):
         """
         if self.is_adaptive:
             return [f"t{number:03d}" for number in range(self.training.plan(self.seed).count)]
-        return [combination_key(c) for c in self.combinations()] or ["default"]
+        return [combination_key(c) for c in self.combinations()] or [job_keys.NO_COMBINATION]
 
     def fold_keys(self) -> list[str]:
         """Return the key of each fold, `nofold` where there are none."""
         count = self.pipeline.fold_count
-        return [f"f{i}" for i in range(count)] if count else ["nofold"]
+        return [job_keys.fold_key(i) for i in range(count)] if count else [job_keys.NO_FOLD]
 
     def job_keys(self) -> list[str]:
         """Return the key of each Job: its Fold's and its combination's."""
-        return [f"{fold}_{combo}" for combo in self.combo_keys() for fold in self.fold_keys()]
+        return [
+            job_keys.job_key(fold, combo)
+            for combo in self.combo_keys()
+            for fold in self.fold_keys()
+        ]

@@ -147,7 +147,7 @@ def samples(experiment: Experiment, snapshot: str, fold_key: str) -> tuple[Split
     """Cache the preprocessed samples of one fold; return its Splitset and the folder."""
     row = row_of(experiment, snapshot, Splitset, "splitset")
     folds = dict(zip(experiment.fold_keys(), row.parts(), strict=True))
-    return row, cache.ensure(row, folds[fold_key])
+    return row, cache.keep(row, folds[fold_key])
 
 
 def _names_of(values: Any) -> list[str] | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from peewee import JOIN
 
 from aiqc_core.errors import SelectionError, TrainingError
+from aiqc_core.job_keys import NO_COMBINATION
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.job import Job
 from aiqc_core.orm.tables.prediction import Prediction
@@ -160,7 +161,7 @@ def trained(queue: Queue) -> list[dict[str, Any]]:
     rows = list(query.order_by(Job.id, Predictor.repeat_index).dicts())
     for row in rows:
         if row["combo_key"] is None:  # the Queue has no hyperparameters
-            row |= {"combo_key": "default", "hyperparameters": {}}
+            row |= {"combo_key": NO_COMBINATION, "hyperparameters": {}}
     return rows
 
 

@@ -47,7 +47,11 @@ def splits_of(prediction: Prediction, split_name: str | None) -> list[str]:
 
 def spec_of(predictor: Predictor) -> JobSpec:
     """Return the specification of a Predictor's training, with its samples in the cache."""
-    return training_spec.spec_of(predictor.job, predictor.repeat_index)
+    job = predictor.job
+    folder = samples_cache.ensure(job.queue.splitset, job.fold)
+    return training_spec.spec_over(
+        job, predictor.repeat_index, folder, predictor.fitted_preprocessing
+    )
 
 
 def calc_featureImportance(

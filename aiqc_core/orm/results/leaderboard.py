@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, Self
 
 from aiqc_core.errors import SelectionError
+from aiqc_core.job_keys import fold_key, job_key
 from aiqc_core.orm.results import frames
 from aiqc_core.orm.training.measure import Measure
 from aiqc_core.stages.evaluate import compare
@@ -107,7 +108,7 @@ def entries(queue: Queue, metric: str) -> list[Entry]:
     return [
         Entry(
             predictor_id=row["predictor_id"],
-            job_key=f"{fold}_{row['combo_key']}",
+            job_key=job_key(fold_key(row["fold_index"]), row["combo_key"]),
             combo_key=row["combo_key"],
             hyperparameters=row["hyperparameters"],
             fold=row["fold_index"],
@@ -121,7 +122,6 @@ def entries(queue: Queue, metric: str) -> list[Entry]:
             },
         )
         for row in rows
-        for fold in ["nofold" if row["fold_index"] is None else f"f{row['fold_index']}"]
     ]
 
 

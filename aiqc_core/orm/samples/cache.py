@@ -90,7 +90,22 @@ def ensure(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None 
             if not cache.is_whole(folder) and not cache_replica.retrieve(folder):
                 _build(splitset, fold, folder, {} if loaded is None else loaded)
                 cache_replica.publish(folder)
-    _remember_fit(fold or splitset, folder)
+    return folder
+
+
+def keep(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = None) -> Path:
+    """Return the folder as `ensure` does, and store its fit with the Splitset or the Fold.
+
+    For what writes rows: training and caching. Whoever only reads samples writes nothing.
+    """
+    folder, row = ensure(splitset, fold, loaded), fold or splitset
+    data = (folder / FITTED_FILE).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    if digest_of(row, "fitted_preprocessing") != digest:
+        blobs.send_ahead(data, digest)
+        with metastore.atomic():
+            row.fitted_preprocessing = blobs.put(data, digest)
+            row.save(only=["fitted_preprocessing", "time_updated"])
     return folder
 
 
@@ -264,16 +279,6 @@ def values_of(feature: Feature, loaded: dict[int, Any]) -> Any:
         values = feature.dataset.load(feature.columns, None)
         loaded[feature.id] = row_major(values) if isinstance(values, pd.DataFrame) else values
     return loaded[feature.id]
-
-
-def _remember_fit(row: Splitset | Fold, folder: Path) -> None:
-    data = (folder / FITTED_FILE).read_bytes()
-    digest = hashlib.sha256(data).hexdigest()
-    if digest_of(row, "fitted_preprocessing") != digest:
-        blobs.send_ahead(data, digest)
-        with metastore.atomic():
-            row.fitted_preprocessing = blobs.put(data, digest)
-            row.save(only=["fitted_preprocessing", "time_updated"])
 
 
 def _predictor_key(predictor: Predictor) -> list[object]:

@@ -17,7 +17,7 @@ def cache_samples(splitset: Splitset) -> None:
     """Write the preprocessed samples of every split and Fold that are not cached yet."""
     loaded: dict[int, Any] = {}
     for fold in splitset.parts():
-        cache.ensure(splitset, fold, loaded)
+        cache.keep(splitset, fold, loaded)
     if splitset.near_duplicates is None and splitset.features[0].dataset.typ == "tabular":
         splitset.near_duplicates = near_duplicates(splitset, loaded)
         splitset.save(only=["near_duplicates", "time_updated"])

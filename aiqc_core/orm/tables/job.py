@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from peewee import CharField, FloatField, ForeignKeyField, IntegerField, PeeweeException, TextField
 
-from aiqc_core import config
+from aiqc_core import config, job_keys
 from aiqc_core.config import timezone_now
 from aiqc_core.errors import MetastoreError
 from aiqc_core.orm.store import heartbeat, process_identity
@@ -46,17 +46,19 @@ class Job(BaseModel):
     @property
     def key(self) -> str:
         """A name from content: the Fold's index and the combination's hash."""
-        return f"{self.fold_key}_{self.combo_key}"
+        return job_keys.job_key(self.fold_key, self.combo_key)
 
     @property
     def fold_key(self) -> str:
         """The Fold's index, such as `f0`; `nofold` without one."""
-        return "nofold" if self.fold is None else f"f{self.fold.idx}"
+        return job_keys.fold_key(self.fold and self.fold.idx)
 
     @property
     def combo_key(self) -> str:
         """The hash of the combination's content; `default` without one."""
-        return "default" if self.hyperparamcombo is None else self.hyperparamcombo.key
+        return (
+            job_keys.NO_COMBINATION if self.hyperparamcombo is None else self.hyperparamcombo.key
+        )
 
     def seed(self, repeat_index: int) -> int:
         """Return the seed of one training, from content and index, never from order."""

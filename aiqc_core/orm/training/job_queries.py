@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aiqc_core.job_keys import NO_COMBINATION
 from aiqc_core.orm.tables.hyperparameter import Hyperparamcombo
 from aiqc_core.orm.tables.job import Job
 from aiqc_core.orm.tables.predictor import Predictor
@@ -43,7 +44,7 @@ def jobs_of(queue: Queue, *, combos: Any = None, most: int | None = None) -> lis
 
 def jobs_with_keys(queue: Queue, keys: Sequence[str]) -> dict[str, Job]:
     """Return the Jobs that have these keys; a few are found without reading the rest."""
-    wanted = {key.partition("_")[2] for key in keys} - {"default"}
+    wanted = {key.partition("_")[2] for key in keys} - {NO_COMBINATION}
     jobs = jobs_of(queue, combos=_combos_with(queue, Hyperparamcombo.key, wanted))
     found = {job.key: job for job in jobs}
     return {key: found[key] for key in keys if key in found}

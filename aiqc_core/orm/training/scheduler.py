@@ -52,6 +52,7 @@ class Schedule:
         self._verdicts: dict[tuple[Any, int], str | None] = {}
         self._asks = queue.hyperparamset is not None and queue.hyperparamset.is_adaptive
         self._stopped = False
+        self._like: dict[int | None, JobSpec] = {}  # the latest of each Fold
 
     def next(self) -> list[Training] | None:
         """Return what to train together now; None when nothing is left or can begin."""
@@ -83,13 +84,16 @@ class Schedule:
 
     def spec(self, job: Job, repeat_index: int) -> JobSpec:
         """Return the specification of a training, with its rivals up to now."""
-        return spec_of(
+        spec = spec_of(
             job,
             repeat_index,
+            like=self._like.get(job.fold_id),
             checkpoint_seconds=self._options.checkpoint_seconds,
             pruner=self._options.captured_pruner,
             rivals=tuple(self._histories.get(job.fold_id, ())),
         )
+        self._like[job.fold_id] = spec
+        return spec
 
     def _has_asked(self) -> bool:
         """Ask the search for one more combination, if fewer are open than there are workers."""

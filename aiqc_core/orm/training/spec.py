@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiqc_core.config import checkpoint_path
@@ -10,10 +11,10 @@ from aiqc_core.orm.samples import cache
 from aiqc_core.orm.samples.target import target_of
 from aiqc_core.stages.preprocess import pipeline
 from aiqc_core.stages.train.spec import JobSpec
+from aiqc_core.storage import cache as stored
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from aiqc_core.orm.samples.cache import Fitted
     from aiqc_core.orm.tables.job import Job
@@ -24,6 +25,7 @@ def spec_of(
     job: Job,
     repeat_index: int,
     *,
+    like: JobSpec | None = None,
     checkpoint_seconds: float | None = None,
     pruner: bytes | None = None,
     rivals: Sequence[dict[str, list[float]]] = (),
@@ -31,16 +33,22 @@ def spec_of(
     """Return everything that one training of a Job needs.
 
     Args:
+        like: that of another Job of the same Queue and Fold: only what differs is read. Its
+            samples are made again if they are no longer there.
         checkpoint_seconds: between two checkpoints; None writes none, but a killed training
             continues from the one that it left.
         pruner: the captured function that may stop a training early.
         rivals: the histories that the pruner compares with.
     """
-    splitset, fold = job.queue.splitset, job.fold
-    folder = cache.ensure(splitset, fold)
-    fitted: Any = (fold or splitset).fitted
+    if like is not None and stored.is_whole(Path(like.samples[like.key_train]).parent):
+        spec = replace(like, **_own(job, repeat_index))
+    else:
+        splitset, fold = job.queue.splitset, job.fold
+        folder = cache.keep(splitset, fold)
+        fitted: Any = (fold or splitset).fitted
+        spec = spec_over(job, repeat_index, folder, fitted)
     return replace(
-        spec_over(job, repeat_index, folder, fitted),
+        spec,
         checkpoint=str(checkpoint_path(job.file_name(repeat_index))),
         checkpoint_seconds=checkpoint_seconds,
         pruner=pruner,
@@ -56,17 +64,12 @@ def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobS
         fitted: the preprocessing that made them.
     """
     queue, splitset = job.queue, job.queue.splitset
-    positions = (job.fold or splitset).positions()
     return JobSpec(
-        job_id=job.id,
-        repeat_index=repeat_index,
-        name=job.training_name(repeat_index),
+        **_own(job, repeat_index),
         library=queue.algorithm.library,
         analysis_type=queue.algorithm.analysis_type,
         functions=queue.algorithm.payloads(),
-        hyperparameters=job.hyperparameters,
-        seed=job.seed(repeat_index),
-        samples={split: str(folder / split) for split in positions},
+        samples={split: str(folder / split) for split in (job.fold or splitset).positions()},
         key_train=splitset.key_train or "",
         key_evaluation=splitset.key_evaluation,
         feature_count=len(fitted.features),
@@ -76,6 +79,17 @@ def spec_over(job: Job, repeat_index: int, folder: Path, fitted: Fitted) -> JobS
         sources=queue.algorithm.sources,
         outputs=queue.algorithm.outputs,
     )
+
+
+def _own(job: Job, repeat_index: int) -> dict[str, Any]:
+    """Return what the specifications of a Queue's trainings on one Fold do not share."""
+    return {
+        "job_id": job.id,
+        "repeat_index": repeat_index,
+        "name": job.training_name(repeat_index),
+        "hyperparameters": job.hyperparameters,
+        "seed": job.seed(repeat_index),
+    }
 
 
 def _column_groups(splitset: Splitset, fitted: Fitted) -> tuple[dict[str, Any] | None, ...]:
