@@ -14,7 +14,12 @@ from aiqc_core.orm import Champion, Predictor
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.e2e,
+    pytest.mark.story,
+    pytest.mark.timeout(600),
+]
 
 LOCATION = Path(one_cell_location.__file__)
 RUN_SECONDS = 150.0

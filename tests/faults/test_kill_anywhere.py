@@ -12,6 +12,7 @@ HARNESS = Path(__file__).with_name("harness.py")
 
 
 @pytest.mark.slow
+@pytest.mark.story
 @pytest.mark.timeout(600)
 def test_a_store_whose_makers_were_killed_is_as_one_whose_makers_were_not() -> None:
     done = subprocess.run(

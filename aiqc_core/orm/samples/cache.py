@@ -21,6 +21,7 @@ from aiqc_core.orm.samples import cache_replica, new_data
 from aiqc_core.orm.store import blobs, signing
 from aiqc_core.orm.store.database import metastore
 from aiqc_core.orm.store.fields import digest_of
+from aiqc_core.orm.tables.splitset import Splitset
 from aiqc_core.stages.preprocess import pipeline, samples
 from aiqc_core.stages.preprocess.values import row_major
 from aiqc_core.stages.train.backends.base import get_backend
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.feature import Feature
     from aiqc_core.orm.tables.label import Label
     from aiqc_core.orm.tables.predictor import Predictor
-    from aiqc_core.orm.tables.splitset import Fold, Splitset
+    from aiqc_core.orm.tables.splitset import Fold
 
 FITTED_FILE = "fitted.bin"
 KEY_CHARACTERS = 24
@@ -107,6 +108,17 @@ def keep(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = 
             row.fitted_preprocessing = blobs.put(data, digest)
             row.save(only=["fitted_preprocessing", "time_updated"])
     return folder
+
+
+def fitted(row: Splitset | Fold) -> Fitted | None:
+    """What was fitted on the rows that train; None before the samples are cached."""
+    if row.fitted_preprocessing is not None:
+        return row.fitted_preprocessing
+    folder = folder_of(row) if isinstance(row, Splitset) else folder_of(row.splitset, row)
+    if not cache.is_whole(folder):
+        return None
+    found: Any = signing.loads((folder / FITTED_FILE).read_bytes())
+    return found
 
 
 def find(splitset: Splitset, fold: Fold | None) -> Path | None:

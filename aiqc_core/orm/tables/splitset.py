@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peewee import BooleanField, CharField, DeferredForeignKey, ForeignKeyField, IntegerField
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from aiqc_core.orm.inference import infer as inference
     from aiqc_core.orm.samples import cache, cut_splitset, leaks, prepare
-    from aiqc_core.orm.samples.cache import Fitted
 else:
     inference = LazyModule("aiqc_core.orm.inference.infer")
     cache = LazyModule("aiqc_core.orm.samples.cache")
@@ -30,13 +29,7 @@ SEED_LIMIT = 2**31
 
 
 class _Split:
-    if TYPE_CHECKING:
-        fitted_preprocessing: Any
-
-    @property
-    def fitted(self) -> Fitted | None:
-        """What was fitted on the rows that train; None before the samples are cached."""
-        return self.fitted_preprocessing
+    fitted = derived(cache.fitted)
 
     def positions(self) -> dict[str, NDArray[np.int64]]:
         """Return `{split: positions}` as arrays."""

@@ -21,6 +21,7 @@ from aiqc_core.orm import (
     LabelCoder,
     Splitset,
     clear_cache_all,
+    metastore,
 )
 from aiqc_core.orm.store import signing
 from aiqc_core.storage import cache
@@ -115,6 +116,18 @@ def test_a_class_that_a_split_lacks_is_warned_about(home: Path) -> None:
     with pytest.warns(UserWarning, match="split 'test' has no sample of class 'rare'"):
         splitset = make(data, size_test=0.2, seed=0)
     assert len(splitset.samples["test"]) == 4
+
+
+@pytest.mark.parametrize("fold_count", [None, 2])
+def test_reading_samples_writes_no_row(home: Path, fold_count: int | None) -> None:
+    """Whether they are built by the call or are there: files of the cache alone are new."""
+    splitset = make(size_test=0.2, fold_count=fold_count)
+    part = splitset.parts()[0] or splitset
+    before = list(metastore.connection().iterdump())
+    for _ in range(2):
+        splitset.fetch_cache("test", "features", fold_id=None if fold_count is None else part.id)
+        assert part.fitted is not None
+    assert list(metastore.connection().iterdump()) == before
 
 
 @pytest.mark.parametrize(

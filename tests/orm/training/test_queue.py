@@ -31,6 +31,7 @@ from aiqc_core.orm import (
     Queue,
     Splitset,
 )
+from aiqc_core.orm.samples import cache
 
 SAMPLES = 90
 
@@ -105,6 +106,22 @@ def predictions(of: Queue) -> dict[tuple[str, int], np.ndarray]:
         for job in of.jobs
         for p in job.predictors
     }
+
+
+def test_the_recipe_of_samples_is_read_once_a_fold_and_not_for_each_training(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: list[int] = []
+    recipe_key = cache.recipe_key
+    monkeypatch.setattr(
+        cache, "recipe_key", lambda row: (reads.append(row.id), recipe_key(row))[1]
+    )
+    counts = []
+    for repeat_count in (1, 4):
+        reads.clear()
+        queue(repeat_count=repeat_count).run_jobs(progress=False)
+        counts.append(len(reads))
+    assert counts[0] == counts[1] <= 2 * 2 + 1  # caching and the first training of two folds
 
 
 def test_a_queue_trains_each_job_once_and_then_nothing(home: Path) -> None:
