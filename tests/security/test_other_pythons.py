@@ -59,7 +59,7 @@ def test_functions_tell_both_versions(
     data = blobs.put(sealed_by(python, payload, monkeypatch))
     algorithm = Algorithm(**dict.fromkeys(ROLES, data), sources={"fn_build": "def fn_build(): 1"})
     with pytest.raises(AlgorithmError) as caught:
-        trained_model.restored(algorithm.payloads(), algorithm.sources)
+        trained_model.restore_functions(algorithm.payloads(), algorithm.sources)
     assert f"Python {python} stored it, and this is Python {HERE}" in str(caught.value)
     assert "'def fn_build(): 1'" in str(caught.value)
     assert "make it and what follows from it again" in str(caught.value)
