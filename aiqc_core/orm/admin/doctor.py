@@ -6,25 +6,38 @@ While they run, the classes of this process's rows read from a connection that c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from peewee import SqliteDatabase
+from peewee import SqliteDatabase, chunked
 
 from aiqc_core import config
 from aiqc_core.errors import AIQCError
-from aiqc_core.orm.admin import doctor_environment, doctor_store, gc, readonly
+from aiqc_core.orm.admin import doctor_environment, gc, readonly
 from aiqc_core.orm.admin.diagnostic import FAIL, OK, WARN, Diagnostic, first_of
-from aiqc_core.orm.store import blobs
+from aiqc_core.orm.store import blobs, signing
+from aiqc_core.orm.store.blobs import BlobChunk
+from aiqc_core.orm.store.fields import PickleField
+from aiqc_core.orm.store.model import BaseModel
+from aiqc_core.orm.tables.algorithm import ROLES, Algorithm
 from aiqc_core.orm.tables.job import RUNNING, Attempt
 from aiqc_core.orm.tables.schema import SCHEMA_VERSION
 from aiqc_core.storage import objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 RESTORE = "aiqc restore <a backup> --force, which keeps the present file"
 FEW = 5
+SHALLOW_BYTES = 2**20  # larger pickles (predictions of many samples) are checked when asked to
+HEAD_BYTES = 1024
+BATCH = 200  # contents that are read in one query
+MEGABYTE = 2**20
+WORTHWHILE_BYTES = 100 * MEGABYTE
+WORTHWHILE_SHARE = 0.1
+AHEAD = timedelta(minutes=5)  # clocks of machines that share a store may be apart by this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +91,10 @@ def _check_database(database: Any, *, deep: bool) -> list[Diagnostic]:
     with readonly.rows_of(database):
         found += _run("blobs", partial(_blobs, database, deep=deep))
         found += _run("objects", _objects)
-        found += _run("signatures", partial(doctor_store.pickles, deep=deep))
-        found += _run("unused", doctor_store.unused)
+        found += _run("signatures", partial(_pickles, deep=deep))
+        found += _run("unused", _unused)
         found += _run("claims", _claims)
-        return found + _run("clock", doctor_store.clock)
+        return found + _run("clock", _clock)
 
 
 def _run(name: str, check: Callable[[], Diagnostic | list[Diagnostic]]) -> list[Diagnostic]:
@@ -163,6 +176,80 @@ def _claims() -> Diagnostic:
         text = f"{len(dead)} of {len(rows)} are of processes that have ended"
         return Diagnostic("claims", WARN, text, f"run the queue again, which takes them; {pools}")
     return Diagnostic("claims", OK, f"{len(rows)} trainings are going on")
+
+
+def _pickles(*, deep: bool) -> list[Diagnostic]:
+    """Check signatures and versions of pickles without loading any.
+
+    Args:
+        deep: check those of more than `SHALLOW_BYTES` too.
+    """
+    counted = {"own": 0, "foreign": 0, "unsigned": 0}
+    moved: set[str] = set()
+    for data in _sealed(None if deep else SHALLOW_BYTES):
+        counted[signing.standing(data)] += 1
+        moved.update(signing.moved_on(signing.made_with(data[:HEAD_BYTES])))
+    more = "" if deep else " (--deep checks those above 1 MB too)"
+    text = f"{counted['own']} pickles are signed by this store's key{more}"
+    signed = Diagnostic("signatures", OK, text)
+    if counted["foreign"] or counted["unsigned"]:
+        text += f", {counted['foreign']} by another, {counted['unsigned']} not at all"
+        remedy = (
+            f"they stay closed: put the key they were signed with at {config.key_path()}, or "
+            "open them within aiqc_core.orm.trust() if you trust their maker"
+        )
+        signed = Diagnostic("signatures", WARN, text, remedy)
+    if moved:
+        text = f"stored objects were made with others: {', '.join(sorted(moved))}"
+        remedy = "install those again, where loading an object fails"
+        return [signed, Diagnostic("versions", WARN, text, remedy)]
+    return [signed, Diagnostic("versions", OK, "the libraries are those that stored the objects")]
+
+
+def _unused() -> Diagnostic:
+    """Measure what no row uses, which `aiqc gc` would free."""
+    used, sizes = gc.used_digests(), blobs.sizes()
+    spare = [digest for digest in sizes if digest not in used]
+    folders = gc.stale_caches() + gc.stale_checkpoints()
+    orphans = gc.orphans(spare, gc.GRACE_SECONDS)
+    freed = sum(sizes[digest] for digest in spare) + sum(entry.size for entry in orphans)
+    freed += sum(gc.size_of(folder) for folder in folders)
+    text = (
+        f"{len(spare)} contents, {len(orphans)} objects and {len(folders)} folders "
+        f"({freed / MEGABYTE:.1f} MB) belong to no row"
+    )
+    much = max(WORTHWHILE_BYTES, WORTHWHILE_SHARE * sum(sizes.values()))
+    remedy = "aiqc gc" if spare or orphans or folders else ""
+    return Diagnostic("unused", WARN if freed > much else OK, text, remedy)
+
+
+def _clock() -> Diagnostic:
+    """Check that no row is from the future: then a clock is wrong, here or where it was made."""
+    now = config.timezone_now()
+    rows = [
+        table.select(table.time_created).order_by(table.id.desc()).first()
+        for table in BaseModel.__subclasses__()
+    ]
+    newest = max((row.time_created for row in rows if row is not None), default=None)
+    if newest is not None and newest > now + AHEAD:
+        text = f"the newest row is of {newest.isoformat()}, and it is {now.isoformat()}"
+        remedy = "see that the machines' clocks are right (timedatectl)"
+        return Diagnostic("clock", WARN, text, remedy)
+    return Diagnostic("clock", OK, "no row is of a later time than now")
+
+
+def _sealed(largest: int | None) -> Iterator[bytes]:
+    """Yield the stored bytes of each signed pickle of at most that many bytes."""
+    sealed = gc.used_digests(
+        lambda f: isinstance(f, PickleField) or (f.model is Algorithm and f.name in ROLES)
+    )
+    sizes = blobs.sizes().items()
+    chosen = [d for d, size in sizes if d in sealed and (largest is None or size <= largest)]
+    for some in chunked(chosen, BATCH):
+        chunks: Any = BlobChunk.select(BlobChunk.blob_id, BlobChunk.data)
+        ordered = chunks.where(BlobChunk.blob.in_(some)).order_by(BlobChunk.blob, BlobChunk.idx)
+        for _, pieces in groupby(ordered.tuples().iterator(), key=lambda row: row[0]):
+            yield b"".join(bytes(piece) for _, piece in pieces)
 
 
 def _named(digests: list[str]) -> str:

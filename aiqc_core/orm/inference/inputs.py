@@ -62,35 +62,24 @@ def take_as(called: str, value: Any, old: Feature | None) -> Input:
         found = _renamed(called, content.read(source, known=old and old.get_dtypes()), old)
     else:
         found = _of_array(called, value, old)
+    dtypes = found.dtypes
     offer = Offer(
         called=called,
         typ=found.typ if isinstance(found, Dataset) else found.kind,
         shape=found.shape,
-        dtypes=_dtypes(found),
-        load=lambda columns: _load(found, columns),
+        dtypes=dict.fromkeys(found.columns, dtypes) if isinstance(dtypes, str) else dict(dtypes),
+        load=lambda columns: (
+            found.load(columns, None)
+            if isinstance(found, Dataset)
+            else content.take(found.values, found.columns, None, columns)
+        ),
         digest=lambda: found.sha256_hexdigest if isinstance(found, Dataset) else found.digest(),
     )
-    return Input(offer if old is None else _windowed(offer, old), found, source, index)
-
-
-def _windowed(offer: Offer, old: Feature) -> Offer:
-    """Add windows as in training, the last of them at the end of the rows."""
-    rules = [row.rule() for row in old.windows]
-    if not rules or offer.typ != old.dataset.typ:
-        return offer
-    rows, size, shift = offer.shape["samples"], rules[0].size_window, rules[0].size_shift
-    return replace(offer, windows=window.plan(rows, size, shift, record_shifted=False))
-
-
-def _dtypes(found: Content | Dataset) -> dict[str, str]:
-    dtypes = found.dtypes
-    return dict.fromkeys(found.columns, dtypes) if isinstance(dtypes, str) else dict(dtypes)
-
-
-def _load(found: Content | Dataset, columns: list[str]) -> Any:
-    if isinstance(found, Dataset):
-        return found.load(columns, None)
-    return content.take(found.values, found.columns, None, columns)
+    rules = [row.rule() for row in old.windows] if old and offer.typ == old.dataset.typ else []
+    for rule in rules[:1]:  # windows as in training, the last of them at the end of the rows
+        rows, size, shift = offer.shape["samples"], rule.size_window, rule.size_shift
+        offer = replace(offer, windows=window.plan(rows, size, shift, record_shifted=False))
+    return Input(offer, found, source, index)
 
 
 def _of_array(called: str, value: Any, old: Feature | None) -> Content:

@@ -215,14 +215,12 @@ def _as_sequences(called: str, value: Any, old: Feature | Label) -> Any:
 def _of_frame(called: str, frame: pd.DataFrame, old: Feature | Label) -> Any:
     """Return the sample in a DataFrame, its columns found by name."""
     frame = frame.rename(columns=str)
-    names = next(
-        (n for n in (old.dataset.columns, old.columns) if set(n) <= set(frame.columns)), None
-    )
-    if names is None:
-        missing = [name for name in old.columns if name not in frame.columns]
-        message = f"{called}: columns {missing} are missing in a sample, which has {list(frame)}."
-        raise SelectionError(message)
-    return frame[list(names)].to_numpy()
+    for names in (old.dataset.columns, old.columns):
+        if set(names) <= set(frame.columns):
+            return frame[list(names)].to_numpy()
+    missing = [name for name in old.columns if name not in frame.columns]
+    message = f"{called}: columns {missing} are missing in a sample, which has {list(frame)}."
+    raise SelectionError(message)
 
 
 def _as_images(value: Any, known: tuple[int, int]) -> Any:

@@ -75,13 +75,16 @@ class _Trained(BaseEstimator):
     @property
     def feature_names_in_(self) -> NDArray[Any]:
         """The columns that training knew, in their order, `(columns,)`."""
-        feature: Any = self.predictor.job.queue.splitset.features[0]
-        return np.array(feature.columns, dtype=object)
+        return np.array(self._feature.columns, dtype=object)
 
     @property
     def n_features_in_(self) -> int:
         """How many columns training knew."""
         return len(self.feature_names_in_)
+
+    @property
+    def _feature(self) -> Any:
+        return self.predictor.job.queue.splitset.features[0]
 
     def fit(self, X: Any, y: Any = None, **parameters: Any) -> NoReturn:
         """Raise a TrainingError that says what to do: the model is frozen."""
@@ -113,12 +116,11 @@ class _Trained(BaseEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        feature: Any = self.predictor.job.queue.splitset.features[0]
         tags.requires_fit = False
-        tags.input_tags.allow_nan = bool(feature.recipe().fills)
+        tags.input_tags.allow_nan = bool(self._feature.recipe().fills)
         tags.input_tags.string = tags.input_tags.categorical = any(
             not dtype.lower().startswith(("int", "uint", "float", "bool"))
-            for dtype in feature.get_dtypes().values()
+            for dtype in self._feature.get_dtypes().values()
         )
         return tags
 

@@ -6,25 +6,36 @@ interpreter, and nothing is recorded. If a stage before the training differs, no
 
 from __future__ import annotations
 
+import json
 import logging
+import platform
 import tempfile
+import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from aiqc_core import counts
 from aiqc_core.errors import AIQCError, TrainingError
-from aiqc_core.orm.lineage import facts, verify
+from aiqc_core.orm.lineage import facts
 from aiqc_core.orm.samples import cache as samples_cache
+from aiqc_core.orm.samples.split_inputs import grouped_by, stratified_by
 from aiqc_core.orm.training.spec import spec_over
 from aiqc_core.stages.evaluate.checks import FAILED
+from aiqc_core.stages.split.cut import OPTIONS, cut
 from aiqc_core.stages.train import compare
 from aiqc_core.stages.train import retrain as again
 from aiqc_core.stages.train.compare import TOLERANCE
+from aiqc_core.stages.train.functions import capture
+from aiqc_core.stages.train.functions.source import is_text_of
 from aiqc_core.storage import cache
 from aiqc_core.workers.pool import WarmPool
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
+
     from aiqc_core.orm.samples.cache import Fitted
     from aiqc_core.orm.tables.predictor import Predictor
     from aiqc_core.orm.tables.splitset import Fold, Splitset
@@ -150,13 +161,13 @@ class _Work:
 
     def split(self) -> None:
         """Cut again by the stored seed."""
-        faults = list(verify.cut_apart(self.splitset))
+        faults = list(_cut_apart(self.splitset))
         self.add("split", faults, "cut again by its seed: same positions")
 
     def fit(self) -> None:
         """Fit the preprocessing again, and build the samples in the temporary folder."""
         try:
-            with verify.quiet():
+            with warnings.catch_warnings(action="ignore"):
                 self.fitted, arrays = samples_cache.prepared(self.splitset, self.fold, {})
                 found = compare.compare(
                     self.predictor.fitted_preprocessing, self.fitted, tolerance=self.tolerance
@@ -173,13 +184,19 @@ class _Work:
         if not cache.is_whole(kept):
             self.add("samples", [], "built again; none are cached to compare them with")
             return
-        count, found = verify.samples_apart(kept, self.folder / "samples", self.tolerance)
+        built = self.folder / "samples"
+        names = sorted(json.loads((built / cache.MANIFEST).read_text()))
+        then, now = (
+            {name: cache.load((side / name).parent, Path(name).stem) for name in names}
+            for side in (kept, built)
+        )
+        found = compare.compare(then, now, tolerance=self.tolerance)
         remedy = "" if found.bit_equal else f" in {kept} (splitset.clear_cache() repairs that)"
-        self.add_compared("samples", found, f"{count} cached arrays{remedy}")
+        self.add_compared("samples", found, f"{len(names)} cached arrays{remedy}")
 
     def code(self) -> None:
         """Check the functions' signatures, and that they match their texts."""
-        faults = list(verify.code_faults(self.predictor))
+        faults = list(_code_faults(self.predictor))
         self.add("code", faults, "functions signed, and as their texts say")
 
     def seed(self) -> None:
@@ -249,7 +266,72 @@ class _Work:
             largest=None if weights is None else weights.largest,
             tolerance=self.tolerance,
             stages=[*self.stages, *skipped],
-            moved_versions=verify.moved_versions(self.predictor.versions),
+            moved_versions=_moved_versions(self.predictor.versions),
             notes=self.notes,
             seconds=sum(seconds.values()),
         )
+
+
+def _cut_apart(splitset: Splitset) -> Generator[str]:
+    """Yield what differs when a Splitset is cut again."""
+    features, label = splitset.features, splitset.label
+    options: dict[str, Any] = {name: getattr(splitset, name) for name in (*OPTIONS, "seed")}
+    by: str | None = options.pop("groups")
+    column: str | None = options.pop("unsupervised_stratify_col")
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            made = cut(
+                features[0].sample_count(),
+                stratify_by=stratified_by(features, label, column),
+                groups=None if by is None else grouped_by(features, label, by),
+                **options | {"time_ordered": bool(options["time_ordered"])},
+            )
+    except AIQCError as error:
+        yield f"Splitset {splitset.id} cannot be cut again: {error}"
+        return
+    pairs = [(f"Splitset {splitset.id}", splitset.positions(), made.splits)]
+    pairs += [
+        (f"fold {fold.idx}", fold.positions(), made.fold_splits(fold.idx))
+        for fold in splitset.ordered_folds
+    ]
+    for called, stored, cut_again in pairs:
+        for split in dict.fromkeys([*stored, *cut_again]):
+            one, other = stored.get(split), cut_again.get(split)
+            if one is None or other is None or one.tolist() != other.tolist():
+                yield f"{split!r} of {called} holds other samples than its seed gives"
+
+
+def _code_faults(predictor: Predictor) -> Generator[str]:
+    """Yield which functions this store did not sign, or do not match their texts."""
+    algorithm = predictor.job.queue.algorithm
+    try:
+        payloads = algorithm.payloads()
+    except AIQCError as error:
+        yield f"the functions of Algorithm {algorithm.id} cannot be used: {error}"
+        return
+    for role, payload in payloads.items():
+        text = algorithm.sources.get(role)
+        if payload is None or text is None:
+            continue
+        try:
+            function = capture.restore(payload)
+        except AIQCError as error:
+            yield f"{role} of Algorithm {algorithm.id}: {error}"
+            continue
+        if not is_text_of(function, text):
+            yield (
+                f"{role} of Algorithm {algorithm.id} is another function than its stored text "
+                "(algorithm.get_code()) says"
+            )
+
+
+def _moved_versions(then: dict[str, str]) -> dict[str, list[str | None]]:
+    """Return `{library: [version then, version now]}` of those that changed."""
+    moved: dict[str, list[str | None]] = {}
+    for name, version in then.items():
+        now: str | None = None
+        with suppress(metadata.PackageNotFoundError):
+            now = platform.python_version() if name == "python" else metadata.version(name)
+        if now != version:
+            moved[name] = [version, now]
+    return moved

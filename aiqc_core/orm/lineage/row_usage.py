@@ -151,21 +151,20 @@ def _uses(datasets: list[int]) -> Iterable[_Use]:
 def _of_use(use: _Use, row: int) -> Iterable[Seen]:
     """Yield how the Predictors of a Splitset use a row."""
     splitset = use.splitset
-    if splitset.predictor_id is not None:
-        (name, positions), *_ = splitset.positions().items()
-        found = {name: use.samples(row, positions)}
-        for predictor, facts in _predictors(Predictor.id == splitset.predictor_id):
-            yield _seen(use, predictor, NEW, found, facts)
-        return
+    is_new, condition = splitset.predictor_id is not None, Queue.splitset == splitset
+    if is_new:
+        condition = Predictor.id == splitset.predictor_id
     splits: dict[int | None, dict[str, list[int]]] = {}
-    for fold in splitset.parts():
+    for fold in [None] if is_new else splitset.parts():
         positions = (fold or splitset).positions()
         under = {name: use.samples(row, members) for name, members in positions.items()}
-        splits[fold and fold.id] = {name: samples for name, samples in under.items() if samples}
-    for predictor, facts in _predictors(Queue.splitset == splitset):
-        found = splits[predictor.job.fold_id]
+        splits[fold and fold.id] = {
+            name: found for name, found in under.items() if found or is_new
+        }
+    for predictor, facts in _predictors(condition):
+        found = splits[None if is_new else predictor.job.fold_id]
         role = TRAINED if splitset.key_train in found else JUDGED if found else NEVER
-        yield _seen(use, predictor, role, found, facts)
+        yield _seen(use, predictor, NEW if is_new else role, found, facts)
 
 
 def _predictors(condition: Any) -> Iterable[tuple[Predictor, dict[str, Any]]]:

@@ -16,7 +16,7 @@ from aiqc_core import config
 from aiqc_core.cli.app import app
 from aiqc_core.errors import ArtifactsError, MetastoreError
 from aiqc_core.orm import Dataset
-from aiqc_core.orm.admin import orphan_objects
+from aiqc_core.orm.admin import gc
 from aiqc_core.orm.admin.gc import collect
 from aiqc_core.orm.store import blobs
 from aiqc_core.orm.store.blobs import OBJECT_BYTES, Blob, BlobChunk
@@ -181,13 +181,13 @@ def test_bytes_that_are_stored_while_the_collector_runs_stay(
     """It has listed an object as nobody's when a writer comes to need it."""
     name = blobs.object_name(blobs.put(LARGE))
     Blob.delete().execute()
-    free = orphan_objects.free
+    free = gc.free_objects
 
     def free_late(entries: Iterable[Entry]) -> None:
         blobs.put(LARGE)
         free(list(entries))
 
-    monkeypatch.setattr(orphan_objects, "free", free_late)
+    monkeypatch.setattr(gc, "free_objects", free_late)
     assert collect(dry_run=False, grace_seconds=-60).objects == 1
     assert store.size(name) == len(LARGE)
 
