@@ -122,12 +122,8 @@ def predicted(
 
 def _doubts(predictor: Predictor) -> dict[str, str]:
     """Return the notes of training that apply to each prediction; warn of them once a process."""
-    found = {
-        name: note
-        for notes in getattr(predictor, "notes", {}).values()  # an earlier version detached none
-        for name, note in notes.items()
-        if name in DOUBTS
-    }
+    of_splits = getattr(predictor, "notes", {}).values()  # an earlier version detached none
+    found = {n: note for notes in of_splits for n, note in notes.items() if n in DOUBTS}
     for note in found.values():
         key = config.shown_store(), predictor.id, note
         if key not in _warned:

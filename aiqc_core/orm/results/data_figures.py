@@ -44,11 +44,9 @@ def window_layout(feature: Feature) -> go.Figure:
     Raises:
         SelectionError: it has no Window.
     """
-    rules = [row.rule() for row in feature.windows]
-    if not rules:
-        message = f"Feature {feature.id} has no Window; make one with Window.from_feature."
-        raise SelectionError(message)
-    return windows.figure(windows.data(rules[0]), f"Feature {feature.id}")
+    for row in feature.windows:
+        return windows.figure(windows.data(row.rule()), f"Feature {feature.id}")
+    raise SelectionError(f"Feature {feature.id} has no Window; make one with Window.from_feature.")
 
 
 def filled_column(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -170,8 +171,7 @@ def _test_share(queue: Queue) -> float:
     splitset = queue.splitset
     judge, train = splitset.judged_on, splitset.key_train or ""
     cuts = [fold.positions() for fold in splitset.ordered_folds]
-    shares = [len(cut[judge]) / len(cut[train]) for cut in cuts]
-    return sum(shares) / len(shares) if shares else 0.0
+    return fmean(len(cut[judge]) / len(cut[train]) for cut in cuts) if cuts else 0.0
 
 
 def _joined(queue: Queue, *columns: Any) -> Any:
@@ -211,15 +211,8 @@ def _table(
     positive = {} if found is None else {"positive": found}
     fold = ["fold_index"] if any(row["fold_index"] is not None for row in recorded) else []
     repeat = ["repeat_index"] if queue.repeat_count > 1 else []
-    identity = [
-        "hyperparamcombo_id",
-        *fold,
-        "job_id",
-        *repeat,
-        "predictor_id",
-        row_name,
-        *positive,
-    ]
+    identity = ["hyperparamcombo_id", *fold, "job_id", *repeat, "predictor_id", row_name]
+    identity += positive
     about = _about(recorded, {*identity, *known}, hyperparameters=hyperparameters)
     frame = pd.DataFrame(
         [
@@ -246,10 +239,7 @@ def _recorded(queue: Queue, column: str) -> list[dict[str, Any]]:
 def _about(
     recorded: list[dict[str, Any]], taken: set[str], *, hyperparameters: bool
 ) -> list[dict[str, Any]]:
-    """Return the differing hyperparameters of each Predictor, and how it ended.
-
-    `taken` holds the names of other columns.
-    """
+    """Return what differs of each Predictor, beside columns that are `taken`, and how it ended."""
     combos = [row["hyperparameters"] or {} for row in recorded]
     differing = varied(combos) if hyperparameters else []
     names = {n: f"hyperparameter_{n}" if n in {*taken, "ended"} else n for n in differing}

@@ -75,9 +75,8 @@ class Board:
         """Rank what is trained by a metric, by default that of the Queue; see `entries`."""
         measure = Measure.of_queue(queue, metric)
         trained = entries(queue, measure.metric)
-        return cls(
-            queue, measure, trained, standings(trained, measure.split, metric=measure.metric)
-        )
+        ranked = standings(trained, measure.split, metric=measure.metric)
+        return cls(queue, measure, trained, ranked)
 
     @property
     def undefined(self) -> str | None:
