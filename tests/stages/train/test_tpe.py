@@ -57,7 +57,10 @@ def test_it_finds_better_than_chance(in_flight: int, sign: int) -> None:
     found = [best(searched(50, seed, in_flight=in_flight, sign=sign)) for seed in range(4)]
     dimensions = space.parse(SPACE)
     drawn = [
-        max(goodness(space.draw(dimensions, np.random.default_rng([s, i]))) for i in range(50))
+        max(
+            goodness(space.draw_new(dimensions, np.random.default_rng([s, i]), ())[1])
+            for i in range(50)
+        )
         for s in range(40)
     ]
     assert np.mean(found) > np.mean(drawn)
