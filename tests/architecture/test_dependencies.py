@@ -76,7 +76,7 @@ def test_the_lock_satisfies_the_declaration(name: str) -> None:
     assert declared(*EXTRAS, "dev")[name].specifier.contains(locked()[name])
 
 
-def test_the_lock_takes_torch_from_wherever_pip_is_told() -> None:
+def test_the_lock_takes_torch_from_wherever_pip_is_set_to() -> None:
     text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
     assert locked()["torch"] == "2.13.0"
     assert re.search(r"\+|--hash|@|://", text) is None

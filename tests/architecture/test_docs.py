@@ -59,13 +59,13 @@ def links(page: Path) -> set[Path]:
     return {(page.parent / target).resolve() for target in found if "://" not in target}
 
 
-def test_every_target_of_make_is_told() -> None:
+def test_every_target_of_make_is_reported() -> None:
     targets = re.findall(r"^([a-z][\w-]*):.*##", text(ROOT / "Makefile"), re.MULTILINE)
     assert "demo" in targets
     assert [name for name in targets if f"make {name}" not in text(README, *PAGES)] == []
 
 
-def test_every_command_of_aiqc_is_told() -> None:
+def test_every_command_of_aiqc_is_reported() -> None:
     commands = list(getattr(get_command(app), "commands", {}))
     assert "leaderboard" in commands
     assert [name for name in commands if f"aiqc {name}" not in text(README, *PAGES)] == []
@@ -86,7 +86,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "field"), FIELDS, ids=lambda value: getattr(value, "__name__", value)
 )
-def test_every_field_of_a_declaration_is_told_with_its_default(
+def test_every_field_of_a_declaration_is_reported_with_its_default(
     model: type[Declared], field: str
 ) -> None:
     cells = row(model, field)
@@ -95,7 +95,7 @@ def test_every_field_of_a_declaration_is_told_with_its_default(
     assert (cells[1] == "required") == known.is_required()
     default = known.get_default(call_default_factory=True)
     if default is None or default == "" or isinstance(default, Declared) or known.is_required():
-        return  # told in words
+        return  # reported in words
     assert cells[1].strip("`") == shown(default)
 
 
@@ -104,23 +104,23 @@ def shown(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else f"{default}".removesuffix(".0")
 
 
-def test_no_field_is_told_that_there_is_none() -> None:
+def test_no_field_is_reported_that_there_is_none() -> None:
     for model in (
         experiment.Experiment,
         experiment.Pipeline,
         experiment.Training,
         experiment.Promotion,
     ):
-        told = re.findall(
+        reported = re.findall(
             r"^\| ((?:`\w+`(?:, )?)+) \|", section(text(DECLARATION), model.__name__), re.MULTILINE
         )
-        names = {name for cell in told for name in re.findall(r"`(\w+)`", cell)}
+        names = {name for cell in reported for name in re.findall(r"`(\w+)`", cell)}
         assert names - {"functions"} == set(model.model_fields)
 
 
-def test_what_runs_by_itself_is_told_on_its_page() -> None:
-    told = text(ROOT / "docs" / "automation.md")
-    assert [name for name in AUTOMATION if name not in told] == []
+def test_what_runs_by_itself_is_listed_on_its_page() -> None:
+    reported = text(ROOT / "docs" / "automation.md")
+    assert [name for name in AUTOMATION if name not in reported] == []
 
 
 def test_the_readme_stays_short() -> None:

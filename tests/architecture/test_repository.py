@@ -77,13 +77,13 @@ def test_both_packages_ship_their_types() -> None:
 def test_make_help_tells_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     rules = re.findall(r"^([a-z][\w-]*):", makefile, re.MULTILINE)
-    told = dict(re.findall(r"^\s+make (\S+)\s+(\S.*)$", make("help"), re.MULTILINE))
-    assert set(rules) == set(told)
-    assert set(told) >= TARGETS
+    reported = dict(re.findall(r"^\s+make (\S+)\s+(\S.*)$", make("help"), re.MULTILINE))
+    assert set(rules) == set(reported)
+    assert set(reported) >= TARGETS
     assert make() == make("help")
 
 
-def test_make_keeps_the_stores_in_the_checkout_unless_told_otherwise() -> None:
+def test_make_keeps_the_stores_in_the_checkout_unless_set_otherwise() -> None:
     show = ["--eval", "show: ; @echo $$DAGSTER_HOME $$AIQC_HOME $$KERAS_HOME", "show"]
     inside = [ROOT / ".dagster_home", ROOT / ".aiqc", ROOT / ".aiqc" / "keras"]
     assert make(*show).split() == [str(path) for path in inside]

@@ -157,8 +157,8 @@ def test_check_prints_every_fault_and_no_trace(
     assert lines[3] == "0 of 1 declarations are sound, 2 fault(s)."
     as_json = RUN.invoke(app, ["check", "mine", "--json"])
     assert as_json.exit_code == 1
-    (told,) = json.loads(as_json.output)["declarations"]
-    assert [(fault["file"], fault["line"]) for fault in told["faults"]] == [
+    (reported,) = json.loads(as_json.output)["declarations"]
+    assert [(fault["file"], fault["line"]) for fault in reported["faults"]] == [
         ("mine/defs.yaml", 10), ("mine/defs.yaml", 24),
     ]  # fmt: skip
 

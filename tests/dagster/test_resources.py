@@ -55,7 +55,7 @@ def test_without_a_champion_the_error_says_what_to_run(home: Path) -> None:
         MetastoreResource().dataset("sales")
 
 
-def test_the_cache_lies_where_it_is_configured_and_can_be_cleared(
+def test_the_cache_is_where_it_is_configured_and_can_be_cleared(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from small_experiment import declare

@@ -51,10 +51,10 @@ def test_a_snapshot_of_another_store_is_refused_by_the_names_of_both(
 ) -> None:
     first = config.shown_store()
     with use_home(tmp_path / "other"):
-        told = failure(instance, stage, "s1")
+        reported = failure(instance, stage, "s1")
         for named in (first, config.shown_store(), "AIQC_HOME", "DAGSTER_HOME"):
-            assert named in told
-        assert "NotFoundError" not in told
+            assert named in reported
+        assert "NotFoundError" not in reported
         with pytest.raises(dg.Failure, match="belong to another store"):
             partitions.add_snapshot(instance, declare(), "s2")
         metastore.close()

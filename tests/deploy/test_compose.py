@@ -111,5 +111,5 @@ def test_passwords_have_to_be_set_and_every_variable_is_in_the_example() -> None
 
 def test_the_page_tells_the_patience() -> None:
     page = (FOLDER / "README.md").read_text("utf-8")
-    told = f"`AIQC_CELERY_PATIENCE` seconds ({settings.celery_patience:g})"
-    assert told in page
+    reported = f"`AIQC_CELERY_PATIENCE` seconds ({settings.celery_patience:g})"
+    assert reported in page

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_without_shared_artifacts_it_lies_in_the_home_of_dagster() -> None:
+def test_without_shared_artifacts_it_is_in_the_home_of_dagster() -> None:
     assert handed_on() == {}
 
 
 @pytest.mark.slow
-def test_with_shared_artifacts_it_lies_beside_them(
+def test_with_shared_artifacts_it_is_beside_them(
     tmp_path: Path, home: Path, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = tmp_path / "shared"

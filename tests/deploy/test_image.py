@@ -168,10 +168,10 @@ def test_a_container_takes_a_role_or_any_command(
     assert start(tmp_path, *arguments).stdout.strip() == command
 
 
-def test_a_celery_worker_is_told_its_queue(tmp_path: Path) -> None:
-    told = start(tmp_path, "celery", "gpu").stdout.strip()
+def test_a_celery_worker_receives_its_queue(tmp_path: Path) -> None:
+    reported = start(tmp_path, "celery", "gpu").stdout.strip()
     assert (
-        told
+        reported
         == "celery -A aiqc_dagster.executors.celery.app worker -Q gpu -n gpu@%h --concurrency 1"
     )
     refused = start(tmp_path, "celery")

@@ -235,7 +235,7 @@ def environment_bytes(jobs: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_run_is_refused_whose_pods_could_not_be_told_of_all_jobs(
+def test_a_run_is_refused_whose_pods_could_not_receive_all_jobs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     limit = 128 * 1024  # of one variable: Linux' MAX_ARG_STRLEN

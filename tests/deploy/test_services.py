@@ -115,6 +115,6 @@ def test_a_port_that_is_taken_or_none_is_refused(
         services.load_settings(folder)
 
 
-def test_a_program_that_is_missing_is_told_with_its_package(services: Any) -> None:
+def test_a_program_that_is_missing_is_reported_with_its_package(services: Any) -> None:
     with pytest.raises(services.ServiceError, match="apt-get install redis-server postgresql"):
         services.program("no-such-server")

@@ -74,7 +74,7 @@ def test_devices_are_shared_evenly_before_one_is_shared_more(
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "told"),
+    ("variable", "value", "reported"),
     [
         ("AIQC_DEVICES", "gpu0", "'gpu0' is no device here. Give auto, cpu"),
         ("AIQC_DEVICES", "cuda", "'cuda' is no device here"),
@@ -88,11 +88,11 @@ def test_devices_are_shared_evenly_before_one_is_shared_more(
     ],
 )
 def test_a_malformed_setting_is_refused_by_name_and_value(
-    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, told: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reported: str
 ) -> None:
     monkeypatch.setenv("AIQC_DEVICES", "cuda:0")
     monkeypatch.setenv(variable, value)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=reported):
         devices.slots()
 
 
@@ -117,11 +117,11 @@ def test_no_device_is_leased_nor_seen_where_none_is_wanted(
     assert devices.environment_without_slots()["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_a_worker_is_told_its_one_device_and_how_to_use_it() -> None:
-    told = devices.environment(Slot(Device("cuda:3", "3"), 0))
-    assert told["CUDA_VISIBLE_DEVICES"] == "3"
-    assert told["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
-    assert told["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+def test_a_worker_receives_its_one_device_and_how_to_use_it() -> None:
+    reported = devices.environment(Slot(Device("cuda:3", "3"), 0))
+    assert reported["CUDA_VISIBLE_DEVICES"] == "3"
+    assert reported["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert reported["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
     assert devices.environment(None)["CUDA_VISIBLE_DEVICES"] == ""
     assert devices.environment(Slot(devices.MPS, 0))["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"
 

@@ -57,27 +57,27 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(gallery: Path) -> Iterator[tuple[Page, list[str]]]:
     """Open the page without a network; returns it and what it complained of."""
-    told: list[str] = []
+    reported: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=needed("chromium"), args=FLAGS)
         page = browser.new_page(viewport={"width": 960, "height": 900})
         page.context.set_offline(True)
-        page.on("console", lambda m: told.append(m.text) if m.type != "log" else None)
-        page.on("pageerror", lambda error: told.append(str(error)))
+        page.on("console", lambda m: reported.append(m.text) if m.type != "log" else None)
+        page.on("pageerror", lambda error: reported.append(str(error)))
         page.goto((gallery / "index.html").as_uri())
-        yield page, told
+        yield page, reported
         browser.close()
 
 
 def test_every_figure_is_drawn_without_a_complaint_and_without_the_network(
     page: tuple[Page, list[str]],
 ) -> None:
-    shown, told = page
+    shown, reported = page
     sections = shown.locator("section")
     assert sections.count() > 15
     for i in range(sections.count()):
         sections.nth(i).locator("svg.main-svg").first.wait_for()
-    assert told == []
+    assert reported == []
 
 
 def test_no_names_lie_on_each_other(page: tuple[Page, list[str]]) -> None:

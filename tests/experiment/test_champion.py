@@ -209,7 +209,7 @@ def without(column: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("now", "told"),
+    ("now", "reported"),
     [
         (
             lambda: source().assign(w=range(60)),
@@ -224,7 +224,7 @@ def without(column: str) -> pd.DataFrame:
     ],
 )
 def test_a_contest_that_changed_data_make_impossible_is_amber_and_says_how_to_promote(
-    home: Path, now: Any, told: str
+    home: Path, now: Any, reported: str
 ) -> None:
     workflow.run(declare(epochs=(2,)), snapshot="s1")
     first, _ = workflow.crown(declare(epochs=(2,)), "s1")
@@ -232,7 +232,7 @@ def test_a_contest_that_changed_data_make_impossible_is_amber_and_says_how_to_pr
     workflow.run(changed, snapshot="s2")
     row, result = workflow.crown(changed, "s2")
     assert (row.id, result.finding.verdict, result.contest) == (first.id, "warning", None)
-    assert re.search(told, result.finding.summary)
+    assert re.search(reported, result.finding.summary)
     assert "aiqc promote updown --snapshot s2" in result.finding.summary
     done = CliRunner().invoke(app, ["promote", "updown", "--snapshot", "s2", "--json"])
     assert json.loads(done.output)["predictor_id"] == result.challenger.id

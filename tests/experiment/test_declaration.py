@@ -214,7 +214,7 @@ def test_a_fault_names_line_place_and_remedy(
     assert faults(tmp_path, **parts) == [message]
 
 
-def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_reported_at_once(tmp_path: Path) -> None:
     text = SMALL.replace("label: y", "lable: y").replace("[2, 4]", "[]")
     file = write(tmp_path, text.replace("seed: 5", "seed: -5\nschedule: every day"))
     with pytest.raises(DeclarationError) as error:
@@ -235,7 +235,7 @@ def test_an_unknown_column_of_a_file_is_found_without_reading_its_rows(tmp_path:
     ]
 
 
-def test_a_file_of_other_separators_is_told_as_such(tmp_path: Path) -> None:
+def test_a_file_of_other_separators_is_reported_as_such(tmp_path: Path) -> None:
     small_experiment.source().to_csv(tmp_path / "rows.csv", index=False, sep=";")
     [fault] = faults(tmp_path, source="source: rows.csv")
     assert fault.startswith("2: source: reading it raised IngestError: file_path: ")
@@ -315,7 +315,7 @@ def lines(found: Found) -> str:
     return "\n".join(map(str, found.faults))
 
 
-def test_two_experiments_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_two_experiments_of_one_name_are_distinguished(tmp_path: Path) -> None:
     write(tmp_path / "a", SMALL)
     write(tmp_path / "b", SMALL)
     first, second = discover(tmp_path)
@@ -360,7 +360,7 @@ TREES = st.recursive(
 
 
 @given(TREES)
-def test_whatever_a_file_holds_is_told_and_never_raised(
+def test_whatever_a_file_holds_is_reported_and_never_raised(
     tmp_path_factory: pytest.TempPathFactory, tree: Any
 ) -> None:
     """JSON is YAML: any tree is a declaration with faults, for the name alone is never enough."""
@@ -386,7 +386,7 @@ MISNAMED = {
 
 
 @pytest.mark.parametrize("name", MISNAMED)
-def test_a_declaration_under_another_name_is_told_with_the_right_one(
+def test_a_declaration_under_another_name_is_reported_with_the_right_one(
     tmp_path: Path, name: str
 ) -> None:
     write(tmp_path / "sound", SMALL)
@@ -399,7 +399,7 @@ def test_a_declaration_under_another_name_is_told_with_the_right_one(
 
 @pytest.mark.parametrize("name", ["defs2.yaml", "mine.yml", "defs.txt", "mine.py"])
 @pytest.mark.parametrize("right", ["defs.yaml", "experiment.py"])
-def test_another_declaration_beside_one_that_is_read_is_told_and_a_copy_is_not(
+def test_another_declaration_beside_one_that_is_read_is_reported_and_a_copy_is_not(
     tmp_path: Path, name: str, right: str
 ) -> None:
     python = "import small_experiment\n\nEXPERIMENT = small_experiment.declare(name='updown')\n"
@@ -414,7 +414,7 @@ def test_another_declaration_beside_one_that_is_read_is_told_and_a_copy_is_not(
     assert "in a folder of its own" in fault.message
 
 
-def test_functions_beside_data_without_a_declaration_are_told(tmp_path: Path) -> None:
+def test_functions_beside_data_without_a_declaration_are_reported(tmp_path: Path) -> None:
     write(tmp_path / "second", FUNCTIONS, "functions.py")
     assert discover(tmp_path) == []
     write(tmp_path / "second", "x,y\n1,2\n", "rows.csv")

@@ -38,7 +38,7 @@ def test_the_metrics_that_may_lead_are_those_that_are_computed() -> None:
     assert {*numbers.values, "loss"} == set(metrics_of("regression"))
 
 
-def test_freshness_is_told_in_hours_or_as_a_span() -> None:
+def test_freshness_is_reported_in_hours_or_as_a_span() -> None:
     assert small_experiment.declare(freshness=36).freshness == timedelta(hours=36)
     span = timedelta(days=2)
     assert small_experiment.declare(freshness=span).freshness == span

@@ -226,7 +226,9 @@ def test_what_a_run_can_use_is_taken(make: Any) -> None:
     make()
 
 
-def test_a_value_that_is_given_repeatedly_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_value_that_is_given_repeatedly_is_reported_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     declared = small_experiment.declare(training=training(hyperparameters={"n": [1, 1, 2]}))
     assert [combination["n"] for combination in declared.combinations()] == [1, 2]
     assert caplog.text.count("repeated values of 'n'") == 1

@@ -80,11 +80,11 @@ def campaign(name: str, kills: int, seed: int, folder: Path) -> int:
         by_call = number % 2 == 1 and not scenario.program_seconds
         moment = draw.randrange(1, calls) if by_call else draw.uniform(0, seconds)
         place = folder / str(number)
-        told, where = trial(scenario, reference, place, moment)
+        reported, where = trial(scenario, reference, place, moment)
         hit[where] += 1
-        if told:
+        if reported:
             faults += 1
-            print(f"{name} {number} (seed {seed}), killed in {where}:", *told, sep="\n  ")
+            print(f"{name} {number} (seed {seed}), killed in {where}:", *reported, sep="\n  ")
         shutil.rmtree(place, ignore_errors=True)
     places = ", ".join(f"{where} {count}" for where, count in hit.most_common(12))
     print(f"{name}: {kills} kills, {faults} faults; {seconds:.1f} s unkilled; hit {places}")
@@ -138,15 +138,17 @@ def trial(
     kept, done = answer(place, recorded), answer(place, trainings)
     answer(place, scenario.act)
     found = answer(place, scenario.found)
-    told = [
+    reported = [
         f"{key}: {found[key]} instead of {value}"
         for key, value in reference.items()
         if found[key] != value
     ]
     again = answer(place, trainings) - done
     if before == 0 and again > TOTAL - kept and "numbers" in reference:
-        told.append(f"{again} trainings after the kill, though {kept} of {TOTAL} were recorded")
-    return told, where if ended == KILLED else "nothing, it was done"
+        reported.append(
+            f"{again} trainings after the kill, though {kept} of {TOTAL} were recorded"
+        )
+    return reported, where if ended == KILLED else "nothing, it was done"
 
 
 def killed_at(scenario: Scenario, where: Path, moment: float) -> None:

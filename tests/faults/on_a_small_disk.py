@@ -68,17 +68,17 @@ def fill_up() -> None:
 def main() -> None:
     """Meet the end of the disk three times, and go on with less each time."""
     Dataset.Tabular.from_df(frame(100))
-    told = [seen(lambda: Dataset.Tabular.from_df(frame(6_000_000)))]
-    told.append(seen(windowed(20_000, 1000).cache_samples))
+    reported = [seen(lambda: Dataset.Tabular.from_df(frame(6_000_000)))]
+    reported.append(seen(windowed(20_000, 1000).cache_samples))
     narrow = windowed(1_000, 2)
     narrow.cache_samples()
     ballast = config.home() / "ballast"
     ballast.write_bytes(b"x" * 5_000_000)
-    told.append(seen(fill_up))
+    reported.append(seen(fill_up))
     ballast.unlink()
     Dataset.Tabular.from_df(frame(200))
     kept = [len(dataset.to_df()) for dataset in Dataset.select()]
-    sys.stdout.write(json.dumps({"told": told, "kept": kept}) + "\n")
+    sys.stdout.write(json.dumps({"reported": reported, "kept": kept}) + "\n")
 
 
 if __name__ == "__main__":

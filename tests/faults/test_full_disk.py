@@ -26,10 +26,10 @@ def test_what_does_not_fit_is_refused_with_its_reason_and_all_else_stays(home: P
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    large, cached, full = found["told"]
-    assert {one["type"] for one in found["told"]} == {"MetastoreError"}
-    assert {one["sound"] for one in found["told"]} == {"ok"}
-    # Refused before anything is written, as it can be told.
+    large, cached, full = found["reported"]
+    assert {one["type"] for one in found["reported"]} == {"MetastoreError"}
+    assert {one["sound"] for one in found["reported"]} == {"ok"}
+    # Refused before anything is written, as it can be reported.
     assert "46 MiB are to be written" in large["message"]
     assert large["more_rows"] == 0 >= large["more_bytes"]
     # The half-written samples are gone.

@@ -115,7 +115,9 @@ def test_a_constant_column_has_no_importance(home: Path) -> None:
 
 
 @pytest.mark.parametrize("bins", [3, 5])
-def test_bins_of_a_label_that_is_mostly_zero_are_told_and_decode(home: Path, bins: int) -> None:
+def test_bins_of_a_label_that_is_mostly_zero_are_reported_and_decode(
+    home: Path, bins: int
+) -> None:
     """B53: from row to cached array and back."""
     data = pd.DataFrame({"a": np.arange(40.0), "rain": [0.0] * 36 + [1.0, 2.0, 3.0, 4.0]})
     dataset = Dataset.Tabular.from_df(data)
@@ -219,7 +221,7 @@ def test_what_an_interpolater_fills_can_be_encoded_and_cut(home: Path, interpola
         assert set(splitset.fetch_cache("test", part, fold_id=fold.id).ravel()) <= {0.0, 1.0, 2.0}
 
 
-def test_ten_thousand_classes_are_told_before_anything_is_that_wide(home: Path) -> None:
+def test_ten_thousand_classes_are_reported_before_anything_is_that_wide(home: Path) -> None:
     """A07: an identifier taken for a class."""
     dataset = Dataset.Tabular.from_df(pd.DataFrame({"id": np.arange(10_000)}))
     label = Label.from_dataset(dataset.id)

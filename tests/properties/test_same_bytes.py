@@ -158,7 +158,7 @@ def test_neither_the_process_nor_its_hash_seed_changes_a_byte(home: Path, tmp_pa
             assert hashes() == here
 
 
-def test_a_frame_is_known_by_its_content_and_not_by_how_it_lies_in_memory(home: Path) -> None:
+def test_a_frame_is_known_by_its_content_and_not_by_how_it_is_in_memory(home: Path) -> None:
     """Equal rows, built in blocks of columns or of rows: one recipe, equal bytes."""
     rows = np.random.default_rng(1).normal(size=(24, 2))
     found = []

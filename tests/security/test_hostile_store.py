@@ -124,10 +124,10 @@ def test_a_file_with_triggers_or_views_for_tables_is_refused(
     path = small_store.fill()
     small_store.change(path, *programs)
     metastore.forget_prepared()
-    told = r"holds (trigger 'spy'|view 'champion'), which"
-    with pytest.raises(MetastoreError, match=told):
+    reported = r"holds (trigger 'spy'|view 'champion'), which"
+    with pytest.raises(MetastoreError, match=reported):
         Dataset.select().count()
-    with pytest.raises(MetastoreError, match=told):
+    with pytest.raises(MetastoreError, match=reported):
         backup.backup(path.with_name("copy"))
 
 
@@ -157,7 +157,7 @@ def test_what_a_schema_calls_can_reach_nothing_outside(home: Path) -> None:
     metastore.close()
 
 
-def told(path: Path) -> Any:
+def reported(path: Path) -> Any:
     """Return all that a file says, by SQL where it is SQLite's."""
     if path.is_file() and path.read_bytes().startswith(b"SQLite"):
         with closing(sqlite3.connect(path)) as file:
@@ -175,13 +175,13 @@ def test_what_is_no_store_is_refused_and_left_as_it_is(home: Path, kind: str) ->
         small_store.change(path, "CREATE TABLE notes (text)")
     else:
         path.write_bytes(b"no database at all " * 100 if kind == "text" else b"")
-    before = told(path)
+    before = reported(path)
     if kind == "empty":  # which SQLite takes for a new file
         assert Dataset.select().count() == 0
     else:
         with pytest.raises(Exception, match=r"not a database|unable to open|is no store of AIQC"):
             Dataset.select().count()
-        assert told(path) == before
+        assert reported(path) == before
     metastore.close()
     if kind != "empty":
         with pytest.raises(AIQCError), readonly.opened(path) as database:

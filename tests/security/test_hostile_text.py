@@ -166,7 +166,7 @@ def test_aliases_of_aliases_are_refused_before_they_grow(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("name: &a [*a]\n", "holds itself"),
         ("name: " + "[" * 5000 + "]" * 5000 + "\n", "recursion"),
@@ -175,9 +175,9 @@ def test_aliases_of_aliases_are_refused_before_they_grow(tmp_path: Path) -> None
         ("name: !!binary |\n  \x00\n", "is no plain YAML"),
     ],
 )
-def test_what_a_declaration_needs_not_is_refused(tmp_path: Path, text: str, told: str) -> None:
+def test_what_a_declaration_needs_not_is_refused(tmp_path: Path, text: str, reported: str) -> None:
     faults = declared(tmp_path / "a", text)
-    assert any(told in fault for fault in faults), faults
+    assert any(reported in fault for fault in faults), faults
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", TAG, "x\ny", "Up", "", "a" * 61, "-x"])
@@ -189,7 +189,7 @@ def test_an_experiment_is_named_by_what_a_folder_may_be_called(name: str) -> Non
 
 
 def test_an_image_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path, home: Path) -> None:
-    """A megabyte of PNG that says it has 900 million pixels: told by its header alone."""
+    """A megabyte of PNG that says it has 900 million pixels: reported by its header alone."""
     import struct
     import zlib
 

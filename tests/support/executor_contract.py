@@ -126,7 +126,7 @@ class Place:
             return Run(
                 code=code,
                 status=run.status,
-                reasons={key: " ".join(told) for key, told in failed.items()},
+                reasons={key: " ".join(reported) for key, reported in failed.items()},
                 trained=trained(queue_id),
                 log=(self.folder / "run.log").read_text(errors="replace"),
             )

@@ -36,7 +36,7 @@ def fork(function: Callable[[], Any], log: Path) -> int:
     os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), sys.stderr.fileno())
     try:
         function()
-    except BaseException:  # noqa: BLE001 - told, and the child ends here
+    except BaseException:  # noqa: BLE001 - reported, and the child ends here
         traceback.print_exc()
         os._exit(1)
     os._exit(0)
@@ -57,14 +57,14 @@ def wait(pid: int) -> int:
 
 def answer(function: Callable[[], Any], log: Path) -> Any:
     """Call a function in a child and return what it gives, by way of JSON."""
-    told = log.with_suffix(".answer")
+    reported = log.with_suffix(".answer")
 
     def write() -> None:
-        told.write_text(json.dumps(function(), default=lambda _: None))
+        reported.write_text(json.dumps(function(), default=lambda _: None))
 
     if ended := wait(fork(write, log)):
         raise SystemExit(f"{function} ended with {ended}: {log.read_text()[-3000:]}")
-    return json.loads(told.read_text())
+    return json.loads(reported.read_text())
 
 
 def load_once(work: Callable[[], Any]) -> None:

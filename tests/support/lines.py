@@ -54,7 +54,7 @@ def fn_train(
 
 
 def splitset(**cut: Any) -> Splitset:
-    """Make a splitset of the line; three folds unless told otherwise."""
+    """Make a splitset of the line; three folds by default."""
     dataset = Dataset.Tabular.from_df(pd.DataFrame({"x": X, "y": 2 * X}))
     feature = Feature.from_dataset(dataset.id, ["x"])
     label = Label.from_dataset(dataset.id, "y")

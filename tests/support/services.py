@@ -126,8 +126,8 @@ class PostgresServer:
         """Make a database, give its URL, and drop it.
 
         Args:
-            like: the database that it is a copy of; an empty one unless told otherwise.
-            options: what else `CREATE DATABASE` is told.
+            like: the database that it is a copy of; an empty one by default.
+            options: what else `CREATE DATABASE` is reported.
         """
         name = f"test_{next(self._names)}"
         self._tell(f'CREATE DATABASE "{name}" TEMPLATE "{like}" {options}')

@@ -149,7 +149,7 @@ def settings(endpoint: str) -> dict[str, str]:
 
 
 def lead_to(endpoint: str) -> None:
-    """Have this process open its file systems anew, where they led elsewhere.
+    """Have this process open its file systems again, where they led elsewhere.
 
     fsspec keeps them by their arguments, which do not tell the server.
     """

@@ -25,10 +25,10 @@ import services
 def test_that_is_interrupted(tmp_path):
     server = services.PostgresServer()
     apart = subprocess.Popen(["sleep", "120"], start_new_session=True)
-    told = [server._process.pid, apart.pid, os.environ["AIQC_HOME"]]
+    reported = [server._process.pid, apart.pid, os.environ["AIQC_HOME"]]
     time.sleep(1)
     said = pathlib.Path(os.environ["SAID"])
-    said.with_suffix(".part").write_text(" ".join(map(str, told)))
+    said.with_suffix(".part").write_text(" ".join(map(str, reported)))
     said.with_suffix(".part").rename(said)
     time.sleep(120)
 """

@@ -162,7 +162,7 @@ def test_what_a_text_finds_is_said_and_trains_again(project: Path) -> None:
 def test_what_was_stored_needs_the_project_no_more(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Encoders of the user's functions and classes, used where these are not: here and anew."""
+    """Encoders of the user's functions and classes, used where these are not: here and again."""
     assert run(project) == [1, 1, 5]
     edit(project / "main.py", "width, gain = 5", "width, gain = 9")
     assert run(project) == [2, 1, 9]

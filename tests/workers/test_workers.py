@@ -67,7 +67,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def ended(pid: int) -> bool:
-    """Whether the process is gone, or a zombie that nobody has buried yet."""
+    """Whether the process is gone, or a zombie that nobody has reaped yet."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -188,7 +188,7 @@ def test_the_neighbour_of_a_killed_worker_goes_on(pool: WarmPool) -> None:
     assert "SIGSEGV" in finished["victim"].error.message
 
 
-def test_the_exit_code_of_a_worker_is_told(pool: WarmPool) -> None:
+def test_the_exit_code_of_a_worker_is_reported(pool: WarmPool) -> None:
     fault = error(pool, "os:_exit", 3)
     assert (fault.kind, "exit code 3" in fault.message) == ("died", True)
 
@@ -241,7 +241,7 @@ def test_a_running_task_can_be_cancelled(pool: WarmPool, tmp_path: Path) -> None
 def test_a_task_past_its_time_limit_is_killed_and_spoils_no_other(
     pool: WarmPool, tmp_path: Path
 ) -> None:
-    """B85: also one that hears no signal; its worker is replaced, what it started ends too."""
+    """B85: also one that ignores signals; its worker is replaced, what it started ends too."""
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN); subprocess.Popen(['sleep', '60'])"
     statement = report_and_sleep(tmp_path / "pid", ignore)
     pool.submit("neighbour", "builtins:eval", "__import__('time').sleep(1) or 'done'")
@@ -280,7 +280,7 @@ def test_a_time_limit_that_is_no_positive_number_is_refused(pool: WarmPool, limi
     assert pool.busy == []
 
 
-def test_what_a_worker_held_is_told_also_when_it_died(pool: WarmPool) -> None:
+def test_what_a_worker_held_is_reported_also_when_it_died(pool: WarmPool) -> None:
     code = (
         "import os, time; held = bytearray(200 * 2**20); time.sleep(.6); os.kill(os.getpid(), 9)"
     )
@@ -296,7 +296,7 @@ def test_what_a_worker_held_is_told_also_when_it_died(pool: WarmPool) -> None:
 
 
 def test_a_thread_that_a_task_left_keeps_no_worker(pool: WarmPool) -> None:
-    """A09: the worker goes on, and ends when it is told to."""
+    """A09: the worker goes on, and ends when it is asked to."""
     code = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
     pool.submit("leaving", "builtins:exec", code)
     assert collect(pool)["leaving"].error is None

@@ -149,13 +149,15 @@ def test_two_processes_put_the_same_bytes(artifacts: str, store: ObjectStore) ->
     command = [sys.executable, "-c", PUT]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     try:
-        told = [process.communicate(timeout=120)[0].split() for process in both]
+        reported = [process.communicate(timeout=120)[0].split() for process in both]
     finally:
         for process in both:
             process.kill()
-    assert told[0] == told[1]
-    assert object_names(store) == sorted(map(blobs.object_name, told[0]))
-    assert [blobs.get(digest) for digest in told[0]] == [bytes([i]) * 50_000 for i in range(20)]
+    assert reported[0] == reported[1]
+    assert object_names(store) == sorted(map(blobs.object_name, reported[0]))
+    assert [blobs.get(digest) for digest in reported[0]] == [
+        bytes([i]) * 50_000 for i in range(20)
+    ]
 
 
 def test_the_collector_frees_what_no_row_needs_after_the_time_of_grace(

@@ -145,7 +145,7 @@ def test_a_line_that_breaks_within_a_large_object_leaves_no_part_of_it(
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "reported"),
     [
         ("somewhere", "names no place"),
         ("s3://", "names no place"),
@@ -154,14 +154,14 @@ def test_a_line_that_breaks_within_a_large_object_leaves_no_part_of_it(
         ("nosuch://bucket/x", "Protocol not known"),
     ],
 )
-def test_a_url_that_cannot_be_is_refused(url: str, told: str) -> None:
-    with pytest.raises(ArtifactsError, match=told) as caught:
+def test_a_url_that_cannot_be_is_refused(url: str, reported: str) -> None:
+    with pytest.raises(ArtifactsError, match=reported) as caught:
         ObjectStore(url)
     assert "pass-word" not in str(caught.value)
     assert "s3://bucket/prefix" in str(caught.value)
 
 
-def test_a_missing_package_is_told_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_is_reported_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)
     with pytest.raises(ArtifactsError, match="pip install s3fs"):

@@ -86,7 +86,7 @@ def test_a_check_fetches_and_never_builds(
 
 
 @pytest.mark.parametrize("damage", ["a changed file", "a missing file", "a manifest cut short"])
-def test_a_damaged_copy_is_built_anew_and_replaced(
+def test_a_damaged_copy_is_built_again_and_replaced(
     store: ObjectStore, splitset: Splitset, damage: str,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip

@@ -117,14 +117,14 @@ def test_numbers_are_the_same_here_and_on_another_machine(
     sent = {entry.name for entry in store.entries(blobs.FOLDER)}
     assert sent == {blobs.object_name(row.sha256) for row in large}
     assert blobs.object_name(Predictor.get_by_id(1).__data__["model_file"]) in sent
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, "-c", ON_ANOTHER_MACHINE],
         env=os.environ | {"AIQC_CACHE": str(tmp_path / "another")},
         check=True, stdout=subprocess.PIPE, text=True,
     ).stdout.split()  # fmt: skip
-    assert int(told[1]) > OBJECT_BYTES
+    assert int(reported[1]) > OBJECT_BYTES
     here = Splitset.make([1], 1, predictor_id=1).infer()
-    assert here.metrics["infer_1"]["loss"] == float(told[0])
+    assert here.metrics["infer_1"]["loss"] == float(reported[0])
     refuse_rows_without_bytes()
 
 
@@ -149,7 +149,7 @@ def test_a_line_that_breaks_in_the_middle_costs_nothing(
 
 
 @pytest.mark.slow
-def test_a_server_that_is_killed_is_told_and_the_same_call_works_after_its_restart(
+def test_a_server_that_is_killed_is_reported_and_the_same_call_works_after_its_restart(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objects, "PAUSES_SECONDS", (0.05,))

@@ -27,7 +27,7 @@ class TestCelery(KillContract):
     def test_trainings_go_to_the_queue_gpu_and_everything_else_to_default(
         self, story: Story, farm: Farm
     ) -> None:
-        del story  # has been told
+        del story  # has been reported
         gpu, default = (farm.workers[queue].taken() for queue in ("gpu", "default"))
         assert gpu
         assert {key.partition("[")[0] for key in gpu} == {"notebook_train_job"}

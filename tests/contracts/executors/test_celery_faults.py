@@ -28,7 +28,7 @@ HASTY = {"AIQC_CELERY_PATIENCE": "4"}
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def test_a_broker_that_is_away_is_told_at_once_with_its_address(place: Place) -> None:
+def test_a_broker_that_is_away_is_reported_at_once_with_its_address(place: Place) -> None:
     port = services_redis.free_port()
     environment = place.environment() | {
         "AIQC_EXECUTOR": "celery",
@@ -131,19 +131,19 @@ def run_elsewhere(farm: Farm, folder: Path, **environment: str) -> str:
     return done.stderr
 
 
-def test_a_worker_without_the_code_is_told(farm: Farm, tmp_path: Path) -> None:
-    told = run_elsewhere(farm, tmp_path)
-    assert "lacks code of this run: No module named 'only_here'" in told
-    assert "Install it there as on" in told
+def test_a_worker_without_the_code_is_reported(farm: Farm, tmp_path: Path) -> None:
+    reported = run_elsewhere(farm, tmp_path)
+    assert "lacks code of this run: No module named 'only_here'" in reported
+    assert "Install it there as on" in reported
 
 
 def test_a_queue_that_nobody_listens_to_fails_the_step_in_the_end(
     farm: Farm, tmp_path: Path
 ) -> None:
     broker = farm.redis.url.removesuffix("/0") + "/1"  # another world on the same server
-    told = run_elsewhere(farm, tmp_path, AIQC_CELERY_BROKER=broker, **HASTY)
-    assert f"No Celery worker listens to the queue 'default' of {broker}" in told
-    assert "celery -A aiqc_dagster.executors.celery.app worker -Q default" in told
+    reported = run_elsewhere(farm, tmp_path, AIQC_CELERY_BROKER=broker, **HASTY)
+    assert f"No Celery worker listens to the queue 'default' of {broker}" in reported
+    assert "celery -A aiqc_dagster.executors.celery.app worker -Q default" in reported
 
 
 def test_patience_is_a_number_of_seconds(monkeypatch: pytest.MonkeyPatch) -> None:

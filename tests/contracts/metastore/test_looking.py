@@ -50,7 +50,7 @@ def test_what_another_key_signed_is_found(filled: str) -> None:
     assert Feature.select().count() == 1
 
 
-def test_an_unmigrated_store_is_told_and_stays_so(filled: str) -> None:
+def test_an_unmigrated_store_is_reported_and_stays_so(filled: str) -> None:
     metastore.execute_sql("UPDATE storeinfo SET value = '1' WHERE key = 'schema_version'")
     metastore.close()
     assert "version 1" in ailing()["schema"]

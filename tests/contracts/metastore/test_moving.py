@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 FRAME = pd.DataFrame({"a": [1.0, None, 3.0], "b": [True, False, True]})
 
 
-def ignore(*told: Any) -> None:
+def ignore(*reported: Any) -> None:
     """Take what a move tells of its progress."""
-    del told
+    del reported
 
 
 def move(to: Path | str) -> transfer.Moved:
@@ -106,11 +106,11 @@ def test_what_breaks_off_leaves_the_target_empty(
     stop: type[BaseException],
 ) -> None:
     fill()
-    before, told = rows(), []
+    before, reported = rows(), []
 
     def break_off(table: str, count: int) -> None:
-        told.append(table)
-        if len(told) == 9:
+        reported.append(table)
+        if len(reported) == 9:
             raise stop
 
     to = database_url if kind == "postgresql" else str(tmp_path / "new")

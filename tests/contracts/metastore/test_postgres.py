@@ -1,4 +1,4 @@
-"""A PostgreSQL server that is down, goes away, or is not what it should be; and how it is told."""
+"""A PostgreSQL server that is down, goes away, or is not what it should be, and its report."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def test_a_server_that_is_down_is_named_with_what_to_do(server: PostgresServer) 
     metastore.close()
     with pytest.raises(UnreachableError) as raised:
         Dataset.select().count()
-    told = str(raised.value)
-    assert f"PostgreSQL at 127.0.0.1:{server.port}/test_" in told
-    assert "Connection refused" in told
-    assert "Start it or correct AIQC_DATABASE_URL; nothing was lost" in told
+    reported = str(raised.value)
+    assert f"PostgreSQL at 127.0.0.1:{server.port}/test_" in reported
+    assert "Connection refused" in reported
+    assert "Start it or correct AIQC_DATABASE_URL; nothing was lost" in reported
 
 
 @pytest.mark.parametrize("at_once", [False, True], ids=["shut down", "crashed"])
@@ -105,7 +105,9 @@ def test_what_is_trained_while_the_server_is_down_is_kept_and_recorded_later(
     assert [attempt.status for attempt in Attempt.select()] == ["succeeded"]
 
 
-def test_a_wrong_password_is_told_without_it(postgres_server: PostgresServer, home: Path) -> None:
+def test_a_wrong_password_is_reported_without_it(
+    postgres_server: PostgresServer, home: Path
+) -> None:
     wrong = postgres_server.url("postgres").replace(quote(PASSWORD, safe=""), "wr0ng")
     with use_database(wrong), pytest.raises(UnreachableError, match="authentication") as raised:
         Dataset.select().count()
@@ -154,7 +156,9 @@ def test_a_database_that_holds_not_every_letter_is_refused(
         Dataset.select().count()
 
 
-def test_a_writer_that_never_ends_is_told(postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_never_ends_is_reported(
+    postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(driver, "LOCK_SECONDS", 0.05)
     with psycopg.connect(postgres) as other:
         other.execute("SELECT pg_advisory_xact_lock(%s)", (driver.WRITING,))

@@ -78,7 +78,7 @@ def test_bytes_in_many_pieces_come_back(store: str, monkeypatch: pytest.MonkeyPa
     assert blobs.BlobChunk.select().count() == 13
 
 
-def test_changed_bytes_are_told(store: str) -> None:
+def test_changed_bytes_are_reported(store: str) -> None:
     digest = blobs.put(b"precious")
     blobs.BlobChunk.update(data=b"precioux").execute()
     with pytest.raises(MetastoreError, match="missing or damaged"):

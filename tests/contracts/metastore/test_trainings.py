@@ -30,7 +30,7 @@ LOCATION = LOCATIONS / "small_location.py"
 pytestmark = pytest.mark.slow
 
 
-def told(experiment: Any) -> dict[str, Any]:
+def reported(experiment: Any) -> dict[str, Any]:
     """Walk an experiment, and return all that has to be the same everywhere."""
     queue = experiment.run(snapshot="s")
     champion, _ = workflow.crown(experiment, "s")
@@ -50,9 +50,9 @@ def told(experiment: Any) -> dict[str, Any]:
 def test_both_stores_give_the_same_rows_and_numbers(
     home: Path, tmp_path: Path, database_url: str
 ) -> None:
-    in_file = told(declare())
+    in_file = reported(declare())
     with use_database(database_url), config.use_home(tmp_path / "beside"):
-        in_database = told(declare())
+        in_database = reported(declare())
         assert metastore.store.describe().startswith("PostgreSQL")
     assert in_database == in_file
 

@@ -228,11 +228,11 @@ def test_a_run_on_changed_data_ends_and_its_model_is_promoted_by_hand(
 
     assert run("s1")["challenger_not_worse"].passed
     wider[0] = True
-    told = run("s2")["challenger_not_worse"]
-    assert not told.passed
-    assert told.severity == dg.AssetCheckSeverity.WARN
-    assert "takes columns ['w'], which the champion's data lack" in (told.description or "")
-    assert "aiqc promote updown --snapshot s2" in (told.description or "")
+    reported = run("s2")["challenger_not_worse"]
+    assert not reported.passed
+    assert reported.severity == dg.AssetCheckSeverity.WARN
+    assert "takes columns ['w'], which the champion's data lack" in (reported.description or "")
+    assert "aiqc promote updown --snapshot s2" in (reported.description or "")
     assert Champion.of("updown").snapshot == "s1"
     workflow.promote("updown", "s2")
     assert run("s2")["challenger_not_worse"].passed

@@ -307,7 +307,7 @@ def received() -> Iterator[tuple[str, list[dict[str, Any]]]]:
     server.server_close()
 
 
-def test_a_failed_run_is_told_to_the_webhook_with_its_reason(
+def test_a_failed_run_is_sent_to_the_webhook_with_its_reason(
     instance: dg.DagsterInstance, received: tuple[str, list[dict[str, Any]]]
 ) -> None:
     url, events = received

@@ -282,10 +282,10 @@ def test_check_and_dagster_find_the_same_faults(package: ModuleType) -> None:
     faults = [key for key in graph.get_all_asset_keys() if key.path[-1].startswith("faulty")]
     shown = {file for key in faults for file in graph.get(key).metadata["files"].value}
     checked = json.loads(CliRunner().invoke(app, ["check", str(root), "--json"]).stdout)
-    told = {one["file"] for one in checked["declarations"] if one["faults"]}
+    reported = {one["file"] for one in checked["declarations"] if one["faults"]}
     wanted = {*FAULTY, "dangling/defs.yaml", "a/loop", "folder/defs.yaml"}
     where = {"other/defs.yaml": "other", "b\udce9/defs.yaml": r"b\xe9/defs.yaml"}
-    assert shown == told == {str(root / where.get(name, name)) for name in wanted}
+    assert shown == reported == {str(root / where.get(name, name)) for name in wanted}
     sound = keys(defs) - {key.to_user_string() for key in faults}
     assert {key for key in sound if "/" not in key} == {"one", "two", "three", "four", "five"}
     assert {key.split("/")[0] for key in sound if "/" in key} == {"a", "below"}
@@ -375,8 +375,10 @@ def test_a_scaffolded_experiment_runs_as_it_is(
 
     run("aiqc", "init", "mine")
     assert "sound  aiqc_dagster/defs/mine/defs.yaml: mine" in run("aiqc", "check")
-    told = run("dagster", "job", "execute", "-m", "aiqc_dagster.definitions", "-j", "retrain_mine")
-    assert "2 trained, 0 found, of 2 Jobs" in told
+    reported = run(
+        "dagster", "job", "execute", "-m", "aiqc_dagster.definitions", "-j", "retrain_mine"
+    )
+    assert "2 trained, 0 found, of 2 Jobs" in reported
     assert config.database_path().exists()
     assert Predictor.select().count() == 2
     assert "Best by mean validation accuracy" in run("aiqc", "leaderboard", "mine")

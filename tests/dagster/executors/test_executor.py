@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 
 def run_config(folder: Path, deeds: list[str], **execution: Any) -> dict[str, Any]:
-    """Return the run config for `deeds`, with two workers unless told otherwise."""
+    """Return the run config for `deeds`, with two workers by default."""
     return {
         "ops": {"plan": {"config": {"deeds": deeds}}},
         "resources": {"notes": {"config": {"folder": str(folder)}}},

@@ -124,15 +124,15 @@ def test_the_log_of_a_failed_training_names_the_users_line(
     assert "KeyError: 'patience'" in said.splitlines()[frames.TAIL_LINES]
 
 
-def test_a_queue_made_anew_shows_nothing_of_the_deleted_one(instance: dg.DagsterInstance) -> None:
+def test_a_queue_made_again_shows_nothing_of_the_deleted_one(instance: dg.DagsterInstance) -> None:
     """B77, B32: its cells bear its id, which no other row ever gets."""
     gone = workflow.prepare(declare(), "s1")
     assert run_queue(gone.id, instance).success
     gone.delete_instance(cascade=True)
     assert execute("collect_garbage", instance).success
     assert instance.get_dynamic_partitions(partitions.NOTEBOOK) == []
-    anew = workflow.prepare(declare(), "s1")
-    keys = [partitions.notebook_job(anew.id, fold, combo) for combo in (0, 1) for fold in (0, 1)]
+    again = workflow.prepare(declare(), "s1")
+    keys = [partitions.notebook_job(again.id, fold, combo) for combo in (0, 1) for fold in (0, 1)]
     partitions.add_notebook_jobs(instance, keys)
     assert not set(keys) & instance.get_materialized_partitions(NOTEBOOK)
 

@@ -99,9 +99,9 @@ def test_readers_pass_by_a_snapshot_whose_rows_were_deleted(
     Dataset.get_by_id(kept.splitset.features[0].dataset_id).delete_instance(cascade=True)
     said = CliRunner().invoke(app, ["leaderboard", experiment.name])
     assert said.exit_code != 0
-    told = " ".join((said.output + str(said.exception)).split())
-    assert "the rows of its snapshots ['s1', 's2'] were deleted" in told
-    assert "no row has id" not in told
+    reported = " ".join((said.output + str(said.exception)).split())
+    assert "the rows of its snapshots ['s1', 's2'] were deleted" in reported
+    assert "no row has id" not in reported
     assert due(experiment).is_due
     with pytest.raises(NotFoundError, match=r"snapshot 's1' of 'updown': its queue was deleted"):
         Snapshot.of("updown", "s1").get_row(Queue, "queue")

@@ -98,7 +98,7 @@ def axes_of(figure: go.Figure, monkeypatch: pytest.MonkeyPatch) -> Any:
     return kept[0]
 
 
-def test_the_range_of_a_bar_is_drawn_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_range_of_a_bar_is_drawn_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     spread = {"array": [0.5, 1], "arrayminus": [0.25, 2], "symmetric": False}
     bars = go.Bar(x=[1, 3], y=["a", "b"], orientation="h", error_x=spread)
     (lines,) = axes_of(go.Figure(bars), monkeypatch).collections

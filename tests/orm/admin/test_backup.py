@@ -142,14 +142,14 @@ def test_a_backup_that_is_cut_short_or_changed_is_refused(saved: Path, tmp_path:
     whole = saved.read_bytes()
     (tmp_path / "new").mkdir()
     with config.use_home(tmp_path / "new"):
-        for data, told in (
+        for data, reported in (
             (whole[: len(whole) // 2], "damaged"),
             (whole[:1000], "damaged|no SQLite file"),
             (b"", "an empty file"),
             (b"PK\x03\x04" + whole, "no SQLite file"),
         ):
             saved.write_bytes(data)
-            with pytest.raises(MetastoreError, match=told):
+            with pytest.raises(MetastoreError, match=reported):
                 restore.restore(saved)
         saved.write_bytes(whole)
         small_store.change(saved, "UPDATE blobchunk SET data = zeroblob(length(data))")
@@ -269,7 +269,7 @@ def test_a_damaged_store_has_no_backup(store: Path, tmp_path: Path) -> None:
     assert {p.name for p in tmp_path.iterdir()} == {"aiqc"}
 
 
-def test_what_lies_on_an_object_store_is_told(
+def test_what_is_on_an_object_store_is_reported(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIQC_ARTIFACTS", (tmp_path / "objects").as_uri())
@@ -318,8 +318,8 @@ def test_the_commands_tell_what_they_did(store: Path, tmp_path: Path) -> None:
     refused = RUN.invoke(app, ["restore", file])
     assert (refused.exit_code, "--force" in refused.output) == (1, True)
     done = RUN.invoke(app, ["restore", file, "--force", "--json"])
-    told = json.loads(done.output)
-    assert (told["opens"], told["schema_version"]) == (True, SCHEMA_VERSION)
+    reported = json.loads(done.output)
+    assert (reported["opens"], reported["schema_version"]) == (True, SCHEMA_VERSION)
     assert Feature.select().count() == 1
-    assert blobs.Blob.select().count() == told["contents"]
+    assert blobs.Blob.select().count() == reported["contents"]
     metastore.close()

@@ -1,4 +1,4 @@
-"""`aiqc doctor`: each part that ails is named with what mends it, and nothing is changed."""
+"""`aiqc doctor`: each faulty part is named with what mends it, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def test_a_sound_store_is_sound_and_left_as_it_was(store: Path) -> None:
     moment = store.stat().st_mtime_ns
     done = RUN.invoke(app, ["doctor", "--deep", "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    assert told["store"] == str(store)
-    assert {p["part"]: p["verdict"] for p in told["parts"] if p["verdict"] != "ok"} == {}
+    reported = json.loads(done.output)
+    assert reported["store"] == str(store)
+    assert {p["part"]: p["verdict"] for p in reported["parts"] if p["verdict"] != "ok"} == {}
     assert small_store.contents(store.parent) == before
     assert store.stat().st_mtime_ns == moment
 
@@ -92,7 +92,7 @@ def test_no_store_is_no_fault_and_none_is_made(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "name", "verdict", "told"),
+    ("harm", "name", "verdict", "reported"),
     [
         ("UPDATE blobchunk SET data = zeroblob(8)", "blobs", "fail", "are damaged"),
         ("DELETE FROM blobchunk WHERE idx = 0", "blobs", "fail", "set AIQC_ARTIFACTS"),
@@ -118,11 +118,11 @@ def test_no_store_is_no_fault_and_none_is_made(home: Path) -> None:
     ],
 )  # fmt: skip
 def test_what_ails_the_file_is_named(
-    store: Path, harm: str, name: str, verdict: str, told: str
+    store: Path, harm: str, name: str, verdict: str, reported: str
 ) -> None:
     small_store.change(store, harm)
     found = part(name)
-    assert (found.verdict, told in found.found) == (verdict, True), found
+    assert (found.verdict, reported in found.found) == (verdict, True), found
     assert found.remedy or name in {"schema", "blobs"}
     assert RUN.invoke(app, ["doctor"]).exit_code == (1 if verdict == "fail" else 0)
 
@@ -134,7 +134,7 @@ def test_bytes_that_changed_in_place_are_found_when_hashed(store: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no database at all", b"SQLite format 3\0" + b"x" * 5000])
-def test_what_is_no_store_is_told(store: Path, data: bytes) -> None:
+def test_what_is_no_store_is_reported(store: Path, data: bytes) -> None:
     store.write_bytes(data)
     found = part("store")
     assert (found.verdict, found.remedy[:12]) == ("fail", "aiqc restore")
@@ -169,12 +169,12 @@ def test_a_key_that_others_may_read_is_a_fault(store: Path) -> None:
     assert not key.exists()
 
 
-def test_a_folder_that_all_may_write_to_is_told(store: Path) -> None:
+def test_a_folder_that_all_may_write_to_is_reported(store: Path) -> None:
     store.parent.chmod(0o777)
     assert part("access").remedy.startswith("chmod -R o-w")
 
 
-def test_a_store_that_is_a_link_is_told(store: Path, tmp_path: Path) -> None:
+def test_a_store_that_is_a_link_is_reported(store: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.sqlite"
     store.rename(elsewhere)
     store.symlink_to(elsewhere)
@@ -193,7 +193,7 @@ def test_leftovers_are_counted_and_gc_frees_them(store: Path) -> None:
     assert part("unused").found.startswith("0 contents")
 
 
-def test_claims_of_processes_that_ended_are_told(store: Path) -> None:
+def test_claims_of_processes_that_ended_are_reported(store: Path) -> None:
     owner = process_identity.this_process()
     small_store.change(store, small_store.ATTEMPT.format(json.dumps(owner)))
     assert part("claims").found == "1 trainings are going on"
@@ -204,7 +204,7 @@ def test_claims_of_processes_that_ended_are_told(store: Path) -> None:
     assert "dagster instance concurrency" in found.remedy
 
 
-def test_half_written_samples_and_waiting_trainings_are_told(store: Path) -> None:
+def test_half_written_samples_and_waiting_trainings_are_reported(store: Path) -> None:
     recipe = config.samples_path() / "abc"
     (recipe / "no_fold").mkdir(parents=True)
     (recipe / ".fold_0.123").mkdir()
@@ -228,7 +228,7 @@ def test_a_network_file_system_is_warned_of(store: Path, monkeypatch: pytest.Mon
     assert (found.verdict, "AIQC_DATABASE_URL" in found.remedy) == ("warn", True)
 
 
-def test_a_lost_object_is_told(
+def test_a_lost_object_is_reported(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIQC_ARTIFACTS", (tmp_path / "objects").as_uri())

@@ -43,8 +43,8 @@ def assert_equal_to_training(
     owner = cut or predictor.job.queue.splitset
     compared = 0
     for name, positions in owner.positions().items():
-        for told in ("predictions", "probabilities"):
-            was, new = (getattr(p, told) for p in (stored, again))
+        for reported in ("predictions", "probabilities"):
+            was, new = (getattr(p, reported) for p in (stored, again))
             if was is None:
                 assert new is None
                 continue
@@ -200,7 +200,7 @@ def test_new_rows_are_filled_among_themselves_in_their_order(home: Path) -> None
 
 
 def test_the_window_after_the_last_row_is_forecast(home: Path) -> None:
-    """Its truth lies in the future, so nothing is scored, and the log of notes says so."""
+    """Its truth is in the future, so nothing is scored, and the log of notes says so."""
     predictor = setups.trained(setups.windowed(), "regression", setups.flat_build)
     known = again(predictor).predictions["infer_0"]
     frame = setups.waves()

@@ -85,7 +85,7 @@ def test_windows_carry_what_their_last_row_has_and_pictures_nothing(home: Any) -
     assert days[0] >= size - 1
 
 
-def test_values_that_training_did_not_see_are_told_by_every_way_to_predict() -> None:
+def test_values_that_training_did_not_see_are_reported_by_every_way_to_predict() -> None:
     data = frame(TEXT).assign(id="c")
     data["id"] = np.where(np.arange(len(data)) % 3, "a", "b")
     dataset = Dataset.Tabular.from_df(data)
@@ -100,22 +100,22 @@ def test_values_that_training_did_not_see_are_told_by_every_way_to_predict() -> 
     predictor = queue.jobs[0].predictors[0]
     known = data[["x", "id"]].head(4)
     new = known.assign(id=["a", "z", "z", "b"])
-    told = r"column 'id': 2 of 4 values, such as \['z'\] \(OneHotEncoder\)"
-    with pytest.warns(UserWarning, match=told):
+    reported = r"column 'id': 2 of 4 values, such as \['z'\] \(OneHotEncoder\)"
+    with pytest.warns(UserWarning, match=reported):
         table = predictor.predict(new)
     assert table.attrs["metric_notes"]["unseen"].startswith("column 'id': 2 of 4")
     assert "unseen" not in predictor.predict(known).attrs["metric_notes"]
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=reported):
         assert predictor.as_estimator().predict(new).tolist() == table["y"].tolist()
     registered = Feature.from_dataset(Dataset.Tabular.from_df(new).id)
     made = Splitset.make([registered.id], predictor_id=predictor.id)
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=reported):
         stored = made.infer()
     assert stored.metric_notes["infer_0"]["unseen"].startswith("column 'id': 2 of 4")
     assert stored.predictions["infer_0"].tolist() == table["y"].tolist()
 
 
-def test_categories_that_leave_rows_out_are_told_where_the_coder_is_attached() -> None:
+def test_categories_that_leave_rows_out_are_reported_where_the_coder_is_attached() -> None:
     feature = Feature.from_dataset(Dataset.Tabular.from_df(frame(THREE)).id)
     coder = OneHotEncoder(categories=[["low", "mid"]], handle_unknown="ignore")
     with pytest.warns(UserWarning, match=r"passes over .* column 'y': 30 of 90 .*\['high'\]"):

@@ -160,8 +160,8 @@ def test_the_command_exits_with_whether_they_differ(home: Path) -> None:
     done = RUN.invoke(app, ["diff", "1", "2"])
     assert done.exit_code == 1
     assert done.output.startswith("Predictors 1 and 2 differ first in: hyperparameters, neurons\n")
-    told = json.loads(RUN.invoke(app, ["diff", "1", "2", "--json"]).output)
-    assert (told["identical"], told["first"]) == (False, "hyperparameters, neurons")
+    reported = json.loads(RUN.invoke(app, ["diff", "1", "2", "--json"]).output)
+    assert (reported["identical"], reported["first"]) == (False, "hyperparameters, neurons")
     same = RUN.invoke(app, ["diff", "1", "1"])
     assert (same.exit_code, "are identical" in same.output) == (0, True)
     gone = RUN.invoke(app, ["diff", "1", "9"])

@@ -162,11 +162,11 @@ def test_what_no_seed_governs_differs_in_the_weights(home: Path) -> None:
     predictor.save(only=["versions"])
     done = RUN.invoke(app, ["reproduce", "1", "--json"])
     assert done.exit_code == 1
-    told = json.loads(done.output)
-    assert (told["verdict"], told["first_difference"]) == ("different", "weights")
-    assert told["largest"] > 1e-4
-    assert told["moved_versions"]["torch"][0] == "1.0"
-    assert told["equal"] is False
+    reported = json.loads(done.output)
+    assert (reported["verdict"], reported["first_difference"]) == ("different", "weights")
+    assert reported["largest"] > 1e-4
+    assert reported["moved_versions"]["torch"][0] == "1.0"
+    assert reported["equal"] is False
 
 
 def test_a_cached_sample_that_changed_is_named(predictor: Predictor) -> None:

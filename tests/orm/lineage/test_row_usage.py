@@ -128,7 +128,7 @@ def cut_row(dataset: Dataset, split: str) -> int:
     return Splitset.select().get().samples[split][0]
 
 
-def test_what_names_a_model_is_told(home: Path) -> None:
+def test_what_names_a_model_is_reported(home: Path) -> None:
     dataset = table()
     feature = Feature.from_dataset(dataset.id, include_columns=["a", "b"])
     FeatureCoder.from_feature(feature.id, StandardScaler(), columns=["a"])

@@ -54,7 +54,7 @@ def test_a_sample_leads_to_prediction_truth_rows_and_training(
     assert found.training.rows == len(trained)
 
 
-def test_the_model_its_coders_and_its_code_are_told(
+def test_the_model_its_coders_and_its_code_are_reported(
     folded: tuple[Predictor, Splitset, Any],
 ) -> None:
     predictor, splitset, frame = folded
@@ -119,7 +119,7 @@ def test_new_data_is_traced_to_its_own_rows_and_the_training_of_the_model(
     assert found.training.positions == predictor.job.fold.samples["folds_train_combined"]
 
 
-def test_a_source_file_that_changed_or_went_is_told(home: Path, tmp_path: Path) -> None:
+def test_a_source_file_that_changed_or_went_is_reported(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "numbers.csv"
     frame = setups.rows(20)[["a", "b", "t"]]
     frame.to_csv(file, index=False)
@@ -155,10 +155,10 @@ def test_the_command_prints_and_gives_json_without_nan(
         raise AssertionError(token)
 
     shown = RUN.invoke(app, ["trace", "2", "--row", "1", "--split", "test", "--json"])
-    told = json.loads(shown.output, parse_constant=refuse)
-    assert told["sample"] == sample
+    reported = json.loads(shown.output, parse_constant=refuse)
+    assert reported["sample"] == sample
     assert np.all(
-        told["training"]["positions"] == folded[0].job.fold.samples["folds_train_combined"]
+        reported["training"]["positions"] == folded[0].job.fold.samples["folds_train_combined"]
     )
 
 

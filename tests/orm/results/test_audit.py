@@ -89,7 +89,7 @@ def plant(splitset: Splitset, positions: np.ndarray) -> None:
 
 
 def waves(splitset_of: dict[str, Any], **changes: Any) -> Splitset:
-    """Cache windows over a series, cut as told."""
+    """Cache windows over a series, cut as asked."""
     time = np.arange(60.0)
     frame = pd.DataFrame({"wave": np.sin(time / 5)})
     feature = Feature.from_dataset(Dataset.Tabular.from_df(frame).id)

@@ -151,8 +151,8 @@ def test_axes_name_the_classes_in_their_sorted_order(binary: Prediction) -> None
     roc = binary.plot_roc_curve(call_display=False)
     assert roc.layout.legend.title.text == "class: &gt;50K"
     areas = {s: f"{values['roc_auc']:.4g}" for s, values in binary.metrics.items()}
-    told = [t.name for t in roc.data][1:]
-    assert told == [f"{split} (AUC {area})" for split, area in areas.items()]
+    reported = [t.name for t in roc.data][1:]
+    assert reported == [f"{split} (AUC {area})" for split, area in areas.items()]
 
 
 def test_precision_recall_has_a_line_for_each_split(binary: Prediction) -> None:
@@ -256,7 +256,9 @@ def test_performance_shows_every_model_with_its_fold_and_combination(home: Path)
         queue.plot_performance(min_score=2.0)
 
 
-def test_the_errors_of_an_encoded_label_are_told_in_encoded_units(regression: Prediction) -> None:
+def test_the_errors_of_an_encoded_label_are_reported_in_encoded_units(
+    regression: Prediction,
+) -> None:
     figure = regression.predictor.job.queue.plot_performance(call_display=False, height=600)
     assert figure.layout.xaxis.title.text == "loss (encoded units)"
     assert (figure.layout.yaxis.title.text, figure.layout.height) == ("r2", 600)
@@ -309,11 +311,11 @@ def test_calibration_and_thresholds_of_two_classes(binary: Prediction) -> None:
 
 def test_new_samples_have_figures_too(regression: Prediction, binary: Prediction) -> None:
     new = rows(120).iloc[90:].reset_index(drop=True)
-    told = binary.predictor.predict(new[["a", "b"]], new[["income"]], store=True)
-    (heat,) = told.plot_confusion_matrix(call_display=False)
-    expected = confusion_matrix(new["income"], told.predictions["infer_0"], labels=CLASSES)
+    reported = binary.predictor.predict(new[["a", "b"]], new[["income"]], store=True)
+    (heat,) = reported.plot_confusion_matrix(call_display=False)
+    expected = confusion_matrix(new["income"], reported.predictions["infer_0"], labels=CLASSES)
     np.testing.assert_array_equal(np.array(heat.data[0].text), expected)
-    sure = told.plot_confidence(2, call_display=False)
+    sure = reported.plot_confidence(2, call_display=False)
     assert new["income"][2][-3:] in sure.layout.title.text.rsplit("true", 1)[1]
     bare = binary.predictor.predict(new[["a", "b"]], store=True)
     with pytest.raises(SelectionError, match="no split has a label to compare with"):

@@ -136,7 +136,9 @@ def test_of_the_loss_the_lowest_is_best(home: Path) -> None:
         ({}, lambda *_: math.nan, r"r2 of .* is not finite in 5 fold\(s\)"),
     ],
 )
-def test_what_cannot_be_told_says_why(home: Path, options: Any, score: Any, reason: str) -> None:
+def test_what_cannot_be_decided_says_why(
+    home: Path, options: Any, score: Any, reason: str
+) -> None:
     import re
 
     row = queue(**options)
@@ -146,7 +148,7 @@ def test_what_cannot_be_told_says_why(home: Path, options: Any, score: Any, reas
     assert re.search(f"^Cannot tell because .*{reason}", found.verdict)
 
 
-def test_an_untrained_queue_and_an_unknown_metric_are_told(home: Path) -> None:
+def test_an_untrained_queue_and_an_unknown_metric_are_reported(home: Path) -> None:
     row = queue()
     with pytest.raises(TrainingError, match=r"run queue\.run_jobs\(\)"):
         row.compare_best()

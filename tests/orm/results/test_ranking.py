@@ -152,12 +152,12 @@ def test_the_text_calls_the_best_best_and_the_champion_in_force_by_its_name(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     workflow.promote("updown", "s1", 1)
-    told = CliRunner().invoke(app, ["leaderboard", "updown"]).output
-    assert "roc_auc of 4 of 4 models" in told
-    assert "Snapshot s1, Queue 1; of roc_auc higher is better." in told
-    assert "Best by mean validation roc_auc over 2 model(s)" in told
-    assert "Champion in force: Predictor 1" in told
-    assert told.count("Champion") == 1
+    reported = CliRunner().invoke(app, ["leaderboard", "updown"]).output
+    assert "roc_auc of 4 of 4 models" in reported
+    assert "Snapshot s1, Queue 1; of roc_auc higher is better." in reported
+    assert "Best by mean validation roc_auc over 2 model(s)" in reported
+    assert "Champion in force: Predictor 1" in reported
+    assert reported.count("Champion") == 1
 
 
 def queue_of(metric: object = None, space: dict[str, Any] | None = None, **search: Any) -> Queue:
@@ -170,7 +170,7 @@ def queue_of(metric: object = None, space: dict[str, Any] | None = None, **searc
 
 
 @pytest.mark.parametrize(
-    ("metric", "told"),
+    ("metric", "reported"),
     [
         ("accuracy", "metric: 'accuracy' is no metric of a regression"),
         ("R2", "Did you mean 'r2'?"),
@@ -179,12 +179,12 @@ def queue_of(metric: object = None, space: dict[str, Any] | None = None, **searc
     ],
 )
 def test_a_metric_that_is_none_is_refused_before_anything_is_written(
-    home: Path, metric: Any, told: str
+    home: Path, metric: Any, reported: str
 ) -> None:
     plain = lines.queue({"weight": [1.0, 2.0]})
     with pytest.raises(AlgorithmError) as raised:
         Queue.from_algorithm(plain.algorithm.id, plain.splitset.id, metric=metric)
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
     assert Queue.select().count() == 1
 
 
@@ -329,7 +329,7 @@ def test_an_experiment_runs_with_all_that_a_queue_runs_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"pruner": "median"}, "pruner: 'median'"),
         ({"workers": 0}, "workers: 0"),
@@ -339,11 +339,11 @@ def test_an_experiment_runs_with_all_that_a_queue_runs_with() -> None:
     ],
 )
 def test_an_experiment_refuses_by_name_before_anything_is_written(
-    home: Path, options: dict[str, Any], told: str
+    home: Path, options: dict[str, Any], reported: str
 ) -> None:
     with pytest.raises(TrainingError) as raised:
         declare().run(**options)
-    assert told in str(raised.value)
+    assert reported in str(raised.value)
     assert Dataset.select().count() == 0
 
 
@@ -364,8 +364,8 @@ def test_where_no_score_is_defined_the_losses_are_drawn_and_the_figure_says_why(
     undefined: Queue,
 ) -> None:
     figure = undefined.plot_performance(call_display=False)
-    told = figure.layout.title.subtitle.text
-    assert "r2 is undefined for every model: the target is constant" in told
+    reported = figure.layout.title.subtitle.text
+    assert "r2 is undefined for every model: the target is constant" in reported
     drawn = sorted(x for trace in figure.data if trace.name for x in trace.x)
     assert drawn == pytest.approx(sorted(undefined.metrics_df()["loss"]))
     limited = undefined.plot_performance(call_display=False, max_loss=1e9)
@@ -385,8 +385,8 @@ def test_where_no_score_is_defined_none_leads_and_it_is_said(undefined: Queue) -
         warnings.simplefilter("error")
         found = undefined.compare_best()
     assert (found.best, found.second) == (None, None)
-    told = "Cannot tell because r2 on test is undefined for all 2 models, so none leads"
-    assert found.verdict.startswith(f"{told}: the target is constant; weight=")
+    reported = "Cannot tell because r2 on test is undefined for all 2 models, so none leads"
+    assert found.verdict.startswith(f"{reported}: the target is constant; weight=")
 
 
 def linear(features_shape: tuple[int], label_shape: tuple[int], **hp: Any) -> Any:

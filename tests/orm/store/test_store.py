@@ -263,7 +263,7 @@ def test_a_pickle_of_another_store_needs_trust(home: Path, tmp_path: Path) -> No
             assert signing.loads(sealed) == "from here"
 
 
-def test_the_key_lies_beside_the_database_for_the_owner_only(home: Path) -> None:
+def test_the_key_is_beside_the_database_for_the_owner_only(home: Path) -> None:
     signing.dumps(1)
     assert config.key_path().stat().st_mode & 0o777 == 0o600
     key = config.key_path().read_bytes()

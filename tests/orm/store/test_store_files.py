@@ -122,7 +122,9 @@ def test_a_moved_store_takes_its_log_along(home: Path) -> None:
         assert moved.execute("SELECT name FROM dataset").fetchall() == [("first",)]
 
 
-def test_another_store_in_its_place_is_told_once_and_then_used(home: Path, tmp_path: Path) -> None:
+def test_another_store_in_its_place_is_reported_once_and_then_used(
+    home: Path, tmp_path: Path
+) -> None:
     first = Dataset.Tabular.from_df(FRAME, name="first")
     another_store(tmp_path / "other").replace(config.database_path())
     with pytest.raises(MetastoreError, match="was replaced by another file while it was open"):
@@ -147,7 +149,7 @@ def test_a_link_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
         assert [row.name for row in Dataset.select()] == ["other"]
 
 
-def test_a_file_that_is_cut_short_is_told(home: Path) -> None:
+def test_a_file_that_is_cut_short_is_reported(home: Path) -> None:
     Dataset.Tabular.from_df(FRAME)
     path = config.database_path()
     metastore.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

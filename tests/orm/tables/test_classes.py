@@ -79,8 +79,8 @@ def test_every_place_names_the_classes_as_the_coder_does(kind: str) -> None:
     assert [name.removeprefix("probability_") for name in shares] == names
     likeliest = [name.removeprefix("probability_") for name in shares.idxmax(axis=1)]
     assert table.iloc[:, 0].astype(str).tolist() == likeliest
-    told = prediction.trace(0).probabilities
-    assert max(told, key=told.get) == str(prediction.trace(0).predicted)
+    reported = prediction.trace(0).probabilities
+    assert max(reported, key=reported.get) == str(prediction.trace(0).predicted)
     bars = prediction.plot_confidence(0, call_display=False).data[0]
     assert bars.x[int(np.argmax(bars.y))] == str(next(iter(prediction.predictions.values()))[0])
 

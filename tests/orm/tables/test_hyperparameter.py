@@ -38,7 +38,7 @@ def test_values_come_back_from_the_store_as_they_were_given(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hyperparameters", "options", "told"),
+    ("hyperparameters", "options", "reported"),
     [
         ({"a": []}, {}, "'a' has no values"),
         ({"layers": [(1, 2)]}, {}, "use a list"),
@@ -53,10 +53,10 @@ def test_values_come_back_from_the_store_as_they_were_given(home: Path) -> None:
     ],
 )
 def test_what_is_refused_leaves_no_row(
-    home: Path, hyperparameters: Any, options: dict[str, Any], told: str
+    home: Path, hyperparameters: Any, options: dict[str, Any], reported: str
 ) -> None:
     """A04, A05."""
-    with pytest.raises(AlgorithmError, match=told):
+    with pytest.raises(AlgorithmError, match=reported):
         made(hyperparameters, **options)
     assert Hyperparamset.select().count() == Hyperparamcombo.select().count() == 0
 

@@ -86,7 +86,7 @@ def test_what_was_trained_goes_on_being_of_use(home: Path, version: int) -> None
     assert Champion.select().count() == 0
 
 
-def test_the_store_as_it_was_lies_beside_it(home: Path) -> None:
+def test_the_store_as_it_was_is_kept_beside_it(home: Path) -> None:
     path = restore(home, 1)
     Dataset.select().count()
     copy = path.with_suffix(".v1.sqlite")

@@ -229,7 +229,7 @@ def test_importance_as_a_table_is_ranked(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "reported"),
     [
         (lambda p: p.importance_df(feature_id=99), r"feature_id: 99; .* of Features \[\d+\]"),
         (lambda p: p.importance_df(top_n=0), "top_n: 0"),
@@ -238,8 +238,8 @@ def test_importance_as_a_table_is_ranked(home: Path) -> None:
         (lambda p: p.metrics_interval(level=95), "level: 95"),
     ],
 )
-def test_what_is_not_there_is_refused(home: Path, call: Any, told: str) -> None:
-    with pytest.raises(SelectionError, match=told):
+def test_what_is_not_there_is_refused(home: Path, call: Any, reported: str) -> None:
+    with pytest.raises(SelectionError, match=reported):
         call(classified(permute_count=1))
 
 

@@ -341,7 +341,7 @@ def test_a_reshape_fits_a_fold_whose_quantiles_are_fewer(home: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:fold_count")
-def test_what_cannot_be_prepared_is_told_by_feature_and_fold(home: Path) -> None:
+def test_what_cannot_be_prepared_is_reported_by_feature_and_fold(home: Path) -> None:
     wave = np.arange(30.0)
     wave[1:10] = np.nan
     dataset = Dataset.Tabular.from_df(pd.DataFrame({"wave": wave, "other": wave[::-1]}))
@@ -351,13 +351,13 @@ def test_what_cannot_be_prepared_is_told_by_feature_and_fold(home: Path) -> None
     label = Label.from_dataset(Dataset.Tabular.from_df(pd.DataFrame({"y": [0, 1] * 15})).id)
     splitset = Splitset.make([fine.id, feature.id], label.id, time_ordered=True, fold_count=2)
     (first, *_) = splitset.ordered_folds
-    told = rf"^Feature {feature.id}, fold 0 \(id {first.id}\): column 'wave': 1 known points"
-    with pytest.raises(PreprocessError, match=told):
+    reported = rf"^Feature {feature.id}, fold 0 \(id {first.id}\): column 'wave': 1 known points"
+    with pytest.raises(PreprocessError, match=reported):
         splitset.cache_samples()
     assert not splitset.cache_hot
 
 
-def test_classes_of_a_one_hot_label_are_told_by_their_columns(home: Path) -> None:
+def test_classes_of_a_one_hot_label_are_reported_by_their_columns(home: Path) -> None:
     hot = pd.DataFrame({"cat": [1] * 20 + [0] * 4, "dog": [0] * 20 + [1] * 4, "x": range(24)})
     dataset = Dataset.Tabular.from_df(hot)
     feature = Feature.from_dataset(dataset.id, ["x"])

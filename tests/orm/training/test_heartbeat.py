@@ -102,7 +102,7 @@ def test_processes_of_another_container_are_not_taken_for_dead(home: Path) -> No
     assert attempt.is_alive()
 
 
-def test_hosts_of_equal_names_are_told_apart_by_setting(
+def test_hosts_of_equal_names_are_distinguished_by_setting(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = process_identity.this_process()
@@ -127,7 +127,9 @@ def test_a_process_beats_for_all_its_claims_with_one_statement(
         attempt.release("the end of the test")
 
 
-def test_no_store_is_made_anew_by_a_heartbeat(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_store_is_made_again_by_a_heartbeat(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AIQC_LEASE_SECONDS", "1")
     attempt = job().claim(0)
     metastore.close()
@@ -198,12 +200,12 @@ def test_a_holder_that_sleeps_past_its_lease_does_not_record_twice(
         assert eventually(lambda: queue.run_jobs(progress=False).trained == 1)
         (tmp_path / "go").touch()
         holder.send_signal(signal.SIGCONT)
-        _, told = holder.communicate(timeout=60)
+        _, reported = holder.communicate(timeout=60)
     finally:
         holder.kill()
         holder.wait()
-    assert holder.returncode == 0, told
-    assert "its claim was taken over" in told
+    assert holder.returncode == 0, reported
+    assert "its claim was taken over" in reported
     assert [(a.owner["host"], a.status) for a in Attempt.select()] == [
         ("a", "lost"),
         ("b", "succeeded"),

@@ -87,13 +87,15 @@ def kept(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("pragma", "told"), [("query_only = 1", "readonly"), ("max_page_count = 1", "full")]
+    ("pragma", "reported"), [("query_only = 1", "readonly"), ("max_page_count = 1", "full")]
 )
 def test_what_was_trained_is_kept_and_recorded_by_the_next_run(
-    home: Path, pragma: str, told: str
+    home: Path, pragma: str, reported: str
 ) -> None:
     row = queue(pragma=[pragma], width=[30_000])  # 1 MB with the optimizer's state
-    with pytest.raises(TrainingError, match=rf"(?s)is trained but .*{told}.*kept in .*\.outcome"):
+    with pytest.raises(
+        TrainingError, match=rf"(?s)is trained but .*{reported}.*kept in .*\.outcome"
+    ):
         row.run_jobs(progress=False)
     (name,) = kept(home / "spill")
     assert name == f"{row.jobs[0].file_name(0)}.outcome"
@@ -129,7 +131,7 @@ def test_where_the_store_cannot_hold_it_the_folder_for_temporary_files_does(
     assert not folder.exists()
 
 
-def test_where_no_folder_can_hold_it_both_are_told(
+def test_where_no_folder_can_hold_it_both_are_reported(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("no folder")
@@ -247,7 +249,7 @@ def test_a_disk_that_fills_up_while_it_is_recorded(home: Path) -> None:
     """By the system's own limit: the write-ahead log may not grow past it, a small file may."""
     row = queue(width=[60_000])
     row.splitset.cache_samples()
-    # A log that is longer than the file of one training, and is not begun anew.
+    # A log that is longer than the file of one training, and is not begun again.
     reader = sqlite3.connect(config.database_path())
     reader.execute("BEGIN")
     reader.execute("SELECT count(*) FROM queue").fetchall()

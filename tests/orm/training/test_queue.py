@@ -87,7 +87,7 @@ def queue(
     cut: dict[str, Any] | None = None,
     **options: Any,
 ) -> Queue:
-    """Make a small queue; two combinations on two folds unless told otherwise."""
+    """Make a small queue; two combinations on two folds by default."""
     algorithm = Algorithm.make("pytorch", "classification_binary", fn_build, fn_train)
     grid = {"neurons": [2, 4]} if hyperparameters is None else hyperparameters
     combos = Hyperparamset.from_algorithm(algorithm.id, grid) if grid else None

@@ -100,7 +100,7 @@ def keras_train(
         steps = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            self.steps += bool(logs)  # nothing is told of batches that are only replayed
+            self.steps += bool(logs)  # nothing is reported of batches that are only replayed
 
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             if self.steps:

@@ -46,7 +46,7 @@ ALONE: dict[str, Any] = {"cut": {"fold_count": None}}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"workers": 0}, "workers: 0; give a whole number of at least 1"),
         ({"workers": True}, "workers: True"),
@@ -61,10 +61,10 @@ ALONE: dict[str, Any] = {"cut": {"fold_count": None}}
     ],
 )
 def test_an_argument_out_of_range_is_refused_before_anything_is_written(
-    home: Path, options: dict[str, Any], told: str
+    home: Path, options: dict[str, Any], reported: str
 ) -> None:
     row = lines.queue({"weight": [1]}, **ALONE)
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=reported):
         row.run_jobs(**options)
     assert Attempt.select().count() == 0
 
@@ -83,7 +83,7 @@ def test_a_training_that_takes_too_long_has_failed_and_spoils_no_other(home: Pat
 
 
 @pytest.mark.slow
-def test_a_combination_that_runs_out_of_memory_is_told_and_tried_again(
+def test_a_combination_that_runs_out_of_memory_is_reported_and_tried_again(
     home: Path, tmp_path: Path
 ) -> None:
     """B14: the others run, the reason names the hyperparameters, a rerun retries it only."""
@@ -210,7 +210,7 @@ def test_a_pruned_queue_is_finished_and_says_so(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_pruned_combination_is_told_to_the_search_as_that(home: Path) -> None:
+def test_a_pruned_combination_is_reported_to_the_search_as_that(home: Path) -> None:
     from aiqc_core.orm.training import search
 
     weights = {"weight": {"low": 0.0, "high": 9.0}}

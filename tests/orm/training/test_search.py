@@ -98,7 +98,7 @@ def test_a_space_of_choices_is_tried_without_doubles_and_then_is_done(home: Path
     assert len({space.canonical(params) for params in lines.tried(row)}) == 6
 
 
-def test_failed_and_diverged_trials_are_told_as_that(home: Path) -> None:
+def test_failed_and_diverged_trials_are_reported_as_that(home: Path) -> None:
     grid = {"weight": [1, None], "fails": [False, True]}
     row = tpe_queue(4, grid, cut={"fold_count": None})
     summary = row.run_jobs(progress=False, raise_on_error=False)

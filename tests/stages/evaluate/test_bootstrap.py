@@ -134,13 +134,13 @@ def test_what_has_no_interval_says_why() -> None:
     score = metrics.regression_scorer(truth, predicted)
     values = metrics.regression(truth, predicted).values
     odd = found(score, 6, values | {"loss": 0.3, "r2": 0.2, "mse": math.nan})
-    for name, told in {
+    for name, reported in {
         "loss": "needs the model's outputs",
         "r2": "cannot be computed again",
         "mse": "not finite in the split itself",
     }.items():
         assert math.isnan(odd[name].low)
-        assert re.search(told, str(odd[name].note))
+        assert re.search(reported, str(odd[name].note))
     assert odd["mae"].low < odd["mae"].value < odd["mae"].high
 
 
@@ -175,7 +175,7 @@ def test_a_seed_gives_the_same_interval_however_memory_is_cut(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"level": 95}, "level: 95; give a number between 0 and 1"),
         ({"level": True}, "level: True"),
@@ -183,8 +183,8 @@ def test_a_seed_gives_the_same_interval_however_memory_is_cut(
         ({"resamples": 500.5}, "resamples: 500.5"),
     ],
 )
-def test_impossible_intervals_are_refused(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(SelectionError, match=told):
+def test_impossible_intervals_are_refused(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(SelectionError, match=reported):
         found(accuracy_of(3, 4), 4, {"accuracy": 0.75}, **options)
 
 

@@ -1,4 +1,4 @@
-"""The best against the second: the corrected t by hand, and where nothing can be told."""
+"""The best against the second: the corrected t by hand, and where nothing can be decided."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_lead_that_may_be_chance_is_called_so() -> None:
         ([folds([0.9, 0.8, 0.7]), folds([math.nan, 0.8, 0.7])], r"not finite.*in 1 fold\(s\)"),
     ],
 )
-def test_what_cannot_be_told_says_why(scores: list[Any], reason: str) -> None:
+def test_what_cannot_be_decided_says_why(scores: list[Any], reason: str) -> None:
     found = compared(*scores)
     assert found.is_better is None
     assert math.isnan(found.p_value)

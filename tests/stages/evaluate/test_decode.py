@@ -75,7 +75,7 @@ def test_predictions_of_any_whole_type_are_ordinal(shape: tuple[int, ...], dtype
 
 
 @pytest.mark.parametrize(
-    ("predicted", "probabilities", "told"),
+    ("predicted", "probabilities", "reported"),
     [
         ([[0, 1], [1, 0]], None, "never one-hot"),
         ([0, 2], None, "not ordinal classes 0…1"),
@@ -87,9 +87,9 @@ def test_predictions_of_any_whole_type_are_ordinal(shape: tuple[int, ...], dtype
     ],
 )
 def test_what_cannot_be_a_prediction_is_refused(
-    predicted: Any, probabilities: Any, told: str
+    predicted: Any, probabilities: Any, reported: str
 ) -> None:
-    with pytest.raises(TrainingError, match=told):
+    with pytest.raises(TrainingError, match=reported):
         checked_classes(np.array(predicted), probabilities, 2, binary=True)
 
 

@@ -45,8 +45,8 @@ def test_of_classes_they_are_the_metrics_of_the_samples_written_out(
     given_ = probabilities[:, 1] if binary else probabilities
     found = metrics.classification_scorer(truth, predicted, given_, count, binary=binary)(weights)
     for index, row in enumerate(weights):
-        told, said, shares = repeated(row, truth, predicted, given_)
-        expected = metrics.classification(told, said, shares, count, binary=binary).values
+        reported, said, shares = repeated(row, truth, predicted, given_)
+        expected = metrics.classification(reported, said, shares, count, binary=binary).values
         assert {name: values[index] for name, values in found.items()} == pytest.approx(
             expected, nan_ok=True
         )

@@ -70,7 +70,7 @@ def test_every_difference_of_content_counts(
         (pd.array([0, None], dtype="Int64"), pd.array([None, 0], dtype="Int64")),
     ],
 )
-def test_texts_blanks_and_categories_are_told_apart(one: object, other: object) -> None:
+def test_texts_blanks_and_categories_are_distinguished(one: object, other: object) -> None:
     assert frame_digest(pd.DataFrame({"a": one})) != frame_digest(pd.DataFrame({"a": other}))
 
 

@@ -94,7 +94,7 @@ def test_every_damaged_file_of_a_folder_is_listed(tmp_path: Path) -> None:  # B3
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
 
 
-def test_a_folder_is_read_in_natural_order_wherever_it_lies(tmp_path: Path) -> None:  # B39
+def test_a_folder_is_read_in_natural_order_wherever_it_is(tmp_path: Path) -> None:  # B39
     folder = tmp_path / "a"
     folder.mkdir()
     for number in (10, 1, 2):

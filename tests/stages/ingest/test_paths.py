@@ -47,7 +47,7 @@ def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
         paths.list_folder("nowhere://a")
 
 
-def test_a_folder_lists_what_lies_in_it(tmp_path: Path) -> None:
+def test_a_folder_lists_what_is_in_it(tmp_path: Path) -> None:
     (tmp_path / "a").touch()
     (tmp_path / "b").mkdir()
     fsspec.filesystem("memory").pipe({"/listed/a": b"", "/listed/b/c": b""})

@@ -107,7 +107,7 @@ MANNERS: dict[str, Callable[[Answers, bytes], object]] = {
 
 
 class Server(ThreadingHTTPServer):
-    """A real server on the loopback, told when to stop."""
+    """A real server on the loopback, reported when to stop."""
 
     daemon_threads = False
     stopping: threading.Event
@@ -194,7 +194,7 @@ def test_redirects_are_followed_over_http_alone(server: str) -> None:
         fetch_urls([f"{server}/ftp/1", f"{server}/file/1"])
 
 
-def test_nobody_listening_is_told(server: str) -> None:
+def test_nobody_listening_is_reported(server: str) -> None:
     with pytest.raises(IngestError, match="no connection"):
         fetch_urls(["http://127.0.0.1:1/a.png"])
 

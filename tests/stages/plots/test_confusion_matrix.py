@@ -59,7 +59,7 @@ def test_a_matrix_of_many_classes_is_coloured_without_numbers() -> None:
     assert heat.texttemplate is None
 
 
-def test_confidence_of_two_classes_is_told_of_both() -> None:
+def test_confidence_of_two_classes_is_shown_for_both() -> None:
     found = confidence.data(0.25, ["<=50K", ">50K"], "<=50K", ">50K")
     figure = confidence.figure(found)
     assert figure.layout.title.text == "Confidence: predicted &lt;=50K, true &gt;50K"

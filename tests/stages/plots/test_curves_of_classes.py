@@ -101,8 +101,8 @@ def test_precision_is_drawn_as_steps_above_the_share_of_the_class() -> None:
 def test_chance_is_in_the_legend_once_for_every_split_that_the_menu_shows() -> None:
     found = curves.PRECISION_RECALL.data({"train": several(), "test": several()}, ["a", "b", "c"])
     figure = curves.PRECISION_RECALL.figure(found)
-    told = [t.meta for t in figure.data if t.name.startswith("chance") and t.showlegend]
-    assert told == ["train", "test"]
+    reported = [t.meta for t in figure.data if t.name.startswith("chance") and t.showlegend]
+    assert reported == ["train", "test"]
 
 
 def test_a_class_that_is_absent_has_no_curve() -> None:

@@ -95,7 +95,7 @@ def test_hovering_tells_predictor_combination_and_split() -> None:
     assert figure.layout.height == 560
 
 
-def test_units_and_height_are_told() -> None:
+def test_units_and_height_are_reported() -> None:
     found = performance.data(MODELS, "accuracy")
     figure = performance.figure(found, "Queue 1", height=700, units={"loss": "encoded units"})
     assert figure.layout.xaxis.title.text == "loss (encoded units)"
@@ -132,9 +132,9 @@ def test_the_head_is_fifteen_percent_of_the_epochs(epochs: int, first: int) -> N
     values = [float(i) for i in range(1, epochs + 1)]
     (pair,) = learning_curve.data({"loss": values})
     assert pair["epoch"] == [int(v) for v in pair["train"]] == list(range(first, epochs + 1))
-    told = learning_curve.figure(pair).layout.xaxis.title.text
+    reported = learning_curve.figure(pair).layout.xaxis.title.text
     skipped = f" (the first {first - 1} of {epochs} left out)"
-    assert told == "epoch" + (skipped if first > 1 else "")
+    assert reported == "epoch" + (skipped if first > 1 else "")
 
 
 def test_a_diverged_training_says_so() -> None:
@@ -168,12 +168,12 @@ def test_top_n_says_how_many_there_are() -> None:
     assert len(feature_importance.data(COLUMNS, top_n=99)["columns"]) == 4
 
 
-def test_the_figure_grows_with_its_columns_unless_told() -> None:
+def test_the_figure_grows_with_its_columns_unless_set() -> None:
     many = {f"column {i}": COLUMNS["a"] for i in range(40)}
     found = feature_importance.data(many, top_n=None)
-    tall, told = feature_importance.figure(found), feature_importance.figure(found, height=300)
+    tall, reported = feature_importance.figure(found), feature_importance.figure(found, height=300)
     assert tall.layout.height > 40 * 20
-    assert told.layout.height == 300
+    assert reported.layout.height == 300
     assert tall.layout.yaxis.automargin
     fixed = feature_importance.figure(found, margin_left=222)
     assert (fixed.layout.margin.l, fixed.layout.yaxis.automargin) == (222, False)

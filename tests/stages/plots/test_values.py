@@ -46,8 +46,8 @@ def test_of_a_window_only_the_rows_count_that_its_model_has_not_seen() -> None:
     true = {"test": np.stack([series[s : s + 4] for s in starts["test"]])}
     (part,) = forecast.data(starts, true, {"test": true["test"] + 0.5}, size_shift=2)
     seen = {row for i in positions for row in rule.unshifted[i]}
-    told = [row for row in part["row"] if row is not None]
-    assert told == [4, 5, 6, 7, 14, 15]
+    reported = [row for row in part["row"] if row is not None]
+    assert reported == [4, 5, 6, 7, 14, 15]
     assert part["row"].index(None) == 4, "a gap parts rows that do not follow each other"
     assert part["true"] == [None if row is None else series[row] for row in part["row"]]
     assert part["predicted"] == [None if r is None else series[r] + 0.5 for r in part["row"]]

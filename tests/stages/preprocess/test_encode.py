@@ -208,7 +208,7 @@ def test_a_constant_column_becomes_zero_and_is_named(scaler: Any, constant: floa
     [([0.0] * 8 + [1.0, 2.0], 1), ([4.0] * 8, 1), ([0.0] * 6 + [1.0, 2.0, 3.0, 4.0], 2)],
 )
 @pytest.mark.parametrize("form", ["ordinal", "onehot"])
-def test_bins_that_fall_together_are_told_and_decode_to_numbers(
+def test_bins_that_fall_together_are_reported_and_decode_to_numbers(
     values: list[float], kept: int, form: str
 ) -> None:
     frame = pd.DataFrame({"useful": np.arange(float(len(values))), "rare": values})
@@ -222,7 +222,7 @@ def test_bins_that_fall_together_are_told_and_decode_to_numbers(
     assert back.between(min(values), max(values)).all()
 
 
-def test_a_value_beyond_the_inverse_is_told() -> None:
+def test_a_value_beyond_the_inverse_is_reported() -> None:
     label = pd.DataFrame({"y": [0, 0.0005, 0.001, 0.002, 1e-4, 0.5]})
     fit = fitted(label, sk.PowerTransformer())
     with pytest.warns(UserWarning, match="column 'y': 1 of 2 values lie where the inverse"):
@@ -316,7 +316,7 @@ def test_an_encoder_that_cannot_be_stored_is_refused_in_words() -> None:
         encode.checked(sk.FunctionTransformer(lambda x: nowhere + x))  # noqa: F821
 
 
-def test_data_that_goes_with_an_encoder_is_told() -> None:
+def test_data_that_goes_with_an_encoder_is_reported() -> None:
     table = np.zeros(2_000_000)
     with pytest.warns(UserWarning, match=r"FunctionTransformer.* takes 16 MB .*'table' \(16 MB\)"):
         encode.checked(sk.FunctionTransformer(lambda x: x + table[0]))

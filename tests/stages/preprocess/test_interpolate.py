@@ -378,7 +378,7 @@ def test_a_filter_that_cannot_work_is_refused(
         matching(AVAILABLE, **filters)
 
 
-def test_a_spline_that_is_less_smooth_than_asked_is_told_by_its_column(
+def test_a_spline_that_is_less_smooth_than_asked_is_reported_by_its_column(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """FITPACK warns of it without a name; a warning of ours would fail this test."""
@@ -389,6 +389,8 @@ def test_a_spline_that_is_less_smooth_than_asked_is_told_by_its_column(
     with caplog.at_level("WARNING"):
         fill(values.tolist(), DEFAULTS)
     (record,) = caplog.records
-    told = record.getMessage()
-    assert told.startswith("column 'a': method 'spline' did not reach the smoothness asked for in")
-    assert "split 'train'" in told
+    reported = record.getMessage()
+    assert reported.startswith(
+        "column 'a': method 'spline' did not reach the smoothness asked for in"
+    )
+    assert "split 'train'" in reported

@@ -1,4 +1,4 @@
-"""What encoders pass over is told: by column, count and value."""
+"""What encoders pass over is reported: by column, count and value."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_values_that_are_passed_over_are_counted_and_the_encoding_stays(kind: st
     "encoder", [KBinsDiscretizer(2), MinMaxScaler(), FunctionTransformer(), OrdinalEncoder()]
 )
 @pytest.mark.filterwarnings("ignore::FutureWarning")
-def test_numbers_beyond_a_range_and_what_is_refused_anyway_are_not_told(encoder: Any) -> None:
+def test_numbers_beyond_a_range_and_what_is_refused_anyway_are_not_reported(encoder: Any) -> None:
     fitted = encode.fit(pd.DataFrame({"a": [1.0, 2.0, 3.0]}), encode.checked(encoder))
     assert unknown.found([fitted], pd.DataFrame({"a": [-5.0, 99.0]})) is None
 

@@ -39,7 +39,7 @@ def test_folds_partition_train_and_share_every_class_evenly(
         assert max(held) - min(held) <= 1
 
 
-def test_a_remainder_is_told() -> None:
+def test_a_remainder_is_reported() -> None:
     with pytest.warns(
         UserWarning, match="11 training samples do not divide by 10; 1 of the folds"
     ):

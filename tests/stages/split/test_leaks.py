@@ -60,8 +60,8 @@ def test_every_split_is_compared_with_train(
     splits = stratify.split(windows.count, size_test=0.2, size_validation=0.2, seed=seed)
     shared = leaks.shared_rows(windows, splits)
     assert list(shared) == ["validation", "test"]
-    for name, told in shared.items():
-        assert told["rows"] == len(shared_by_hand(windows, splits["train"], splits[name]))
+    for name, reported in shared.items():
+        assert reported["rows"] == len(shared_by_hand(windows, splits["train"], splits[name]))
 
 
 @given(

@@ -122,7 +122,7 @@ def test_many_small_groups_give_the_sizes_asked_for() -> None:
     assert not np.array_equal(cut["test"], split_groups(groups, size_test=0.2, seed=2)["test"])
 
 
-def test_a_size_that_whole_groups_cannot_give_is_told() -> None:
+def test_a_size_that_whole_groups_cannot_give_is_reported() -> None:
     with pytest.warns(
         UserWarning, match="size_test: 10 of 100 samples asked for; whole groups gi"
     ):
@@ -166,6 +166,6 @@ def test_folds_of_groups_partition_train_and_share_no_group(
     assert max(sizes) - min(sizes) <= biggest
 
 
-def test_uneven_folds_of_groups_are_told() -> None:
+def test_uneven_folds_of_groups_are_reported() -> None:
     with pytest.warns(UserWarning, match="2 folds of 1 to 9 of 10 training samples"):
         fold_groups(np.arange(10), list("a" * 9 + "b"), fold_count=2, seed=0)

@@ -178,7 +178,7 @@ def test_whole_numbers_are_cut_into_quantiles_when_asked() -> None:
 @pytest.mark.parametrize(
     ("values", "found"), [([5.0] * 6, 1), ([0.0] * 8 + [1.0, 2.0], 1), ([0.0, 0.0, 0.0, 1.0], 2)]
 )
-def test_fewer_quantiles_than_asked_are_told(values: list[float], found: int) -> None:
+def test_fewer_quantiles_than_asked_are_reported(values: list[float], found: int) -> None:
     asked = 4 if found > 1 else 3
     with pytest.warns(UserWarning, match=f"{asked} quantiles asked for, the values allow {found}"):
         strata = stratify.strata(np.array(values), bin_count=asked)

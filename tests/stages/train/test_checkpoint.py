@@ -54,7 +54,7 @@ def test_it_is_due_after_its_seconds_and_never_without(
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda _: b"", lambda d: d + b"x"])
-def test_a_damaged_state_is_told_and_not_used(
+def test_a_damaged_state_is_reported_and_not_used(
     tmp_path: Path, damage: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     Checkpoint(tmp_path, 0).write(b"state")

@@ -28,7 +28,7 @@ def test_all_thresholds_have_to_hold_and_nan_never_does(loss: float, accuracy: f
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "reported"),
     [
         ([], "none given"),
         ([LOW | {"patience": 3}], "'patience': 3.*'above_or_below', 'cutoff', 'metric'"),
@@ -40,8 +40,8 @@ def test_all_thresholds_have_to_hold_and_nan_never_does(loss: float, accuracy: f
         ([LOW | {"metric": 3}], "metric: 3"),
     ],
 )
-def test_thresholds_that_cannot_be_read_are_refused(wrong: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_thresholds_that_cannot_be_read_are_refused(wrong: Any, reported: str) -> None:
+    with pytest.raises(ValueError, match=reported):
         TrainingCallback.MetricCutoff(wrong)
 
 
@@ -68,6 +68,6 @@ def test_fit_goes_on_to_the_end_where_a_threshold_is_never_reached() -> None:
     assert len(trained(LOW | {"cutoff": -1.0}, epochs=4)["loss"]) == 4
 
 
-def test_a_metric_that_the_history_lacks_is_told_with_those_there_are() -> None:
+def test_a_metric_that_the_history_lacks_is_reported_with_those_there_are() -> None:
     with pytest.raises(ValueError, match=r"'val_accuracy'.*\['loss', 'val_loss'\]"):
         trained(HIGH)

@@ -56,12 +56,12 @@ def test_a_pickle_in_a_torch_model_is_refused(tmp_path: Path, wrapped: str) -> N
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 cut short", b"no model"])
-def test_a_damaged_torch_model_is_told(tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_torch_model_is_reported(tmp_path: Path, damage: bytes) -> None:
     with pytest.raises(TrainingError, match="cannot be read"):
         load("pytorch", tmp_path, damage)
 
 
-def test_a_torch_model_of_a_later_program_is_told(tmp_path: Path) -> None:
+def test_a_torch_model_of_a_later_program_is_reported(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"format 2, this program reads 1\. Upgrade"):
         load("pytorch", tmp_path, torch_file({"format": 2}))
 

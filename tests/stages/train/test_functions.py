@@ -103,7 +103,7 @@ def test_capturing_leaves_the_registry_of_modules_as_it_was() -> None:
     assert cloudpickle.list_registry_pickle_by_value() == before
 
 
-def test_undefined_names_are_told_of_helpers_methods_and_closures_too() -> None:
+def test_undefined_names_are_reported_of_helpers_methods_and_closures_too() -> None:
     """B11."""
 
     class Model:
@@ -120,7 +120,7 @@ def test_undefined_names_are_told_of_helpers_methods_and_closures_too() -> None:
     assert "in broken_helper" in str(caught.value)
 
 
-def test_a_name_that_the_enclosing_function_has_not_set_yet_is_told() -> None:
+def test_a_name_that_the_enclosing_function_has_not_set_yet_is_reported() -> None:
     def early() -> Callable[..., Any]:
         def fn_lose(**hp: Any) -> Any:
             return later
@@ -133,7 +133,7 @@ def test_a_name_that_the_enclosing_function_has_not_set_yet_is_told() -> None:
     assert restore(capture("fn_lose", early()).payload)() == 1
 
 
-def test_what_cannot_be_pickled_is_told_with_the_remedy() -> None:
+def test_what_cannot_be_pickled_is_reported_with_the_remedy() -> None:
     def fn_lose(**hp: Any) -> Any:
         return LOCK
 
@@ -196,7 +196,9 @@ def test_arguments_that_the_role_can_fill_are_taken(
     assert callable(restore(capture(role, function).payload))
 
 
-def test_an_optimizer_function_that_takes_the_model_is_told_from_one_that_does_not() -> None:
+def test_an_optimizer_function_that_takes_the_model_is_distinguished_from_one_that_does_not() -> (
+    None
+):
     assert takes_model_first(lambda model, **hp: 0)
     assert not takes_model_first(lambda **hp: 0)
     assert not takes_model_first(lambda *, rate=1, **hp: 0)
@@ -400,14 +402,14 @@ def reads_much() -> float:
 
 
 @pytest.mark.parametrize("way", carriers())
-def test_data_that_goes_with_a_function_is_told_with_its_role_name_and_size(way: str) -> None:
+def test_data_that_goes_with_a_function_is_reported_with_its_role_name_and_size(way: str) -> None:
     function, holder = carriers()[way]
     with pytest.warns(UserWarning, match=rf"^fn_lose: takes \d+ MB .*{holder}.*\d+ MB.*Dataset"):
         payload = capture("fn_lose", function).payload
     assert len(payload) > LARGE_BYTES
 
 
-def test_an_open_file_is_told_and_never_taken_for_the_same(tmp_path: Path) -> None:
+def test_an_open_file_is_reported_and_never_taken_for_the_same(tmp_path: Path) -> None:
     """Cloudpickle takes a file's content with it, which may be another next time."""
     (tmp_path / "notes").write_text("one")
     with (tmp_path / "notes").open() as notes:

@@ -29,7 +29,9 @@ class ResourceExhaustedError(Exception):
         (SystemExit(0), False),
     ],
 )
-def test_errors_of_each_framework_are_told_apart(error: BaseException, *, expected: bool) -> None:
+def test_errors_of_each_framework_are_distinguished(
+    error: BaseException, *, expected: bool
+) -> None:
     """B14."""
     assert memory.ran_out(error) is expected
 

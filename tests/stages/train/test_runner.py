@@ -387,7 +387,7 @@ def returning(value: Callable[[Any], Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "reported"),
     [
         (lambda model: None, "returned None; return the model"),
         (lambda model: 3, r"returned \['int'\]"),
@@ -401,11 +401,11 @@ def returning(value: Callable[[Any], Any]) -> Callable[..., Any]:
         ),
     ],
 )
-def test_what_is_no_trained_model_is_told(spec: Any, value: Any, told: str) -> None:
+def test_what_is_no_trained_model_is_reported(spec: Any, value: Any, reported: str) -> None:
     """A09."""
     failure = failed(spec(fn_train=returning(value)))
     assert failure.kind == "bad_result", failure
-    assert re.search(told, failure.message), failure.message
+    assert re.search(reported, failure.message), failure.message
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
@@ -485,19 +485,19 @@ def test_a_diverged_model_is_a_result(spec: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("predict", "told"),
+    ("predict", "reported"),
     [
         (lambda model, x: model(x), "return (predictions, probabilities)"),
         (lambda model, x: (model(x), model(x)), "not ordinal classes"),
         (lambda model, x: (model(x) > 0.5, model(x) + 2), "not in [0, 1]"),
     ],
 )
-def test_predictions_are_checked(spec: Any, predict: Any, told: str) -> None:
+def test_predictions_are_checked(spec: Any, predict: Any, reported: str) -> None:
     failure = failed(spec(fn_predict=predict))
-    assert (failure.kind, told in failure.message) == ("bad_result", True), failure
+    assert (failure.kind, reported in failure.message) == ("bad_result", True), failure
 
 
-def test_a_binary_model_without_sigmoid_is_told_so(spec: Any) -> None:
+def test_a_binary_model_without_sigmoid_is_reported_as_such(spec: Any) -> None:
     failure = failed(spec(fn_build=linear_build, fn_lose=lambda **hp: nn.MSELoss()))
     assert "sigmoid" in failure.message
 

@@ -138,19 +138,21 @@ def test_threads_that_end_or_do_not_count_are_no_fault(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "told"),
+    ("build", "reported"),
     [
         (lambda *_, **hp: None, "fn_build: returned NoneType; return the model"),
         (lambda *_, **hp: 3, "fn_build: returned int"),
         (lambda *_, **hp: nn.Linear, "fn_build: returned type"),
     ],
 )
-def test_what_is_no_model_is_told_before_training(tmp_path: Path, build: Any, told: str) -> None:
+def test_what_is_no_model_is_reported_before_training(
+    tmp_path: Path, build: Any, reported: str
+) -> None:
     found = failure(make_spec(tmp_path, fn_build=build, fn_train=training(exit_with)))
-    assert (found.kind, told in found.message) == ("bad_result", True), found
+    assert (found.kind, reported in found.message) == ("bad_result", True), found
 
 
-def test_a_model_that_was_never_given_is_told(tmp_path: Path) -> None:
+def test_a_model_that_was_never_given_is_reported(tmp_path: Path) -> None:
     """A09: another architecture could not be loaded again."""
 
     def other(model: Any, loser: Any, o: Any, x: Any, y: Any, a: Any, b: Any, **hp: Any) -> Any:
@@ -176,7 +178,7 @@ def test_outputs_that_would_broadcast_with_the_label_are_refused(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("predict", "told"),
+    ("predict", "reported"),
     [
         (lambda model, x: (model(x) * 0 + 2, model(x)), "not ordinal classes"),
         (lambda model, x: (model(x) > 0.5, model(x) - 1), r"not in [0, 1]"),
@@ -187,11 +189,11 @@ def test_outputs_that_would_broadcast_with_the_label_are_refused(tmp_path: Path)
     ],
 )
 def test_predictions_that_cannot_be_such_are_refused(
-    tmp_path: Path, predict: Any, told: str
+    tmp_path: Path, predict: Any, reported: str
 ) -> None:
     found = failure(make_spec(tmp_path, fn_predict=predict))
     assert found.kind == "bad_result"
-    assert told in found.message
+    assert reported in found.message
 
 
 def test_memory_is_free_again_after_it_ran_out(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def exhausted(model: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("train", "kind", "told"),
+    ("train", "kind", "reported"),
     [
         (returning(lambda model: None), "bad_result", "returned None; return the model"),
         (returning(lambda model: 3), "bad_result", "returned ['int']"),
@@ -46,10 +46,12 @@ def exhausted(model: Any) -> None:
         (returning(exhausted), "out_of_memory", "out of memory: OOM when allocating"),
     ],
 )
-def test_what_training_gave_is_told(tmp_path: Path, train: Any, kind: str, told: str) -> None:
+def test_what_training_gave_is_reported(
+    tmp_path: Path, train: Any, kind: str, reported: str
+) -> None:
     """A09, B14."""
     found = failure(tmp_path, fn_train=train, hyperparameters={"batch": 999})
-    assert (found.kind, told in found.message) == (kind, True), found
+    assert (found.kind, reported in found.message) == (kind, True), found
     assert "batch=999" in found.message
 
 
@@ -60,7 +62,7 @@ def of_a_class(**hp: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"fn_optimize": of_a_class}, "fn_optimize: returned the class Adam; return an optimizer"),
         ({"fn_optimize": lambda **hp: 0.1}, "fn_optimize: returned float"),
@@ -69,10 +71,12 @@ def of_a_class(**hp: Any) -> Any:
         ({"fn_lose": lambda **hp: dict}, "fn_lose: returned the class dict"),
     ],
 )
-def test_what_is_no_optimizer_or_loss_is_told(tmp_path: Path, changes: Any, told: str) -> None:
+def test_what_is_no_optimizer_or_loss_is_reported(
+    tmp_path: Path, changes: Any, reported: str
+) -> None:
     """D6."""
     found = failure(tmp_path, **changes)
-    assert (found.kind, told in found.message) == ("bad_result", True), found
+    assert (found.kind, reported in found.message) == ("bad_result", True), found
 
 
 def test_what_training_sets_for_the_whole_process_ends_with_it(tmp_path: Path) -> None:
@@ -131,7 +135,7 @@ def test_a_model_that_nothing_trained_is_noted(tmp_path: Path, make: Any) -> Non
     assert said in outcome.metric_notes["train"]["weights"]
 
 
-def test_a_build_that_gives_no_model_is_told(tmp_path: Path) -> None:
+def test_a_build_that_gives_no_model_is_reported(tmp_path: Path) -> None:
     found = failure(tmp_path, fn_build=lambda *_, **hp: [1])
     assert (found.kind, "fn_build: returned list" in found.message) == ("bad_result", True)
 
@@ -155,7 +159,7 @@ def test_outputs_that_would_broadcast_with_the_label_are_refused(tmp_path: Path)
     assert "(40, 1)" in found.message
 
 
-def test_a_binary_model_without_sigmoid_is_told_so(tmp_path: Path) -> None:
+def test_a_binary_model_without_sigmoid_is_reported_as_such(tmp_path: Path) -> None:
     def build(features_shape: Any, label_shape: Any, **hp: Any) -> Any:
         import keras
 

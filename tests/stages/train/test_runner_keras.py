@@ -176,7 +176,7 @@ def test_a_model_with_a_layer_of_the_user_comes_back(tmp_path: Path) -> None:
     assert int(model.optimizer.iterations) == 2 * 5
 
 
-def test_a_model_that_could_not_be_loaded_again_is_told(tmp_path: Path) -> None:
+def test_a_model_that_could_not_be_loaded_again_is_reported(tmp_path: Path) -> None:
     import keras
 
     widths: list[int] = []

@@ -94,8 +94,8 @@ def test_classes_are_scored_as_scikit_learn_scores_the_labels_themselves(
         "classification_binary" if binary else "classification_multi",
         label, encoded, found.predictions, found.probabilities,
     )(np.ones((1, len(truth))))  # fmt: skip
-    told = {name: float(values[0]) for name, values in again.items()}
-    assert told == pytest.approx(
+    reported = {name: float(values[0]) for name, values in again.items()}
+    assert reported == pytest.approx(
         {n: v for n, v in found.values.items() if n != "loss"}, nan_ok=True
     )
 
@@ -148,7 +148,7 @@ def test_numbers_are_scored_by_hand_in_both_units(
         assert math.isnan(found.values["explained_variance" + suffix]) == undefined
         assert ("r2" + suffix in found.notes) == undefined
     again = metrics.record_scorer("regression", label, encoded, found.predictions, None)
-    told = {name: float(values[0]) for name, values in again(np.ones((1, len(pairs)))).items()}
-    assert told == pytest.approx(
+    reported = {name: float(values[0]) for name, values in again(np.ones((1, len(pairs)))).items()}
+    assert reported == pytest.approx(
         {n: v for n, v in found.values.items() if n != "loss"}, nan_ok=True, rel=1e-5, abs=1e-7
     )

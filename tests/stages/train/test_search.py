@@ -62,7 +62,7 @@ def test_a_bare_value_counts_as_a_list_of_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "told"),
+    ("given_", "reported"),
     [
         ({"a": []}, "'a' has no values"),
         ({"layers": [(1, 2)]}, r"\(1, 2\).*use a list"),
@@ -80,9 +80,9 @@ def test_a_bare_value_counts_as_a_list_of_one() -> None:
         ({name: list(range(100)) for name in "abc"}, "1,000,000 combinations"),
     ],
 )
-def test_what_json_would_change_is_refused_with_the_fix(given_: Any, told: str) -> None:
+def test_what_json_would_change_is_refused_with_the_fix(given_: Any, reported: str) -> None:
     """A04."""
-    with pytest.raises(AlgorithmError, match=told):
+    with pytest.raises(AlgorithmError, match=reported):
         grid(given_)
 
 
@@ -124,7 +124,7 @@ def test_counts_and_shares(options: dict[str, Any], count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [
         ({"search_count": 1}, "search_count: 1;.*at least 2"),
         ({"search_count": 0}, "search_count"),
@@ -138,9 +138,9 @@ def test_counts_and_shares(options: dict[str, Any], count: int) -> None:
         ({"search_count": 2, "search_percent": 0.5}, "give one"),
     ],
 )
-def test_searches_out_of_range_are_refused(options: dict[str, Any], told: str) -> None:
+def test_searches_out_of_range_are_refused(options: dict[str, Any], reported: str) -> None:
     """A05."""
-    with pytest.raises(AlgorithmError, match=told):
+    with pytest.raises(AlgorithmError, match=reported):
         sample(numbered(10), seed=1, **options)
 
 

@@ -73,7 +73,7 @@ def test_every_whole_number_comes_up_the_ends_included() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_", "told"),
+    ("given_", "reported"),
     [
         ({"low": 1, "high": 1}, "a low that is not below its high"),
         ({"low": 2.0, "high": 1.0}, "a low that is not below its high"),
@@ -89,8 +89,8 @@ def test_every_whole_number_comes_up_the_ends_included() -> None:
         ({"low": np.float64(0.1), "high": 1.0}, "no finite int or float"),
     ],
 )
-def test_an_impossible_range_is_refused_with_its_form(given_: Any, told: str) -> None:
-    with pytest.raises(AlgorithmError, match=rf"of 'a'.*{told}.*'low': …, 'high': …"):
+def test_an_impossible_range_is_refused_with_its_form(given_: Any, reported: str) -> None:
+    with pytest.raises(AlgorithmError, match=rf"of 'a'.*{reported}.*'low': …, 'high': …"):
         dimension(given_)
 
 
@@ -140,7 +140,7 @@ def test_a_larger_draw_from_reals_adds_to_a_smaller_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hyperparameters", "options", "told"),
+    ("hyperparameters", "options", "reported"),
     [
         (REALS, {}, "no grid"),
         (REALS, {"search": "grid"}, "no grid"),
@@ -155,8 +155,8 @@ def test_a_larger_draw_from_reals_adds_to_a_smaller_one() -> None:
     ],
 )
 def test_a_search_that_does_not_go_with_its_counts_is_refused(
-    hyperparameters: Any, options: dict[str, Any], told: str
+    hyperparameters: Any, options: dict[str, Any], reported: str
 ) -> None:
     """A05."""
-    with pytest.raises(AlgorithmError, match=told):
+    with pytest.raises(AlgorithmError, match=reported):
         grid.plan(hyperparameters, seed=1, **options)

@@ -362,7 +362,7 @@ def by_value(**hp: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("functions", "told"),
+    ("functions", "reported"),
     [
         ({"fn_build": recurrent}, "cannot stack RNN layers"),
         ({"fn_build": functional_dropout}, "random operation"),
@@ -377,14 +377,14 @@ def by_value(**hp: Any) -> Any:
     ],
 )
 def test_what_cannot_be_stacked_is_trained_by_itself_and_the_log_says_why(
-    spec: Any, caplog: pytest.LogCaptureFixture, functions: dict[str, Any], told: str
+    spec: Any, caplog: pytest.LogCaptureFixture, functions: dict[str, Any], reported: str
 ) -> None:
     caplog.set_level(logging.INFO, "aiqc_core.stages.train.stacking.run")
     specs = [spec(i, **functions, hyperparameters={"lr": lr}) for i, lr in enumerate([0.1, 0.2])]
     outcomes = run_stacked(specs)
     lines = [record.getMessage() for record in caplog.records]
     assert [line.split(" is trained")[0] for line in lines] == ["job 0", "job 1"]
-    assert re.search(told, lines[0])
+    assert re.search(reported, lines[0])
     assert_equal(outcomes, [run(one) for one in specs])
 
 

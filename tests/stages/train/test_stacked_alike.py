@@ -33,12 +33,12 @@ def test_weights_and_dropout_may_differ() -> None:
     assert difference(one, other) is None
 
 
-def test_a_class_made_anew_for_every_job_is_the_same_class() -> None:
+def test_a_class_made_again_for_every_job_is_the_same_class() -> None:
     assert difference(local_class(2.0), local_class(2.0)) is None
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "told"),
+    ("one", "other", "reported"),
     [
         (nn.Linear(2, 3), nn.Linear(2, 4), "the shapes of the Linear"),
         (nn.Linear(2, 3), nn.Linear(2, 3, bias=False), "the shapes of the Linear"),
@@ -50,8 +50,10 @@ def test_a_class_made_anew_for_every_job_is_the_same_class() -> None:
         (local_class(2.0, 1.0), local_class(2.0, 4.0), "inside of the Net"),
     ],
 )
-def test_what_computes_something_else_is_told(one: nn.Module, other: nn.Module, told: str) -> None:
-    assert difference(one, other) == told
+def test_what_computes_something_else_is_reported(
+    one: nn.Module, other: nn.Module, reported: str
+) -> None:
+    assert difference(one, other) == reported
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_training_stops_at_the_end_of_the_epoch_at_which_all_thresholds_hold() -
     assert stopped == {name: values[: reached.index(True) + 1] for name, values in free.items()}
 
 
-def test_an_unknown_metric_is_told_with_those_there_are() -> None:
+def test_an_unknown_metric_is_reported_with_those_there_are() -> None:
     from aiqc_core.utils.tensorflow import TrainingCallback
 
     cutoff = {"metric": "accuracy", "cutoff": 0.9, "above_or_below": "above"}

@@ -299,18 +299,18 @@ def test_a_model_that_diverged_gives_nan_and_no_error() -> None:
     assert all(math.isnan(value) for values in history.values() for value in values)
 
 
-def test_outputs_that_are_no_probabilities_are_told_with_the_remedy() -> None:
+def test_outputs_that_are_no_probabilities_are_reported_with_the_remedy() -> None:
     x, y = data(8, classes=2)
     with pytest.raises(ValueError, match=r"values in \[.*nn.Sigmoid"):
         trained(Recorder(), nn.BCELoss(), x * 100, y, batch_size=4)
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "reported"),
     [({"epochs": 0}, "epochs: 0"), ({"batch_size": 0}, "batch_size: 0")],
 )
-def test_counts_below_one_are_refused(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_counts_below_one_are_refused(options: dict[str, Any], reported: str) -> None:
+    with pytest.raises(ValueError, match=reported):
         trained(Recorder(), nn.MSELoss(), *data(4), **options)
 
 

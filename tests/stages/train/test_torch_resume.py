@@ -121,7 +121,7 @@ def test_nothing_is_written_where_no_checkpoint_is_due(tmp_path: Path) -> None:
     assert not (tmp_path / "kept").exists()
 
 
-def test_the_pruner_hears_of_every_epoch_and_stops_the_training() -> None:
+def test_the_pruner_sees_every_epoch_and_stops_the_training() -> None:
     heard: list[int] = []
 
     def pruner(history: dict[str, list[float]], rivals: Any) -> bool:

@@ -101,28 +101,28 @@ def test_each_combination_comes_once_before_one_comes_twice(
     assert tpe.suggest(dimensions, history, seed=seed) in [trial.params for trial in history]
 
 
-def told(state: tpe.State, *scores: float) -> Any:
+def reported(state: tpe.State, *scores: float) -> Any:
     dimensions = space.parse({"x": {"low": 0.0, "high": 1.0}})
     distributions = {name: tpe.distribution(each) for name, each in dimensions.items()}
     return tpe.frozen(Trial({"x": 0.5}, state, scores), dimensions, distributions)
 
 
-def test_what_optuna_is_told() -> None:
+def test_what_optuna_receives() -> None:
     states = optuna.trial.TrialState
-    assert (told("complete", 0.5, 0.7).state, told("complete", 0.5, 0.7).value) == (
+    assert (reported("complete", 0.5, 0.7).state, reported("complete", 0.5, 0.7).value) == (
         states.COMPLETE,
         0.7,
     )
-    assert told("failed").state is states.FAIL
-    assert told("running").state is states.RUNNING
-    pruned = told("pruned", 0.5, 0.4)
+    assert reported("failed").state is states.FAIL
+    assert reported("running").state is states.RUNNING
+    pruned = reported("pruned", 0.5, 0.4)
     assert pruned.state is states.PRUNED
     assert pruned.intermediate_values == {0: 0.5, 1: 0.4}
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_diverged_trial_stands_behind_every_other(score: float) -> None:
-    trial = told("complete", 0.5, score)
+    trial = reported("complete", 0.5, score)
     assert trial.state is optuna.trial.TrialState.PRUNED
     assert trial.intermediate_values == {}
 
