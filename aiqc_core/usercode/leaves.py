@@ -42,8 +42,8 @@ def parts(value: Any) -> list[Any] | None:
     """Return what makes up an object that a pickle does not know, or knows with chance in it."""
     if isinstance(value, _tensor()):
         is_plain = type(value).__module__.partition(".")[0] == "torch" and not vars(value)
-        bare = value.detach().as_subclass(_tensor())
-        return None if is_plain else [bare, value.requires_grad, dict(vars(value))]
+        detached = value.detach().as_subclass(_tensor())
+        return None if is_plain else [detached, value.requires_grad, dict(vars(value))]
     return next((of(value) for kind, of in _PARTS.items() if isinstance(value, kind)), None)
 
 

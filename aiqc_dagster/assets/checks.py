@@ -64,7 +64,7 @@ def report(
     log: Callable[[dg.AssetCheckEvaluation], None] = context.log_event  # pyright: ignore[reportAssignmentType]
     for check in CHECKS:
         if check.stage == stage.name:
-            found = judged(check, experiment, cell)
+            found = finding_of(check, experiment, cell)
             log(
                 dg.AssetCheckEvaluation(
                     asset_key=stage.key(experiment),
@@ -95,12 +95,12 @@ def definition(
     def examine(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         stores.claim(context.instance, experiment)
         cell = partitions.split_cell(context.partition_key, dimension)
-        return dg.AssetCheckResult(**shown(judged(check, experiment, cell), cell))
+        return dg.AssetCheckResult(**shown(finding_of(check, experiment, cell), cell))
 
     return examine
 
 
-def judged(check: Check, experiment: Experiment, cell: CellKey) -> Finding:
+def finding_of(check: Check, experiment: Experiment, cell: CellKey) -> Finding:
     """Return what a check finds; only a store that cannot be read raises.
 
     Where nothing was materialised, or the check cannot judge the data, the verdict is amber, and

@@ -44,9 +44,9 @@ def of_champion(predictor: Predictor) -> Pictures:
         drawn = data_figures.predicted_and_true(prediction)
         shown["predicted_and_true"] = as_markdown(drawn, "Predicted and true values")
     else:
-        judged = list(prediction.metrics).index(queue.splitset.judged_on)
+        position = list(prediction.metrics).index(queue.splitset.judged_on)
         matrices: Any = prediction.plot_confusion_matrix(call_display=False)
-        shown["confusion_matrix"] = as_markdown(matrices[judged], "Confusion matrix")
+        shown["confusion_matrix"] = as_markdown(matrices[position], "Confusion matrix")
         if any(data["roc_curve"] for data in prediction.plot_data.values()):
             curve: Any = prediction.plot_roc_curve(call_display=False)
             shown["roc_curve"] = as_markdown(curve, "ROC curve")

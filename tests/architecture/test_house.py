@@ -26,6 +26,13 @@ RIDDLES = re.compile(  # words and inversions that readers stumble over
 )
 
 
+RIDDLE_NAMES = re.compile(
+    r"_*(ails|anew|bare|bury|epitaph|heard|judged?|lacking|likeness|mourn|obituary|onlooker|said"
+    r"|sure|symptoms|telling|told|unheard)_*",
+    re.IGNORECASE,
+)
+
+
 @functools.cache
 def imports(name: str) -> set[str]:
     """Return the modules of ours that a module imports, inside functions too."""
@@ -102,14 +109,38 @@ def test_type_checkers_see_the_module_that_runs() -> None:
                 assert ran <= typed, path
 
 
-def test_the_packages_speak_plainly() -> None:
+def test_prose_speaks_plainly() -> None:
+    """In the packages, tests, pages, and everything else that people read."""
+    folders = ("docs", "tests", "examples", "deploy", "bench")
+    pages = {
+        path
+        for folder in folders
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".md", ".py", ".yaml", ".yml"} and path.name != "test_house.py"
+    }
+    pages |= {*FILES.values(), *ROOT.glob("*.md"), ROOT / "Makefile"} - {ROOT / "CHANGELOG.md"}
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
-        for path in FILES.values()
+        for path in sorted(pages)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if RIDDLES.search(line)
     ]
     assert not found, "say it with a verb and the field's terms"
+
+
+def test_names_are_the_terms_of_the_field() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in FILES.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for name in [
+            getattr(node, "name", None)
+            or (isinstance(node, ast.arg) and node.arg)
+            or (isinstance(node, ast.Name) and node.id)
+        ]
+        if isinstance(name, str) and RIDDLE_NAMES.fullmatch(name)
+    ]
+    assert not found, "name it by what it is, or by what it returns"
 
 
 def test_private_names_of_dagster_stand_in_two_files() -> None:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiqc_core.orm.tables.dataset import Dataset
     from aiqc_core.stages.preprocess.window import Windows
 
-TRAINED, JUDGED, NEVER, NEW = "train", "judge", "never", "new data"
+TRAINED, EVALUATED, NEVER, NEW = "train", "judge", "never", "new data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def seen(dataset: Dataset, row: int) -> Any:
     alike = (table.sha256_hexdigest == dataset.sha256_hexdigest) & (table.typ == dataset.typ)
     ids: list[int] = [row.id for row in table.select(table.id).where(alike).order_by(table.id)]
     models = [each for use in _uses(ids) for each in _of_use(use, row)]
-    order = (TRAINED, JUDGED, NEVER, NEW)
+    order = (TRAINED, EVALUATED, NEVER, NEW)
     return Sighting(
         dataset=dataset.id,
         row=row,
@@ -163,7 +163,7 @@ def _of_use(use: _Use, row: int) -> Iterable[Seen]:
         }
     for predictor, facts in _predictors(condition):
         found = splits[None if is_new else predictor.job.fold_id]
-        role = TRAINED if splitset.key_train in found else JUDGED if found else NEVER
+        role = TRAINED if splitset.key_train in found else EVALUATED if found else NEVER
         yield _seen(use, predictor, NEW if is_new else role, found, facts)
 
 

@@ -169,9 +169,9 @@ def trained(queue: Queue) -> list[dict[str, Any]]:
 def _test_share(queue: Queue) -> float:
     """Return the mean ratio of judging to training rows over the Folds."""
     splitset = queue.splitset
-    judge, train = splitset.judged_on, splitset.key_train or ""
+    evaluation, train = splitset.judged_on, splitset.key_train or ""
     cuts = [fold.positions() for fold in splitset.ordered_folds]
-    return fmean(len(cut[judge]) / len(cut[train]) for cut in cuts) if cuts else 0.0
+    return fmean(len(cut[evaluation]) / len(cut[train]) for cut in cuts) if cuts else 0.0
 
 
 def _joined(queue: Queue, *columns: Any) -> Any:

@@ -280,7 +280,7 @@ def _unordered(
 
 
 def _of_answers(found: list[Any]) -> Iterator[str]:
-    exact = [row for row in found if row["how"] in (SELF, *answers.SURE)]
+    exact = [row for row in found if row["how"] in (SELF, *answers.CERTAIN)]
     if exact:
         yield (
             f"the label can be read off the features without learning: {_listed(exact)}. Leave "
@@ -289,7 +289,7 @@ def _of_answers(found: list[Any]) -> Iterator[str]:
 
 
 def _of_laws(found: list[Any]) -> Iterator[str]:
-    laws = [row for row in found if row["how"] not in (SELF, *answers.SURE)]
+    laws = [row for row in found if row["how"] not in (SELF, *answers.CERTAIN)]
     if laws:
         yield (
             f"one column alone determines the label: {_listed(laws)}. If it is made from it, "

@@ -28,7 +28,7 @@ EQUAL, RECODED, PART = "has its values", "is the label in other values", "follow
 LINE, ORDER = "is a linear function of it", "has its order"
 CODE, BLANK = "decides it, value by value", "is blank for some of its values and for no other"
 NO_GROUPS = "is the label: a class would be in one split only. Name another column."
-SURE = (EQUAL, RECODED, PART, BLANK)  # the others may be the relation that a model should learn
+CERTAIN = (EQUAL, RECODED, PART, BLANK)  # the others may be the relation that a model should learn
 
 
 class Answer(TypedDict):

@@ -200,12 +200,12 @@ def test_a_check_that_cannot_judge_says_so_and_raises_only_for_the_store() -> No
 
     for blocking, verdict in ((True, "failed"), (False, "warning")):
         check = Check("samples", "no_nan", "", complains, blocking=blocking)
-        found = checks.judged(check, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
+        found = checks.finding_of(check, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
         assert found.verdict == verdict
         assert found.summary.startswith("no_nan cannot judge this: ValueError: '<'")
     down = Check("samples", "no_nan", "", is_down)
     with pytest.raises(UnreachableError):
-        checks.judged(down, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
+        checks.finding_of(down, EXPERIMENT, {"snapshot": "s1", "fold": "f0"})
 
 
 @pytest.mark.slow

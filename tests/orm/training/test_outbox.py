@@ -205,7 +205,7 @@ def test_a_file_that_this_store_did_not_sign_is_never_unpickled(
 
 
 def test_a_file_of_another_seed_is_left_alone(home: Path, caplog: Any) -> None:
-    """Of a store that stood in this folder before, say."""
+    """Such as that of a store which stood in this folder before."""
     row = queue(pragma=["query_only = 1"])
     row.run_jobs(progress=False, raise_on_error=False)
     make_writable()

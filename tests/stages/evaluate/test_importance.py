@@ -53,7 +53,7 @@ def test_the_encoded_columns_of_a_column_move_together() -> None:
 
 
 def test_a_series_moves_whole_between_samples() -> None:
-    """Of a sequence (samples, steps, columns) each sample's series stays in one piece."""
+    """Each series of a sequence (samples, steps, columns) stays in one piece."""
     series = np.arange(6)[:, None, None] * 10 + np.arange(4)[None, :, None] + np.zeros((1, 1, 2))
     seen: list[Any] = []
 

@@ -25,7 +25,7 @@ OTHER_TYPE = (
     r"expected scalar type|have scalar type|Found dtype|does not match weight dtype|"
     r"not implemented for '"
 )
-SAID = AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError
+MODEL_ERRORS = AssertionError, AttributeError, IndexError, RuntimeError, TypeError, ValueError
 _of_other_type: WeakSet[nn.Module] = WeakSet()  # models that take features of their own type alone
 WORDS = {
     r"scalar types: Long, Int|index tensor of type LongTensor|used as indices must be long": (
@@ -81,7 +81,7 @@ WORDS = {
 
 def advice(error: BaseException) -> str | None:
     """Return what to do about torch's own words for an everyday mistake; None for others."""
-    if isinstance(error, TrainingError) or not isinstance(error, SAID):
+    if isinstance(error, TrainingError) or not isinstance(error, MODEL_ERRORS):
         return None
     text = frames.message_of(error)
     return next((hint for pattern, hint in WORDS.items() if re.search(pattern, text)), None)
