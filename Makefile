@@ -25,7 +25,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 # What a command starts ends with it, and it ends with make, whatever ends that.
 TIED := $(BIN)/python tests/support/tied.py
-PYTEST := $(TIED) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 # Else each of the many processes of a run compiles our modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -66,13 +66,13 @@ down-celery: $(STAMP) ## end what up-celery started
 
 # The tests bring their own stores; ARGS goes to pytest: make test ARGS='tests/stages/split -x'
 test: $(STAMP) | .programs ## run the tests, but for the long stories (ARGS='-n 0' in one process)
-	@$(PYTEST) -m 'not story' $(ARGS)
+	@$(TIED) $(PYTEST) -m 'not story' $(ARGS)
 
 test-fast: $(STAMP) ## run the tests that need no process, server or browser, in two minutes
-	@$(PYTEST) -m 'not slow and not e2e and not story' $(ARGS)
+	@$(TIED) $(PYTEST) -m 'not slow and not e2e and not story' $(ARGS)
 
 test-stories: $(STAMP) | .programs ## run the long stories: clicks, kills, every executor whole
-	@$(PYTEST) -m story $(ARGS)
+	@$(TIED) $(PYTEST) -m story $(ARGS)
 
 faults: $(STAMP) ## kill -9 at 200 random moments, and compare every store (ARGS='--kills 20 --seed 7')
 	$(TIED) $(BIN)/python tests/faults/harness.py $(ARGS)

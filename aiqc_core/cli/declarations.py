@@ -99,7 +99,7 @@ def init(name: str, into: Path | None) -> None:
         )
     from sklearn.datasets import load_wine
 
-    bunch: Any = load_wine(as_frame=True)
+    bunch: Any = load_wine(as_frame=True)  # pyright: ignore[reportUnknownVariableType]
     named = {column: column.replace("/", "_") for column in bunch.data}
     cultivars = bunch.target.map(dict(enumerate(("barolo", "grignolino", "barbera"))))
     folder.mkdir(parents=True)

@@ -126,7 +126,8 @@ def _snapshot(experiment: str, snapshot: str | None) -> Snapshot:
     rows = Snapshot.select().where(Snapshot.experiment == experiment)
     if snapshot is not None:
         rows = rows.where(Snapshot.key == snapshot)
-    queues = {row.id: Queue.get_or_none(Queue.id == row.rows.get("queue")) for row in rows}
+    table: Any = Queue
+    queues = {row.id: table.get_or_none(Queue.id == row.rows.get("queue")) for row in rows}
     newest = max(
         rows, key=lambda row: (queues[row.id] is not None, row.time_updated), default=None
     )

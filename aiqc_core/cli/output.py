@@ -42,11 +42,12 @@ def lines(entries: Iterable[tuple[str, object] | str]) -> None:
 
 def one_line(value: object) -> str:
     """Return a value in one line, shortened where it is long."""
+    parts: Any = value
     if isinstance(value, dict):
-        text = ", ".join(f"{name}={one_line(part)}" for name, part in value.items())
+        text = ", ".join(f"{name}={one_line(part)}" for name, part in parts.items())
     elif isinstance(value, list | tuple):
-        some = ", ".join(one_line(part) for part in value[:VALUES])
-        text = f"[{some}, … {len(value)} in all]" if len(value) > VALUES else f"[{some}]"
+        some = ", ".join(one_line(part) for part in parts[:VALUES])
+        text = f"[{some}, … {len(parts)} in all]" if len(parts) > VALUES else f"[{some}]"
     elif isinstance(value, float):
         text = f"{value:.6g}"
     elif isinstance(value, str) and HASH.fullmatch(value):
@@ -74,8 +75,7 @@ def version() -> None:
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    parts = value  # of a type that is not narrowed
     if isinstance(value, dict):
-        return {str(name): _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    return value
+        return {str(name): _finite(part) for name, part in parts.items()}
+    return [_finite(part) for part in parts] if isinstance(value, list | tuple) else value

@@ -80,7 +80,9 @@ def publish(folder: Path, store: ObjectStore, name: str) -> None:
     """Copy a whole folder of the cache to a store, as `name` below its URL, the manifest last."""
     files: list[str] = list(json.loads((folder / MANIFEST).read_text()))
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        list(pool.map(lambda file: store.put_file(f"{name}/{file}", folder / file), files))
+        waiting = [pool.submit(store.put_file, f"{name}/{file}", folder / file) for file in files]
+        for copied in waiting:
+            copied.result()
     store.put_file(f"{name}/{MANIFEST}", folder / MANIFEST)
 
 

@@ -23,7 +23,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fsspec import config as fsspec_settings
-from fsspec.core import url_to_fs
+from fsspec.core import url_to_fs  # pyright: ignore[reportUnknownVariableType]
 from fsspec.implementations.local import LocalFileSystem
 
 from aiqc_core import config
@@ -88,7 +88,7 @@ class ObjectStore:
             )
         self.url = url.rstrip("/")
         try:
-            opened: Any = url_to_fs(url, **_options(scheme))
+            opened: Any = url_to_fs(url, **_options(scheme))  # pyright: ignore[reportUnknownVariableType]
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(scheme)
             remedy = f"; for {scheme}:// do: pip install {package}" if package else ""

@@ -23,12 +23,11 @@ class NotifierResource(dg.ConfigurableResource[None]):
         description=f"http(s) address that takes a JSON document; `{URL_VARIABLE}` if empty.",
     )
 
-    def send(self, event: dict[str, Any]) -> bool:
-        """Send an event; return whether there was an address to send it to.
+    def address(self) -> str:
+        """Return where to send, or an empty text.
 
         Raises:
             ValueError: the address is not one of http or https.
-            OSError: the address does not answer, or not with success.
         """
         url = self.url or settings.notify_url
         if url and urlsplit(url).scheme not in {"http", "https"}:
@@ -37,6 +36,15 @@ class NotifierResource(dg.ConfigurableResource[None]):
                 f"url of the notifier ({URL_VARIABLE}): {scheme} given; give an address of http "
                 "or https."
             )
+        return url
+
+    def send(self, event: dict[str, Any]) -> bool:
+        """Send an event; return whether there was an address to send it to.
+
+        Raises:
+            OSError: the address does not answer, or not with success.
+        """
+        url = self.address()
         if not url:
             return False
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked above

@@ -170,7 +170,7 @@ def _kinds_in(annotation: Any) -> set[Any]:
     if get_origin(annotation) is Annotated:
         return _kinds_in(get_args(annotation)[0])
     if get_origin(annotation) in {Union, types.UnionType}:
-        return set().union(*map(_kinds_in, get_args(annotation)))
+        return {kind for each in get_args(annotation) for kind in _kinds_in(each)}
     return {annotation}
 
 

@@ -49,8 +49,9 @@ class Labelled:
 
 def _as_function(value: Any) -> Any:
     """Return a source as a function or a path; values become a function that returns them."""
+    values = value  # of a type that is not narrowed
     if isinstance(value, pd.DataFrame | np.ndarray | Labelled):
-        return lambda: value
+        return lambda: values
     if not (callable(value) or isinstance(value, str | Path)):
         message = (
             f"{shown(value)}; give a function that returns the data (lambda: frame), a DataFrame, "

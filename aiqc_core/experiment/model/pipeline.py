@@ -31,8 +31,9 @@ def _encoder(value: Any) -> Any:
 
 
 def _class(value: Any) -> Any:
-    is_class = value is None or isinstance(value, bool | int | str | np.generic)
-    if not is_class or (isinstance(value, float) and not value.is_integer()):
+    is_fraction = isinstance(value, float) and not value.is_integer()
+    kinds: Any = bool | int | str | np.generic | None
+    if is_fraction or not isinstance(value, kinds):
         message = (
             f"{shown(value)}; give a class of the label: text, a whole number, True or False. A "
             "column of floats is continuous; retype it to make classes of its values."
@@ -164,9 +165,8 @@ class Pipeline(Declared):
     def faults(self) -> Iterator[str]:
         """Yield what no data can make work."""
         for name in ("label", "features"):
-            value = getattr(self, name)
-            if isinstance(value, list):
-                yield from _of_names(name, value)
+            if isinstance(getattr(self, name), list):
+                yield from _of_names(name, getattr(self, name))
         if self.groups in self.label_columns:
             yield f"groups: {self.groups!r} {answers.NO_GROUPS}"
         yield from self._of_target()

@@ -137,7 +137,7 @@ def test_a_fit_that_saw_other_rows_turns_red_and_so_does_a_changed_source(
     materialise(instance)
     splitset = Snapshot.of(EXPERIMENT.name, "s1").get_row(Splitset, "splitset")
     fold, other = splitset.ordered_folds[1], splitset.ordered_folds[0]
-    cache.ensure(splitset, other)
+    cache.keep(splitset, other)
     fold.fitted_preprocessing = type(other).get_by_id(other.id).__data__["fitted_preprocessing"]
     fold.save()
     alone = dg.AssetSelection.checks_for_assets(key("samples"))
