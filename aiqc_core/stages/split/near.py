@@ -109,16 +109,21 @@ def _pairs(
     # of each value in bits: the rarer at its place, the more
     information = np.log2(len(known)) - np.log2(np.maximum(times, 1))
     least = BITS + np.log2(len(train)) + np.log2(len(rows))
-    generator = np.random.default_rng(0)
+    generator, columns = np.random.default_rng(0), np.ascontiguousarray(bits.T)
     for _ in range(DRAWS):
         drawn = generator.choice(
             width, min(DRAWN, width // 2), replace=False, p=varied / varied.sum()
         )
-        hashes = bits[:, drawn] @ generator.integers(0, 2**63, len(drawn), dtype=np.uint64)
-        values, first = np.unique(hashes[train], return_index=True)
-        place = np.minimum(np.searchsorted(values, hashes[rows]), len(values) - 1)
-        alike = np.flatnonzero(values[place] == hashes[rows])
-        mine, others = rows[alike], train[first[place[alike]]]
+        weights = generator.integers(0, 2**63, len(drawn), dtype=np.uint64)
+        hashes = (columns[drawn] * weights[:, None]).sum(axis=0)
+        # The rows are few: sort them, and look up each training sample, the last one first.
+        values, place_of = np.unique(hashes[rows], return_inverse=True)
+        place = np.minimum(np.searchsorted(values, hashes[train]), len(values) - 1)
+        agrees = np.flatnonzero(values[place] == hashes[train])[::-1]
+        first = np.full(len(values), -1)
+        first[place[agrees]] = agrees
+        alike = np.flatnonzero(first[place_of] >= 0)
+        mine, others = rows[alike], train[first[place_of[alike]]]
         shared = (information[alike] * (bits[mine] == bits[others])).sum(axis=1)
         near = (shared >= LIKE * information[alike].sum(axis=1)) & (shared >= least)
         yield mine[near], others[near]
