@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from places import ROOT, SUPPORT
+from places import ROOT, SUPPORT, TESTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,10 +59,11 @@ def test_no_server_outlives_the_suite(tmp_path: Path, number: int, processes: st
     said = tmp_path / "said"
     suite = tmp_path / "test_small.py"
     suite.write_text(SUITE)
+    paths = os.pathsep.join((str(SUPPORT), str(TESTS)))  # TESTS: conftest, a plugin here
     options = ["-q", "-n", processes, "-p", "no:cacheprovider", "-p", "conftest", "-c", os.devnull]
     run = subprocess.Popen(
         [sys.executable, "-m", "pytest", *options, "--rootdir", str(tmp_path), str(suite)],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(SUPPORT), "SAID": str(said)},
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": paths, "SAID": str(said)},
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
