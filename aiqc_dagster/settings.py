@@ -49,10 +49,12 @@ class Settings(config.Settings):
     )
     k8s_service_account: str = Field("", title="name", description="Account that pods run under.")
     k8s_env_secrets: str = Field(
-        "", title="names, several by commas", description="Secrets whose keys become variables."
+        "", title="names, several by commas", description="Secrets: each key becomes a variable."
     )
     k8s_env_config_maps: str = Field(
-        "", title="names, several by commas", description="ConfigMaps whose keys become variables."
+        "",
+        title="names, several by commas",
+        description="ConfigMaps: each key becomes a variable.",
     )
     k8s_max_concurrent: int | None = Field(
         None, ge=1, title="a whole number from 1",

@@ -119,10 +119,8 @@ def add(
         Failure: the owner, an experiment or the notebook's cells, is another store's.
     """
     stores.claim(instance, owner)
-    known = set(instance.get_dynamic_partitions(name))
-    new = [key for key in keys if key not in known]
-    for start in range(0, len(new), CHUNK):
-        instance.add_dynamic_partitions(name, new[start : start + CHUNK])
+    for start in range(0, len(keys), CHUNK):
+        instance.add_dynamic_partitions(name, keys[start : start + CHUNK])
 
 
 def notebook_job(queue_id: int, fold: int | None, combo: int | None) -> str:

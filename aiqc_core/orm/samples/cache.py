@@ -112,13 +112,13 @@ def keep(splitset: Splitset, fold: Fold | None, loaded: dict[int, Any] | None = 
 
 def fitted(row: Splitset | Fold) -> Fitted | None:
     """What was fitted on the rows that train; None before the samples are cached."""
-    if row.fitted_preprocessing is not None:
+    if digest_of(row, "fitted_preprocessing") is not None:
         return row.fitted_preprocessing
     folder = folder_of(row) if isinstance(row, Splitset) else folder_of(row.splitset, row)
     if not cache.is_whole(folder):
         return None
-    found: Any = signing.loads((folder / FITTED_FILE).read_bytes())
-    return found
+    kept: Any = signing.loads((folder / FITTED_FILE).read_bytes())
+    return kept
 
 
 def find(splitset: Splitset, fold: Fold | None) -> Path | None:

@@ -127,7 +127,7 @@ def _refuse_array(array: Any, argument: str, ndim: int) -> None:
     if not isinstance(array, np.ndarray):
         fault = f"{type(array).__name__} given; give a numpy array"
     elif isinstance(array, np.ma.MaskedArray):
-        fault = "a masked array, whose mask would be lost. Give array.filled(numpy.nan)"
+        fault = "a masked array: its mask would be lost. Give array.filled(numpy.nan)"
     elif array.ndim != ndim:
         axes = next(names for names in AXES.values() if len(names) == ndim)
         fault = f"its shape is {array.shape}; give {ndim} axes: {', '.join(axes)}"

@@ -70,8 +70,8 @@ def read_images(
         unread: what is wrong with further images, which could not be fetched.
 
     Returns:
-        An array `(samples, channels, rows, columns)`, its last axis the width; and Pillow's name
-        of the format in lower case, `'mixed'` where there are several.
+        An array `(samples, channels, rows, columns)`, its last axis the width; and the format by
+        Pillow's name in lower case, `'mixed'` where there are several.
 
     Raises:
         IngestError: with every file that is damaged, too large, of several frames or of another

@@ -1,7 +1,7 @@
 """ROC and precision-recall curves of several splits, and of several classes, in one figure.
 
-ROC: how many of a class are found, at what share of false alarms. Precision and recall: how many
-of a class are found, and how many of those found are of it.
+ROC: how many of a class are found, at what share of false alarms. Precision and recall: how
+many of a class are found, and how many of those found are of it.
 """
 
 from __future__ import annotations

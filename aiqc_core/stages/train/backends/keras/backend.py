@@ -165,7 +165,7 @@ class KerasBackend(Backend):
         if loser is None or isinstance(loser, str):
             loser = keras.losses.get(loser)
         name = getattr(loser, "__name__", type(loser).__name__).lower()
-        # Of a user's loss nothing is known.
+        # What a user's loss computes is not known.
         compares = loser.__module__.startswith("keras.") and not (
             "sparse" in name or "ctc" in name
         )
